@@ -1,0 +1,47 @@
+"""The media that events refer to, and the one form all clips of a film share."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.contracts.story import AspectRatio, Contract
+
+FRAME_RATE = 24
+"""Frames per second of every clip and film."""
+
+FRAME_SIZE: dict[AspectRatio, tuple[int, int]] = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (960, 960)}
+"""Width and height in pixels of a film, by its aspect ratio."""
+
+
+class MediaReference(Contract):
+    """A stored object: its key in our storage, never a link. `size` is in bytes, `sha256` in hex."""
+
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,500}$")]
+    content_type: str
+    size: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Clip(Contract):
+    """A rendered scene in the film's form: H.264, `FRAME_RATE` frames per second, `width` x `height` pixels."""
+
+    media: MediaReference
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+    frames: Annotated[int, Field(gt=0)]
+    has_audio: bool
+
+
+def clip_key(video_id: object, scene_number: int) -> str:
+    """Where the clip of a scene is stored. Derived, so that a rerun overwrites itself."""
+    return f"videos/{video_id}/scene-{scene_number}.mp4"
+
+
+def film_key(video_id: object) -> str:
+    """Where the finished film of a video is stored."""
+    return f"videos/{video_id}/film.mp4"
+
+
+def thumbnail_key(video_id: object) -> str:
+    """Where the thumbnail of a video is stored."""
+    return f"videos/{video_id}/thumbnail.jpg"

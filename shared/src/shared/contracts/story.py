@@ -1,0 +1,54 @@
+"""A story and its scenes, in the shapes the existing application knows."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+CameraAngle = Literal["wide", "medium", "close-up", "overhead", "pov"]
+Transition = Literal["cut", "fade", "dissolve", "wipe"]
+AspectRatio = Literal["16:9", "9:16", "1:1"]
+Priority = Literal["interactive", "batch"]
+
+Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+Niche = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Owner = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+SceneNumber = Annotated[int, Field(ge=1, le=5)]
+
+DEFAULT_NICHE = "general"
+DEFAULT_OWNER = "anonymous"
+
+
+class Contract(BaseModel):
+    """A value on the wire: frozen, camelCase names, unknown fields passed over so that old and new speak together."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="ignore",
+        allow_inf_nan=False,
+    )
+
+
+class Scene(Contract):
+    """One scene of a story. `duration` is in seconds; `transition` leads to the next scene."""
+
+    scene_number: SceneNumber
+    description: str
+    camera_angle: CameraAngle
+    duration: Annotated[float, Field(gt=0, le=60)]
+    action: str
+    transition: Transition
+
+
+class VideoStory(Contract):
+    """A whole story. `total_duration` is in seconds and is the sum of its scenes' durations."""
+
+    title: str
+    niche: Niche
+    overall_prompt: str
+    total_duration: Annotated[float, Field(gt=0, le=60)]
+    scenes: Annotated[tuple[Scene, ...], Field(min_length=1, max_length=5)]

@@ -1,0 +1,30 @@
+"""What can go wrong in a step of the story, seen by the frame that runs the steps."""
+
+
+class StepFailed(Exception):
+    """This step cannot be done, now or later: its message goes to the dead letters and the video ends as failed."""
+
+    fails_video = True
+
+    def __init__(self, kind: str, reason: str) -> None:
+        """Args: `kind` for programs, `reason` a sentence for people."""
+        super().__init__(f"{kind}: {reason}")
+        self.kind = kind
+        self.reason = reason
+
+
+class MessageMalformed(StepFailed):
+    """The message is not what its type promises."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("malformed", reason)
+
+
+class RequestConflicts(StepFailed):
+    """This id was used before, for another request. The first one goes on undisturbed."""
+
+    fails_video = False
+
+    def __init__(self, video_id: object) -> None:
+        super().__init__("conflict", f"Video {video_id} was already requested with other wishes.")
+        self.video_id = video_id

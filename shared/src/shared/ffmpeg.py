@@ -1,0 +1,96 @@
+"""Runs ffmpeg: a process of its own group, with a time limit, that dies with its parent."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import imageio_ffmpeg
+
+PR_SET_PDEATHSIG = 1
+STDERR_KEPT = 4000
+
+
+class FfmpegFailed(Exception):
+    """ffmpeg ended with an error."""
+
+    def __init__(self, exit_code: int, stderr: str) -> None:
+        super().__init__(f"ffmpeg ended with {exit_code}: {stderr.strip()[-500:] or 'it said nothing'}")
+        self.exit_code = exit_code
+        self.stderr = stderr
+
+
+class FfmpegTimedOut(Exception):
+    """ffmpeg did not end within its time limit, in seconds, and was killed."""
+
+    def __init__(self, time_limit: float) -> None:
+        super().__init__(f"ffmpeg was killed after {time_limit:.0f} s")
+        self.time_limit = time_limit
+
+
+class Ffmpeg:
+    """An ffmpeg binary: the given one, else the one that ships with `imageio-ffmpeg`."""
+
+    def __init__(self, binary: Path | None = None) -> None:
+        self.binary = str(binary or imageio_ffmpeg.get_ffmpeg_exe())
+
+    async def run(
+        self, arguments: Sequence[str], *, time_limit: float, on_frame: Callable[[int], None] | None = None
+    ) -> str:
+        """Run ffmpeg with these arguments (without the binary) and return what it wrote to stderr.
+
+        `on_frame` hears the number of frames written so far, about twice a second. Cancelling the caller kills ffmpeg.
+
+        Raises:
+            FfmpegFailed: it ended with an error.
+            FfmpegTimedOut: it ran longer than `time_limit` seconds.
+        """
+        progress = ["-progress", "pipe:1"] if on_frame else []
+        process = await asyncio.create_subprocess_exec(
+            self.binary,
+            *("-hide_banner", "-nostdin", "-v", "error", *progress),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            process_group=0,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        try:
+            async with asyncio.timeout(time_limit):
+                _, stderr = await asyncio.gather(_report(process.stdout, on_frame), _tail(process.stderr))
+                exit_code = await process.wait()
+        except TimeoutError:
+            raise FfmpegTimedOut(time_limit) from None
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        if exit_code:
+            raise FfmpegFailed(exit_code, stderr)
+        return stderr
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def _report(stream: asyncio.StreamReader | None, on_frame: Callable[[int], None] | None) -> None:
+    assert stream is not None  # noqa: S101 - it was asked for above
+    async for line in stream:
+        key, _, value = line.decode(errors="replace").strip().partition("=")
+        if on_frame and key == "frame" and value.isdigit():
+            on_frame(int(value))
+
+
+async def _tail(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None  # noqa: S101 - it was asked for above
+    kept = b""
+    while chunk := await stream.read(4096):
+        kept = (kept + chunk)[-STDERR_KEPT:]
+    return kept.decode(errors="replace")
