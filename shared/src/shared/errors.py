@@ -1,4 +1,4 @@
-"""What can go wrong in a step of the story, seen by the frame that runs the steps."""
+"""What can go wrong in a step of the story, as the frame that runs the steps sees it."""
 
 
 class StepFailed(Exception):
@@ -7,7 +7,7 @@ class StepFailed(Exception):
     fails_video = True
 
     def __init__(self, kind: str, reason: str) -> None:
-        """Args: `kind` for programs, `reason` a sentence for people."""
+        """Tell what happened: `kind` to programs, `reason`, a sentence, to people."""
         super().__init__(f"{kind}: {reason}")
         self.kind = kind
         self.reason = reason
@@ -26,5 +26,9 @@ class RequestConflicts(StepFailed):
     fails_video = False
 
     def __init__(self, video_id: object) -> None:
-        super().__init__("conflict", f"Video {video_id} was already requested with other wishes.")
+        super().__init__("conflict", f"Video {video_id} was requested before, with other wishes.")
         self.video_id = video_id
+
+
+class AlreadyHandled(Exception):
+    """The message was handled before; nothing is left to do for it."""

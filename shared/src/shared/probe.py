@@ -24,7 +24,7 @@ class MediaUnreadable(Exception):
 
 @dataclass(frozen=True)
 class MediaFacts:
-    """What a media file holds. `first_pts` and `duration` are in seconds; `frames` counts the packets of the picture."""
+    """What a media file holds. Durations are in seconds; `frames` counts the packets of the picture."""
 
     width: int
     height: int

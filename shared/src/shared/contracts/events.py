@@ -153,6 +153,12 @@ class VideoFailed(Event):
     reason: str
 
 
+class VideoResumed(Event):
+    """An operator put back the message that a failed video died of: it goes on."""
+
+    name = "video.resumed"
+
+
 class VideoCancelled(Event):
     """A person, or a service, does not want the video any more."""
 
@@ -173,5 +179,6 @@ EVENTS: tuple[type[Event], ...] = (
     VideoComposing,
     VideoComposed,
     VideoFailed,
+    VideoResumed,
     VideoCancelled,
 )

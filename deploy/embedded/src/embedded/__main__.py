@@ -1,0 +1,5 @@
+"""`python -m embedded`."""
+
+from embedded.app import main
+
+main()

@@ -1,0 +1,105 @@
+"""The console script `embedded`: `demo` makes one film and ends, `run` serves until Ctrl-C, `redrive` tries again."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from embedded import demo
+from embedded.dispatcher import redrive
+from embedded.home import Home, HomeInUse
+from embedded.system import ServerNotStarted, System
+from shared import telemetry
+
+DEFAULT_PROMPT = "A young street musician in Yogyakarta finds a lost kite and returns it across the rooftops"
+
+
+def main() -> None:
+    """Run the command the arguments name."""
+    arguments = _parser().parse_args()
+    home = Home(arguments.home)
+    try:
+        code = asyncio.run(arguments.command(home, arguments))
+    except HomeInUse as error:
+        print(f"{error}.", file=sys.stderr)
+        code = 1
+    except ServerNotStarted as error:
+        print(error, file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    # Threads that still wait for a library must not hold the prompt up.
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="embedded", description=__doc__)
+    parser.add_argument("--home", type=Path, default=Path(".multishot"), help="where everything is kept")
+    commands = parser.add_subparsers(required=True)
+
+    make = commands.add_parser("demo", help="make one film and end")
+    make.set_defaults(command=_demo)
+    make.add_argument("--prompt", default=DEFAULT_PROMPT)
+    make.add_argument("--niche")
+    make.add_argument("--scenes", type=int, default=3)
+    make.add_argument("--duration", type=int, default=30, help="seconds")
+    make.add_argument("--aspect", default="16:9", help="16:9, 9:16 or 1:1")
+
+    run = commands.add_parser("run", help="serve until Ctrl-C")
+    run.set_defaults(command=_run)
+    run.add_argument("--port", type=int, default=8000)
+
+    again = commands.add_parser("redrive", help="put all dead letters back")
+    again.set_defaults(command=_redrive)
+    return parser
+
+
+async def _demo(home: Home, arguments: argparse.Namespace) -> int:
+    wish = {
+        "prompt": arguments.prompt,
+        "sceneCount": arguments.scenes,
+        "duration": arguments.duration,
+        "aspectRatio": arguments.aspect,
+    }
+    if arguments.niche:
+        wish["niche"] = arguments.niche
+    try:
+        lock = home.lock()
+    except HomeInUse as error:
+        if error.url is None:
+            raise
+        # A server is running here: let it make the film.
+        return await demo.make(error.url, wish, home)
+    with lock:
+        system = _system(home, port=0, quiet=True)
+        async with system.serving() as url:
+            return await demo.make(url, wish, home)
+
+
+async def _run(home: Home, arguments: argparse.Namespace) -> int:
+    with home.lock():
+        system = _system(home, arguments.port, quiet=False)
+        async with system.serving() as url:
+            print(f"Multishot is running on {url}  (Ctrl-C stops it; unfinished films go on at the next start)")
+            await system.stopped
+    return 0
+
+
+async def _redrive(home: Home, _arguments: argparse.Namespace) -> int:
+    with home.lock():
+        system = _system(home, port=0, quiet=True)
+        await system.migrate()
+        count = await redrive(home.dead_letters, system.all_services)
+        for service in system.all_services:
+            await service.database.close()
+    print(f"{count} dead letters are put back; they are handled at the next `make run` or `make demo`.")
+    return 0
+
+
+def _system(home: Home, port: int, *, quiet: bool) -> System:
+    system = System(home, port)
+    level = {"log_level": "ERROR"} if quiet else {}
+    telemetry.set_up("multishot", system.gateway.settings.model_copy(update={"log_format": "text", **level}))
+    return system

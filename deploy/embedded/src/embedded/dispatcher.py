@@ -1,0 +1,174 @@
+"""Carries messages from every outbox to every handler within one process: the embedded mode's RabbitMQ.
+
+A row of an outbox is deleted when all who hear its event have handled it, so a crash loses nothing: after the next
+start the rest is delivered again, and inboxes drop what was handled before.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from shared.contracts.events import Event, VideoResumed
+from shared.database import Database, now
+from shared.frame import LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver
+from shared.handling import Delivery, Subscription
+from shared.outbox import Letter, letter
+from shared.unit_of_work import working
+
+log = structlog.get_logger()
+
+LOOK_EVERY_SECONDS = 0.25
+BATCH = 100
+ONLY = "x-only"
+"""The header of a redriven message: it goes to the one consumer that it died at."""
+
+Listener = tuple[Service[Any], Subscription[Any], asyncio.Semaphore]
+
+
+class Dispatcher:
+    """Delivers the events of these services to each other."""
+
+    def __init__(self, dead_letters: Path) -> None:
+        self.dead_letters = dead_letters
+        self.services: Sequence[Service[Any]] = ()
+        self.listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def connect(self, services: Sequence[Service[Any]]) -> None:
+        """Name the services whose events are carried."""
+        self.services = services
+        for service in services:
+            for subscription in service.story.subscriptions:
+                limit = asyncio.Semaphore(subscription.at_once)
+                self.listeners[subscription.event.name].append((service, subscription, limit))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Carry until the block ends; what is at hand is dropped then, and delivered again at the next start."""
+        async with contextlib.AsyncExitStack() as stack:
+            for service in self.services:
+                stack.push_async_callback(service.database.close)
+                for resource in service.resources:
+                    await stack.enter_async_context(resource)
+            stack.push_async_callback(self._cancel)
+            for service in self.services:
+                self._start(self._carry_outbox(service.database))
+            yield
+
+    async def hint(self, event: Event) -> None:
+        """Tell an event to whoever listens now."""
+        item = Letter("", event.name, str(event.video_id), {}, event.model_dump_json())
+        self._start(self._carry(item))
+
+    async def _carry_outbox(self, database: Database) -> None:
+        outbox = database.metadata.tables["outbox"]
+        carried: set[int] = set()
+
+        async def carry(row_id: int, item: Letter) -> None:
+            try:
+                await self._carry(item)
+                async with database.sessions.begin() as session:
+                    await session.execute(delete(outbox).where(outbox.c.id == row_id))
+            finally:
+                carried.discard(row_id)
+
+        while True:
+            database.committed.clear()
+            due = select(outbox).where(outbox.c.available_at <= now(), outbox.c.id.not_in(carried))
+            try:
+                async with database.reading() as session:
+                    rows = (await session.execute(due.order_by(outbox.c.id).limit(BATCH))).all()
+            except DBAPIError as error:
+                log.warning("outbox.unreachable", error=str(error))
+                rows = []
+            for row in rows:
+                carried.add(row.id)
+                self._start(carry(row.id, letter(row)))
+            if len(rows) < BATCH:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                        await database.committed.wait()
+
+    async def _carry(self, item: Letter) -> None:
+        """Deliver a letter to all who hear it."""
+        only = item.headers.get(ONLY)
+        heard_by = [listener for listener in self.listeners[item.name] if only in (None, listener[1].consumer)]
+        await asyncio.gather(*(self._deliver(item, *listener) for listener in heard_by))
+
+    async def _deliver(
+        self, item: Letter, service: Service[Any], subscription: Subscription[Any], limit: asyncio.Semaphore
+    ) -> None:
+        """Deliver a letter to one listener, again and again until it is handled or dead."""
+        attempt = 1
+        while True:
+            async with limit:
+                delivery = Delivery(subscription.consumer, item.message_id, item.headers, attempt)
+                outcome = await deliver(service, subscription, delivery, item.body.encode())
+            if not subscription.counts_once or not isinstance(outcome, ComesBack):
+                break
+            attempt = outcome.attempt
+            await asyncio.sleep(LADDER_SECONDS[outcome.step])
+        if isinstance(outcome, Dead):
+            self._bury(item, subscription.consumer, outcome)
+
+    def _bury(self, item: Letter, consumer: str, outcome: Dead) -> None:
+        self.dead_letters.mkdir(parents=True, exist_ok=True)
+        told = {
+            "consumer": consumer,
+            "kind": outcome.kind,
+            "reason": outcome.reason,
+            "diedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+            "message": {"id": item.message_id, "type": item.name, "videoId": item.video_id, "body": item.body},
+        }
+        path = self.dead_letters / f"{consumer}-{item.message_id}.json"
+        path.write_text(json.dumps(told, indent=2, ensure_ascii=False))
+
+    def _start(self, work: Any) -> None:  # noqa: ANN401 - a coroutine
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("dispatcher.task_failed", exc_info=error)
+
+    async def _cancel(self) -> None:
+        for task in tuple(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> int:
+    """Put every dead letter back into the outbox of the service it died at. Returns how many."""
+    by_name = {service.story.service: service.database for service in services}
+    paths = sorted(dead_letters.glob("*.json"))  # noqa: ASYNC240 - nothing else runs
+    for path in paths:
+        told = json.loads(path.read_text())
+        database = by_name[told["consumer"].partition(".")[0]]
+        message = told["message"]
+        row = {
+            "message_id": message["id"],
+            "name": message["type"],
+            "video_id": message["videoId"],
+            "headers": {ONLY: told["consumer"], REDRIVEN: datetime.now(UTC).isoformat()},
+            "body": message["body"],
+            "available_at": now(),
+            "created_at": now(),
+        }
+        async with working(database) as work:
+            with contextlib.suppress(ValueError):  # a message whose video could not be read resumes none
+                await work.emit(VideoResumed(video_id=UUID(message["videoId"])))
+            await work.session.execute(insert(database.metadata.tables["outbox"]).values(row))
+        path.unlink()
+    return len(paths)

@@ -1,0 +1,107 @@
+"""All of Multishot in one process: the four services, the dispatcher between them, and the gateway's web server."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import uvicorn
+from pydantic import SecretStr
+
+import composer.app
+import composer.settings
+import gateway.app
+import gateway.settings
+import scene_render.app
+import scene_render.settings
+import storyboard.app
+import storyboard.settings
+from embedded.dispatcher import Dispatcher
+from embedded.home import Home
+from shared.frame import Service
+from shared.migrations import folder_of, migrate
+
+HOST = "127.0.0.1"
+
+
+class System:
+    """The services of one home folder, built the way their own `app.py` builds them."""
+
+    def __init__(self, home: Home, port: int) -> None:
+        self.home = home
+        self.dispatcher = Dispatcher(home.dead_letters)
+        common: dict[str, Any] = {"storage_url": home.media.absolute().as_uri(), "work_folder": home.work.absolute()}
+
+        def url(service: str) -> SecretStr:
+            return SecretStr(home.database_url(service))
+
+        secret = SecretStr(home.secret())
+        self.gateway = gateway.app.Gateway(
+            gateway.settings.Settings(
+                database_url=url("gateway"), host=HOST, port=port, media_secret=secret, public_url="", **common
+            )
+        )
+        hints = self.dispatcher
+        self.services: dict[str, Service[Any]] = {
+            gateway.app.__file__: self.gateway.service(hints),
+            storyboard.app.__file__: storyboard.app.build(
+                storyboard.settings.Settings(database_url=url("storyboard"), **common), hints
+            ),
+            scene_render.app.__file__: scene_render.app.build(
+                scene_render.settings.Settings(database_url=url("scene-render"), **common), hints
+            ),
+            composer.app.__file__: composer.app.build(
+                composer.settings.Settings(database_url=url("composer"), **common), hints
+            ),
+        }
+        self.dispatcher.connect(self.all_services)
+
+    @property
+    def all_services(self) -> Sequence[Service[Any]]:
+        """The services, the gateway first."""
+        return tuple(self.services.values())
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """Schemas up to date, old work files gone, messages on their way."""
+        shutil.rmtree(self.home.work, ignore_errors=True)
+        self.home.work.mkdir(parents=True)
+        await self.migrate()
+        async with self.dispatcher.running():
+            yield
+
+    async def migrate(self) -> None:
+        """Bring all schemas up to date."""
+        for module, service in self.services.items():
+            await migrate(service.database, folder_of(module))
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Work and serve until the block ends, or until the server is told to stop. Yields the URL."""
+        settings = self.gateway.settings
+        app = self.gateway.app(self._working(), routes=[])
+        config = uvicorn.Config(app, HOST, settings.port, log_config=None, access_log=False)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve())
+        try:
+            while not server.started:
+                if task.done():
+                    raise ServerNotStarted(settings.port)
+                await asyncio.sleep(0.02)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            url = f"http://localhost:{port}"
+            self.home.serve_at(url)
+            self.stopped = task
+            yield url
+        finally:
+            server.should_exit = True
+            await asyncio.gather(task, return_exceptions=True)
+
+
+class ServerNotStarted(Exception):
+    """The web server did not start; most often the port is taken."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"Port {port} is taken by another program; choose another one with PORT=…")
+        self.port = port

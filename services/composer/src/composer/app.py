@@ -1,0 +1,25 @@
+"""Puts the composer service together."""
+
+from composer.handlers import Tools, story
+from composer.models import Base
+from composer.settings import Settings
+from shared import worker
+from shared.database import Database
+from shared.ffmpeg import Ffmpeg
+from shared.frame import Service, fails_video
+from shared.handling import Hints
+from shared.storage import open_storage
+
+
+def build(settings: Settings, _hints: Hints) -> Service[Tools]:
+    """The service, ready to run in either way."""
+    database = Database(settings.database_url.get_secret_value(), Base.metadata)
+    storage = open_storage(settings.storage_url)
+    tools = Tools(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder)
+    return Service(story, tools, database, on_death=fails_video("composer"), resources=(storage,))
+
+
+def main() -> None:
+    """The console script `composer`."""
+    settings = Settings()
+    worker.main(lambda hints: build(settings, hints), settings, story.service, __file__)

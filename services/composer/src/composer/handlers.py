@@ -1,0 +1,181 @@
+"""The composer service's part of the story: when all clips are there, they become one film."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select
+
+from composer.film import ClipFile, compose
+from composer.models import Film, FilmClip, FilmState
+from composer.steps import ClipsCollected
+from composer.thumbnail import take_thumbnail
+from shared.contracts.events import (
+    SceneFailed,
+    SceneRendered,
+    StoryboardCreated,
+    VideoCancelled,
+    VideoComposed,
+    VideoComposing,
+    VideoFailed,
+    VideoResumed,
+)
+from shared.contracts.media import FRAME_SIZE, Clip, film_key, thumbnail_key
+from shared.contracts.timeline import timeline
+from shared.database import Database, now
+from shared.ffmpeg import Ffmpeg
+from shared.handling import Delivery, Story
+from shared.storage import Storage
+from shared.unit_of_work import Work, handling
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the handlers work with."""
+
+    database: Database
+    storage: Storage
+    ffmpeg: Ffmpeg
+    work_folder: Path | None
+
+
+story: Story[Tools] = Story("composer")
+
+
+@story.on(StoryboardCreated)
+async def expect_scenes(event: StoryboardCreated, delivery: Delivery, tools: Tools) -> None:
+    """The story is written: from now on we know which clips the film is made of."""
+    async with handling(tools.database, delivery) as work:
+        film = await _film(work, event.video_id)
+        film.storyboard = event.model_dump(mode="json")
+        await _compose_when_complete(work, film)
+
+
+@story.on(SceneRendered)
+async def collect_scene(event: SceneRendered, delivery: Delivery, tools: Tools) -> None:
+    """A clip is there: keep it; the last one starts the composing."""
+    async with handling(tools.database, delivery) as work:
+        film = await _film(work, event.video_id)
+        clip = FilmClip(
+            video_id=film.video_id, scene_number=event.scene_number, clip=event.clip.model_dump(mode="json")
+        )
+        await work.session.merge(clip)
+        await work.session.flush()
+        await _compose_when_complete(work, film)
+
+
+@story.on(ClipsCollected, at_once=1)
+async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) -> None:
+    """All clips are there: join them into the film, take its thumbnail, store both."""
+    film, clips = await _collected(event.video_id, tools.database)
+    if film.state != "composing":
+        return
+    board = StoryboardCreated.model_validate(film.storyboard)
+    size = FRAME_SIZE[board.aspect_ratio]
+    slots = timeline(board.scenes)
+
+    with tempfile.TemporaryDirectory(dir=tools.work_folder, prefix="film-") as folder:
+        files = []
+        for slot in slots:
+            clip = clips[slot.scene.scene_number]
+            path = Path(folder) / f"scene-{slot.scene.scene_number}.mp4"
+            await tools.storage.get(clip.media, path)
+            files.append(ClipFile(path, clip.frames, clip.has_audio))
+        target, picture = Path(folder) / "film.mp4", Path(folder) / "thumbnail.jpg"
+        facts = await compose(slots, files, target, size, tools.ffmpeg)
+        await take_thumbnail(target, picture, slots, tools.ffmpeg)
+        stored = await tools.storage.put(film_key(event.video_id), target, "video/mp4")
+        thumbnail = await tools.storage.put(thumbnail_key(event.video_id), picture, "image/jpeg")
+
+    composed = VideoComposed(
+        video_id=event.video_id,
+        film=stored,
+        thumbnail=thumbnail,
+        duration=facts.duration,
+        width=facts.width,
+        height=facts.height,
+    )
+    async with handling(tools.database, delivery) as work:
+        film = await _film(work, event.video_id)
+        if film.state == "composing":
+            film.state = "composed"
+            film.film = composed.model_dump(mode="json")
+            await work.emit(composed)
+    log.info("video.composed", seconds=facts.duration, bytes=stored.size)
+
+
+@story.on(SceneFailed)
+async def give_up(event: SceneFailed, delivery: Delivery, tools: Tools) -> None:
+    """A scene will not come: without it there is no film."""
+    async with handling(tools.database, delivery) as work:
+        film = await _film(work, event.video_id)
+        if film.state in ("gathering", "composing"):
+            film.state = "failed"
+            reason = f"Scene {event.scene_number} could not be rendered: {event.reason}"
+            failed = VideoFailed(video_id=event.video_id, stage="scene-render", kind=event.kind, reason=reason)
+            await work.emit(failed)
+
+
+@story.on(VideoFailed)
+async def stop_waiting(event: VideoFailed, delivery: Delivery, tools: Tools) -> None:
+    """The video has failed elsewhere: compose nothing, unless somebody resumes it."""
+    await _move(event.video_id, ("gathering", "composing"), "failed", delivery, tools)
+
+
+@story.on(VideoCancelled)
+async def forget_film(event: VideoCancelled, delivery: Delivery, tools: Tools) -> None:
+    """Nobody wants the film any more."""
+    await _move(event.video_id, ("gathering", "composing", "failed"), "cancelled", delivery, tools)
+
+
+@story.on(VideoResumed)
+async def go_on(event: VideoResumed, delivery: Delivery, tools: Tools) -> None:
+    """A failed video goes on: wait for its clips again, or compose it."""
+    async with handling(tools.database, delivery) as work:
+        film = await _film(work, event.video_id)
+        if film.state == "failed":
+            film.state = "gathering"
+            await _compose_when_complete(work, film)
+
+
+async def _film(work: Work, video_id: UUID) -> Film:
+    """The film's row, locked: whoever collects the last clip sees all the others."""
+    film = await work.session.get(Film, str(video_id), with_for_update=True)
+    if film is None:
+        film = Film(video_id=str(video_id), state="gathering", begun_at=now())
+        work.session.add(film)
+        await work.session.flush()
+    return film
+
+
+async def _compose_when_complete(work: Work, film: Film) -> None:
+    if film.state != "gathering" or film.storyboard is None:
+        return
+    video_id = UUID(film.video_id)
+    present = select(FilmClip.scene_number).where(FilmClip.video_id == film.video_id)
+    numbers = set((await work.session.execute(present)).scalars())
+    if numbers >= {scene["sceneNumber"] for scene in film.storyboard["scenes"]}:
+        film.state = "composing"
+        await work.emit(VideoComposing(video_id=video_id))
+        await work.emit(ClipsCollected(video_id=video_id))
+
+
+async def _collected(video_id: UUID, database: Database) -> tuple[Film, Mapping[int, Clip]]:
+    async with database.reading() as session:
+        film = await session.get_one(Film, str(video_id))
+        rows = await session.execute(select(FilmClip).where(FilmClip.video_id == str(video_id)))
+        return film, {row.scene_number: Clip.model_validate(row.clip) for row in rows.scalars()}
+
+
+async def _move(
+    video_id: UUID, before: tuple[FilmState, ...], state: FilmState, delivery: Delivery, tools: Tools
+) -> None:
+    async with handling(tools.database, delivery) as work:
+        film = await _film(work, video_id)
+        if film.state in before:
+            film.state = state

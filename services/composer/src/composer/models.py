@@ -1,0 +1,43 @@
+"""The rows only the composer service writes."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import JSON, Integer, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.database import Moment
+from shared.inbox import inbox_table
+from shared.outbox import outbox_table
+
+FilmState = Literal["gathering", "composing", "composed", "failed", "cancelled"]
+
+
+class Base(DeclarativeBase):
+    """The schema of this service."""
+
+
+inbox = inbox_table(Base.metadata)
+outbox = outbox_table(Base.metadata)
+
+
+class Film(Base):
+    """The film of a video: what it waits for, and where it is. `storyboard` may come after the first clips."""
+
+    __tablename__ = "films"
+
+    video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    state: Mapped[FilmState] = mapped_column(String(20))
+    storyboard: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    begun_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class FilmClip(Base):
+    """The clip of one scene, as it was announced."""
+
+    __tablename__ = "film_clips"
+
+    video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    scene_number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    clip: Mapped[dict[str, Any]] = mapped_column(JSON)

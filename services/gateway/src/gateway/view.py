@@ -1,0 +1,176 @@
+"""What is known of a video, and how each event changes it: rules, without any I/O.
+
+Events may come in any order and more than once. Progress has one scale and never falls: storyboard done 20, scenes
+20-80 by each scene's own progress, combining 85, done 100.
+"""
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import BaseModel
+
+from shared.contracts.events import (
+    Event,
+    SceneFailed,
+    SceneProgressed,
+    SceneRendered,
+    SceneStarted,
+    StoryboardCreated,
+    VideoCancelled,
+    VideoComposed,
+    VideoComposing,
+    VideoFailed,
+    VideoResumed,
+)
+from shared.contracts.media import MediaReference
+from shared.contracts.story import Contract, Scene
+
+Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
+Step = Literal["storyboard", "scenes", "combining", "completed", "failed", "cancelled"]
+
+STORYBOARD_DONE = 20.0
+SCENES_DONE = 80.0
+COMBINING = 85.0
+ALL_DONE = 100.0
+
+
+class SceneState(Contract):
+    """How one scene is doing. `percent` is 0-100."""
+
+    state: Literal["waiting", "rendering", "rendered", "failed"] = "waiting"
+    percent: float = 0.0
+    provider: str | None = None
+    eta_seconds: float | None = None
+    reason: str | None = None
+    clip: MediaReference | None = None
+
+
+class VideoView(BaseModel):
+    """A video as the gateway knows it."""
+
+    status: Status = "pending"
+    current_step: Step = "storyboard"
+    progress: float = 0.0
+    title: str | None = None
+    story_script: str = ""
+    scenes: tuple[Scene, ...] = ()
+    scene_count: int
+    scene_states: dict[int, SceneState] = {}
+    cost_usd: Decimal = Decimal(0)
+    film: MediaReference | None = None
+    thumbnail: MediaReference | None = None
+    resolution: tuple[int, int] | None = None
+    error_stage: str | None = None
+    error_kind: str | None = None
+    error_message: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can change it any more. A failed video can: somebody may resume it."""
+        return self.status in ("completed", "cancelled", "expired")
+
+    def scene_state(self, number: int) -> SceneState:
+        """How a scene is doing, as far as anything was heard of it."""
+        return self.scene_states.get(number, SceneState())
+
+    @property
+    def current_scene(self) -> int | None:
+        """The first scene that is being rendered, or else the first that is not yet."""
+        numbers = range(1, self.scene_count + 1)
+        busy = [n for n in numbers if self.scene_state(n).state == "rendering"]
+        left = [n for n in numbers if self.scene_state(n).state in ("waiting", "failed")]
+        return next(iter(busy + left), None)
+
+
+def fold(view: VideoView, event: Event) -> VideoView:
+    """The view after an event; the same view where the event says nothing new."""
+    if view.ended:
+        return view
+    changed = view.model_copy(update=_changes(view, event))
+    return changed.model_copy(update={"progress": max(view.progress, _progress(changed))})
+
+
+def _changes(view: VideoView, event: Event) -> dict[str, object]:
+    match event:
+        case StoryboardCreated():
+            return {
+                **_goes_on(view),
+                "current_step": "scenes" if view.current_step == "storyboard" else view.current_step,
+                "title": event.title,
+                "story_script": event.story_script,
+                "scenes": event.scenes,
+                "scene_count": len(event.scenes),
+            }
+        case SceneStarted() | SceneProgressed() | SceneRendered() | SceneFailed():
+            return _scene_changes(view, event)
+        case VideoComposing():
+            return {**_goes_on(view), "current_step": "combining"}
+        case VideoComposed():
+            return {
+                "status": "completed",
+                "current_step": "completed",
+                "film": event.film,
+                "thumbnail": event.thumbnail,
+                "resolution": (event.width, event.height),
+                **_no_error(),
+            }
+        case VideoFailed():
+            return {
+                "status": "failed",
+                "current_step": "failed",
+                "error_stage": event.stage,
+                "error_kind": event.kind,
+                "error_message": event.reason,
+            }
+        case VideoResumed():
+            return {"status": "processing", "current_step": "scenes" if view.scenes else "storyboard", **_no_error()}
+        case VideoCancelled():
+            return {"status": "cancelled", "current_step": "cancelled"}
+        case _:
+            return {}
+
+
+def _scene_changes(
+    view: VideoView, event: SceneStarted | SceneProgressed | SceneRendered | SceneFailed
+) -> dict[str, object]:
+    before = view.scene_state(event.scene_number)
+    if before.state == "rendered":
+        return {}
+    cost = view.cost_usd
+    match event:
+        case SceneStarted():
+            after = SceneState(
+                state="rendering", percent=before.percent, provider=event.provider, eta_seconds=event.eta_seconds
+            )
+        case SceneProgressed():
+            percent = max(before.percent, event.percent)
+            after = SceneState(
+                state="rendering", percent=percent, provider=event.provider, eta_seconds=event.eta_seconds
+            )
+        case SceneRendered():
+            after = SceneState(state="rendered", percent=100.0, provider=event.provider, clip=event.clip.media)
+            cost += event.cost_usd
+        case SceneFailed():
+            after = SceneState(state="failed", percent=before.percent, provider=before.provider, reason=event.reason)
+            cost += event.cost_usd
+    return {**_goes_on(view), "scene_states": {**view.scene_states, event.scene_number: after}, "cost_usd": cost}
+
+
+def _goes_on(view: VideoView) -> dict[str, object]:
+    """Work is being done; that alone does not bring a failed video back."""
+    return {"status": "processing"} if view.status == "pending" else {}
+
+
+def _no_error() -> dict[str, object]:
+    return {"error_stage": None, "error_kind": None, "error_message": None}
+
+
+def _progress(view: VideoView) -> float:
+    if view.status == "completed":
+        return ALL_DONE
+    if view.current_step == "combining":
+        return COMBINING
+    if not view.scenes:
+        return 0.0
+    done = sum(view.scene_state(scene.scene_number).percent for scene in view.scenes) / len(view.scenes)
+    return round(STORYBOARD_DONE + (SCENES_DONE - STORYBOARD_DONE) * done / 100, 1)

@@ -1,0 +1,18 @@
+"""What the animatic renderer is asked for."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.contracts.story import AspectRatio, Contract, Niche, Scene
+
+
+class AnimaticOrder(Contract):
+    """A clip of `clip_frames` frames. `seed` makes all clips of one video look alike."""
+
+    scene: Scene
+    scene_count: Annotated[int, Field(ge=1, le=5)]
+    aspect_ratio: AspectRatio
+    niche: Niche
+    clip_frames: Annotated[int, Field(gt=0)]
+    seed: str

@@ -1,0 +1,157 @@
+"""The free built-in renderer, behind the same door as the paid ones: submit, check, fetch.
+
+It keeps its tasks as a provider would: one row each, under the attempt's id, so that a task is never made twice and
+any replica can say how it is doing. The drawing itself is asked for by a message, and may be done by any replica.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from sqlalchemy import insert, update
+from sqlalchemy.exc import IntegrityError
+
+from scene_render.animatic import draw
+from scene_render.animatic_order import AnimaticOrder
+from scene_render.models import AnimaticTask
+from scene_render.provider import Absent, Failed, Found, Running, Succeeded, Unknowable
+from scene_render.steps import AnimaticOrdered
+from shared.contracts.events import SceneRequested
+from shared.contracts.media import MediaReference
+from shared.database import Database
+from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
+from shared.storage import Storage
+from shared.unit_of_work import working
+
+log = structlog.get_logger()
+
+CHECK_SECONDS = 0.7
+SECONDS_PER_FRAME = 0.02
+"""A first guess at how long drawing takes, for the ETA."""
+
+
+class AnimaticStudio:
+    """The provider `animatic`, and the one who draws for it."""
+
+    name = "animatic"
+    submit_seconds = 5.0
+    attempt_seconds = 600.0
+
+    def __init__(
+        self, database: Database, storage: Storage, ffmpeg: Ffmpeg, concurrency: int, work_folder: Path | None
+    ) -> None:
+        self.database = database
+        self.storage = storage
+        self.ffmpeg = ffmpeg
+        self.concurrency = concurrency
+        self.work_folder = work_folder
+
+    def price(self, _request: SceneRequested) -> Decimal:
+        """It is free."""
+        return Decimal(0)
+
+    async def submit(self, attempt_id: str, request: SceneRequested) -> str:
+        """Keep the task and ask for its drawing, in one transaction. Asked again, it is the same task."""
+        order = AnimaticOrder(
+            scene=request.scene,
+            scene_count=request.scene_count,
+            aspect_ratio=request.aspect_ratio,
+            niche=request.niche,
+            clip_frames=request.clip_frames,
+            seed=str(request.video_id),
+        )
+        try:
+            async with working(self.database) as work:
+                task = {"id": attempt_id, "state": "drawing", "percent": 0, "frames": request.clip_frames}
+                await work.session.execute(insert(AnimaticTask).values(task))
+                ordered = AnimaticOrdered(video_id=request.video_id, task_id=UUID(attempt_id), order=order)
+                await work.emit(ordered, message_id=attempt_id)
+        except IntegrityError:
+            log.info("animatic.known", task_id=attempt_id)
+        return attempt_id
+
+    def expects(self, request: SceneRequested) -> Running:
+        """Drawing is quick."""
+        return _running(request.clip_frames, percent=0)
+
+    async def find(self, attempt_id: str) -> Found | Absent | Unknowable:
+        """See whether there is a row."""
+        return Absent() if await self._task(attempt_id) is None else Found(attempt_id)
+
+    async def check(self, task_id: str) -> Running | Succeeded | Failed:
+        """Read the row."""
+        task = await self._task(task_id)
+        if task is None:
+            return Failed("task_lost", "The animatic renderer has no such task.", Decimal(0), again=True)
+        if task.state == "done":
+            return Succeeded(cost=Decimal(0))
+        if task.state == "drawing":
+            return _running(task.frames, task.percent)
+        return Failed(f"animatic_{task.state}", task.reason or "The drawing was cancelled.", Decimal(0), again=True)
+
+    async def fetch(self, task_id: str, target: Path) -> None:
+        """Take the drawn clip out of the storage."""
+        task = await self._task(task_id)
+        if task is None or task.media is None:
+            raise LookupError(f"animatic task {task_id} has no clip")
+        await self.storage.get(MediaReference.model_validate(task.media), target)
+
+    async def cancel(self, task_id: str) -> bool:
+        """End a task; one that is being drawn is dropped when it is done."""
+        await self._save(task_id, state="cancelled")
+        return True
+
+    async def draw(self, task_id: str, order: AnimaticOrder) -> None:
+        """Draw the clip of a task and store it, telling on the way how far it is."""
+        task = await self._task(task_id)
+        if task is None or task.state != "drawing":
+            return
+        with tempfile.TemporaryDirectory(dir=self.work_folder, prefix="animatic-") as folder:
+            target = Path(folder) / "clip.mp4"
+            try:
+                async with self._telling(task_id) as on_progress:
+                    await draw(order, target, self.ffmpeg, workspace=Path(folder), on_progress=on_progress)
+            except (FfmpegFailed, FfmpegTimedOut) as error:
+                await self._save(task_id, state="failed", reason=str(error))
+                return
+            media = await self.storage.put(f"animatics/{task_id}.mp4", target, "video/mp4")
+        await self._save(task_id, state="done", percent=100, media=media.model_dump(mode="json"))
+
+    @contextlib.asynccontextmanager
+    async def _telling(self, task_id: str) -> AsyncIterator[Callable[[float], None]]:
+        """Save, now and then, the latest percentage that the block reports."""
+        latest = 0.0
+
+        def note(percent: float) -> None:
+            nonlocal latest
+            latest = percent
+
+        async def tell() -> None:
+            while True:
+                await asyncio.sleep(CHECK_SECONDS)
+                await self._save(task_id, percent=round(latest))
+
+        telling = asyncio.create_task(tell())
+        try:
+            yield note
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _task(self, task_id: str) -> AnimaticTask | None:
+        async with self.database.reading() as session:
+            return await session.get(AnimaticTask, task_id)
+
+    async def _save(self, task_id: str, **values: object) -> None:
+        change = update(AnimaticTask).where(AnimaticTask.id == task_id, AnimaticTask.state == "drawing")
+        async with self.database.sessions.begin() as session:
+            await session.execute(change.values(**values))
+
+
+def _running(frames: int, percent: float) -> Running:
+    return Running(percent, eta=frames * SECONDS_PER_FRAME * (1 - percent / 100), check_after=CHECK_SECONDS)

@@ -1,0 +1,117 @@
+"""The rows only the scene-render service writes."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from sqlalchemy import JSON, Boolean, ForeignKeyConstraint, Index, Integer, Numeric, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.database import Moment
+from shared.inbox import inbox_table
+from shared.outbox import outbox_table
+
+RenderState = Literal["waiting", "running", "rendered", "failed", "cancelled"]
+AttemptState = Literal["INTENT", "SUBMITTED", "SUCCEEDED", "FAILED", "CANCELLED", "UNKNOWN"]
+TaskState = Literal["drawing", "done", "failed", "cancelled"]
+
+
+class Base(DeclarativeBase):
+    """The schema of this service."""
+
+
+inbox = inbox_table(Base.metadata)
+outbox = outbox_table(Base.metadata)
+
+
+class Render(Base):
+    """A scene that was requested. While it waits, it waits as this row and not as a message."""
+
+    __tablename__ = "renders"
+    __table_args__ = (Index("ix_renders_turn", "provider", "state", "available_at"),)
+
+    video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    scene_number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    state: Mapped[RenderState] = mapped_column(String(20))
+    held: Mapped[bool] = mapped_column(Boolean, default=False)
+    """The video has failed elsewhere: the scene does not start unless the video is resumed."""
+    request: Mapped[dict[str, Any]] = mapped_column(JSON)
+    owner: Mapped[str] = mapped_column(String(255))
+    batch: Mapped[bool] = mapped_column(Boolean)
+    provider: Mapped[str] = mapped_column(String(50))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    clip: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    cost_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
+    failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
+    failure_reason: Mapped[str | None] = mapped_column(Text, default=None)
+    available_at: Mapped[datetime] = mapped_column(Moment)
+    requested_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Attempt(Base):
+    """One try at a scene that may cost money.
+
+    INTENT: saved before anything was sent. SUBMITTED: the provider has it, under `task_id`. UNKNOWN: it may have been
+    paid, and nobody can tell; its money stays reserved until a person settles it.
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (ForeignKeyConstraint(["video_id", "scene_number"], ["renders.video_id", "renders.scene_number"]),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    video_id: Mapped[str] = mapped_column(String(36))
+    scene_number: Mapped[int] = mapped_column(Integer)
+    number: Mapped[int] = mapped_column(Integer)
+    provider: Mapped[str] = mapped_column(String(50))
+    state: Mapped[AttemptState] = mapped_column(String(20), index=True)
+    task_id: Mapped[str | None] = mapped_column(String(255), default=None)
+    failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
+    failure_reason: Mapped[str | None] = mapped_column(Text, default=None)
+    intended_at: Mapped[datetime] = mapped_column(Moment)
+    submitted_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    ended_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+
+
+class ProviderSlot(Base):
+    """One of the tasks a provider works on at once for us. Taken from INTENT until the provider's task has ended."""
+
+    __tablename__ = "provider_slots"
+
+    provider: Mapped[str] = mapped_column(String(50), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    attempt_id: Mapped[str | None] = mapped_column(String(36), unique=True, default=None)
+
+
+class Spend(Base):
+    """The money of one attempt, in USD: `reserved` from INTENT until settled, `booked` what the provider took."""
+
+    __tablename__ = "spend"
+
+    attempt_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    video_id: Mapped[str] = mapped_column(String(36), index=True)
+    owner: Mapped[str] = mapped_column(String(255))
+    provider: Mapped[str] = mapped_column(String(50))
+    reserved_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
+    booked_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
+    reserved_at: Mapped[datetime] = mapped_column(Moment, index=True)
+
+
+class CancelledVideo(Base):
+    """A video nobody wants any more: scenes that are requested later do not start either."""
+
+    __tablename__ = "cancelled_videos"
+
+    video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+
+
+class AnimaticTask(Base):
+    """A task of the built-in renderer, as a provider would keep it. `percent` is 0-100."""
+
+    __tablename__ = "animatic_tasks"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    state: Mapped[TaskState] = mapped_column(String(20))
+    frames: Mapped[int] = mapped_column(Integer)
+    percent: Mapped[int] = mapped_column(Integer, default=0)
+    media: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    reason: Mapped[str | None] = mapped_column(Text, default=None)

@@ -1,0 +1,85 @@
+"""Whose turn it is: slots, and the scenes that wait for them."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from scene_render.models import ProviderSlot, Render
+from scene_render.provider import Provider
+from shared.database import Database, now
+
+CANDIDATES = 10
+
+
+async def provide_slots(database: Database, providers: Iterable[Provider]) -> None:
+    """Make as many slots as each provider has; take surplus ones away unless they are in use."""
+    for provider in providers:
+        async with database.sessions.begin() as session:
+            numbers = select(ProviderSlot.number).where(ProviderSlot.provider == provider.name)
+            present = set((await session.execute(numbers)).scalars())
+            surplus = [slot for slot in present if slot >= provider.concurrency]
+            for number in surplus:
+                slot = await session.get(ProviderSlot, (provider.name, number), with_for_update=True)
+                if slot is not None and slot.attempt_id is None:
+                    await session.delete(slot)
+        for number in set(range(provider.concurrency)) - present:
+            try:
+                async with database.sessions.begin() as session:
+                    await session.execute(insert(ProviderSlot).values(provider=provider.name, number=number))
+            except IntegrityError:
+                continue  # another replica starts at the same moment
+
+
+async def free_slot_of(session: AsyncSession, provider: str) -> ProviderSlot | None:
+    """A free slot of this provider, locked for this transaction; None if all are taken or locked."""
+    free = select(ProviderSlot).where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
+    return (await session.execute(free.limit(1).with_for_update(skip_locked=True))).scalar_one_or_none()
+
+
+async def some_slot_is_free(session: AsyncSession, provider: str) -> bool:
+    """Whether a slot is free, be it locked by somebody who may yet leave it free."""
+    free = select(func.count()).where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
+    return (await session.execute(free)).scalar_one() > 0
+
+
+async def next_render(session: AsyncSession, provider: str) -> Render | None:
+    """The scene whose turn it is, locked for this transaction.
+
+    People before batches; then who has the fewest scenes running, by owner and by video; then who came first.
+    """
+    running = aliased(Render)
+    of_owner = (
+        select(func.count())
+        .where(running.state == "running", running.provider == provider, running.owner == Render.owner)
+        .scalar_subquery()
+    )
+    other = aliased(Render)
+    of_video = select(func.count()).where(other.state == "running", other.video_id == Render.video_id).scalar_subquery()
+    waiting = (
+        select(Render.video_id, Render.scene_number)
+        .where(
+            Render.provider == provider,
+            Render.state == "waiting",
+            Render.held.is_(False),
+            Render.available_at <= now(),
+        )
+        .order_by(Render.batch, of_owner, of_video, Render.requested_at, Render.scene_number)
+        .limit(CANDIDATES)
+    )
+    # Looked up without locks, then locked one by one: locking while sorting would lock the whole queue.
+    for video_id, scene_number in (await session.execute(waiting)).all():
+        one = select(Render).where(
+            Render.video_id == video_id, Render.scene_number == scene_number, Render.state == "waiting"
+        )
+        render = (await session.execute(one.with_for_update(skip_locked=True))).scalar_one_or_none()
+        if render is not None:
+            return render
+    return None
+
+
+async def free(session: AsyncSession, attempt_id: str) -> None:
+    """Free the slot of an attempt: the provider's task has ended."""
+    await session.execute(update(ProviderSlot).where(ProviderSlot.attempt_id == attempt_id).values(attempt_id=None))

@@ -1,0 +1,4 @@
+from shared.migrations import run
+from storyboard.models import Base
+
+run(Base.metadata)

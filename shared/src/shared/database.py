@@ -1,0 +1,121 @@
+"""The door to a service's own database: MySQL or MariaDB in production, SQLite in the embedded mode."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import DateTime, MetaData, event, text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ColumnElement
+
+Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+"""A column type: UTC, to the microsecond. MySQL rounds its own DATETIME to seconds, and we order by it."""
+
+LOCK_WAIT_SECONDS = 5
+
+
+class now(ColumnElement[datetime]):  # noqa: N801 - it reads as the SQL function it is
+    """The database's clock in UTC, `offset` seconds from now. All times are compared on this one clock."""
+
+    inherit_cache = False
+    type = Moment
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self.offset = float(offset)
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '{element.offset:+.3f} seconds')"
+
+
+@compiles(now, "mysql")
+@compiles(now, "mariadb")
+def _now_mysql(element: now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
+    return f"(UTC_TIMESTAMP(6) + INTERVAL {round(element.offset * 1_000_000)} MICROSECOND)"
+
+
+class Database:
+    """The engine and the sessions of one service's schema.
+
+    `committed` is set after every commit that may have left something in the outbox.
+    """
+
+    def __init__(self, url: str, metadata: MetaData) -> None:
+        self.metadata = metadata
+        self.engine = _engine(url)
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.committed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session to look things up; nothing is saved."""
+        async with self.sessions() as session:
+            yield session
+
+    async def ping(self) -> None:
+        """Raise if the database does not answer."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+
+
+OUTAGES = {1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
+"""MySQL's numbers for: too many connections, shutting down, lock wait, deadlock, connection lost or refused."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether this error is about a server being away or busy, not about what was asked of it."""
+    if isinstance(error, ConnectionError | PoolExhausted):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    facts = error.orig.args if error.orig else ()
+    code = facts[0] if facts else None
+    return error.connection_invalidated or code in OUTAGES or "database is locked" in str(code)
+
+
+def _engine(url: str) -> AsyncEngine:
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, connect_args={"timeout": 30})
+        _prepare_sqlite(engine)
+        return engine
+    return create_async_engine(
+        url,
+        # REPEATABLE READ would let the relay's locks hold up business inserts.
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_size=20,
+        max_overflow=10,
+        connect_args={
+            "connect_timeout": 5,
+            "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, time_zone='+00:00'",
+        },
+    )
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: DBAPIConnection, _record: object) -> None:
+        # Transactions are begun by us (below): sqlite3's own way begins them too late to hold.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's signature
+        # A transaction that reads first and writes later would fail, not wait, if another wrote between.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,190 @@
+"""Runs one handler for one message and decides what becomes of the message. Both ways of running share it."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Generic
+from uuid import UUID
+
+import structlog
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from shared import telemetry
+from shared.contracts.events import Event, Stage, VideoFailed
+from shared.database import Database, is_outage
+from shared.errors import AlreadyHandled, MessageMalformed, StepFailed
+from shared.handling import Delivery, Story, Subscription, Tools
+from shared.unit_of_work import has_handled, working
+
+log = structlog.get_logger()
+
+LADDER_SECONDS = (1, 5, 30, 120, 600)
+"""How long a message waits before each new attempt."""
+
+OUTAGE_STEP = 1
+"""While a database or a store is away, attempts do not count; the message waits on this step of the ladder."""
+
+REDRIVEN = "x-redriven"
+"""The header that says when a dead letter was put back."""
+
+HANDLER_SECONDS = 20 * 60
+"""RabbitMQ takes a message away after 30 minutes."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """A message that goes to the dead letters, of a video whose id could be read."""
+
+    event: type[Event]
+    delivery: Delivery
+    video_id: UUID
+    failure: StepFailed
+
+
+@dataclass(frozen=True)
+class Service(Generic[Tools]):
+    """A service, put together: its part of the story, its tools, and what must be open while it runs.
+
+    `on_death` is what it does about the video of a message that died.
+    """
+
+    story: Story[Tools]
+    tools: Tools
+    database: Database
+    on_death: Callable[[Death, Database], Awaitable[None]]
+    resources: tuple[AbstractAsyncContextManager[Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Handled:
+    """The message is done with."""
+
+
+@dataclass(frozen=True)
+class ComesBack:
+    """The message is to be delivered again, on this step of `LADDER_SECONDS`, as this attempt."""
+
+    step: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dead:
+    """The message goes to the dead letters."""
+
+    kind: str
+    reason: str
+    attempt: int
+
+
+Outcome = Handled | ComesBack | Dead
+
+
+async def deliver(
+    service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, body: bytes
+) -> Outcome:
+    """Have a message handled. Where it dies and its video can be read, the video is said to have failed."""
+    labels = (service.story.service, subscription.event.name)
+    started = time.monotonic()
+    with (
+        telemetry.following(delivery.headers, f"{subscription.consumer} handle", SpanKind.CONSUMER) as span,
+        structlog.contextvars.bound_contextvars(
+            service=service.story.service, event_id=delivery.message_id, consumer=subscription.consumer
+        ),
+    ):
+        outcome = await _attempt(service, subscription, delivery, body)
+        if not isinstance(outcome, Handled):
+            span.set_status(Status(StatusCode.ERROR, outcome.reason))
+        telemetry.HANDLING_SECONDS.labels(*labels).observe(time.monotonic() - started)
+        telemetry.HANDLED.labels(*labels, type(outcome).__name__.lower()).inc()
+        return outcome
+
+
+async def _attempt(
+    service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, body: bytes
+) -> Outcome:
+    try:
+        event = _parse(subscription.event, body)
+        with structlog.contextvars.bound_contextvars(video_id=str(event.video_id)):
+            if subscription.counts_once and await has_handled(service.database, delivery):
+                return Handled()
+            async with asyncio.timeout(HANDLER_SECONDS):
+                await subscription.handler(event, delivery, service.tools)
+        return Handled()
+    except AlreadyHandled:
+        return Handled()
+    except StepFailed as failure:
+        return await _bury(service, subscription, delivery, failure, body)
+    except Exception as error:  # noqa: BLE001 - the frame is where the unexpected ends
+        outcome = _again(delivery, error)
+        if isinstance(outcome, StepFailed):
+            return await _bury(service, subscription, delivery, outcome, body)
+        return outcome
+
+
+def _parse(event: type[Event], body: bytes) -> Event:
+    try:
+        return event.model_validate_json(body)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors())
+        raise MessageMalformed("; ".join(problems)) from error
+
+
+def _again(delivery: Delivery, error: Exception) -> ComesBack | StepFailed:
+    """The next step of the ladder, or why there is none."""
+    reason = f"{type(error).__name__}: {error}"
+    if is_outage(error):
+        log.warning("message.waits", reason=reason, outage=True)
+        return ComesBack(OUTAGE_STEP, delivery.attempt, reason)
+    if delivery.attempt > len(LADDER_SECONDS):
+        log.error("message.exhausted", reason=reason, attempts=delivery.attempt, exc_info=error)
+        return StepFailed("exhausted", f"It was tried {delivery.attempt} times; the last time: {reason}")
+    log.warning("message.comes_back", reason=reason, attempt=delivery.attempt, exc_info=error)
+    # Jitter: neighbours of one failure do not all come back at the same moment.
+    step = max(0, delivery.attempt - 1 - (random.random() < 0.25))  # noqa: S311 - not a secret
+    return ComesBack(step, delivery.attempt + 1, reason)
+
+
+def fails_video(stage: Stage) -> Callable[[Death, Database], Awaitable[None]]:
+    """What most services do about a death: say that the video has failed, at their stage."""
+
+    async def say(death: Death, database: Database) -> None:
+        failure = death.failure
+        if not failure.fails_video:
+            return
+        event = VideoFailed(video_id=death.video_id, stage=stage, kind=failure.kind, reason=failure.reason)
+        # Derived: this death may be handled twice and is one all the same; that of a redriven message is another.
+        name = f"{death.delivery.message_id} {death.delivery.headers.get(REDRIVEN, '')}"
+        async with working(database) as work:
+            await work.emit(event, message_id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)))
+
+    return say
+
+
+async def _bury(
+    service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, failure: StepFailed, body: bytes
+) -> Outcome:
+    """Tell about a death before it is final: the message must not be lost with the note of it."""
+    video_id = _video_id(body)
+    if video_id is not None:
+        try:
+            await service.on_death(Death(subscription.event, delivery, video_id, failure), service.database)
+        except Exception as error:  # noqa: BLE001 - it comes back until the note is saved
+            return ComesBack(OUTAGE_STEP, delivery.attempt, repr(error))
+    log.error("message.dead", kind=failure.kind, reason=failure.reason, video_id=str(video_id))
+    return Dead(failure.kind, failure.reason, delivery.attempt)
+
+
+def _video_id(body: bytes) -> UUID | None:
+    try:
+        message = from_json(body)
+        return UUID(message["videoId"]) if isinstance(message, Mapping) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

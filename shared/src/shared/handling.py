@@ -1,0 +1,69 @@
+"""A service's part of the story: which events it hears and which handler hears each."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from shared.contracts.events import Event
+
+Tools = TypeVar("Tools")
+E = TypeVar("E", bound=Event)
+Handler = Callable[[E, "Delivery", Tools], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The message at hand. `consumer` is the queue it came by; `attempt` counts from 1."""
+
+    consumer: str
+    message_id: str
+    headers: dict[str, str] = field(default_factory=dict)
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Subscription(Generic[Tools]):
+    """An event that a service hears, its handler, and how many are handled at once in one process."""
+
+    consumer: str
+    event: type[Event]
+    handler: Callable[[Any, Delivery, Tools], Awaitable[None]]
+    at_once: int
+    every_replica: bool
+
+    @property
+    def counts_once(self) -> bool:
+        """Whether a message that comes again must change nothing. Hints and what all replicas hear may."""
+        return self.event.stored and not self.every_replica
+
+
+class Story(Generic[Tools]):
+    """The part of one service: its name and its subscriptions."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.subscriptions: list[Subscription[Tools]] = []
+
+    def on(
+        self, *events: type[E], at_once: int = 10, every_replica: bool = False
+    ) -> Callable[[Handler[E, Tools]], Handler[E, Tools]]:
+        """Register the handler of one or more events, each with its own queue and limit.
+
+        Each message goes to one replica, or, with `every_replica`, to all that run (and to none that does not).
+        """
+
+        def register(handler: Handler[E, Tools]) -> Handler[E, Tools]:
+            for event in events:
+                consumer = f"{self.service}.{event.name.removeprefix(f'{self.service}.')}"
+                self.subscriptions.append(Subscription(consumer, event, handler, at_once, every_replica))
+            return handler
+
+        return register
+
+
+class Hints(Protocol):
+    """Where events go that nobody needs to get: at most once, and only to whoever listens now."""
+
+    async def hint(self, event: Event) -> None:
+        """Tell it to whoever listens. Never raises."""
+        ...

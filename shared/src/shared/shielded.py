@@ -1,0 +1,33 @@
+"""Work that must not stop half-way: it goes on when the handler that began it is cancelled."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Self
+
+GRACE_SECONDS = 6.0
+
+
+class Shielded:
+    """Tasks that outlive their handlers. As a resource of a service it waits for them when the service stops.
+
+    A lost connection to RabbitMQ cancels every handler; a submission on its way must still learn its answer.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run to the end, even if the caller is cancelled meanwhile."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        await asyncio.shield(task)
+
+    async def __aenter__(self) -> Self:
+        """Nothing to open."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Wait, not for ever, for what is still going on."""
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=GRACE_SECONDS)

@@ -1,0 +1,281 @@
+"""Where films, thumbnails and clips are kept: an S3 bucket, or a folder in the embedded mode.
+
+Keys are derived from ids, so that a rerun overwrites itself. What is stored and told is a `MediaReference`; links are
+made when somebody asks, and end soon.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.contracts.media import MediaReference
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+LINK_SECONDS = 15 * 60
+RETENTION_DAYS = 30
+
+
+class ObjectMissing(Exception):
+    """There is no object under this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"nothing is stored under {key}")
+        self.key = key
+
+
+class ObjectDamaged(Exception):
+    """What was fetched is not what was stored."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is not what was stored: its checksum differs")
+        self.key = key
+
+
+class StorageUnavailable(ConnectionError):
+    """The storage does not answer, or not as it should; later it may."""
+
+
+class LinkInvalid(Exception):
+    """The link was not made by us, was changed, or has ended."""
+
+
+class Storage(Protocol):
+    """A place for objects. Writes are whole or not at all; keys are `name/name/name`."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def put(self, key: str, source: Path, content_type: str) -> MediaReference:
+        """Store a file under this key, over what was there."""
+        ...
+
+    async def get(self, reference: MediaReference, target: Path) -> None:
+        """Fetch an object into a file and check that it is the one that was stored.
+
+        Raises:
+            ObjectMissing: there is none.
+            ObjectDamaged: it is another one.
+        """
+        ...
+
+    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS) -> str:
+        """A link to the object that ends after so many seconds."""
+        ...
+
+    async def delete(self, prefix: str) -> None:
+        """Remove all objects whose keys begin with `prefix`."""
+        ...
+
+
+class LinkSigner:
+    """Signs and checks links to a folder's objects: HMAC-SHA256 over key and end."""
+
+    def __init__(self, secret: bytes, base_url: str) -> None:
+        self.secret = secret
+        self.base_url = base_url.rstrip("/")
+
+    def link(self, key: str, seconds: int) -> str:
+        """A link to this key that ends in so many seconds."""
+        # Rounded up to a minute: whoever asks twice gets one link, and the browser's cache works.
+        end = (int(time.time()) + seconds) // 60 * 60 + 60
+        return f"{self.base_url}/{key}?{urlencode({'end': end, 'signature': self._signature(key, end)})}"
+
+    def check(self, key: str, end: int, signature: str) -> None:
+        """Raise `LinkInvalid` unless we made this link and it has not ended."""
+        if end < time.time() or not hmac.compare_digest(self._signature(key, end), signature):
+            raise LinkInvalid
+
+    def _signature(self, key: str, end: int) -> str:
+        return hmac.new(self.secret, f"GET {key} {end}".encode(), hashlib.sha256).hexdigest()
+
+
+class FolderStorage:
+    """A folder on this machine. Links lead to whoever serves it with the same `LinkSigner`."""
+
+    def __init__(self, root: Path, signer: LinkSigner | None = None) -> None:
+        self.root = root
+        self.signer = signer
+
+    async def __aenter__(self) -> Self:
+        """Make the folder."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is held open."""
+
+    def path(self, key: str) -> Path:
+        """The file of an object."""
+        return self.root / _checked(key)
+
+    async def put(self, key: str, source: Path, content_type: str) -> MediaReference:
+        """See `Storage.put`."""
+        return await asyncio.to_thread(self._put, key, source, content_type)
+
+    def _put(self, key: str, source: Path, content_type: str) -> MediaReference:
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            shutil.copyfile(source, part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return _reference(key, source, content_type)
+
+    async def get(self, reference: MediaReference, target: Path) -> None:
+        """See `Storage.get`."""
+        source = self.path(reference.key)
+        try:
+            await asyncio.to_thread(shutil.copyfile, source, target)
+        except FileNotFoundError:
+            raise ObjectMissing(reference.key) from None
+        await _check(reference, target)
+
+    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS) -> str:
+        """See `Storage.link`. Without a signer, the file itself."""
+        if self.signer is None:
+            return self.path(reference.key).resolve().as_uri()
+        return self.signer.link(_checked(reference.key), seconds)
+
+    async def delete(self, prefix: str) -> None:
+        """See `Storage.delete`."""
+        _checked(prefix.rstrip("/"))
+        for path in await asyncio.to_thread(lambda: sorted(self.root.rglob("*"))):
+            if path.is_file() and path.relative_to(self.root).as_posix().startswith(prefix):
+                path.unlink(missing_ok=True)
+
+
+class S3Storage:
+    """A bucket on S3, or on a server that speaks it. Credentials come from where boto3 finds them."""
+
+    def __init__(
+        self, bucket: str, endpoint: str | None = None, region: str | None = None, public_endpoint: str | None = None
+    ) -> None:
+        self.bucket = bucket
+        self.endpoint = endpoint
+        self.region = region or "us-east-1"
+        # A presigned link names its host: it must be the one that browsers reach.
+        self.public_endpoint = public_endpoint or endpoint
+        self._open = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Connect."""
+        self.client = await self._client(self.endpoint)
+        self.public_client = (
+            self.client if self.public_endpoint == self.endpoint else await self._client(self.public_endpoint)
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        await self._open.aclose()
+
+    async def _client(self, endpoint: str | None) -> "S3Client":
+        config = AioConfig(
+            connect_timeout=5,
+            read_timeout=30,
+            retries={"max_attempts": 3, "mode": "standard"},
+            s3={"addressing_style": "path" if endpoint else "auto"},
+        )
+        client = aioboto3.Session().client("s3", endpoint_url=endpoint, region_name=self.region, config=config)
+        return await self._open.enter_async_context(client)
+
+    async def put(self, key: str, source: Path, content_type: str) -> MediaReference:
+        """See `Storage.put`. Large files go in parts."""
+        reference = await asyncio.to_thread(_reference, _checked(key), source, content_type)
+        extra = {"ContentType": content_type, "Metadata": {"sha256": reference.sha256}}
+        with _unavailable():
+            await self.client.upload_file(str(source), self.bucket, key, ExtraArgs=extra)
+        return reference
+
+    async def get(self, reference: MediaReference, target: Path) -> None:
+        """See `Storage.get`."""
+        with _unavailable():
+            try:
+                await self.client.download_file(self.bucket, _checked(reference.key), str(target))
+            except ClientError as error:
+                if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+                    raise ObjectMissing(reference.key) from error
+                raise
+        await _check(reference, target)
+
+    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS) -> str:
+        """See `Storage.link`."""
+        params = {"Bucket": self.bucket, "Key": _checked(reference.key)}
+        return await self.public_client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
+
+    async def delete(self, prefix: str) -> None:
+        """See `Storage.delete`."""
+        with _unavailable():
+            async for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    await self.client.delete_object(Bucket=self.bucket, Key=item["Key"])
+
+
+def open_storage(url: str, signer: LinkSigner | None = None) -> FolderStorage | S3Storage:
+    """The storage a `STORAGE_URL` names: `file:///folder`, or `s3://bucket?endpoint=&region=&public_endpoint=`."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return FolderStorage(Path(parts.path), signer)
+    if parts.scheme != "s3":
+        raise ValueError(f"STORAGE_URL must begin with s3:// or file://, not {parts.scheme}://")
+    query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    return S3Storage(parts.netloc, query.get("endpoint"), query.get("region"), query.get("public_endpoint"))
+
+
+def _checked(key: str) -> str:
+    if not KEY.fullmatch(key):
+        raise ValueError(f"not a storage key: {key!r}")
+    return key
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reference(key: str, source: Path, content_type: str) -> MediaReference:
+    return MediaReference(key=key, content_type=content_type, size=source.stat().st_size, sha256=_sha256(source))
+
+
+async def _check(reference: MediaReference, path: Path) -> None:
+    if await asyncio.to_thread(_sha256, path) != reference.sha256:
+        await asyncio.to_thread(path.unlink)
+        raise ObjectDamaged(reference.key)
+
+
+@contextlib.contextmanager
+def _unavailable() -> Iterator[None]:
+    """Turn what botocore raises while the server is away into what the frame waits for."""
+    try:
+        yield
+    except BotoCoreError as error:
+        raise StorageUnavailable(str(error)) from error
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+            raise StorageUnavailable(str(error)) from error
+        raise

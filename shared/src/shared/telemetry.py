@@ -1,0 +1,85 @@
+"""What a process tells about itself: JSON logs, Prometheus metrics, OpenTelemetry traces."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+
+import structlog
+from opentelemetry import context, propagate, trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import Counter, Gauge, Histogram
+
+from shared.settings import ServiceSettings
+
+HANDLED = Counter("multishot_messages_handled_total", "Messages by how they ended", ["service", "event", "outcome"])
+HANDLING_SECONDS = Histogram(
+    "multishot_handling_seconds",
+    "How long handlers take",
+    ["service", "event"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+OUTBOX_ROWS = Gauge("multishot_outbox_rows", "Events that are due and not sent yet", ["service"])
+OUTBOX_AGE_SECONDS = Gauge("multishot_outbox_age_seconds", "How long the oldest of them has been due", ["service"])
+
+tracer = trace.get_tracer("multishot")
+
+
+def set_up(service: str, settings: ServiceSettings) -> None:
+    """Set logging and tracing up, once per process."""
+    _set_up_logging(service, settings)
+    if settings.otel_exporter_otlp_endpoint:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        provider = TracerProvider(resource=Resource.create({"service.name": service}))
+        endpoint = settings.otel_exporter_otlp_endpoint.rstrip("/") + "/v1/traces"
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        trace.set_tracer_provider(provider)
+
+
+def _set_up_logging(service: str, settings: ServiceSettings) -> None:
+    last = structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+    before: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[*before, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # What libraries say goes the same way, in the same form.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[_without_meta, last])
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def _without_meta(_logger: object, _method: str, event_dict: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return structlog.stdlib.ProcessorFormatter.remove_processors_meta(None, "", event_dict)
+
+
+def trace_headers() -> dict[str, str]:
+    """The W3C headers of the span at hand, to travel with a message."""
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return headers
+
+
+@contextlib.contextmanager
+def following(headers: Mapping[str, str], name: str, kind: trace.SpanKind) -> Iterator[trace.Span]:
+    """A span that goes on where the sender of these headers was."""
+    token = context.attach(propagate.extract(headers))
+    try:
+        with tracer.start_as_current_span(name, kind=kind) as span:
+            yield span
+    finally:
+        context.detach(token)

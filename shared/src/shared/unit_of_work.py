@@ -1,0 +1,74 @@
+"""One message, one transaction: the inbox mark, the rows and the outgoing events are saved together or not at all."""
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared import telemetry
+from shared.contracts.events import Event
+from shared.database import Database, now
+from shared.errors import AlreadyHandled
+from shared.handling import Delivery
+
+
+class Work:
+    """What one transaction saves: rows through `session`, events through `emit`."""
+
+    def __init__(self, database: Database, session: AsyncSession) -> None:
+        self.database = database
+        self.session = session
+
+    async def emit(self, event: Event, *, after: float = 0.0, message_id: str | None = None) -> None:
+        """Save an event to be sent once this transaction is committed, `after` seconds later.
+
+        A derived `message_id` makes an event that may be said twice count once.
+        """
+        row = {
+            "message_id": message_id or str(uuid.uuid4()),
+            "name": event.name,
+            "video_id": str(event.video_id),
+            "headers": telemetry.trace_headers(),
+            "body": event.model_dump_json(),
+            "available_at": now(after),
+            "created_at": now(),
+        }
+        await self.session.execute(insert(self.database.metadata.tables["outbox"]).values(row))
+
+
+@contextlib.asynccontextmanager
+async def working(database: Database) -> AsyncIterator[Work]:
+    """A transaction of our own accord, that no message asked for."""
+    async with database.sessions.begin() as session:
+        yield Work(database, session)
+    database.committed.set()
+
+
+@contextlib.asynccontextmanager
+async def handling(database: Database, delivery: Delivery) -> AsyncIterator[Work]:
+    """The transaction that ends a message.
+
+    Raises:
+        AlreadyHandled: another delivery of the same message was faster; nothing was changed.
+    """
+    async with working(database) as work:
+        inbox = database.metadata.tables["inbox"]
+        mark = {"consumer": delivery.consumer, "message_id": delivery.message_id, "handled_at": now()}
+        try:
+            await work.session.execute(insert(inbox).values(mark))
+        except IntegrityError as error:
+            raise AlreadyHandled from error
+        yield work
+
+
+async def has_handled(database: Database, delivery: Delivery) -> bool:
+    """Whether this message was handled before, so that its slow work need not be done again."""
+    inbox = database.metadata.tables["inbox"]
+    mark = select(inbox.c.message_id).where(
+        inbox.c.consumer == delivery.consumer, inbox.c.message_id == delivery.message_id
+    )
+    async with database.reading() as session:
+        return (await session.execute(mark)).first() is not None
