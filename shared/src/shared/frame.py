@@ -172,7 +172,7 @@ async def _bury(
     service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, failure: StepFailed, body: bytes
 ) -> Outcome:
     """Tell about a death before it is final: the message must not be lost with the note of it."""
-    video_id = _video_id(body)
+    video_id = video_id_of(body)
     if video_id is not None:
         try:
             await service.on_death(Death(subscription.event, delivery, video_id, failure), service.database)
@@ -182,7 +182,8 @@ async def _bury(
     return Dead(failure.kind, failure.reason, delivery.attempt)
 
 
-def _video_id(body: bytes) -> UUID | None:
+def video_id_of(body: bytes) -> UUID | None:
+    """The video a message is about, read without trusting it; None where it cannot be read."""
     try:
         message = from_json(body)
         return UUID(message["videoId"]) if isinstance(message, Mapping) else None

@@ -1,16 +1,15 @@
 """Puts dead letters back to the queues they died at: `python -m shared.redrive [service ...]`."""
 
 import asyncio
-import contextlib
 import sys
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from aio_pika import DeliveryMode, Message, connect_robust
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shared.contracts.events import VideoResumed
-from shared.frame import REDRIVEN
+from shared.frame import REDRIVEN, video_id_of
 from shared.messaging import ATTEMPT, EVENTS, dead_letter_queue
 from shared.settings import BrokerSettings
 
@@ -41,18 +40,19 @@ async def _redrive(channel: AbstractChannel, service: str) -> int:
 
 
 async def _resume_video(channel: AbstractChannel, letter: AbstractIncomingMessage) -> None:
-    with contextlib.suppress(ValueError):  # a message whose video cannot be read resumes none
-        event = VideoResumed(video_id=UUID(letter.correlation_id))
-        message = Message(
-            event.model_dump_json().encode(),
-            message_id=str(uuid4()),
-            correlation_id=letter.correlation_id,
-            type=event.name,
-            content_type="application/json",
-            delivery_mode=DeliveryMode.PERSISTENT,
-        )
-        exchange = await channel.get_exchange(EVENTS.name)
-        await exchange.publish(message, routing_key=event.name, timeout=5)
+    video_id = video_id_of(letter.body)
+    if video_id is None:
+        return
+    message = Message(
+        VideoResumed(video_id=video_id).model_dump_json().encode(),
+        message_id=str(uuid4()),
+        correlation_id=str(video_id),
+        type=VideoResumed.name,
+        content_type="application/json",
+        delivery_mode=DeliveryMode.PERSISTENT,
+    )
+    exchange = await channel.get_exchange(EVENTS.name)
+    await exchange.publish(message, routing_key=VideoResumed.name, timeout=5)
 
 
 def _again(letter: AbstractIncomingMessage) -> Message:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, insert, select
@@ -20,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.contracts.events import Event, VideoResumed
 from shared.database import Database, now
-from shared.frame import LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver
+from shared.frame import LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver, video_id_of
 from shared.handling import Delivery, Subscription
 from shared.outbox import Letter, letter
 from shared.unit_of_work import working
@@ -167,8 +166,8 @@ async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> int:
             "created_at": now(),
         }
         async with working(database) as work:
-            with contextlib.suppress(ValueError):  # a message whose video could not be read resumes none
-                await work.emit(VideoResumed(video_id=UUID(message["videoId"])))
+            if (video_id := video_id_of(message["body"].encode())) is not None:
+                await work.emit(VideoResumed(video_id=video_id))
             await work.session.execute(insert(database.metadata.tables["outbox"]).values(row))
         path.unlink()
     return len(paths)

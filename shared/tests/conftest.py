@@ -1,0 +1,76 @@
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
+
+from shared.contracts.events import Event, VideoRequested
+from shared.database import Database
+from shared.handling import Delivery, Story
+from shared.inbox import inbox_table
+from shared.outbox import outbox_table
+from shared.unit_of_work import handling
+
+METADATA = MetaData()
+inbox_table(METADATA)
+outbox_table(METADATA)
+EFFECTS = Table(
+    "effects", METADATA, Column("id", Integer, primary_key=True, autoincrement=True), Column("prompt", String(200))
+)
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/test.db", METADATA)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(METADATA.create_all)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def mariadb(sql_server, schema: Callable[[], str]) -> AsyncIterator[Database]:
+    database = Database(sql_server.url(schema()), METADATA)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(METADATA.create_all)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.connected)])
+def database(request: pytest.FixtureRequest) -> Database:
+    """The embedded mode's database, and the distributed mode's."""
+    return request.getfixturevalue(request.param)
+
+
+@dataclass
+class Hearer:
+    """A service that writes down what it hears, and fails as it is told."""
+
+    database: Database
+    failures: list[BaseException] = field(default_factory=list)
+    calls: int = 0
+
+    async def effects(self) -> list[str]:
+        async with self.database.reading() as session:
+            return list((await session.execute(select(EFFECTS.c.prompt).order_by(EFFECTS.c.id))).scalars())
+
+    def story(self, name: str = "hearer", event: type[Event] = VideoRequested) -> "Story[Hearer]":
+        story: Story[Hearer] = Story(name)
+        story.on(event)(hear)
+        return story
+
+
+async def hear(event: Event, delivery: Delivery, tools: Hearer) -> None:
+    tools.calls += 1
+    if tools.failures:
+        raise tools.failures.pop(0)
+    async with handling(tools.database, delivery) as work:
+        prompt = getattr(event, "prompt", event.name)
+        await work.session.execute(insert(EFFECTS).values(prompt=prompt))
+
+
+@pytest.fixture
+def hearing() -> type[Hearer]:
+    return Hearer

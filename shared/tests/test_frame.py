@@ -1,0 +1,118 @@
+"""What becomes of a message: handled once, comes back up the ladder, or dies with a reason."""
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from shared.contracts.events import VideoFailed, VideoRequested
+from shared.database import Database
+from shared.errors import RequestConflicts, StepFailed
+from shared.frame import LADDER_SECONDS, ComesBack, Dead, Handled, Outcome, Service, deliver, fails_video
+from shared.handling import Delivery
+from shared.testing import published
+
+VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
+GOOD = VideoRequested(video_id=VIDEO, prompt="a fox").model_dump_json().encode()
+
+
+async def send(hearer: Any, body: bytes = GOOD, message_id: str = "m1", attempt: int = 1) -> Outcome:
+    service = Service(hearer.story(), hearer, hearer.database, fails_video("composer"))
+    [subscription] = service.story.subscriptions
+    return await deliver(service, subscription, Delivery("hearer.video.requested", message_id, {}, attempt), body)
+
+
+async def test_a_message_that_comes_again_changes_nothing(database: Database, hearing: Any) -> None:
+    hearer = hearing(database)
+    assert [await send(hearer), await send(hearer)] == [Handled(), Handled()]
+    assert await hearer.effects() == ["a fox"]
+    assert hearer.calls == 1
+
+
+async def test_copies_that_come_at_once_have_one_effect(database: Database, hearing: Any) -> None:
+    hearer = hearing(database)
+    outcomes = await asyncio.gather(*(send(hearer) for _ in range(8)))
+    # Whoever lost the race is handled, or comes back to find that it is.
+    assert all(isinstance(outcome, Handled | ComesBack) for outcome in outcomes)
+    assert await hearer.effects() == ["a fox"]
+
+
+async def test_a_failure_leaves_no_trace_and_comes_back_later_each_time(database: Database, hearing: Any) -> None:
+    hearer = hearing(database, [ValueError("boom")] * 5)
+    steps = []
+    for attempt in range(1, 6):
+        outcome = await send(hearer, attempt=attempt)
+        assert isinstance(outcome, ComesBack)
+        assert outcome.attempt == attempt + 1
+        steps.append(outcome.step)
+    assert steps == sorted(steps)
+    assert steps[-1] >= len(LADDER_SECONDS) - 2
+    assert await hearer.effects() == []
+    assert await send(hearer, attempt=6) == Handled()
+
+
+async def test_after_the_last_attempt_it_dies_and_the_video_fails_with_the_reason(sqlite: Database, hearing: Any) -> None:
+    outcome = await send(hearing(sqlite, [ValueError("boom")]), attempt=len(LADDER_SECONDS) + 1)
+    assert isinstance(outcome, Dead)
+    assert "boom" in outcome.reason
+    [failed] = await published(sqlite)
+    assert isinstance(failed, VideoFailed)
+    assert (failed.video_id, failed.stage, failed.kind) == (VIDEO, "composer", "exhausted")
+
+
+async def test_what_cannot_be_done_dies_at_once(sqlite: Database, hearing: Any) -> None:
+    outcome = await send(hearing(sqlite, [StepFailed("refused", "Not with us.")]))
+    assert outcome == Dead("refused", "Not with us.", 1)
+    [failed] = await published(sqlite)
+    assert isinstance(failed, VideoFailed)
+    assert failed.reason == "Not with us."
+
+
+async def test_a_conflict_does_not_fail_the_video_it_conflicts_with(sqlite: Database, hearing: Any) -> None:
+    outcome = await send(hearing(sqlite, [RequestConflicts(VIDEO)]))
+    assert isinstance(outcome, Dead)
+    assert await published(sqlite) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b'"x"', b'{"videoId": 5}', b'{"videoId": "x"}'])
+async def test_poison_dies_at_once_without_reaching_the_handler(sqlite: Database, hearing: Any, body: bytes) -> None:
+    hearer = hearing(sqlite)
+    outcome = await send(hearer, body)
+    assert isinstance(outcome, Dead)
+    assert outcome.kind == "malformed"
+    assert hearer.calls == 0
+    assert await published(sqlite) == []
+
+
+async def test_poison_whose_video_can_be_read_fails_that_video(sqlite: Database, hearing: Any) -> None:
+    outcome = await send(hearing(sqlite), b'{"videoId": "%s", "prompt": ""}' % str(VIDEO).encode())
+    assert isinstance(outcome, Dead)
+    assert "prompt" in outcome.reason
+    [failed] = await published(sqlite)
+    assert failed.video_id == VIDEO
+
+
+async def test_one_death_handled_twice_is_said_under_one_id(sqlite: Database, hearing: Any) -> None:
+    hearer = hearing(sqlite, [StepFailed("refused", "No.")] * 2)
+    await send(hearer)
+    await send(hearer)
+    outbox = sqlite.metadata.tables["outbox"]
+    async with sqlite.reading() as session:
+        ids = list((await session.execute(outbox.select())).all())
+    assert len({row.message_id for row in ids}) == 1
+
+
+async def test_an_outage_does_not_count_as_an_attempt(sqlite: Database, hearing: Any) -> None:
+    gone = OperationalError("SELECT 1", {}, Exception(2013, "Lost connection"))
+    outcome = await send(hearing(sqlite, [gone]), attempt=6, message_id=str(uuid4()))
+    assert isinstance(outcome, ComesBack)
+    assert outcome.attempt == 6
+
+
+async def test_a_mistake_in_sql_does_count(sqlite: Database, hearing: Any) -> None:
+    mistake = OperationalError("SELECT nope", {}, Exception(1054, "Unknown column"))
+    outcome = await send(hearing(sqlite, [mistake]))
+    assert isinstance(outcome, ComesBack)
+    assert outcome.attempt == 2

@@ -1,0 +1,120 @@
+"""Events that are saved with the work: sent when it is committed, kept until they are safe, on time."""
+
+import asyncio
+import contextlib
+from uuid import UUID
+
+import pytest
+
+from shared.contracts.events import VideoComposing
+from shared.database import Database
+from shared.outbox import Letter, Relay
+from shared.testing import eventually, published
+from shared.unit_of_work import working
+
+VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
+EVENT = VideoComposing(video_id=VIDEO)
+
+
+class Post:
+    """A broker that keeps what it gets, and is away when it is told to be."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.away = False
+
+    async def send(self, letter: Letter) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise ConnectionError("away")
+        self.letters.append(letter)
+
+
+@contextlib.asynccontextmanager
+async def relaying(database: Database, post: Post, count: int = 1):
+    tasks = [asyncio.create_task(Relay(database, post.send).run()) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_what_is_committed_is_sent_and_forgotten(database: Database) -> None:
+    post = Post()
+    async with relaying(database, post):
+        async with working(database) as work:
+            await work.emit(EVENT)
+        await eventually(lambda: post.letters)
+        await eventually(lambda: _is_empty(database))
+    [letter] = post.letters
+    assert (letter.name, letter.video_id) == ("video.composing", str(VIDEO))
+    assert VideoComposing.model_validate_json(letter.body) == EVENT
+
+
+async def test_what_is_rolled_back_is_never_sent(database: Database) -> None:
+    post = Post()
+    async with relaying(database, post):
+        with pytest.raises(ZeroDivisionError):
+            async with working(database) as work:
+                await work.emit(EVENT)
+                raise ZeroDivisionError
+        await asyncio.sleep(1.5)
+    assert post.letters == []
+
+
+async def test_while_the_broker_is_away_events_wait_and_then_go(database: Database) -> None:
+    post = Post()
+    post.away = True
+    async with relaying(database, post):
+        async with working(database) as work:
+            await work.emit(EVENT)
+        await asyncio.sleep(0.5)
+        assert len(await published(database, take=False)) == 1
+        post.away = False
+        await eventually(lambda: post.letters)
+
+
+async def test_an_event_that_is_to_come_later_comes_later_and_not_before(database: Database) -> None:
+    post = Post()
+    async with relaying(database, post):
+        async with working(database) as work:
+            await work.emit(EVENT, after=1.2)
+        await asyncio.sleep(0.6)
+        assert post.letters == []
+        await eventually(lambda: post.letters, seconds=5)
+
+
+async def test_a_letter_that_cannot_go_does_not_hold_up_the_others(database: Database) -> None:
+    class Picky(Post):
+        async def send(self, letter: Letter) -> None:
+            if letter.message_id == "bad":
+                raise ValueError("unroutable")
+            await super().send(letter)
+
+    post = Picky()
+    async with working(database) as work:
+        await work.emit(EVENT, message_id="bad")
+        for n in range(60):
+            await work.emit(EVENT, message_id=str(n))
+    async with relaying(database, post):
+        await eventually(lambda: len(post.letters) == 60)
+    assert len(await published(database, take=False)) == 1
+
+
+@pytest.mark.connected
+async def test_several_relays_send_each_event_once(mariadb: Database) -> None:
+    post = Post()
+    async with relaying(mariadb, post, count=3):
+        for _ in range(20):
+            async with working(mariadb) as work:
+                for _ in range(10):
+                    await work.emit(EVENT)
+        await eventually(lambda: _is_empty(mariadb))
+    assert len(post.letters) == 200
+    assert len({letter.message_id for letter in post.letters}) == 200
+
+
+async def _is_empty(database: Database) -> bool:
+    return not await published(database, take=False)
