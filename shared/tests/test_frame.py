@@ -53,7 +53,9 @@ async def test_a_failure_leaves_no_trace_and_comes_back_later_each_time(database
     assert await send(hearer, attempt=6) == Handled()
 
 
-async def test_after_the_last_attempt_it_dies_and_the_video_fails_with_the_reason(sqlite: Database, hearing: Any) -> None:
+async def test_after_the_last_attempt_it_dies_and_the_video_fails_with_the_reason(
+    sqlite: Database, hearing: Any
+) -> None:
     outcome = await send(hearing(sqlite, [ValueError("boom")]), attempt=len(LADDER_SECONDS) + 1)
     assert isinstance(outcome, Dead)
     assert "boom" in outcome.reason

@@ -7,6 +7,7 @@ video.dead             topic exchange; <service>.dead holds a service's dead let
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -212,9 +213,6 @@ class Consumer:
     def _subscribe(self, service: Service[Tools], subscription: Subscription[Tools]) -> None:
         async def consume(message: RabbitMessage) -> None:
             delivery = _delivery(subscription, message)
-            if delivery is None:
-                await self._settle(message, Delivery(subscription.consumer, ""), _NAMELESS)
-                return
             outcome = await deliver(service, subscription, delivery, bytes(message.body))
             if subscription.counts_once:
                 await self._settle(message, delivery, outcome)
@@ -256,17 +254,13 @@ class Consumer:
         return await self.broker.ping(timeout=1.0)
 
 
-_NAMELESS = Dead("malformed", "The message has no message_id: it could not be told from a copy of itself.", 1)
-
-
-def _delivery(subscription: Subscription[Tools], message: RabbitMessage) -> Delivery | None:
-    message_id = message.raw_message.message_id
-    if not message_id and subscription.counts_once:
-        return None
+def _delivery(subscription: Subscription[Tools], message: RabbitMessage) -> Delivery:
+    # A publisher that gives its message no id gives all copies of it the same one.
+    message_id = message.raw_message.message_id or hashlib.sha256(message.body).hexdigest()
     headers: Mapping[str, Any] = message.headers
     texts = {key: value for key, value in headers.items() if isinstance(value, str)}
     attempt = headers.get(ATTEMPT, 1)
-    return Delivery(subscription.consumer, message_id or "", texts, attempt if isinstance(attempt, int) else 1)
+    return Delivery(subscription.consumer, message_id[:64], texts, attempt if isinstance(attempt, int) else 1)
 
 
 async def _stop_taking(subscriber: Any) -> None:  # noqa: ANN401 - FastStream keeps these two names to itself

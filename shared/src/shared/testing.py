@@ -132,7 +132,9 @@ class SqlServer:
 def _sql_server(stack: contextlib.ExitStack) -> SqlServer:
     if url := os.environ.get("TEST_DATABASE_URL"):
         parts = urlsplit(url)
-        return SqlServer(parts.hostname or "127.0.0.1", parts.port or 3306, parts.username or "root", parts.password or "")
+        return SqlServer(
+            parts.hostname or "127.0.0.1", parts.port or 3306, parts.username or "root", parts.password or ""
+        )
     if _listens("127.0.0.1", 3306):
         return SqlServer("127.0.0.1", 3306, "root", "")
     container = _container("mysql", stack)

@@ -1,0 +1,191 @@
+"""The wiring on a real RabbitMQ."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import aio_pika
+import pytest
+from aiormq.exceptions import PublishError
+
+from shared.contracts.events import SceneProgressed, VideoComposing, VideoFailed, VideoRequested, VideoResumed
+from shared.database import Database
+from shared.errors import StepFailed
+from shared.frame import Service, fails_video
+from shared.messaging import Consumer, Publisher
+from shared.outbox import Letter, Relay
+from shared.redrive import redrive
+from shared.testing import eventually
+
+pytestmark = pytest.mark.connected
+
+VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
+
+
+def letter(event: Any, message_id: str | None = None) -> Letter:
+    return Letter(message_id or str(uuid4()), event.name, str(event.video_id), {}, event.model_dump_json())
+
+
+def request(prompt: str = "a fox") -> VideoRequested:
+    return VideoRequested(video_id=VIDEO, prompt=prompt)
+
+
+class Bench:
+    """A service on a broker of its own, and a plain client beside it."""
+
+    def __init__(self, url: str, hearer: Any, event: type = VideoRequested) -> None:
+        self.url = url
+        self.hearer = hearer
+        self.publisher = Publisher(url)
+        self.service = Service(hearer.story("hearer", event), hearer, hearer.database, fails_video("composer"))
+        self.consumer = Consumer(url, self.service, self.publisher)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+        await self.publisher.start("hearer")
+        await self.consumer.start()
+        connection = await aio_pika.connect(self.url)
+        try:
+            yield await connection.channel()
+        finally:
+            await connection.close()
+            await self.consumer.stop()
+            await self.publisher.stop()
+
+    async def counts(self, channel: aio_pika.abc.AbstractChannel, queue: str) -> int:
+        declared = await channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.message_count or 0
+
+
+async def test_an_event_reaches_its_handler(broker_url: str, sqlite: Database, hearing: Any) -> None:
+    bench = Bench(broker_url, hearing(sqlite))
+    async with bench.running():
+        await bench.publisher.send(letter(request()))
+        await eventually(bench.hearer.effects)
+    assert await bench.hearer.effects() == ["a fox"]
+
+
+async def test_an_event_nobody_hears_is_refused_and_kept(broker_url: str, sqlite: Database, hearing: Any) -> None:
+    bench = Bench(broker_url, hearing(sqlite))
+    async with bench.running():
+        with pytest.raises(PublishError):
+            await bench.publisher.send(letter(VideoComposing(video_id=VIDEO)))
+
+
+async def test_a_hint_nobody_hears_is_lost_in_silence(broker_url: str, sqlite: Database, hearing: Any) -> None:
+    hint = SceneProgressed(video_id=VIDEO, scene_number=1, provider="p", percent=5, eta_seconds=1)
+    bench = Bench(broker_url, hearing(sqlite))
+    async with bench.running():
+        await bench.publisher.hint(hint)
+
+
+async def test_a_failure_comes_back_up_the_ladder(broker_url: str, sqlite: Database, hearing: Any) -> None:
+    bench = Bench(broker_url, hearing(sqlite, [ValueError("boom")]))
+    async with bench.running() as channel:
+        await bench.publisher.send(letter(request()))
+        await eventually(bench.hearer.effects, seconds=10)
+        assert bench.hearer.calls == 2
+        assert await bench.counts(channel, "hearer.dead") == 0
+
+
+async def test_poison_goes_to_the_dead_letters_with_its_reason(broker_url: str, sqlite: Database, hearing: Any) -> None:
+    bench = Bench(broker_url, hearing(sqlite))
+    async with bench.running() as channel:
+        exchange = await channel.get_exchange("video")
+        bodies = [b"{", b'{"videoId": "nope", "prompt": "x"}', b"\xff"]
+        for n, body in enumerate(bodies):
+            message = aio_pika.Message(body, message_id=str(n), content_type="application/json")
+            await exchange.publish(message, routing_key="video.requested")
+        await bench.publisher.send(letter(request("a good one")))
+        await eventually(bench.hearer.effects)
+
+        dead = await channel.get_queue("hearer.dead")
+        found = {}
+        while len(found) < 3:
+            message = await _later(dead)
+            found[message.body] = message.headers
+            await message.ack()
+    assert found[bodies[1]]["x-kind"] == "malformed"
+    assert "videoId" in found[bodies[1]]["x-reason"]
+    assert found[bodies[1]]["x-queue"] == "hearer.video.requested"
+    assert await bench.hearer.effects() == ["a good one"]
+
+
+async def test_a_dead_letter_can_be_redriven_and_its_video_goes_on(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
+    bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today.")]))
+    async with bench.running() as channel:
+        resumed = await channel.declare_queue("listener", auto_delete=True)
+        await resumed.bind("video", VideoResumed.name)
+        await bench.publisher.send(letter(request()))
+        await eventually(lambda: _count(bench, channel, 1))
+
+        assert await redrive(broker_url, ("hearer",)) == 1
+
+        await eventually(bench.hearer.effects)
+        await eventually(lambda: _count(bench, channel, 0))
+        message = await _later(resumed)
+    assert json.loads(message.body)["videoId"] == str(VIDEO)
+
+
+async def _count(bench: Bench, channel: aio_pika.abc.AbstractChannel, wanted: int) -> bool:
+    return await bench.counts(channel, "hearer.dead") == wanted
+
+
+async def test_the_video_of_a_dead_letter_is_said_to_have_failed(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
+    bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today.")]))
+    async with bench.running() as channel:
+        heard = await channel.declare_queue("listener", auto_delete=True)
+        await heard.bind("video", VideoFailed.name)
+        relay = asyncio.create_task(Relay(sqlite, bench.publisher.send).run())
+        await bench.publisher.send(letter(request()))
+        message = await _later(heard)
+        relay.cancel()
+    assert json.loads(message.body)["reason"] == "Not today."
+
+
+async def _later(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
+    async def get() -> aio_pika.abc.AbstractIncomingMessage | None:
+        return await queue.get(fail=False)
+
+    found: aio_pika.abc.AbstractIncomingMessage = await eventually(get)
+    return found
+
+
+async def test_stopping_lets_the_message_at_hand_end_and_swallows_none(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
+    """What was pushed but not begun goes to another replica, with its delivery count still at zero."""
+    hearer = hearing(sqlite)
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(event: VideoRequested, _delivery: object, tools: Any) -> None:
+        tools.calls += 1
+        began.set()
+        await go_on.wait()
+
+    bench = Bench(broker_url, hearer)
+    bench.service.story.subscriptions.clear()
+    bench.service.story.on(VideoRequested, at_once=1)(slow)
+    bench.consumer = Consumer(broker_url, bench.service, bench.publisher)
+    async with bench.running() as channel:
+        for n in range(3):
+            await bench.publisher.send(letter(request(), f"m{n}"))
+        await began.wait()
+        stopping = asyncio.create_task(bench.consumer.stop())
+        await asyncio.sleep(0.5)
+        go_on.set()
+        await stopping
+        queue = await channel.get_queue("hearer.video.requested")
+        left = [await _later(queue) for _ in range(2)]
+        assert await queue.get(fail=False) is None
+        assert [message.headers.get("x-delivery-count", 0) for message in left] == [0, 0]
+        for message in left:
+            await message.ack()
+    assert hearer.calls == 1
