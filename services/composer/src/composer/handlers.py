@@ -9,7 +9,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from composer.film import ClipFile, compose
+from composer.film import compose
+from composer.graph import ClipFile
 from composer.models import Film, FilmClip, FilmState
 from composer.steps import ClipsCollected
 from composer.thumbnail import take_thumbnail

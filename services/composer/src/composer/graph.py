@@ -1,0 +1,120 @@
+"""The ffmpeg graph that joins clips into a film: pure, all arithmetic in frames.
+
+A scene's transition overlaps the end of its clip with the beginning of the next one, which is why the clip is longer
+than the scene. Each join therefore begins where the next scene begins in the film.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from shared.contracts.media import FRAME_RATE
+from shared.contracts.story import Transition
+from shared.contracts.timeline import Slot, total_frames
+
+AUDIO_RATE = 48_000
+
+XFADE: dict[Transition, str] = {"fade": "fadeblack", "dissolve": "fade", "wipe": "wipeleft"}
+"""ffmpeg's names for our transitions. Its own `dissolve` is a scatter of pixels."""
+
+X264 = {
+    "c:v": "libx264",
+    "preset": "veryfast",
+    "crf": 20,
+    "profile:v": "high",
+    "pix_fmt": "yuv420p",
+    "color_range": "tv",
+    "colorspace": "bt709",
+    "color_primaries": "bt709",
+    "color_trc": "bt709",
+}
+AAC = {"c:a": "aac", "b:a": "128k", "ar": AUDIO_RATE, "ac": 2}
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """A clip on this machine. `frames` is how many it really has."""
+
+    path: Path
+    frames: int
+    has_audio: bool
+
+
+def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Path, size: tuple[int, int]) -> list[str]:
+    """The arguments, without the binary, that join these clips into `target`, `size` pixels wide and high."""
+    inputs = [ffmpeg.input(str(clip.path), f="mov", protocol_whitelist="file") for clip in clips]
+    picture = [_picture(stream, slot, size) for stream, slot in zip(inputs, slots, strict=True)]
+    sound = [_sound(stream, clip, slot) for stream, clip, slot in zip(inputs, clips, slots, strict=True)]
+    frames = total_frames(slots)
+    output = ffmpeg.output(
+        _join_pictures(picture, slots),
+        _join_sounds(sound, slots).filter("atrim", end=_seconds(frames)),
+        str(target),
+        **{"frames:v": frames, "r": FRAME_RATE, "video_track_timescale": FRAME_RATE * 512},
+        **X264,
+        **AAC,
+        map_metadata=-1,
+        movflags="+faststart",
+        format="mp4",
+    )
+    return [str(argument) for argument in ffmpeg.compile(output, overwrite_output=True)[1:]]
+
+
+def _picture(stream: Any, slot: Slot, size: tuple[int, int]) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    """A clip, exactly as many frames as its slot takes; its last frame stands still where it is too short."""
+    width, height = size
+    picture = stream.video.filter("scale", width, height).filter("setsar", 1).filter("format", "yuv420p")
+    picture = picture.filter("fps", FRAME_RATE).filter("tpad", stop_mode="clone", stop=-1)
+    return _numbered(picture.filter("trim", end_frame=slot.clip_frames))
+
+
+def _numbered(picture: Any) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    """Frames at n/FRAME_RATE exactly: what filters leave behind drifts."""
+    return picture.filter("format", "yuv420p").filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
+
+
+def _join_pictures(pictures: Sequence[Any], slots: Sequence[Slot]) -> Any:  # noqa: ANN401 - as above
+    film = pictures[0]
+    for before, slot, picture in zip(slots, slots[1:], pictures[1:], strict=False):
+        if before.overlap:
+            joined = ffmpeg.filter(
+                [film, picture],
+                "xfade",
+                transition=XFADE[before.scene.transition],
+                duration=_seconds(before.overlap),
+                offset=_seconds(slot.start),
+            )
+        else:
+            joined = ffmpeg.concat(film, picture, v=1, a=0)
+        film = _numbered(joined)
+    return film
+
+
+def _sound(stream: Any, clip: ClipFile, slot: Slot) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    """The sound of a clip, or silence, exactly as long as its picture."""
+    length = _seconds(slot.clip_frames)
+    if clip.has_audio:
+        sound = stream.audio.filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
+    else:
+        # ffmpeg-python takes equal inputs for one; the packet size tells two silences apart.
+        silence = f"anullsrc=r={AUDIO_RATE}:cl=stereo:n={1024 + slot.scene.scene_number}"
+        sound = ffmpeg.input(silence, f="lavfi", t=length).audio
+    sound = sound.filter("aformat", sample_fmts="fltp", channel_layouts="stereo").filter("apad", whole_dur=length)
+    return sound.filter("atrim", end=length).filter("asetpts", "N/SR/TB")
+
+
+def _join_sounds(sounds: Sequence[Any], slots: Sequence[Slot]) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    film = sounds[0]
+    for before, sound in zip(slots, sounds[1:], strict=False):
+        if before.overlap:
+            film = ffmpeg.filter([film, sound], "acrossfade", d=_seconds(before.overlap), c1="tri", c2="tri")
+        else:
+            film = ffmpeg.concat(film, sound, v=0, a=1)
+    return film
+
+
+def _seconds(frames: int) -> str:
+    return f"{frames / FRAME_RATE:.6f}"

@@ -1,0 +1,152 @@
+"""Clips become one film: every scene in its place, every transition as it is called, the length exact."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from composer.film import ClipTooShort, FilmWrong, Plan, _compare, compose
+from composer.graph import ClipFile
+from composer.thumbnail import take_thumbnail
+from shared.contracts.story import Scene, Transition
+from shared.contracts.timeline import Slot, timeline
+from shared.ffmpeg import Ffmpeg, FfmpegFailed
+from shared.probe import MediaUnreadable, probe
+
+SIZE = (160, 90)
+COLOURS = ["red", "lime", "blue", "yellow", "white"]
+RGB = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0), "white": (255,) * 3}
+Film = Callable[..., object]
+
+
+def plan(*cuts: tuple[float, Transition]) -> tuple[Slot, ...]:
+    return timeline(
+        [
+            Scene(scene_number=n, description="d", camera_angle="wide", duration=d, action="a", transition=t)
+            for n, (d, t) in enumerate(cuts, start=1)
+        ]
+    )
+
+
+async def clip(folder: Path, colour: str, frames: int, tone: int | None = None) -> ClipFile:
+    path = folder / f"{colour}-{frames}.mp4"
+    sound = ["-f", "lavfi", "-i", f"sine={tone}:r=48000:d={frames / 24}", "-c:a", "aac"] if tone else []
+    picture = ["-f", "lavfi", "-i", f"color={colour}:s={SIZE[0]}x{SIZE[1]}:r=24:d={frames / 24}"]
+    await Ffmpeg().run(
+        [*picture, *sound, "-frames:v", str(frames), "-pix_fmt", "yuv420p", "-y", str(path)], time_limit=30
+    )
+    return ClipFile(path, frames, tone is not None)
+
+
+async def film(folder: Path, slots: tuple[Slot, ...], **more: int) -> Path:
+    clips = [await clip(folder, colour, slot.clip_frames, **more) for slot, colour in zip(slots, COLOURS, strict=False)]
+    target = folder / "film.mp4"
+    await compose(slots, clips, target, SIZE, Ffmpeg())
+    return target
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def looks(picture: np.ndarray, colour: str) -> bool:
+    return bool(np.abs(picture.mean(axis=(0, 1)) - RGB[colour]).max() < 40)
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        [(2, "cut")],
+        [(2, "cut"), (1.5, "cut")],
+        [(2, "fade"), (1.5, "cut")],
+        [(2, "dissolve"), (3.3, "wipe"), (1.7, "cut")],
+        [(2, "fade"), (1.5, "dissolve"), (2.3, "wipe"), (1, "cut"), (1.2, "cut")],
+    ],
+)
+async def test_the_film_has_exactly_the_planned_frames_and_each_scene_in_its_place(
+    tmp_path: Path, cuts: list[tuple[float, Transition]]
+) -> None:
+    slots = plan(*cuts)
+    path = await film(tmp_path, slots)
+    shown = pictures(path)
+    assert len(shown) == round(sum(duration for duration, _ in cuts) * 24)
+    for slot, colour in zip(slots, COLOURS, strict=False):
+        after_the_join = slot.start + 20
+        assert looks(shown[after_the_join], colour), f"scene {slot.scene.scene_number}"
+
+
+async def test_a_cut_changes_between_two_frames(tmp_path: Path) -> None:
+    shown = pictures(await film(tmp_path, plan((1, "cut"), (1, "cut"))))
+    assert looks(shown[23], "red")
+    assert looks(shown[24], "lime")
+
+
+async def test_a_dissolve_mixes_both_scenes_half_way(tmp_path: Path) -> None:
+    slots = plan((2, "dissolve"), (2, "cut"))
+    middle = pictures(await film(tmp_path, slots))[48 + slots[0].overlap // 2].mean(axis=(0, 1))
+    assert middle[0] > 60
+    assert middle[1] > 60
+
+
+async def test_a_fade_is_dark_half_way(tmp_path: Path) -> None:
+    slots = plan((2, "fade"), (2, "cut"))
+    assert pictures(await film(tmp_path, slots))[48 + slots[0].overlap // 2].mean() < 40
+
+
+async def test_a_wipe_shows_both_scenes_side_by_side(tmp_path: Path) -> None:
+    slots = plan((2, "wipe"), (2, "cut"))
+    middle = pictures(await film(tmp_path, slots))[48 + slots[0].overlap // 2]
+    assert looks(middle[:, :20], "red")
+    assert looks(middle[:, -20:], "lime")
+
+
+async def test_sound_is_where_its_clip_is_and_silence_elsewhere(tmp_path: Path) -> None:
+    slots = plan((2, "cut"), (2, "cut"))
+    clips = [await clip(tmp_path, "red", 48), await clip(tmp_path, "lime", 48, tone=440)]
+    target = tmp_path / "film.mp4"
+    await compose(slots, clips, target, SIZE, Ffmpeg())
+    with av.open(str(target)) as container:
+        sound = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)[0]
+    assert np.abs(sound[: int(1.8 * 48_000)]).max() < 0.01
+    assert np.abs(sound[int(2.2 * 48_000) : int(3.8 * 48_000)]).max() > 0.05
+
+
+async def test_a_clip_a_little_too_short_stands_still_at_its_end(tmp_path: Path) -> None:
+    slots = plan((2, "cut"))
+    await compose(slots, [await clip(tmp_path, "red", 40)], tmp_path / "film.mp4", SIZE, Ffmpeg())
+    assert len(pictures(tmp_path / "film.mp4")) == 48
+
+
+async def test_a_clip_much_too_short_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClipTooShort, match="scene 1 has 20 frames, 48 are needed"):
+        await compose(plan((2, "cut")), [await clip(tmp_path, "red", 20)], tmp_path / "f.mp4", SIZE, Ffmpeg())
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"#EXTM3U\n#EXTINF:1,\nother.ts\n", b"ffconcat version 1.0\n"])
+async def test_a_file_that_is_no_clip_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(FfmpegFailed):
+        await compose(plan((2, "cut")), [ClipFile(path, 48, has_audio=False)], tmp_path / "f.mp4", SIZE, Ffmpeg())
+    with pytest.raises(MediaUnreadable):
+        await probe(path)
+
+
+async def test_a_film_that_is_not_the_planned_one_is_not_accepted(tmp_path: Path) -> None:
+    facts = await probe(await film(tmp_path, plan((2, "cut"))))
+    _compare(facts, Plan(SIZE, 48))
+    for wrong in (Plan(SIZE, 47), Plan((320, 180), 48)):
+        with pytest.raises(FilmWrong):
+            _compare(facts, wrong)
+
+
+async def test_the_thumbnail_shows_the_first_scene(tmp_path: Path) -> None:
+    slots = plan((2, "fade"), (2, "cut"))
+    await take_thumbnail(await film(tmp_path, slots), tmp_path / "t.jpg", slots, Ffmpeg())
+    with av.open(str(tmp_path / "t.jpg")) as container:
+        [picture] = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert picture.shape == (90, 160, 3)
+    assert looks(picture, "red")
