@@ -1,0 +1,186 @@
+"""A writer that needs no key and no network: the same request always makes the same story.
+
+What the person wrote comes first: a prompt that tells a sequence is followed, clause by clause. What is missing is
+filled in from the phrase book of the niche.
+"""
+
+import hashlib
+import random
+import re
+
+from shared.contracts.events import VideoRequested
+from shared.contracts.story import CameraAngle, Scene, Transition, VideoStory
+from storyboard.language import Language, language_of
+from storyboard.phrasebook import CAMERA, SHOT, Niche, niche_of
+from storyboard.scenes import check, split_duration
+from storyboard.writer import Storyboard
+
+LONGEST_ACTION = 110
+LONGEST_TITLE = 80
+LONGEST_SHOT_PROMPT = 900
+
+SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|[\r\n]+")
+CLAUSE_END = re.compile(
+    r"\s*[;,–—]\s+(?:(?:and then|and|then|lalu|kemudian|dan)\s)?"
+    # A bare conjunction joins clauses only where a verb follows it.
+    r"|\s+(?:and then|then|and|lalu|kemudian|dan)\s+(?=\w+s\b|me|ber|ter|di)",
+    re.IGNORECASE,
+)
+SHORTEST_CLAUSE = 12
+
+BEATS: dict[int, tuple[str, ...]] = {
+    1: ("begin",),
+    2: ("begin", "end"),
+    3: ("begin", "turn", "end"),
+    4: ("begin", "closer", "turn", "end"),
+    5: ("begin", "closer", "turn", "answer", "end"),
+}
+WEIGHTS: dict[str, float] = {"begin": 1.0, "closer": 0.8, "turn": 1.2, "answer": 1.0, "end": 1.1}
+AFTER_WIDE: tuple[tuple[CameraAngle, ...], ...] = (
+    ("medium", "close-up", "overhead", "pov"),
+    ("close-up", "pov", "medium", "overhead"),
+    ("pov", "medium", "overhead", "close-up"),
+    ("overhead", "close-up", "pov", "medium"),
+)
+ALONE: tuple[CameraAngle, ...] = ("wide", "medium", "pov")
+JOINS: tuple[Transition, ...] = ("dissolve", "cut", "fade", "wipe")
+
+
+class TemplateWriter:
+    """Writes from a phrase book."""
+
+    async def write(self, request: VideoRequested) -> Storyboard:
+        """See `Writer.write`. Never fails: there is a story in every prompt."""
+        language = language_of(request.prompt)
+        # The id alone decides what is left to chance, so that a request that comes again makes the same story.
+        chance = random.Random(hashlib.sha256(request.video_id.bytes).digest())  # noqa: S311 - no secret
+        niche = niche_of(request.niche, "id" if language == "id" else "en")
+        beats = BEATS[request.scene_count]
+        durations = split_duration(request.duration, [WEIGHTS[beat] for beat in beats])
+        angles = _angles(len(beats), chance)
+        actions = _actions(request.prompt, beats, niche, language)
+        transitions = _transitions(len(beats), chance)
+        scenes = tuple(
+            Scene(
+                scene_number=n + 1,
+                description=_description(angles[n], niche, language, actions[n]),
+                camera_angle=angles[n],
+                duration=durations[n],
+                action=actions[n],
+                transition=transitions[n],
+            )
+            for n in range(len(beats))
+        )
+        title = _title(request.prompt)
+        story = VideoStory(
+            title=title,
+            niche=request.niche,
+            overall_prompt=_cut(_flat(request.prompt), 1000),
+            total_duration=request.duration,
+            scenes=scenes,
+        )
+        check(story, request)
+        shots = tuple(_shot_prompt(scene, niche) for scene in scenes)
+        return Storyboard(story, _script(story), shots)
+
+
+def _angles(count: int, chance: random.Random) -> tuple[CameraAngle, ...]:
+    if count == 1:
+        return (chance.choice(ALONE),)
+    return ("wide", *chance.choice(AFTER_WIDE)[: count - 1])
+
+
+def _transitions(count: int, chance: random.Random) -> tuple[Transition, ...]:
+    return (*chance.sample(JOINS, count - 1), "cut")
+
+
+def _actions(prompt: str, beats: tuple[str, ...], niche: Niche, language: Language) -> list[str]:
+    """What happens in each scene: the person's own clauses in their order, the niche's story where there are none."""
+    own = _clauses(prompt, len(beats))
+    if language == "other":
+        own = own or [_flat(prompt)]
+        return [own[n] if n < len(own) else f"{n + 1} · {_cut(own[-1], LONGEST_ACTION - 4)}" for n in range(len(beats))]
+    actions = [str(getattr(niche, beat)) for beat in beats]
+    if len(own) <= 1:
+        actions[0] = _opened(own[0] if own else "", actions[0])
+        return actions
+    # The first clause begins, the last one ends; those between lead up to the end.
+    places = [0, *range(len(beats) - len(own) + 1, len(beats))]
+    for place, clause in zip(places, own, strict=True):
+        actions[place] = clause
+    return actions
+
+
+def _opened(subject: str, begin: str) -> str:
+    """The first scene of a short prompt: its subject, and if there is room how the niche's story begins."""
+    if not subject:
+        return begin
+    together = f"{subject} {begin}"
+    return together if len(together) <= LONGEST_ACTION else subject
+
+
+def _clauses(prompt: str, count: int) -> list[str]:
+    """The prompt's own sentences, or if those are too few its clauses; at most `count`, the first and last kept."""
+    sentences = [part for part in (_flat(s) for s in SENTENCE_END.split(prompt) if s) if any(c.isalnum() for c in part)]
+    parts = sentences
+    if len(sentences) < count:
+        parts = [clause for sentence in sentences for clause in _split(sentence)]
+    if len(parts) > count:
+        last = len(parts) - 1
+        parts = [parts[round(n * last / (count - 1))] for n in range(count)] if count > 1 else parts[:1]
+    return [_sentence(part) for part in parts]
+
+
+def _split(sentence: str) -> list[str]:
+    """A sentence at its commas and conjunctions, unless that leaves crumbs."""
+    parts = [part for part in CLAUSE_END.split(sentence) if part]
+    return parts if len(parts) > 1 and all(len(part) >= SHORTEST_CLAUSE for part in parts) else [sentence]
+
+
+def _sentence(text: str) -> str:
+    text = _cut(text, LONGEST_ACTION)
+    return text[:1].upper() + text[1:] + ("." if text[-1:].isalnum() and text[-1:] < "\u0250" else "")
+
+
+def _flat(text: str) -> str:
+    """One line, single spaces, nothing that does not print."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _cut(text: str, longest: int) -> str:
+    """At most so many characters, cut at a word and closed with an ellipsis."""
+    if len(text) <= longest:
+        return text
+    head = text[: longest - 1]
+    words = head.rpartition(" ")[0]
+    return (words if len(words) > longest // 2 else head).rstrip(" ,;:.-–—") + "…"
+
+
+def _title(prompt: str) -> str:
+    first = next((part for part in SENTENCE_END.split(prompt.strip()) if part and part.strip()), prompt)
+    title = _cut(_flat(first), LONGEST_TITLE).rstrip(".!,;: ")
+    return title[:1].upper() + title[1:] or "Untitled"
+
+
+def _description(angle: CameraAngle, niche: Niche, language: Language, action: str) -> str:
+    if language == "other":
+        return action
+    shot = SHOT[language][angle]
+    return f"{shot}: {niche.place}, {niche.light}."
+
+
+def _script(story: VideoStory) -> str:
+    lines = [story.title.upper(), ""]
+    if story.overall_prompt.rstrip(".") != story.title:
+        lines += [_cut(story.overall_prompt, 300), ""]
+    for scene in story.scenes:
+        lines += [f"{scene.scene_number}. {scene.camera_angle.upper()}, {scene.duration:g} s", scene.description]
+        if scene.action != scene.description:
+            lines.append(scene.action)
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _shot_prompt(scene: Scene, niche: Niche) -> str:
+    look = f"Set in {niche.place}, {niche.light}. Cinematic, natural colours, consistent characters."
+    return _cut(f"{CAMERA[scene.camera_angle]} {scene.action} {look}", LONGEST_SHOT_PROMPT)
