@@ -38,3 +38,19 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 lock: $(UV) ## Lock the dependencies anew (hashes, no addresses)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $(NOT_OURS) -o requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements.lock --group pyproject.toml:dev -o requirements-dev.lock
+
+# --- making films -----------------------------------------------------------------------
+
+PROMPT ?=
+SCENES ?= 3
+DURATION ?= 30
+ASPECT ?= 16:9
+NICHE ?=
+PORT ?= 8000
+export PROMPT NICHE
+
+demo: $(VENV)/.installed ## Make one film: make demo PROMPT="..." SCENES=4 DURATION=30 ASPECT=9:16
+	@$(BIN)/embedded demo $${PROMPT:+--prompt "$$PROMPT"} $${NICHE:+--niche "$$NICHE"} --scenes $(SCENES) --duration $(DURATION) --aspect $(ASPECT)
+
+run: $(VENV)/.installed ## Serve on http://localhost:8000 until Ctrl-C
+	@$(BIN)/embedded run --port $(PORT)

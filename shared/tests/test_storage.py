@@ -98,7 +98,7 @@ async def test_an_s3_link_plays_and_ends(s3_storage: S3Storage, film: Path) -> N
     link = await s3_storage.link(reference, 1)
     time.sleep(2.2)  # noqa: ASYNC251 - the link must end
     with pytest.raises(HTTPError, match="403"):
-        urlopen(link)  # noqa: S310, ASYNC210 - our own server
+        urlopen(link)  # noqa: S310 - our own server
 
 
 def test_a_folder_link_is_good_for_its_own_key_and_time_only() -> None:

@@ -64,7 +64,13 @@ def _listens(host: str, port: int) -> bool:
 
 def _docker_answers() -> bool:
     docker = shutil.which("docker")
-    return docker is not None and subprocess.run([docker, "info"], capture_output=True, timeout=20).returncode == 0  # noqa: S603
+    return (
+        docker is not None
+        and subprocess.call(  # noqa: S603
+            [docker, "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20
+        )
+        == 0
+    )
 
 
 def _container(kind: str, stack: contextlib.ExitStack) -> Any:  # noqa: ANN401 - testcontainers has no types
@@ -99,7 +105,7 @@ def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str
 
 def _local_rabbitmqctl(arguments: list[str]) -> None:
     rabbitmqctl = shutil.which("rabbitmqctl") or "/usr/sbin/rabbitmqctl"
-    done = subprocess.run([rabbitmqctl, "-q", *arguments], capture_output=True, text=True, timeout=60)  # noqa: S603
+    done = subprocess.run([rabbitmqctl, "-q", *arguments], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     if done.returncode:
         raise ServerMissing(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip()}")
 
@@ -146,7 +152,7 @@ def _sql_server(stack: contextlib.ExitStack) -> SqlServer:
 
 
 @pytest.fixture(scope="session")
-def _servers(request: pytest.FixtureRequest) -> Iterator[contextlib.ExitStack]:
+def _servers() -> Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:
         yield stack
 

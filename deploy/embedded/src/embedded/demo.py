@@ -15,6 +15,7 @@ from rich.text import Text
 from embedded.home import Home
 
 LOOK_EVERY_SECONDS = 0.25
+BAR_WIDTH = 24
 SAME = ("prompt", "niche", "aspectRatio", "duration")
 
 STEPS = {
@@ -75,9 +76,9 @@ def _print_problem(console: Console, answer: httpx.Response) -> None:
 def _picture(video: dict[str, Any]) -> RenderableType:
     """The progress display: the whole film in a line, then one line a scene."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(width=12, no_wrap=True)
-    table.add_column(width=30)
-    table.add_column(width=5, justify="right")
+    table.add_column(min_width=9, no_wrap=True)
+    table.add_column(min_width=BAR_WIDTH)
+    table.add_column(min_width=4, justify="right")
     table.add_column(no_wrap=True, overflow="ellipsis")
     eta = video["etaSeconds"]
     left = f"about {eta:.0f} s left" if eta and video["status"] == "processing" else ""
@@ -92,7 +93,7 @@ def _picture(video: dict[str, Any]) -> RenderableType:
 
 
 def _bar(percent: float) -> ProgressBar:
-    return ProgressBar(total=100, completed=percent, width=30)
+    return ProgressBar(total=100, completed=percent, width=BAR_WIDTH)
 
 
 def _print_files(console: Console, video: dict[str, Any], home: Home) -> None:

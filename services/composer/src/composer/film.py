@@ -92,7 +92,7 @@ def _compare(facts: MediaFacts, plan: Plan) -> None:
 def _is_faststart(path: Path) -> bool:
     """Whether `moov` comes before `mdat`, so that playing can begin before all is loaded."""
     with path.open("rb") as file:
-        while len(header := file.read(8)) == 8:  # noqa: PLR2004 - size and name, four bytes each
+        while len(header := file.read(8)) == 8:
             length, name = int.from_bytes(header[:4]), header[4:]
             if name in (b"moov", b"mdat"):
                 return name == b"moov"
