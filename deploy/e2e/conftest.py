@@ -1,0 +1,248 @@
+"""The distributed mode as it runs in production: the console scripts as processes, on real servers."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio
+
+from shared.testing import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
+
+SERVICES = ("storyboard", "scene-render", "composer", "gateway")
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Process:
+    """One replica of a service."""
+
+    service: str
+    port: int
+    environment: dict[str, str]
+    log: Path
+    popen: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.popen = subprocess.Popen(
+            [BIN / self.service], env=self.environment, stdout=self.log.open("ab"), stderr=subprocess.STDOUT
+        )
+
+    async def ready(self) -> None:
+        def check() -> bool:
+            assert self.popen is not None
+            assert self.popen.poll() is None, f"{self.service} ended: {self.log.read_text()[-3000:]}"
+            return fetch_json(f"{self.url}/readyz", timeout=2)[0] == 200
+
+        await eventually(check, seconds=60, what=f"{self.service} is ready; its log: {self.log}")
+
+    def signal(self, number: int) -> None:
+        assert self.popen is not None
+        self.popen.send_signal(number)
+        if number == signal.SIGKILL:
+            self.popen.wait(10)
+
+    def stop(self) -> None:
+        if self.popen is None or self.popen.poll() is not None:
+            return
+        self.popen.send_signal(signal.SIGTERM)
+        try:
+            self.popen.wait(20)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise
+
+
+@dataclass
+class Stack:
+    """A whole Multishot, in a vhost, schemas and a bucket of its own."""
+
+    broker: BrokerCorner
+    sql: SqlServer
+    schemas: dict[str, str]
+    bucket: str
+    s3: S3Server
+    folder: Path
+    processes: list[Process] = field(default_factory=list)
+
+    def environment(self, service: str) -> dict[str, str]:
+        kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ}
+        work = self.folder / f"work-{service}"
+        work.mkdir(exist_ok=True)
+        return kept | {
+            **self.s3.environment,
+            "BROKER_URL": self.broker.url,
+            "DATABASE_URL": self.sql.url(self.schemas[service]),
+            "STORAGE_URL": f"s3://{self.bucket}?endpoint={self.s3.endpoint}",
+            "WORK_FOLDER": str(work),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def migrate(self) -> None:
+        for service in SERVICES:
+            done = subprocess.run(
+                [BIN / service, "migrate"], env=self.environment(service), capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+
+    def add(self, service: str) -> Process:
+        port = free_port()
+        where = {"PORT": str(port)} if service == "gateway" else {"HEALTH_PORT": str(port)}
+        log = self.folder / f"{service}-{len(self.processes)}.log"
+        process = Process(service, port, self.environment(service) | where, log)
+        self.processes.append(process)
+        process.start()
+        return process
+
+    async def start(self, replicas: int = 1) -> None:
+        self.migrate()
+        await asyncio.gather(*[self.add(service).ready() for service in SERVICES for _ in range(replicas)])
+
+    def of(self, service: str) -> Process:
+        return next(process for process in self.processes if process.service == service)
+
+    @property
+    def api(self) -> str:
+        return f"{self.of('gateway').url}/api/v1/videos"
+
+    def ask(self, **wish: Any) -> dict[str, Any]:
+        status, body = fetch_json(self.api, {"prompt": "A fox crosses the night market", "duration": 15, **wish})
+        assert status == 202, body
+        return body
+
+    def look(self, video_id: str) -> dict[str, Any]:
+        status, body = fetch_json(f"{self.api}/{video_id}")
+        return body if status == 200 else {}
+
+    async def ended(self, video_id: str, seconds: float = 120) -> dict[str, Any]:
+        def check() -> dict[str, Any] | None:
+            video = self.look(video_id)
+            return video if video.get("status") in ("completed", "failed", "cancelled") else None
+
+        return await eventually(check, seconds, what=f"{video_id} ends; it is {self.look(video_id)}")
+
+    async def reached(self, video_id: str, step: str, seconds: float = 60) -> None:
+        await eventually(lambda: self.look(video_id).get("currentStep") == step, seconds, what=f"step {step}")
+
+    def rows(self, service: str, query: str) -> list[tuple[Any, ...]]:
+        return self.sql.run(f"USE {self.schemas[service]}", query)
+
+    def queues(self) -> dict[str, int]:
+        """All messages in all queues, ready or being handled."""
+        done = subprocess.run(
+            ["rabbitmqctl", "-q", "list_queues", "-p", self.broker.vhost, "name", "messages", "--no-table-headers"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return {name: int(count) for name, count in (line.split("\t") for line in done.stdout.splitlines())}
+
+    async def is_quiet(self) -> None:
+        """Nothing is left over: no message in a queue, no event in an outbox, no slot taken."""
+
+        def leftovers() -> list[str]:
+            found = [f"{name}: {count}" for name, count in self.queues().items() if count]
+            for service in SERVICES:
+                waiting = self.rows(service, "SELECT name FROM outbox")
+                found += [f"{service} outbox: {name}" for (name,) in waiting if not name.endswith("overdue")]
+            taken = self.rows("scene-render", "SELECT attempt_id FROM provider_slots WHERE attempt_id IS NOT NULL")
+            return found + [f"slot: {attempt}" for attempt in taken]
+
+        await eventually(lambda: not leftovers(), 30, what=f"all is quiet; left: {leftovers()}")
+
+    def paid_once(self, video_id: str) -> None:
+        """One storyboard, and one attempt a scene, however often things were restarted."""
+        [(boards,)] = self.rows("storyboard", f"SELECT COUNT(*) FROM storyboards WHERE video_id = '{video_id}'")
+        attempts = self.rows(
+            "scene-render",
+            f"SELECT scene_number, COUNT(*) FROM attempts WHERE video_id = '{video_id}' GROUP BY scene_number",
+        )
+        tasks = self.rows(
+            "scene-render",
+            f"SELECT COUNT(*) FROM animatic_tasks t JOIN attempts a ON a.id = t.id WHERE a.video_id = '{video_id}'",
+        )
+        scenes = len(self.look(video_id)["scenes"])
+        assert boards == 1
+        assert dict(attempts) == {n: 1 for n in range(1, scenes + 1)}
+        assert tasks == [(scenes,)]
+
+    def stop(self) -> None:
+        for process in self.processes:
+            if process.popen is not None and process.popen.poll() is None:
+                process.popen.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            process.stop()
+
+
+@pytest.fixture
+def stack(
+    rabbitmq: Callable[[], BrokerCorner],
+    sql_server: SqlServer,
+    schema: Callable[[], str],
+    s3: S3Server,
+    bucket: str,
+    request: pytest.FixtureRequest,
+) -> Iterator[Stack]:
+    with tempfile.TemporaryDirectory(prefix="multishot-e2e-") as folder:
+        stack = Stack(rabbitmq(), sql_server, {name: schema() for name in SERVICES}, bucket, s3, Path(folder))
+        try:
+            yield stack
+        finally:
+            if getattr(request.node, "failed", False):
+                for process in stack.processes:
+                    print(f"--- {process.service}\n{process.log.read_text()[-4000:]}")
+            stack.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[Any]:
+    report = yield
+    if report.failed:
+        item.failed = True  # type: ignore[attr-defined]
+    return report
+
+
+@dataclass
+class Watcher:
+    """A browser's Socket.IO client: what it has heard, in order."""
+
+    client: socketio.AsyncClient
+    heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def of(self, video_id: str) -> list[tuple[str, dict[str, Any]]]:
+        return [(name, data) for name, data in self.heard if data["videoId"] == video_id]
+
+    async def subscribe(self, wish: Any = None) -> dict[str, Any]:
+        return await self.client.call("subscribe_video_updates", wish, timeout=10)
+
+
+@contextlib.asynccontextmanager
+async def watching(url: str) -> AsyncIterator[Watcher]:
+    client = socketio.AsyncClient()
+    watcher = Watcher(client)
+
+    @client.on("*")
+    def hear(name: str, data: dict[str, Any]) -> None:
+        watcher.heard.append((name, data))
+
+    await client.connect(url, transports=["websocket"])
+    try:
+        yield watcher
+    finally:
+        await client.disconnect()
+
+
+@pytest.fixture
+def watch() -> Callable[[str], contextlib.AbstractAsyncContextManager[Watcher]]:
+    return watching

@@ -1,0 +1,146 @@
+"""Prompt in, playable film out, every step seen live: by REST, and by another service on the broker."""
+
+import itertools
+import json
+from pathlib import Path
+from urllib.request import Request, urlopen
+from uuid import uuid4
+
+import aio_pika
+import av
+import pytest
+
+from shared.testing import eventually
+
+pytestmark = pytest.mark.connected
+
+STORY = [
+    "video_generation_started",
+    "video_storyboard_created",
+    "video_scene_processing",
+    "video_scene_completed",
+    "video_combining_scenes",
+    "video_completed",
+]
+
+
+async def publish(stack, body: bytes, key: str = "video.requested") -> None:
+    connection = await aio_pika.connect(stack.broker.url)
+    async with connection:
+        channel = await connection.channel(on_return_raises=True)
+        exchange = await channel.get_exchange("video")
+        message = aio_pika.Message(
+            body,
+            message_id=str(uuid4()),
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        )
+        await exchange.publish(message, routing_key=key, mandatory=True)
+
+
+def played(url: str, target: Path) -> tuple[int, int, int, float]:
+    """Download a film as a player would, and decode every frame of it."""
+    with urlopen(url) as answer:
+        target.write_bytes(answer.read())
+    with av.open(str(target)) as container:
+        pictures = sum(1 for _ in container.decode(video=0))
+        width, height = container.streams.video[0].width, container.streams.video[0].height
+    with av.open(str(target)) as container:
+        sound = sum(frame.samples for frame in container.decode(audio=0)) / 48_000
+    return pictures, width, height, sound
+
+
+def story_of(watcher, video_id: str) -> list[str]:
+    """The names that were heard of a video, without repetitions; and its promises, checked."""
+    heard = watcher.of(video_id)
+    progress = [data["progress"] for _, data in heard]
+    assert progress == sorted(progress), "progress went backwards"
+    seqs = [data["seq"] for _, data in heard if data["seq"] is not None]
+    assert seqs == list(range(1, len(seqs) + 1)), "events are missing, doubled or out of order"
+    return list(dict.fromkeys(name for name, _ in heard))
+
+
+async def test_one_asked_for_by_rest_and_one_on_the_broker(stack, watch, tmp_path: Path) -> None:
+    await stack.start()
+    async with watch(stack.of("gateway").url) as watcher:
+        first = stack.ask(prompt="A fox crosses the night market and finds a lantern", sceneCount=3, duration=20)[
+            "videoId"
+        ]
+        second = str(uuid4())
+        wish = {
+            "videoId": second,
+            "prompt": "Kopi pagi di warung",
+            "sceneCount": 2,
+            "duration": 15,
+            "aspectRatio": "9:16",
+        }
+        await publish(stack, json.dumps(wish | {"niche": "kuliner", "postId": "p-7", "owner": "publisher"}).encode())
+
+        videos = [await stack.ended(video_id) for video_id in (first, second)]
+        await eventually(lambda: len([n for n, _ in watcher.heard if n == "video_completed"]) == 2)
+
+    for video, frames, size in zip(videos, (480, 360), ((1280, 720), (720, 1280)), strict=True):
+        assert video["status"] == "completed", video["errorMessage"]
+        assert video["progress"] == 100
+        assert story_of(watcher, video["videoId"]) == STORY
+        base = stack.of("gateway").url
+        pictures, width, height, sound = played(base + video["videoUrl"], tmp_path / "film.mp4")
+        assert (pictures, (width, height)) == (frames, size)
+        assert abs(sound - frames / 24) < 0.05
+        assert all(scene["state"] == "rendered" for scene in video["scenes"])
+        with urlopen(base + video["thumbnailUrl"]) as answer:
+            assert answer.read(3) == b"\xff\xd8\xff"
+        stack.paid_once(video["videoId"])
+        keys = {item["Key"] for item in stack.s3.client().list_objects_v2(Bucket=stack.bucket)["Contents"]}
+        assert {f"videos/{video['videoId']}/{name}" for name in ("film.mp4", "thumbnail.jpg")} <= keys
+
+    row = stack.rows(
+        "gateway",
+        "SELECT videoId, postId, niche, prompt, status, duration, owner, completedAt IS NOT NULL, lastSeq, storyScript <> '' "
+        f"FROM videos WHERE videoId = '{second}'",
+    )
+    assert row == [(second, "p-7", "kuliner", "Kopi pagi di warung", "completed", 15, "publisher", 1, 8, 1)]
+    assert stack.rows("gateway", f"SELECT COUNT(*) FROM video_events WHERE videoId = '{second}'") == [(8,)]
+    await stack.is_quiet()
+    assert not any(count for name, count in stack.queues().items() if name.endswith(".dead"))
+
+
+async def test_a_film_can_be_played_in_ranges(stack, tmp_path: Path) -> None:
+    await stack.start()
+    video = await stack.ended(stack.ask(sceneCount=1)["videoId"])
+    request = Request(stack.of("gateway").url + video["videoUrl"], headers={"Range": "bytes=0-99"})
+    with urlopen(request) as answer:
+        assert answer.status == 206
+        assert len(answer.read()) == 100
+
+
+async def test_bad_requests_make_nothing(stack, watch) -> None:
+    """Refused at once by REST with the field named; dead-lettered with the reason on the broker."""
+    await stack.start()
+    good = {"prompt": "a fox", "sceneCount": 2, "duration": 15}
+    known = str(uuid4())
+    async with watch(stack.of("gateway").url) as watcher:
+        await publish(stack, json.dumps({"videoId": known, **good, "duration": 61}).encode())
+        await publish(stack, json.dumps({"videoId": "nonsense", **good}).encode())
+        await publish(stack, b"{not json")
+        await eventually(lambda: stack.queues()["storyboard.dead"] == 3)
+        await eventually(lambda: [n for n, _ in watcher.of(known)] == ["video_failed"])
+    video = stack.look(known)
+    assert video["status"] == "failed"
+    assert "duration" in video["errorMessage"]
+    assert stack.rows("storyboard", "SELECT * FROM storyboards") == []
+    assert len(stack.rows("gateway", "SELECT * FROM videos")) == 1
+
+
+async def test_the_same_request_twice_makes_one_video_and_another_one_of_that_id_is_refused(stack) -> None:
+    await stack.start()
+    video_id = str(uuid4())
+    wish = {"videoId": video_id, "prompt": "a fox", "sceneCount": 1, "duration": 15}
+    for prompt, _ in itertools.product(("a fox", "a hen"), range(2)):
+        await publish(stack, json.dumps({**wish, "prompt": prompt}).encode())
+    video = await stack.ended(video_id)
+    assert video["status"] == "completed"
+    assert video["prompt"] == "a fox"
+    stack.paid_once(video_id)
+    await eventually(lambda: stack.queues()["storyboard.dead"] == 2)
+    assert stack.rows("gateway", "SELECT COUNT(*) FROM videos") == [(1,)]
