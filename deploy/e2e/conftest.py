@@ -185,31 +185,28 @@ class Stack:
             process.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stack(
-    rabbitmq: Callable[[], BrokerCorner],
-    sql_server: SqlServer,
-    schema: Callable[[], str],
-    s3: S3Server,
-    bucket: str,
-    request: pytest.FixtureRequest,
+    rabbitmq: Callable[[], BrokerCorner], sql_server: SqlServer, schema: Callable[[], str], s3: S3Server
 ) -> Iterator[Stack]:
+    """A running stack with one replica of each service, for all tests of a module."""
     with tempfile.TemporaryDirectory(prefix="multishot-e2e-") as folder:
-        stack = Stack(rabbitmq(), sql_server, {name: schema() for name in SERVICES}, bucket, s3, Path(folder))
+        stack = Stack(rabbitmq(), sql_server, {name: schema() for name in SERVICES}, s3.new_bucket(), s3, Path(folder))
         try:
+            asyncio.run(stack.start())
             yield stack
         finally:
-            if getattr(request.node, "failed", False):
-                for process in stack.processes:
-                    print(f"--- {process.service}\n{process.log.read_text()[-4000:]}")
             stack.stop()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[Any]:
+def pytest_runtest_makereport(item: Any) -> Iterator[Any]:
+    """Show what the services had to say when a test fails."""
     report = yield
-    if report.failed:
-        item.failed = True  # type: ignore[attr-defined]
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        for process in stack.processes:
+            report.sections.append((f"{process.service} ({process.log.name})", process.log.read_text()[-3000:]))
     return report
 
 

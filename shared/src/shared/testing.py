@@ -246,6 +246,12 @@ class S3Server:
             config=Config(s3={"addressing_style": "path"}),
         )
 
+    def new_bucket(self) -> str:
+        """A bucket nobody else uses."""
+        name = f"test-{secrets.token_hex(4)}"
+        self.client().create_bucket(Bucket=name)
+        return name
+
 
 @pytest.fixture(scope="session")
 def s3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
@@ -301,11 +307,9 @@ def _wait_for_s3(server: S3Server, process: "subprocess.Popen[bytes]", log: Path
 @pytest.fixture
 def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """A bucket of the test's own, and the credentials for it in the environment."""
-    name = f"test-{secrets.token_hex(4)}"
-    s3.client().create_bucket(Bucket=name)
     for key, value in s3.environment.items():
         monkeypatch.setenv(key, value)
-    return name
+    return s3.new_bucket()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's own
