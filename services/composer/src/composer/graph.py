@@ -1,115 +1,120 @@
-"""The ffmpeg graph that joins clips into a film. All positions are whole frames and whole samples."""
+"""The ffmpeg graph that joins clips into a film: pure, all arithmetic in frames.
 
-import itertools
-from collections.abc import Iterator, Sequence
+A scene's transition overlaps the end of its clip with the beginning of the next one, which is why the clip is longer
+than the scene. Each join therefore begins where the next scene begins in the film.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
-from ffmpeg.nodes import FilterableStream
 
-from composer.clips import ClipFile
 from shared.contracts.media import FRAME_RATE
 from shared.contracts.story import Transition
 from shared.contracts.timeline import Slot, total_frames
 
-SAMPLE_RATE = 48_000
-SAMPLES_PER_FRAME = SAMPLE_RATE // FRAME_RATE
+AUDIO_RATE = 48_000
 
-# The filter's own "dissolve" is a cloud of random pixels: ugly, and costly to encode.
 XFADE: dict[Transition, str] = {"fade": "fadeblack", "dissolve": "fade", "wipe": "wipeleft"}
+"""ffmpeg's names for our transitions. Its own `dissolve` is a scatter of pixels."""
 
-BT709 = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709"}
-PICTURE = {
-    **{"c:v": "libx264", "profile:v": "high", "preset": "veryfast", "crf": 20, "pix_fmt": "yuv420p"},
-    **{"r": FRAME_RATE, "g": 2 * FRAME_RATE, "video_track_timescale": 512 * FRAME_RATE},
-    **{"color_range": "tv", **BT709},
+X264 = {
+    "c:v": "libx264",
+    "preset": "veryfast",
+    "crf": 20,
+    "profile:v": "high",
+    "pix_fmt": "yuv420p",
+    "color_range": "tv",
+    "colorspace": "bt709",
+    "color_primaries": "bt709",
+    "color_trc": "bt709",
 }
-SOUND = {"c:a": "aac", "b:a": "160k", "ar": SAMPLE_RATE, "ac": 2}
-FILE = {
-    **{"f": "mp4", "movflags": "+faststart", "map_metadata": -1, "map_chapters": -1},
-    **{"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"},
-}
+AAC = {"c:a": "aac", "b:a": "128k", "ar": AUDIO_RATE, "ac": 2}
 
 
-def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Path) -> list[str]:
-    """Tell ffmpeg, without its own name, how to make the film. The clips are in the film's form, one for each slot."""
+@dataclass(frozen=True)
+class ClipFile:
+    """A clip on this machine. `frames` is how many it really has."""
+
+    path: Path
+    frames: int
+    has_audio: bool
+
+
+def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Path, size: tuple[int, int]) -> list[str]:
+    """The arguments, without the binary, that join these clips into `target`, `size` pixels wide and high."""
     inputs = [ffmpeg.input(str(clip.path), f="mov", protocol_whitelist="file") for clip in clips]
-    silences = _silences(sum(not clip.has_audio for clip in clips))
-    pictures, sounds = [], []
-    for slot, clip, source in zip(slots, clips, inputs, strict=True):
-        pictures.append(_picture(source["v:0"], slot, clip))
-        sounds.append(_sound(source["a:0"] if clip.has_audio else next(silences), slot))
+    picture = [_picture(stream, slot, size) for stream, slot in zip(inputs, slots, strict=True)]
+    sound = [_sound(stream, clip, slot) for stream, clip, slot in zip(inputs, clips, slots, strict=True)]
+    frames = total_frames(slots)
     output = ffmpeg.output(
-        _joined_pictures(slots, pictures),
-        _joined_sounds(slots, sounds),
+        _join_pictures(picture, slots),
+        _join_sounds(sound, slots).filter("atrim", end=_seconds(frames)),
         str(target),
-        **{"frames:v": total_frames(slots), **PICTURE, **SOUND, **FILE},
+        **{"frames:v": frames, "r": FRAME_RATE, "video_track_timescale": FRAME_RATE * 512},
+        **X264,
+        **AAC,
+        map_metadata=-1,
+        movflags="+faststart",
+        format="mp4",
     )
-    return list(ffmpeg.compile(output.global_args("-xerror"), overwrite_output=True)[1:])
+    return [str(argument) for argument in ffmpeg.compile(output, overwrite_output=True)[1:]]
 
 
-def _silences(count: int) -> Iterator[FilterableStream]:
-    """Endless silence for each clip without sound, from one source: equal sources would count as one stream."""
-    if not count:
-        return
-    source = ffmpeg.input(f"anullsrc=r={SAMPLE_RATE}:cl=stereo", f="lavfi")
-    split = ffmpeg.filter_multi_output(source, "asplit")
-    yield from (split[number] for number in range(count))
+def _picture(stream: Any, slot: Slot, size: tuple[int, int]) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    """A clip, exactly as many frames as its slot takes; its last frame stands still where it is too short."""
+    width, height = size
+    picture = stream.video.filter("scale", width, height).filter("setsar", 1).filter("format", "yuv420p")
+    picture = picture.filter("fps", FRAME_RATE).filter("tpad", stop_mode="clone", stop=-1)
+    return _numbered(picture.filter("trim", end_frame=slot.clip_frames))
 
 
-def _picture(source: FilterableStream, slot: Slot, clip: ClipFile) -> FilterableStream:
-    """The picture of a clip, exactly as long as its slot asks."""
-    marked = source.filter("format", "yuv420p").filter("setsar", 1).filter("setparams", range="tv", **BT709)
-    missing = slot.clip_frames - clip.frames
-    if missing > 0:
-        marked = marked.filter("tpad", stop_mode="clone", stop=missing)
-    return _counted(marked.filter("trim", end_frame=slot.clip_frames))
-
-
-def _counted(picture: FilterableStream) -> FilterableStream:
-    """Number the frames: concat and xfade leave other time bases, and xfade another pixel format, behind."""
+def _numbered(picture: Any) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    """Frames at n/FRAME_RATE exactly: what filters leave behind drifts."""
     return picture.filter("format", "yuv420p").filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
 
 
-def _sound(source: FilterableStream, slot: Slot) -> FilterableStream:
-    """The sound of a clip, exactly as long as its picture."""
-    samples = slot.clip_frames * SAMPLES_PER_FRAME
-    return (
-        source.filter("aresample", SAMPLE_RATE, **{"async": 1, "first_pts": 0})
-        .filter("aformat", sample_fmts="fltp", channel_layouts="stereo")
-        .filter("apad", whole_len=samples)
-        .filter("atrim", end_sample=samples)
-        .filter("asetpts", "N/SR/TB")
-    )
-
-
-def _joined_pictures(slots: Sequence[Slot], pictures: Sequence[FilterableStream]) -> FilterableStream:
+def _join_pictures(pictures: Sequence[Any], slots: Sequence[Slot]) -> Any:  # noqa: ANN401 - as above
     film = pictures[0]
-    for (slot, following), picture in zip(itertools.pairwise(slots), pictures[1:], strict=True):
-        if slot.overlap:
-            film = ffmpeg.filter(
+    for before, slot, picture in zip(slots, slots[1:], pictures[1:], strict=False):
+        if before.overlap:
+            joined = ffmpeg.filter(
                 [film, picture],
                 "xfade",
-                transition=XFADE[slot.scene.transition],
-                duration=_seconds(slot.overlap),
-                offset=_seconds(following.start),
+                transition=XFADE[before.scene.transition],
+                duration=_seconds(before.overlap),
+                offset=_seconds(slot.start),
             )
         else:
-            film = ffmpeg.concat(film, picture, v=1, a=0)
-        film = _counted(film)
+            joined = ffmpeg.concat(film, picture, v=1, a=0)
+        film = _numbered(joined)
     return film
 
 
-def _joined_sounds(slots: Sequence[Slot], sounds: Sequence[FilterableStream]) -> FilterableStream:
+def _sound(stream: Any, clip: ClipFile, slot: Slot) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    """The sound of a clip, or silence, exactly as long as its picture."""
+    length = _seconds(slot.clip_frames)
+    if clip.has_audio:
+        sound = stream.audio.filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
+    else:
+        # ffmpeg-python takes equal inputs for one; the packet size tells two silences apart.
+        silence = f"anullsrc=r={AUDIO_RATE}:cl=stereo:n={1024 + slot.scene.scene_number}"
+        sound = ffmpeg.input(silence, f="lavfi", t=length).audio
+    sound = sound.filter("aformat", sample_fmts="fltp", channel_layouts="stereo").filter("apad", whole_dur=length)
+    return sound.filter("atrim", end=length).filter("asetpts", "N/SR/TB")
+
+
+def _join_sounds(sounds: Sequence[Any], slots: Sequence[Slot]) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
     film = sounds[0]
-    for slot, sound in zip(slots, sounds[1:], strict=False):
-        if slot.overlap:
-            film = ffmpeg.filter([film, sound], "acrossfade", ns=slot.overlap * SAMPLES_PER_FRAME, c1="tri", c2="tri")
+    for before, sound in zip(slots, sounds[1:], strict=False):
+        if before.overlap:
+            film = ffmpeg.filter([film, sound], "acrossfade", d=_seconds(before.overlap), c1="tri", c2="tri")
         else:
             film = ffmpeg.concat(film, sound, v=0, a=1)
     return film
 
 
 def _seconds(frames: int) -> str:
-    """Frames as ffmpeg's duration options take them, to the microsecond."""
     return f"{frames / FRAME_RATE:.6f}"

@@ -1,4 +1,4 @@
-"""Who turns a request into a story. A writer without a key is `TemplateWriter`; a language model is another."""
+"""Who writes the story: whatever keeps this promise may take the seat."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,22 +6,23 @@ from typing import Protocol
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import VideoStory
 
-from storyboard.language import Language
-
 
 @dataclass(frozen=True)
 class Storyboard:
-    """A story, its script for people, and for each scene what a video provider is asked for."""
+    """A story, its script to read, and for each scene what to ask a video provider for."""
 
     story: VideoStory
     story_script: str
-    language: Language
     shot_prompts: tuple[str, ...]
 
 
 class Writer(Protocol):
-    """Writes a story that passes `scenes.require_sound` for its request."""
+    """Writes stories."""
 
     async def write(self, request: VideoRequested) -> Storyboard:
-        """Write the storyboard of a request, once."""
+        """The storyboard of a request: as many scenes as asked, as long as asked.
+
+        Raises:
+            StepFailed: there is none to be had for this request.
+        """
         ...
