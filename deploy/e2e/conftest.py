@@ -92,11 +92,15 @@ class Stack:
         }
 
     def migrate(self) -> None:
-        for service in SERVICES:
-            done = subprocess.run(
-                [BIN / service, "migrate"], env=self.environment(service), capture_output=True, text=True, check=False
+        running = {
+            service: subprocess.Popen(
+                [BIN / service, "migrate"], env=self.environment(service), stderr=subprocess.PIPE, text=True
             )
-            assert done.returncode == 0, done.stderr[-3000:]
+            for service in SERVICES
+        }
+        for service, process in running.items():
+            _, stderr = process.communicate(timeout=120)
+            assert process.returncode == 0, f"{service} migrate: {stderr[-3000:]}"
 
     def add(self, service: str) -> Process:
         port = free_port()
@@ -142,11 +146,8 @@ class Stack:
 
     def queues(self) -> dict[str, int]:
         """All messages in all queues, ready or being handled."""
-        done = subprocess.run(
-            ["rabbitmqctl", "-q", "list_queues", "-p", self.broker.vhost, "name", "messages", "--no-table-headers"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        return {name: int(count) for name, count in (line.split("\t") for line in done.stdout.splitlines())}
+        listed = self.broker.control(["list_queues", "-p", self.broker.vhost, "name", "messages", "--no-table-headers"])
+        return {name: int(count) for name, count in (line.split("\t") for line in listed.splitlines())}
 
     async def is_quiet(self) -> None:
         """Nothing is left over: no message in a queue, no event in an outbox, no slot taken."""
@@ -174,7 +175,7 @@ class Stack:
         )
         scenes = len(self.look(video_id)["scenes"])
         assert boards == 1
-        assert dict(attempts) == {n: 1 for n in range(1, scenes + 1)}
+        assert dict(attempts) == dict.fromkeys(range(1, scenes + 1), 1)
         assert tasks == [(scenes,)]
 
     def stop(self) -> None:

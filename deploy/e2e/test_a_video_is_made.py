@@ -95,8 +95,8 @@ async def test_one_asked_for_by_rest_and_one_on_the_broker(stack, watch, tmp_pat
 
     row = stack.rows(
         "gateway",
-        "SELECT videoId, postId, niche, prompt, status, duration, owner, completedAt IS NOT NULL, lastSeq, storyScript <> '' "
-        f"FROM videos WHERE videoId = '{second}'",
+        "SELECT videoId, postId, niche, prompt, status, duration, owner, completedAt IS NOT NULL, lastSeq, "
+        f"storyScript <> '' FROM videos WHERE videoId = '{second}'",
     )
     assert row == [(second, "p-7", "kuliner", "Kopi pagi di warung", "completed", 15, "publisher", 1, 8, 1)]
     assert stack.rows("gateway", f"SELECT COUNT(*) FROM video_events WHERE videoId = '{second}'") == [(8,)]

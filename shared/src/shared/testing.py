@@ -85,7 +85,7 @@ def _container(kind: str, stack: contextlib.ExitStack) -> Any:  # noqa: ANN401 -
     return stack.enter_context(MySqlContainer("mariadb:11", dialect="pymysql", root_password="root"))  # noqa: S106
 
 
-def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str]], None]]:
+def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str]], str]]:
     """A RabbitMQ: its URL without a vhost, and a way to run `rabbitmqctl` on it."""
     url = os.environ.get("TEST_BROKER_URL")
     if url is None and _listens("127.0.0.1", 5672):
@@ -94,20 +94,22 @@ def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str
         return url.rstrip("/"), _local_rabbitmqctl
     container = _container("rabbitmq", stack)
 
-    def control(arguments: list[str]) -> None:
-        code, output = container.exec(["rabbitmqctl", *arguments])
+    def control(arguments: list[str]) -> str:
+        code, output = container.exec(["rabbitmqctl", "-q", *arguments])
         if code:
             raise ServerMissing(f"rabbitmqctl {arguments}: {output!r}")
+        return str(output, "utf-8")
 
     host, port = container.get_container_host_ip(), container.get_exposed_port(5672)
     return f"amqp://guest:guest@{host}:{port}", control
 
 
-def _local_rabbitmqctl(arguments: list[str]) -> None:
+def _local_rabbitmqctl(arguments: list[str]) -> str:
     rabbitmqctl = shutil.which("rabbitmqctl") or "/usr/sbin/rabbitmqctl"
     done = subprocess.run([rabbitmqctl, "-q", *arguments], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     if done.returncode:
         raise ServerMissing(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class BrokerCorner:
 
     url: str
     vhost: str
-    control: Callable[[list[str]], None]
+    control: Callable[[list[str]], str]
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from composer.film import compose
+from composer.film import ClipTooShort, FilmWrong, compose
 from composer.graph import ClipFile
 from composer.models import Film, FilmClip, FilmState
 from composer.steps import ClipsCollected
@@ -27,12 +27,16 @@ from shared.contracts.events import (
 from shared.contracts.media import FRAME_SIZE, Clip, film_key, thumbnail_key
 from shared.contracts.timeline import timeline
 from shared.database import Database, now
-from shared.ffmpeg import Ffmpeg
+from shared.errors import StepFailed
+from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.handling import Delivery, Story
 from shared.storage import Storage
 from shared.unit_of_work import Work, handling
 
 log = structlog.get_logger()
+
+ATTEMPTS = 3
+"""What ffmpeg does not manage in so many attempts, it will not manage later either."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,13 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) 
             await tools.storage.get(clip.media, path)
             files.append(ClipFile(path, clip.frames, clip.has_audio))
         target, picture = Path(folder) / "film.mp4", Path(folder) / "thumbnail.jpg"
-        facts = await compose(slots, files, target, size, tools.ffmpeg)
-        await take_thumbnail(target, picture, slots, tools.ffmpeg)
+        try:
+            facts = await compose(slots, files, target, size, tools.ffmpeg)
+            await take_thumbnail(target, picture, slots, tools.ffmpeg)
+        except (FfmpegFailed, FfmpegTimedOut, FilmWrong, ClipTooShort) as error:
+            if delivery.attempt < ATTEMPTS:
+                raise
+            raise StepFailed("composing", f"The film could not be joined: {error}.") from error
         stored = await tools.storage.put(film_key(event.video_id), target, "video/mp4")
         thumbnail = await tools.storage.put(thumbnail_key(event.video_id), picture, "image/jpeg")
 

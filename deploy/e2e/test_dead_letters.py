@@ -1,0 +1,49 @@
+"""A message that cannot be handled waits with its reason; when the fault is mended it is put back, and goes on."""
+
+import signal
+import subprocess
+import sys
+
+import aio_pika
+import pytest
+
+from shared.testing import eventually
+
+pytestmark = pytest.mark.connected
+
+
+async def test_a_film_that_could_not_be_composed_is_made_after_redriving(stack) -> None:
+    composer = stack.of("composer")
+    composer.signal(signal.SIGKILL)
+    composer.environment["FFMPEG_BINARY"] = "/bin/false"
+    composer.start()
+    await composer.ready()
+
+    video_id = stack.ask(sceneCount=2)["videoId"]
+    video = await stack.ended(video_id)
+    assert video["status"] == "failed"
+    assert "ffmpeg" in video["errorMessage"]
+    await eventually(lambda: stack.queues()["composer.dead"] == 1)
+    connection = await aio_pika.connect(stack.broker.url)
+    async with connection:
+        queue = await (await connection.channel()).get_queue("composer.dead")
+        letter = await queue.get()
+        assert letter.headers["x-kind"] == "composing"
+        assert "ffmpeg" in letter.headers["x-reason"]
+        assert letter.headers["x-queue"] == "composer.clips.collected"
+        await letter.nack(requeue=True)
+
+    composer.signal(signal.SIGKILL)
+    del composer.environment["FFMPEG_BINARY"]
+    composer.start()
+    await composer.ready()
+    redrive = subprocess.run(
+        [sys.executable, "-m", "shared.redrive"], env=composer.environment, capture_output=True, text=True, check=True
+    )
+    assert redrive.stdout == "1 dead letters are put back.\n"
+
+    await eventually(lambda: stack.look(video_id)["status"] == "completed", 60)
+    video = stack.look(video_id)
+    assert video["errorMessage"] is None
+    stack.paid_once(video_id)
+    await stack.is_quiet()

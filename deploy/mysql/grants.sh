@@ -1,0 +1,33 @@
+#!/bin/sh
+# One schema and one user for each service, with rights on its own schema only: the server refuses the rest.
+#
+#   grants.sh print           print the SQL
+#   (as a file in /docker-entrypoint-initdb.d)  run it when the server is made
+#
+# Passwords come from STORYBOARD_DB_PASSWORD, SCENE_RENDER_DB_PASSWORD, COMPOSER_DB_PASSWORD and GATEWAY_DB_PASSWORD;
+# SCHEMA_PREFIX (multishot) begins the names of schemas and users.
+set -eu
+
+statements() {
+  prefix=${SCHEMA_PREFIX:-multishot}
+  for service in storyboard scene_render composer gateway; do
+    variable=$(printf %s "$service" | tr '[:lower:]' '[:upper:]')_DB_PASSWORD
+    eval "password=\${$variable:?$variable is not set}"
+    case $password in *[\'\\]*) echo "$variable must not hold quotes or backslashes" >&2; exit 1 ;; esac
+    name=${prefix}_${service}
+    cat <<SQL
+CREATE DATABASE IF NOT EXISTS $name CHARACTER SET utf8mb4;
+CREATE USER IF NOT EXISTS '$name'@'%' IDENTIFIED BY '$password';
+ALTER USER '$name'@'%' IDENTIFIED BY '$password';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON $name.* TO '$name'@'%';
+SQL
+  done
+}
+
+if [ "${1:-}" = print ]; then
+  statements
+else
+  client=$(command -v mariadb || command -v mysql)
+  password=${MARIADB_ROOT_PASSWORD:-${MYSQL_ROOT_PASSWORD:-}}
+  statements | "$client" --user=root ${password:+--password="$password"}
+fi
