@@ -111,18 +111,31 @@ class Relay:
             rows = (await session.execute(due.limit(BATCH).with_for_update(skip_locked=True))).all()
             if not rows:
                 return 0, False
-            results = await asyncio.gather(*(self._send(letter(row)) for row in rows), return_exceptions=True)
-            sent = [{"sent_id": row.id} for row, result in zip(rows, results, strict=True) if result is None]
+            by_video: dict[str, list[Row[Any]]] = {}
+            for row in rows:
+                by_video.setdefault(row.video_id, []).append(row)
+            results = await asyncio.gather(*(self._send_in_order(of_one) for of_one in by_video.values()))
+            outcomes = [outcome for of_one in results for outcome in of_one]
+            sent = [{"sent_id": row.id} for row, error in outcomes if error is None]
             await self._forget(session, sent)
-            for row, result in zip(rows, results, strict=True):
-                if result is not None:
-                    await self._put_off(session, row, result)
+            for row, error in outcomes:
+                if error is not None:
+                    await self._put_off(session, row, error)
             return len(sent), len(sent) < len(rows)
 
-    async def _send(self, item: Letter) -> None:
-        # A blocked connection ignores the client's own time limit.
-        async with asyncio.timeout(SEND_SECONDS):
-            await self.send(item)
+    async def _send_in_order(self, rows: list[Row[Any]]) -> list[tuple[Row[Any], Exception | None]]:
+        """Send the events of one video, one after the other. Returns each with what went wrong with it."""
+        outcomes: list[tuple[Row[Any], Exception | None]] = []
+        for row in rows:
+            try:
+                # A blocked connection ignores the client's own time limit.
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self.send(letter(row))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the row stays
+                outcomes.append((row, error))
+            else:
+                outcomes.append((row, None))
+        return outcomes
 
     async def _forget(self, session: AsyncSession, sent: list[dict[str, int]]) -> None:
         if sent:
@@ -130,7 +143,7 @@ class Relay:
             statement = delete(self.outbox).where(self.outbox.c.id == bindparam("sent_id"))
             await (await session.connection()).execute(statement, sent)
 
-    async def _put_off(self, session: AsyncSession, row: Row[Any], error: BaseException) -> None:
+    async def _put_off(self, session: AsyncSession, row: Row[Any], error: Exception) -> None:
         log.warning("outbox.not_sent", event_name=row.name, video_id=row.video_id, error=repr(error))
         later = now(min(0.2 * 2 ** min(row.attempts, 10), LONGEST_PAUSE_SECONDS))
         values = {"attempts": row.attempts + 1, "available_at": later}

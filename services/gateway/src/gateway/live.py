@@ -57,14 +57,18 @@ class Live:
         self.server.on("unsubscribe_video_updates", self._unsubscribe)
 
     async def tell(self, video_id: UUID, event: LiveEvent) -> None:
-        """Tell the watchers of this replica an event, and before it those that were passed over."""
+        """Tell the watchers of this replica an event, and before it those that were passed over.
+
+        Several relays may overtake each other; the log of the video has the order.
+        """
+        told = self.told.get(video_id, 0)
         if event.seq is None:
-            await self._emit(video_id, event)
+            if event.after == told:
+                await self._emit(video_id, event)
             return
-        told = self.told.get(video_id, event.seq - 1)
         if event.seq <= told:
             return
-        missed = await self.videos.events_after(video_id, told) if event.seq > told + 1 else [event]
+        missed = [event] if event.after == told else await self.videos.events_after(video_id, told)
         for one in missed:
             await self._emit(video_id, one)
             self.told[video_id] = one.seq or told

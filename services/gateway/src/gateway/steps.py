@@ -7,9 +7,10 @@ from shared.contracts.story import Contract
 
 
 class LiveEvent(Contract):
-    """What watchers are told. `seq` is None for a hint of progress, which is not kept."""
+    """What watchers are told. A hint of progress, which is not kept, has no `seq`; it came after event `after`."""
 
     seq: int | None
+    after: int
     type: str
     data: dict[str, JsonValue]
 

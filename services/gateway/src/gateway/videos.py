@@ -159,7 +159,7 @@ class Videos:
     async def _events(self, query: object) -> list[LiveEvent]:
         async with self.database.reading() as session:
             rows = (await session.execute(query)).scalars()  # type: ignore[call-overload]  # a select of VideoEvent
-            return [LiveEvent(seq=row.seq, type=row.type, data=row.data) for row in rows]
+            return [LiveEvent(seq=row.seq, after=row.seq - 1, type=row.type, data=row.data) for row in rows]
 
     # --- what happens
 
@@ -206,11 +206,11 @@ class Videos:
         if name is None:
             return
         if not event.stored:
-            live = LiveEvent(seq=None, type=name, data=_told(row, event, self.public_url))
+            live = LiveEvent(seq=None, after=row.last_seq, type=name, data=_told(row, event, self.public_url))
             await work.emit(VideoProgressed(video_id=event.video_id, live=live))
             return
         row.last_seq += 1
-        live = LiveEvent(seq=row.last_seq, type=name, data=_told(row, event, self.public_url))
+        live = LiveEvent(seq=row.last_seq, after=row.last_seq - 1, type=name, data=_told(row, event, self.public_url))
         work.session.add(
             VideoEvent(video_id=row.video_id, seq=row.last_seq, type=name, data=live.data, created_at=now())
         )

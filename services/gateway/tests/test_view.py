@@ -1,0 +1,113 @@
+"""How events become what people see: in any order, more than once, and never backwards."""
+
+import itertools
+import random
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from gateway.view import VideoView, fold
+from shared.contracts.events import (
+    Event,
+    SceneFailed,
+    SceneProgressed,
+    SceneRendered,
+    SceneStarted,
+    StoryboardCreated,
+    VideoCancelled,
+    VideoComposed,
+    VideoComposing,
+    VideoFailed,
+    VideoResumed,
+)
+from shared.contracts.media import Clip, MediaReference
+from shared.contracts.story import Scene
+
+VIDEO = UUID(int=1)
+MEDIA = MediaReference(key="a/b", content_type="video/mp4", size=1, sha256="0" * 64)
+CLIP = Clip(media=MEDIA, width=1280, height=720, frames=240, has_audio=True)
+BOARD = StoryboardCreated(
+    video_id=VIDEO, title="t", niche="n", overall_prompt="p", total_duration=20, story_script="s", aspect_ratio="16:9",
+    scenes=tuple(
+        Scene(scene_number=n, description="d", camera_angle="wide", duration=10, action="a", transition="cut")
+        for n in (1, 2)
+    ),
+)  # fmt: skip
+COMPOSING = VideoComposing(video_id=VIDEO)
+COMPOSED = VideoComposed(video_id=VIDEO, film=MEDIA, thumbnail=MEDIA, duration=20, width=1280, height=720)
+FAILED = VideoFailed(video_id=VIDEO, stage="composer", kind="k", reason="Because.")
+CANCELLED = VideoCancelled(video_id=VIDEO, by="me", reason="r")
+RESUMED = VideoResumed(video_id=VIDEO)
+
+
+def started(n: int) -> SceneStarted:
+    return SceneStarted(video_id=VIDEO, scene_number=n, provider="p", eta_seconds=9)
+
+
+def progressed(n: int, percent: float) -> SceneProgressed:
+    return SceneProgressed(video_id=VIDEO, scene_number=n, provider="p", percent=percent, eta_seconds=5)
+
+
+def rendered(n: int) -> SceneRendered:
+    return SceneRendered(video_id=VIDEO, scene_number=n, clip=CLIP, duration=10, cost_usd="0.5", provider="p")
+
+
+def after(*events: Event) -> VideoView:
+    view = VideoView(scene_count=2)
+    for event in events:
+        view = fold(view, event)
+    return view
+
+
+WHOLE = (BOARD, started(1), started(2), progressed(1, 50), rendered(1), rendered(2), COMPOSING, COMPOSED)
+
+
+def test_the_progress_of_the_whole_story() -> None:
+    seen = [after(*WHOLE[:n]).progress for n in range(len(WHOLE) + 1)]
+    assert seen == [0, 20, 20, 20, 35, 50, 80, 85, 100]
+
+
+def test_each_event_counts_once() -> None:
+    assert after(*WHOLE[:6], *WHOLE[:6]) == after(*WHOLE[:6])
+    assert after(rendered(1), rendered(1)).cost_usd == Decimal("0.5")
+
+
+def test_whatever_the_order_the_end_is_the_same_and_progress_never_falls() -> None:
+    events = list(WHOLE[:-1])
+    for seed in range(200):
+        random.Random(seed).shuffle(events)
+        views = [after(*events[:n]) for n in range(len(events) + 1)]
+        assert all(before.progress <= later.progress for before, later in itertools.pairwise(views))
+        end = fold(views[-1], COMPOSED)
+        assert (end.status, end.progress, end.title, len(end.scenes)) == ("completed", 100, "t", 2)
+        assert all(end.scene_state(n).state == "rendered" for n in (1, 2))
+
+
+@pytest.mark.parametrize("end", [COMPOSED, CANCELLED])
+def test_after_the_end_nothing_changes(end: Event) -> None:
+    view = after(BOARD, end)
+    assert after(BOARD, end, started(1), rendered(1), FAILED, COMPOSING, COMPOSED, CANCELLED) == view
+
+
+def test_a_failed_video_says_why_and_stays_failed_while_its_scenes_run_out() -> None:
+    view = after(BOARD, started(1), FAILED, rendered(1))
+    assert (view.status, view.error_message, view.error_stage) == ("failed", "Because.", "composer")
+    assert view.scene_state(1).state == "rendered"
+
+
+def test_a_resumed_video_goes_on_to_its_end() -> None:
+    view = after(BOARD, rendered(1), FAILED, RESUMED)
+    assert (view.status, view.error_message) == ("processing", None)
+    assert after(BOARD, FAILED, RESUMED, COMPOSED).status == "completed"
+
+
+def test_a_failed_scene_tells_its_reason() -> None:
+    view = after(BOARD, SceneFailed(video_id=VIDEO, scene_number=2, kind="k", reason="Too dark.", cost_usd="0.1"))
+    assert (view.scene_state(2).state, view.scene_state(2).reason) == ("failed", "Too dark.")
+
+
+def test_the_current_scene_is_the_first_that_is_not_done() -> None:
+    assert after(BOARD).current_scene == 1
+    assert after(BOARD, started(2)).current_scene == 2
+    assert after(BOARD, rendered(1)).current_scene == 2
