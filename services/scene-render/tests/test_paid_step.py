@@ -1,0 +1,301 @@
+"""The paid step: written down before it is paid, paid once, and never asked again blindly."""
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from scene_render.provider import (
+    Absent,
+    Failed,
+    Found,
+    ProviderSilent,
+    Running,
+    SubmissionPutOff,
+    SubmissionRefused,
+    Unknowable,
+)
+from scene_render.steps import CheckDue, ClipReady, SlotOffered, SubmissionOverdue
+from scene_render.turns import provide_slots
+from shared.contracts.events import (
+    SceneFailed,
+    SceneProgressed,
+    SceneRendered,
+    SceneRequested,
+    SceneStarted,
+    VideoCancelled,
+    VideoFailed,
+    VideoResumed,
+)
+from shared.errors import AlreadyHandled
+from shared.ffmpeg import Ffmpeg
+from shared.testing import published
+
+Scene = Callable[..., SceneRequested]
+ATTEMPTS = "SELECT state, task_id IS NOT NULL FROM attempts ORDER BY number"
+TAKEN = "SELECT COUNT(*) FROM provider_slots WHERE provider = 'ledger' AND attempt_id IS NOT NULL"
+
+
+async def ask(desk: Any, *scenes: SceneRequested) -> None:
+    for scene in scenes:
+        await desk.hear(scene)
+    await published(desk.database)
+
+
+async def offer(desk: Any, message_id: str | None = None) -> None:
+    await desk.hear(SlotOffered(video_id=UUID(int=1), provider="ledger"), message_id)
+
+
+async def taken(desk: Any) -> list[Any]:
+    return await published(desk.database)
+
+
+def of(kind: type, events: list[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+async def money(desk: Any) -> tuple[Decimal, Decimal]:
+    [(reserved, booked)] = await desk.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend")
+    return Decimal(str(reserved)).quantize(Decimal("0.01")), Decimal(str(booked)).quantize(Decimal("0.01"))
+
+
+async def test_a_scene_is_submitted_once_with_its_slot_and_money_written_down(desk: Any, scene: Scene) -> None:
+    await ask(desk, scene())
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+    assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+    assert await desk.rows(TAKEN) == [(1,)]
+    assert await money(desk) == (Decimal("0.75"), Decimal("0.00"))
+    events = await taken(desk)
+    assert len(of(SceneStarted, events)) == len(of(CheckDue, events)) == len(of(SubmissionOverdue, events)) == 1
+
+
+async def test_intent_is_committed_before_anything_is_sent(desk: Any, scene: Scene) -> None:
+    seen: list[Any] = []
+
+    async def submit(attempt_id: str, _request: SceneRequested) -> str:
+        seen.extend(await desk.rows("SELECT state FROM attempts"))
+        return attempt_id
+
+    desk.ledger.submit = submit
+    await ask(desk, scene())
+    await offer(desk)
+    assert seen == [("INTENT",)]
+
+
+async def test_a_redelivered_offer_submits_nothing(desk: Any, scene: Scene) -> None:
+    await ask(desk, scene(1), scene(2))
+    await offer(desk, "same")
+    with pytest.raises(AlreadyHandled):
+        await offer(desk, "same")
+    assert len(desk.ledger.taken) == 1
+
+
+async def test_a_scene_asked_for_twice_is_rendered_once(desk: Any, scene: Scene) -> None:
+    await ask(desk, scene(), scene())
+    await offer(desk)
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+
+
+async def test_never_more_tasks_than_slots_however_many_ask_at_once(desk: Any, scene: Scene) -> None:
+    await ask(desk, *(scene(n) for n in range(1, 6)))
+    await asyncio.gather(*(offer(desk) for _ in range(12)), return_exceptions=True)
+    assert len(desk.ledger.taken) == len(set(desk.ledger.taken)) <= desk.ledger.concurrency
+    assert await desk.rows(TAKEN) == [(len(desk.ledger.taken),)]
+
+
+@pytest.mark.parametrize("lost", [ConnectionError("reset"), TimeoutError(), ValueError("500 after creating")])
+async def test_a_lost_answer_is_never_asked_again_and_its_money_stays_held(
+    desk: Any, scene: Scene, lost: Exception
+) -> None:
+    def answer(_attempt_id: str) -> str:
+        raise lost
+
+    desk.ledger.answer = answer
+    await ask(desk, scene())
+    await offer(desk)
+    [overdue] = of(SubmissionOverdue, await taken(desk))
+    assert await desk.rows(ATTEMPTS) == [("INTENT", 0)]
+
+    desk.ledger.found = Unknowable()
+    await desk.hear(overdue)
+    assert len(desk.ledger.taken) == 1
+    assert await desk.rows(ATTEMPTS) == [("UNKNOWN", 0)]
+    assert await money(desk) == (Decimal("0.75"), Decimal("0.00"))
+    [failed] = of(SceneFailed, await taken(desk))
+    assert failed.kind == "submission_unknown"
+    assert "may have been paid" in failed.reason
+
+
+async def test_a_lost_answer_whose_task_is_found_goes_on(desk: Any, scene: Scene) -> None:
+    def answer(_attempt_id: str) -> str:
+        raise ConnectionError
+
+    desk.ledger.answer = answer
+    await ask(desk, scene())
+    await offer(desk)
+    [overdue] = of(SubmissionOverdue, await taken(desk))
+    desk.ledger.found = Found("task-7")
+    await desk.hear(overdue)
+    assert len(desk.ledger.taken) == 1
+    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-7")]
+
+
+async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attempt(desk: Any, scene: Scene) -> None:
+    def answer(_attempt_id: str) -> str:
+        raise ConnectionError
+
+    desk.ledger.answer = answer
+    await ask(desk, scene())
+    await offer(desk)
+    [overdue] = of(SubmissionOverdue, await taken(desk))
+    desk.ledger.answer, desk.ledger.found = (lambda _: "task-8"), Absent()
+    await desk.hear(overdue)
+    assert len(set(desk.ledger.taken)) == 1
+    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-8")]
+
+
+async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(desk: Any, scene: Scene) -> None:
+    def answer(_attempt_id: str) -> str:
+        raise SubmissionRefused("moderation", "Not with us.")
+
+    desk.ledger.answer = answer
+    await ask(desk, scene())
+    await offer(desk)
+    [failed] = of(SceneFailed, await taken(desk))
+    assert (failed.kind, failed.reason) == ("moderation", "Not with us.")
+    assert await money(desk) == (Decimal("0.00"), Decimal("0.00"))
+    assert await desk.rows(TAKEN) == [(0,)]
+
+
+async def test_a_submission_that_is_put_off_waits_for_another_attempt(desk: Any, scene: Scene) -> None:
+    def answer(_attempt_id: str) -> str:
+        raise SubmissionPutOff("429", 0.0)
+
+    desk.ledger.answer = answer
+    await ask(desk, scene())
+    for _ in range(3):
+        await offer(desk)
+    assert [state for state, _ in await desk.rows(ATTEMPTS)] == ["FAILED"] * 3
+    [failed] = of(SceneFailed, await taken(desk))
+    assert failed.kind == "unavailable"
+    assert await desk.rows(TAKEN) == [(0,)]
+
+
+async def submitted(desk: Any, scene: SceneRequested) -> CheckDue:
+    await ask(desk, scene)
+    await offer(desk)
+    [check] = of(CheckDue, await taken(desk))
+    return check
+
+
+async def test_success_frees_the_slot_books_the_cost_and_lets_the_next_one_start(desk: Any, scene: Scene) -> None:
+    check = await submitted(desk, scene())
+    await desk.hear(check)
+    events = await taken(desk)
+    assert len(of(ClipReady, events)) == len(of(SlotOffered, events)) == 1
+    assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
+    assert await desk.rows(TAKEN) == [(0,)]
+
+
+async def test_a_running_task_is_looked_at_again_later_and_tells_its_progress(desk: Any, scene: Scene) -> None:
+    check = await submitted(desk, scene())
+    desk.ledger.status = Running(percent=40, eta=9, check_after=5)
+    await desk.hear(check)
+    assert await taken(desk) == [check]
+    [hint] = desk.hints.told
+    assert isinstance(hint, SceneProgressed)
+    assert (hint.percent, hint.eta_seconds) == (40, 9)
+
+
+async def test_a_silent_provider_costs_no_attempt(desk: Any, scene: Scene) -> None:
+    check = await submitted(desk, scene())
+    desk.ledger.status = ProviderSilent()
+    await desk.hear(check)
+    assert await taken(desk) == [check]
+    assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+
+
+async def test_a_task_that_failed_for_good_fails_the_scene_with_what_it_cost(desk: Any, scene: Scene) -> None:
+    check = await submitted(desk, scene())
+    desk.ledger.status = Failed("moderation", "Too wild.", Decimal("0.10"), again=False)
+    await desk.hear(check)
+    [failed] = of(SceneFailed, await taken(desk))
+    assert (failed.reason, failed.cost_usd) == ("Too wild.", Decimal("0.1"))
+    assert await desk.rows(TAKEN) == [(0,)]
+
+
+async def film(path: Path, seconds: float, size: str = "320x180", rate: int = 30) -> Path:
+    source = f"testsrc2=s={size}:r={rate}:d={seconds}"
+    await Ffmpeg().run(["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-y", str(path)], time_limit=30)
+    return path
+
+
+async def test_a_clip_of_another_form_is_conformed_stored_and_told(desk: Any, scene: Scene, tmp_path: Path) -> None:
+    desk.ledger.clip = await film(tmp_path / "clip.mp4", 2)
+    await desk.hear(await submitted(desk, scene()))
+    [ready] = of(ClipReady, await taken(desk))
+    await desk.hear(ready)
+    [rendered] = of(SceneRendered, await taken(desk))
+    assert (rendered.clip.width, rendered.clip.height, rendered.clip.frames) == (1280, 720, 24)
+    assert (rendered.duration, rendered.cost_usd, rendered.provider) == (1.0, Decimal("0.6"), "ledger")
+    assert desk.tools.storage.path(rendered.clip.media.key).is_file()
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>no</html>", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", None])
+async def test_a_clip_that_cannot_be_used_is_tried_again_and_its_cost_stays_booked(
+    desk: Any, scene: Scene, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "clip.mp4"
+    if content is None:
+        await film(path, 0.2)
+    else:
+        path.write_bytes(content)
+    desk.ledger.clip = path
+    await desk.hear(await submitted(desk, scene()))
+    [ready] = of(ClipReady, await taken(desk))
+    await desk.hear(ready)
+    assert of(SceneRendered, await taken(desk)) == []
+    assert await desk.rows("SELECT state, attempts FROM renders") == [("waiting", 1)]
+    assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
+
+
+async def test_scenes_of_a_cancelled_video_never_start(desk: Any, scene: Scene) -> None:
+    await ask(desk, scene(1))
+    await desk.hear(VideoCancelled(video_id=UUID(int=1), by="me", reason="r"))
+    await ask(desk, scene(2))
+    await offer(desk)
+    assert desk.ledger.taken == []
+
+
+async def test_scenes_of_a_failed_video_wait_until_it_is_resumed(desk: Any, scene: Scene) -> None:
+    await ask(desk, scene(1))
+    await desk.hear(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
+    await offer(desk)
+    assert desk.ledger.taken == []
+    await desk.hear(VideoResumed(video_id=UUID(int=1)))
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+
+
+async def test_turns_go_round_people_before_batches(desk: Any, scene: Scene) -> None:
+    batch = [scene(n, video=9, owner="big", priority="batch") for n in (1, 2)]
+    many = [scene(n, video=1, owner="big") for n in (1, 2, 3)]
+    one = scene(1, video=2, owner="small")
+    await ask(desk, *batch, *many, one)
+    desk.ledger.concurrency = 6
+    await provide_slots(desk.database, [desk.ledger])
+    order = []
+    for _ in range(6):
+        await offer(desk)
+        [row] = await desk.rows(
+            "SELECT r.video_id, r.scene_number FROM renders r JOIN attempts a ON a.video_id = r.video_id "
+            f"AND a.scene_number = r.scene_number WHERE a.id = '{desk.ledger.taken[-1]}'"
+        )
+        order.append((UUID(row[0]).int, row[1]))
+    assert order == [(1, 1), (2, 1), (1, 2), (1, 3), (9, 1), (9, 2)]
