@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from composer.film import ClipTooShort, FilmWrong, Plan, _compare, compose
+from composer.film import ClipTooShort, ClipUnusable, FilmWrong, Plan, _compare, _decode, compose
 from composer.graph import ClipFile
 from composer.thumbnail import take_thumbnail
 from shared.contracts.story import Scene, Transition
@@ -129,7 +129,7 @@ async def test_a_clip_much_too_short_is_refused(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_clip_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(FfmpegFailed):
+    with pytest.raises(ClipUnusable):
         await compose(plan((2, "cut")), [ClipFile(path, 48, has_audio=False)], tmp_path / "f.mp4", SIZE, Ffmpeg())
     with pytest.raises(MediaUnreadable):
         await probe(path)
@@ -150,3 +150,61 @@ async def test_the_thumbnail_shows_the_first_scene(tmp_path: Path) -> None:
         [picture] = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert picture.shape == (90, 160, 3)
     assert looks(picture, "red")
+
+
+async def test_a_clip_with_fewer_frames_than_announced_is_refused(tmp_path: Path) -> None:
+    short = await clip(tmp_path, "red", 10)
+    with pytest.raises(ClipUnusable):
+        await compose(plan((3, "cut")), [ClipFile(short.path, 72, short.has_audio)], tmp_path / "f.mp4", SIZE, Ffmpeg())
+
+
+async def test_a_clip_cut_off_in_the_middle_is_refused(tmp_path: Path) -> None:
+    path, cut_off = tmp_path / "noise.mp4", tmp_path / "cut-off.mp4"
+    await noise(path, 72)
+    cut_off.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    with pytest.raises(ClipUnusable):
+        await compose(plan((3, "cut")), [ClipFile(cut_off, 72, has_audio=False)], tmp_path / "f.mp4", SIZE, Ffmpeg())
+
+
+async def test_a_damaged_clip_makes_no_film(tmp_path: Path) -> None:
+    path = tmp_path / "noise.mp4"
+    await noise(path, 72)
+    damage(path)
+    with pytest.raises(FfmpegFailed):
+        await compose(plan((3, "cut")), [ClipFile(path, 72, has_audio=False)], tmp_path / "f.mp4", SIZE, Ffmpeg())
+
+
+async def test_a_damaged_film_is_not_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "noise.mp4"
+    await noise(path, 72)
+    assert await _decode(path, Ffmpeg(), 60) == 72
+    damage(path)
+    with pytest.raises(FilmWrong, match="decoding"):
+        await _decode(path, Ffmpeg(), 60)
+
+
+async def test_the_thumbnail_of_a_scene_that_turns_black_is_not_black(tmp_path: Path) -> None:
+    slots = plan((3, "fade"), (2, "cut"))
+    black = "drawbox=t=fill:c=black:enable='between(n,20,60)'"
+    path = tmp_path / "turns-black.mp4"
+    source = f"color=red:s={SIZE[0]}x{SIZE[1]}:r=24,{black}"
+    await Ffmpeg().run(
+        ["-f", "lavfi", "-i", source, "-frames:v", "84", "-pix_fmt", "yuv420p", str(path)], time_limit=30
+    )
+    clips = [ClipFile(path, 84, has_audio=False), await clip(tmp_path, "lime", 48)]
+    await compose(slots, clips, tmp_path / "film.mp4", SIZE, Ffmpeg())
+    await take_thumbnail(tmp_path / "film.mp4", tmp_path / "t.jpg", slots, Ffmpeg())
+    assert looks(pictures(tmp_path / "t.jpg")[0], "red")
+
+
+async def noise(path: Path, frames: int) -> None:
+    source = f"testsrc2=s={SIZE[0]}x{SIZE[1]}:r=24,noise=alls=20:allf=t"
+    arguments = ["-f", "lavfi", "-i", source, "-frames:v", str(frames), "-pix_fmt", "yuv420p"]
+    await Ffmpeg().run([*arguments, "-movflags", "+faststart", str(path)], time_limit=30)
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    middle = (content.find(b"mdat") + len(content)) // 2
+    content[middle : middle + 6000] = bytes(n * 131 % 256 for n in range(6000))
+    path.write_bytes(content)

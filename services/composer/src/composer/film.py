@@ -8,8 +8,9 @@ from pathlib import Path
 from composer.graph import ClipFile, film_arguments
 from shared.contracts.media import FRAME_RATE
 from shared.contracts.timeline import Slot, total_frames
-from shared.ffmpeg import Ffmpeg
-from shared.probe import MediaFacts, probe
+from shared.errors import StepFailed
+from shared.ffmpeg import Ffmpeg, FfmpegFailed
+from shared.probe import MediaFacts, MediaUnreadable, probe
 
 LONGEST_FREEZE_FRAMES = FRAME_RATE // 2
 COMPOSE_SECONDS = 60.0
@@ -17,14 +18,23 @@ COMPOSE_SECONDS_PER_SECOND = 15.0
 """Time limits, for a slow and busy machine: a start, and so much for each second of film."""
 
 
-class ClipTooShort(Exception):
+class ClipTooShort(StepFailed):
     """A clip has so few frames that letting its last one stand still would be seen."""
 
     def __init__(self, scene_number: int, frames: int, wanted: int) -> None:
-        super().__init__(f"the clip of scene {scene_number} has {frames} frames, {wanted} are needed")
+        reason = f"the clip of scene {scene_number} has {frames} frames, {wanted} are needed"
+        super().__init__("clip_too_short", reason)
         self.scene_number = scene_number
         self.frames = frames
         self.wanted = wanted
+
+
+class ClipUnusable(StepFailed):
+    """A clip's file is not what was announced."""
+
+    def __init__(self, scene_number: int, reason: str) -> None:
+        super().__init__("clip_unusable", f"the clip of scene {scene_number} cannot be used: {reason}")
+        self.scene_number = scene_number
 
 
 class FilmWrong(Exception):
@@ -52,12 +62,14 @@ async def compose(
 
     Raises:
         ClipTooShort: a clip misses more than half a second.
+        ClipUnusable: a clip does not hold what was announced.
         FfmpegFailed, FfmpegTimedOut: ffmpeg could not join them.
         FilmWrong: it made something else.
     """
     for slot, clip in zip(slots, clips, strict=True):
         if clip.frames < slot.clip_frames - LONGEST_FREEZE_FRAMES:
             raise ClipTooShort(slot.scene.scene_number, clip.frames, slot.clip_frames)
+        await _check_clip(slot.scene.scene_number, clip)
     plan = Plan(size, total_frames(slots))
     limit = COMPOSE_SECONDS + COMPOSE_SECONDS_PER_SECOND * plan.frames / FRAME_RATE
     await ffmpeg.run(film_arguments(slots, clips, target, size), time_limit=limit)
@@ -65,8 +77,21 @@ async def compose(
     _compare(facts, plan)
     if not await asyncio.to_thread(_is_faststart, target):
         raise FilmWrong("index", "at its beginning", "behind the media")
-    await _decode(target, ffmpeg, limit)
+    decoded = await _decode(target, ffmpeg, limit)
+    if decoded != plan.frames:
+        raise FilmWrong("number of decoded frames", plan.frames, decoded)
     return facts
+
+
+async def _check_clip(scene_number: int, clip: ClipFile) -> None:
+    # The graph lets a last frame stand still for as long as it takes: nobody would miss the others later.
+    try:
+        facts = await probe(clip.path)
+    except MediaUnreadable as error:
+        raise ClipUnusable(scene_number, error.reason) from error
+    announced, got = (clip.frames, clip.has_audio), (facts.frames, facts.audio_codec is not None)
+    if got != announced:
+        raise ClipUnusable(scene_number, f"(frames, sound) are {got}, announced were {announced}")
 
 
 def _compare(facts: MediaFacts, plan: Plan) -> None:
@@ -100,9 +125,14 @@ def _is_faststart(path: Path) -> bool:
     return False
 
 
-async def _decode(path: Path, ffmpeg: Ffmpeg, limit: float) -> None:
-    """Decode every frame, any fault being fatal. What plays here plays elsewhere."""
+async def _decode(path: Path, ffmpeg: Ffmpeg, limit: float) -> int:
+    """Decode and count every frame, any fault being fatal. What plays here plays elsewhere."""
+    counts = [0]
     arguments = ["-xerror", "-err_detect", "explode", "-f", "mov", "-protocol_whitelist", "file", "-i", str(path)]
-    stderr = await ffmpeg.run([*arguments, "-f", "null", "-"], time_limit=limit)
+    try:
+        stderr = await ffmpeg.run([*arguments, "-f", "null", "-"], time_limit=limit, on_frame=counts.append)
+    except FfmpegFailed as error:
+        raise FilmWrong("decoding", "silent", error.stderr.strip()[:200]) from error
     if stderr.strip():
         raise FilmWrong("decoding", "silent", stderr.strip()[:200])
+    return counts[-1]

@@ -60,7 +60,7 @@ def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Pat
         movflags="+faststart",
         format="mp4",
     )
-    return [str(argument) for argument in ffmpeg.compile(output, overwrite_output=True)[1:]]
+    return [str(argument) for argument in ffmpeg.compile(output.global_args("-xerror"), overwrite_output=True)[1:]]
 
 
 def _picture(stream: Any, slot: Slot, size: tuple[int, int]) -> Any:  # noqa: ANN401 - ffmpeg-python has no types

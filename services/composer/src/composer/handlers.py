@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from composer.film import ClipTooShort, FilmWrong, compose
+from composer.film import FilmWrong, compose
 from composer.graph import ClipFile
 from composer.models import Film, FilmClip, FilmState
 from composer.steps import ClipsCollected
@@ -95,7 +95,7 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) 
         try:
             facts = await compose(slots, files, target, size, tools.ffmpeg)
             await take_thumbnail(target, picture, slots, tools.ffmpeg)
-        except (FfmpegFailed, FfmpegTimedOut, FilmWrong, ClipTooShort) as error:
+        except (FfmpegFailed, FfmpegTimedOut, FilmWrong) as error:
             if delivery.attempt < ATTEMPTS:
                 raise
             raise StepFailed("composing", f"The film could not be joined: {error}.") from error
