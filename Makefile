@@ -13,7 +13,7 @@ NOT_OURS := $(foreach member,$(notdir $(MEMBERS)),--no-emit-package $(member))
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint types borders format lock asyncapi up down logs migrate redrive servers clean
+.PHONY: help demo run test lint format lock schemas asyncapi up down logs migrate redrive clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -32,6 +32,7 @@ $(VENV)/.installed: $(UV) requirements.lock $(addsuffix /pyproject.toml,$(MEMBER
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@echo "Installing the tools for tests ..."
 	@$(LOCKED) install --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
@@ -54,3 +55,48 @@ demo: $(VENV)/.installed ## Make one film: make demo PROMPT="..." SCENES=4 DURAT
 
 run: $(VENV)/.installed ## Serve on http://localhost:8000 until Ctrl-C
 	@$(BIN)/embedded run --port $(PORT)
+
+redrive: $(VENV)/.installed ## Put dead letters back (of BROKER_URL; without it, of .multishot/)
+	@if [ -n "$$BROKER_URL" ]; then $(BIN)/python -m shared.redrive; else $(BIN)/embedded redrive; fi
+
+# --- checking ---------------------------------------------------------------------------
+
+test: $(VENV)/.installed-dev ## Run all tests; what cannot run here is named in the last lines
+	@deploy/e2e/servers.sh
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshness of generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run make format."; exit 1; }
+	@$(BIN)/mypy shared/src services/*/src deploy/embedded/src
+	@$(BIN)/lint-imports | tail -1
+	@$(BIN)/python -m embedded.asyncapi --check shared/asyncapi.json
+
+format: $(VENV)/.installed-dev ## Format the code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+asyncapi: $(VENV)/.installed ## Write shared/asyncapi.json anew
+	@$(BIN)/python -m embedded.asyncapi shared/asyncapi.json
+
+schemas: $(VENV)/.installed-dev ## Accept the events' JSON schemas as they are now
+	@$(BIN)/pytest -q shared/tests/test_events.py --accept-schemas
+
+# --- the distributed mode on this machine, in containers --------------------------------
+
+up: ## Build and start everything in containers, and wait until it is ready
+	docker compose up --build --detach --wait gateway storyboard scene-render composer
+
+down: ## Stop the containers (data is kept; `docker compose down -v` drops it)
+	docker compose down
+
+logs: ## Follow the logs of the containers
+	docker compose logs --follow storyboard scene-render composer gateway
+
+migrate: ## Bring the schemas in the containers up to date
+	docker compose run --rm --build storyboard-schema
+	docker compose run --rm --build scene-render-schema
+	docker compose run --rm --build composer-schema
+	docker compose run --rm --build gateway-schema
+
+clean: ## Remove the virtual environment and the caches (videos in .multishot/ are kept)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

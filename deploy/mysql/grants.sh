@@ -1,8 +1,8 @@
 #!/bin/sh
 # One schema and one user for each service, with rights on its own schema only: the server refuses the rest.
 #
-#   grants.sh print           print the SQL
-#   (as a file in /docker-entrypoint-initdb.d)  run it when the server is made
+#   grants.sh print    print the SQL
+#   grants.sh apply    run it on DB_HOST as root, whose password is DB_ROOT_PASSWORD; may be run again
 #
 # Passwords come from STORYBOARD_DB_PASSWORD, SCENE_RENDER_DB_PASSWORD, COMPOSER_DB_PASSWORD and GATEWAY_DB_PASSWORD;
 # SCHEMA_PREFIX (multishot) begins the names of schemas and users.
@@ -24,10 +24,12 @@ SQL
   done
 }
 
-if [ "${1:-}" = print ]; then
-  statements
-else
-  client=$(command -v mariadb || command -v mysql)
-  password=${MARIADB_ROOT_PASSWORD:-${MYSQL_ROOT_PASSWORD:-}}
-  statements | "$client" --user=root ${password:+--password="$password"}
-fi
+case ${1:-} in
+  print) statements ;;
+  apply)
+    client=$(command -v mariadb || command -v mysql)
+    sql=$(statements)
+    printf '%s\n' "$sql" | "$client" --host="${DB_HOST:-127.0.0.1}" --user=root --password="${DB_ROOT_PASSWORD:?DB_ROOT_PASSWORD is not set}"
+    ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac

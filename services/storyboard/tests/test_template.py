@@ -102,6 +102,16 @@ async def test_a_prompt_that_tells_a_sequence_is_followed() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "subject"),
+    [("Buatkan video tentang kopi Gayo", "Kopi Gayo"), ("Please make a short film about the tide", "The tide")],
+)
+async def test_an_order_is_not_part_of_the_story(prompt: str, subject: str) -> None:
+    board = await write(prompt)
+    assert board.story.title == subject
+    assert board.story.scenes[0].action.startswith(f"{subject}.")
+
+
 async def test_more_sentences_than_scenes_keep_the_first_and_the_last() -> None:
     board = await write("It begins. Then one. Then two. Then three. Then four. It ends.", scenes=2)
     assert [scene.action for scene in board.story.scenes] == ["It begins.", "It ends."]

@@ -314,6 +314,11 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return s3.new_bucket()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--accept-schemas`: take the events as they are now for what other teams rely on."""
+    parser.addoption("--accept-schemas", action="store_true", help="pin the events' JSON schemas anew")
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's own
     """Say which servers were missing, so that nobody takes a short run for a whole one."""
     for name, reason in config.stash.get(MISSING, {}).items():

@@ -27,6 +27,12 @@ CLAUSE_END = re.compile(
     re.IGNORECASE,
 )
 SHORTEST_CLAUSE = 12
+ORDER = re.compile(
+    r"^(?:please\s+|tolong\s+)?(?:make|create|generate|buatkan|buatlah|buat)\s+(?:me\s+|saya\s+)?(?:an?\s+|sebuah\s+)?"
+    r"(?:short\s+)?(?:video|film|story|cerita)(?:\s+pendek)?\s+(?:about|of|on|tentang|mengenai)\s+",
+    re.IGNORECASE,
+)
+"""How people begin who order a film; the story is about what follows."""
 
 BEATS: dict[int, tuple[str, ...]] = {
     1: ("begin",),
@@ -52,13 +58,14 @@ class TemplateWriter:
     async def write(self, request: VideoRequested) -> Storyboard:
         """See `Writer.write`. Never fails: there is a story in every prompt."""
         language = language_of(request.prompt)
+        prompt = ORDER.sub("", request.prompt.strip()) or request.prompt
         # The id alone decides what is left to chance, so that a request that comes again makes the same story.
         chance = random.Random(hashlib.sha256(request.video_id.bytes).digest())  # noqa: S311 - no secret
         niche = niche_of(request.niche, "id" if language == "id" else "en")
         beats = BEATS[request.scene_count]
         durations = split_duration(request.duration, [WEIGHTS[beat] for beat in beats])
         angles = _angles(len(beats), chance)
-        actions = _actions(request.prompt, beats, niche, language)
+        actions = _actions(prompt, beats, niche, language)
         transitions = _transitions(len(beats), chance)
         scenes = tuple(
             Scene(
@@ -71,7 +78,7 @@ class TemplateWriter:
             )
             for n in range(len(beats))
         )
-        title = _title(request.prompt)
+        title = _title(prompt)
         story = VideoStory(
             title=title,
             niche=request.niche,

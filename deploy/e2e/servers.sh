@@ -1,0 +1,37 @@
+#!/bin/sh
+# Sees to it that tests have a RabbitMQ and a MariaDB: leaves alone what is named in the environment or listens already;
+# where Docker answers, tests start containers themselves; else, as root on Debian or Ubuntu, installs and starts both.
+set -eu
+
+listens() { python3 -c "import socket, sys; s = socket.socket(); s.settimeout(1); sys.exit(s.connect_ex(('127.0.0.1', $1)))"; }
+wanted() { # variable port
+  eval "[ -z \"\${$1:-}\" ]" && ! listens "$2"
+}
+
+packages=
+wanted TEST_BROKER_URL 5672 && packages="$packages rabbitmq-server"
+wanted TEST_DATABASE_URL 3306 && packages="$packages mariadb-server"
+[ -n "$packages" ] || exit 0
+if command -v docker >/dev/null && docker info >/dev/null 2>&1; then exit 0; fi
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "No$packages here: tests that need them are skipped (as root on Debian they would be installed)."
+  exit 0
+fi
+
+echo "Installing$packages ..."
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086  # a list
+apt-get install -y -qq --no-install-recommends $packages procps >/dev/null
+case $packages in *rabbitmq-server*)
+  listens 5672 || { rabbitmq-server -detached; rabbitmqctl -q await_startup --timeout 120; } ;;
+esac
+case $packages in *mariadb-server*)
+  if ! listens 3306; then
+    mkdir -p /run/mysqld && chown mysql:mysql /run/mysqld
+    nohup mariadbd --user=mysql >/var/log/mariadbd.log 2>&1 &
+    n=0; until listens 3306; do n=$((n + 1)); [ $n -lt 120 ] || { cat /var/log/mariadbd.log; exit 1; }; sleep 0.5; done
+  fi
+  # Tests speak TCP as root without a password, as on a machine made for tests.
+  mariadb -e "ALTER USER 'root'@'localhost' IDENTIFIED VIA mysql_native_password USING PASSWORD('')" ;;
+esac

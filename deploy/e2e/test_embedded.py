@@ -1,0 +1,159 @@
+"""The embedded mode: all in one process, no server; a crash in the middle loses nothing."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from shared.testing import eventually, fetch_json, free_port
+
+EMBEDDED = Path(sys.executable).with_name("embedded")
+
+
+class Home:
+    """A newcomer's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def videos(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api/v1/videos"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+        return kept | {"PYTHONDONTWRITEBYTECODE": "1"} | more
+
+    def run(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [EMBEDDED, "--home", self.folder, *arguments],
+            env=self.environment(**more), cwd=self.folder.parent, capture_output=True, text=True, check=False, timeout=180,
+        )  # fmt: skip
+
+    async def start(self, **more: str) -> None:
+        self.process = subprocess.Popen(
+            [EMBEDDED, "--home", self.folder, "run", "--port", str(self.port)],
+            env=self.environment(**more), cwd=self.folder.parent, text=True,
+        )  # fmt: skip
+        await eventually(lambda: fetch_json(self.videos)[0] == 200, 60, what="it serves")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    async def ended(self, video_id: str) -> dict[str, Any]:
+        def check() -> dict[str, Any] | None:
+            status, video = fetch_json(f"{self.videos}/{video_id}")
+            return video if status == 200 and video["status"] in ("completed", "failed") else None
+
+        return await eventually(check, 120, what="the video ends")
+
+    def rows(self, service: str, query: str) -> list[tuple[Any, ...]]:
+        return sqlite3.connect(self.folder / f"{service}.db").execute(query).fetchall()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "home")
+    yield home
+    if home.process is not None and home.process.poll() is None:
+        home.kill()
+
+
+def frames(path: Path) -> tuple[int, int, int]:
+    with av.open(str(path)) as container:
+        count = sum(1 for _ in container.decode(video=0))
+        return count, container.streams.video[0].width, container.streams.video[0].height
+
+
+async def test_the_demo_makes_a_film_and_says_where_it_is(home: Home) -> None:
+    done = home.run(
+        "demo", "--prompt", "Kucing kecil mencari rumah", "--scenes", "2", "--duration", "15", "--aspect", "9:16"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    film, thumbnail, storyboard = (Path(line.split()[-1]) for line in done.stdout.splitlines()[-3:])
+    assert frames(film) == (360, 720, 1280)
+    assert thumbnail.read_bytes()[:3] == b"\xff\xd8\xff"
+    board = json.loads(storyboard.read_text())
+    assert [scene["sceneNumber"] for scene in board["scenes"]] == [1, 2]
+    assert "Kucing kecil mencari rumah" in board["storyScript"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["--prompt", " "], "prompt"),
+        (["--scenes", "6"], "sceneCount"),
+        (["--duration", "14"], "duration"),
+        (["--aspect", "4:3"], "aspectRatio"),
+    ],
+)
+def test_a_demo_of_the_impossible_names_what_is_wrong(home: Home, arguments: list[str], field: str) -> None:
+    done = home.run("demo", *arguments)
+    assert done.returncode == 2
+    assert field in done.stdout
+
+
+@pytest.mark.parametrize("step", ["scenes", "combining"])
+async def test_killed_in_the_middle_and_started_again_the_film_is_finished(home: Home, step: str) -> None:
+    await home.start()
+    _, video = fetch_json(home.videos, {"prompt": "a fox", "sceneCount": 2, "duration": 15})
+    video_id = video["videoId"]
+    await eventually(lambda: fetch_json(f"{home.videos}/{video_id}")[1]["currentStep"] == step, 60)
+    home.kill()
+    await home.start()
+    assert (await home.ended(video_id))["status"] == "completed"
+    assert frames(home.folder / "media" / "videos" / video_id / "film.mp4") == (360, 1280, 720)
+    assert home.rows("storyboard", "SELECT COUNT(*) FROM storyboards") == [(1,)]
+    assert home.rows("scene-render", "SELECT scene_number, COUNT(*) FROM attempts GROUP BY 1") == [(1, 1), (2, 1)]
+
+
+async def test_a_demo_that_was_killed_goes_on_with_the_same_film(home: Home) -> None:
+    wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
+    first = subprocess.Popen([EMBEDDED, "--home", home.folder, *wish], env=home.environment(), cwd=home.folder.parent)
+    await eventually(lambda: (home.folder / "gateway.db").exists() and _has_video(home), 60)
+    first.kill()
+    first.wait()
+    done = home.run(*wish)
+    assert done.returncode == 0, done.stdout
+    assert "Going on with the film that was interrupted" in done.stdout
+    assert home.rows("gateway", "SELECT COUNT(*) FROM videos") == [(1,)]
+
+
+def _has_video(home: Home) -> bool:
+    try:
+        return bool(home.rows("gateway", "SELECT 1 FROM videos"))
+    except sqlite3.OperationalError:
+        return False
+
+
+async def test_two_do_not_work_in_one_folder_but_a_demo_uses_the_one_that_runs(home: Home) -> None:
+    await home.start()
+    second = home.run("run", "--port", str(free_port()))
+    assert second.returncode == 1
+    assert "is in use by another Multishot" in second.stderr
+    done = home.run("demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert fetch_json(home.videos)[1]["total"] == 1
+
+
+async def test_a_film_whose_scenes_cannot_be_drawn_fails_with_the_reason(home: Home) -> None:
+    await home.start(FFMPEG_BINARY="/bin/false")
+    _, video = fetch_json(home.videos, {"prompt": "a fox", "sceneCount": 1, "duration": 15})
+    ended = await home.ended(video["videoId"])
+    assert ended["status"] == "failed"
+    assert "ffmpeg" in ended["errorMessage"]
+    assert home.process is not None
+    home.process.send_signal(signal.SIGTERM)
+    assert home.process.wait(15) is not None
