@@ -37,7 +37,8 @@ class Home:
     def run(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [EMBEDDED, "--home", self.folder, *arguments],
-            env=self.environment(**more), cwd=self.folder.parent, capture_output=True, text=True, check=False, timeout=180,
+            env=self.environment(**more), cwd=self.folder.parent, capture_output=True, text=True, check=False,
+            timeout=180,
         )  # fmt: skip
 
     async def start(self, **more: str) -> None:
