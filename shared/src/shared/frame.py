@@ -96,7 +96,10 @@ async def deliver(
     with (
         telemetry.following(delivery.headers, f"{subscription.consumer} handle", SpanKind.CONSUMER) as span,
         structlog.contextvars.bound_contextvars(
-            service=service.story.service, event_id=delivery.message_id, consumer=subscription.consumer
+            service=service.story.service,
+            consumer=subscription.consumer,
+            event_id=delivery.message_id,
+            video_id=str(video_id_of(body)),
         ),
     ):
         outcome = await _attempt(service, subscription, delivery, body)
@@ -112,11 +115,10 @@ async def _attempt(
 ) -> Outcome:
     try:
         event = _parse(subscription.event, body)
-        with structlog.contextvars.bound_contextvars(video_id=str(event.video_id)):
-            if subscription.counts_once and await has_handled(service.database, delivery):
-                return Handled()
-            async with asyncio.timeout(HANDLER_SECONDS):
-                await subscription.handler(event, delivery, service.tools)
+        if subscription.counts_once and await has_handled(service.database, delivery):
+            return Handled()
+        async with asyncio.timeout(HANDLER_SECONDS):
+            await subscription.handler(event, delivery, service.tools)
         return Handled()
     except AlreadyHandled:
         return Handled()
@@ -178,7 +180,7 @@ async def _bury(
             await service.on_death(Death(subscription.event, delivery, video_id, failure), service.database)
         except Exception as error:  # noqa: BLE001 - it comes back until the note is saved
             return ComesBack(OUTAGE_STEP, delivery.attempt, repr(error))
-    log.error("message.dead", kind=failure.kind, reason=failure.reason, video_id=str(video_id))
+    log.error("message.dead", kind=failure.kind, reason=failure.reason)
     return Dead(failure.kind, failure.reason, delivery.attempt)
 
 
