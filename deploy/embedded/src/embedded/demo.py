@@ -75,11 +75,11 @@ def _print_problem(console: Console, answer: httpx.Response) -> None:
 
 def _picture(video: dict[str, Any]) -> RenderableType:
     """The progress display: the whole film in a line, then one line a scene."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=9, no_wrap=True)
-    table.add_column(min_width=BAR_WIDTH)
-    table.add_column(min_width=4, justify="right")
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(width=9, no_wrap=True)
+    table.add_column(width=BAR_WIDTH)
+    table.add_column(width=4, justify="right")
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     eta = video["etaSeconds"]
     left = f"about {eta:.0f} s left" if eta and video["status"] == "processing" else ""
     step = STEPS.get(video["currentStep"], video["currentStep"])

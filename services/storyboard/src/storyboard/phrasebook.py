@@ -7,6 +7,7 @@ ends; and a place to set it in, with a light.
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.contracts.niches import niche_key
 from shared.contracts.story import CameraAngle
 
 BookLanguage = Literal["en", "id"]
@@ -209,18 +210,6 @@ INDONESIAN: dict[str, Niche] = {
 
 BOOKS: dict[BookLanguage, dict[str, Niche]] = {"en": ENGLISH, "id": INDONESIAN}
 
-KNOWN_AS = {
-    "kuliner": "food", "makanan": "food", "cooking": "food", "resep": "food", "wisata": "travel", "adventure": "travel",
-    "teknologi": "tech", "technology": "tech", "ai": "tech", "gadget": "tech",
-    "olahraga": "fitness", "sport": "fitness",
-    "sports": "fitness", "health": "fitness", "kesehatan": "fitness",
-    "alam": "nature", "animals": "nature",
-    "mode": "fashion", "beauty": "fashion", "keuangan": "finance", "bisnis": "finance", "business": "finance",
-    "pendidikan": "education", "science": "education", "anak": "kids", "family": "kids", "horor": "horror",
-    "mystery": "horror", "misteri": "horror",
-}  # fmt: skip
-"""Other names of these niches."""
-
 SHOT: dict[BookLanguage, dict[CameraAngle, str]] = {
     "en": {
         "wide": "Wide shot", "medium": "Medium shot", "close-up": "Close-up", "overhead": "View from above",
@@ -244,5 +233,4 @@ CAMERA: dict[CameraAngle, str] = {
 
 def niche_of(name: str, language: BookLanguage) -> Niche:
     """The phrases of a niche; of the general one where it is not known."""
-    key = name.strip().lower()
-    return BOOKS[language].get(KNOWN_AS.get(key, key), BOOKS[language]["general"])
+    return BOOKS[language].get(niche_key(name), BOOKS[language]["general"])

@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.contracts.niches import niche_key
+
 Colour = tuple[int, int, int]
 Place = Literal["landscape", "city", "room"]
 
@@ -51,7 +53,7 @@ DUSK_PER_SCENE = 0.06
 
 def palette_of(niche: str, seed: str, scene_number: int) -> Palette:
     """The palette of a scene. Scenes of one `seed` share their figure; the light falls a little with each scene."""
-    key = niche.strip().lower()
+    key = niche_key(niche)
     chance = random.Random(hashlib.sha256(seed.encode()).digest())  # noqa: S311 - looks, no secret
     known = NICHES.get(key)
     if known is None:
