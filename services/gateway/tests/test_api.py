@@ -50,6 +50,7 @@ async def test_a_request_is_accepted_saved_and_told(api: httpx.AsyncClient, gate
         ("aspectRatio", "4:3"),
         ("videoId", "not-a-uuid"),
         ("niche", "n" * 101),
+        ("metadata", {"k": "v" * 16_384}),
         ("invented", True),
     ],
 )

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -11,8 +13,12 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
+LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 STDERR_KEPT = 4000
+MOST_MEMORY = 6 * 2**30
+LARGEST_FILE = 2 * 2**30
+"""In bytes; and a run may take no more CPU time than all cores give it within its time limit."""
 
 
 class FfmpegFailed(Exception):
@@ -58,7 +64,7 @@ class Ffmpeg:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             process_group=0,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=functools.partial(_confine, time_limit) if sys.platform == "linux" else None,
         )
         try:
             async with asyncio.timeout(time_limit):
@@ -76,8 +82,16 @@ class Ffmpeg:
         return stderr
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def _confine(time_limit: float) -> None:
+    """Runs in the new process: it dies with its parent, and stays within its limits whatever it is given."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    cpu_seconds = int(time_limit * (os.cpu_count() or 1)) + 1
+    for limit, most in (
+        (resource.RLIMIT_AS, MOST_MEMORY),
+        (resource.RLIMIT_FSIZE, LARGEST_FILE),
+        (resource.RLIMIT_CPU, cpu_seconds),
+    ):
+        resource.setrlimit(limit, (most, most))
 
 
 async def _report(stream: asyncio.StreamReader | None, on_frame: Callable[[int], None] | None) -> None:

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+import httpx
+
 from embedded import demo
 from embedded.dispatcher import redrive
 from embedded.home import Home, HomeInUse
@@ -27,7 +29,9 @@ def main() -> None:
     except ServerNotStarted as error:
         print(error, file=sys.stderr)
         code = 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, httpx.TransportError):
+        # Ctrl-C stops the server first, and the demo finds nobody there.
+        print("\nStopped. The same command goes on with the film.", file=sys.stderr)
         code = 130
     # Threads that still wait for a library must not hold the prompt up.
     sys.stdout.flush()

@@ -1,7 +1,7 @@
 """The settings of the composer service."""
 
-from shared.settings import ServiceSettings
+from shared.settings import MediaSettings
 
 
-class Settings(ServiceSettings):
+class Settings(MediaSettings):
     """What every service has; the composer needs nothing more."""

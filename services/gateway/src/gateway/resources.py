@@ -12,7 +12,16 @@ from gateway.models import Video
 from gateway.videos import clip_link, film_link, view_of
 from gateway.view import Status, Step
 from shared.contracts.events import VideoRequested
-from shared.contracts.story import DEFAULT_NICHE, DEFAULT_OWNER, AspectRatio, CameraAngle, Niche, Prompt, Transition
+from shared.contracts.story import (
+    DEFAULT_NICHE,
+    DEFAULT_OWNER,
+    AspectRatio,
+    CameraAngle,
+    Metadata,
+    Niche,
+    Prompt,
+    Transition,
+)
 
 
 class VideoWish(BaseModel):
@@ -30,7 +39,7 @@ class VideoWish(BaseModel):
     duration: Annotated[int, Field(ge=15, le=60, description="Seconds")] = 30
     aspect_ratio: AspectRatio = "16:9"
     post_id: Annotated[str, Field(max_length=255)] | None = None
-    metadata: dict[str, JsonValue] = {}
+    metadata: Metadata = {}
     video_id: UUID | None = Field(None, description="An id of your own: asking again with it makes no second video")
 
     def event(self) -> VideoRequested:

@@ -2,10 +2,10 @@
 
 from pydantic import Field, SecretStr
 
-from shared.settings import ServiceSettings
+from shared.settings import StorageSettings
 
 
-class Settings(ServiceSettings):
+class Settings(StorageSettings):
     """What every service has, and how the world reaches the API."""
 
     host: str = Field("127.0.0.1", description="Where the API listens")

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.settings import ServiceSettings
+from shared.settings import MediaSettings
 
 
-class Settings(ServiceSettings):
+class Settings(MediaSettings):
     """What every service has, and who renders."""
 
     video_api_provider: Literal["animatic"] = Field("animatic", description="Who renders the scenes")

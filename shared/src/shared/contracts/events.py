@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import (
@@ -12,6 +12,7 @@ from shared.contracts.story import (
     DEFAULT_OWNER,
     AspectRatio,
     Contract,
+    Metadata,
     Niche,
     Owner,
     Priority,
@@ -51,7 +52,7 @@ class VideoRequested(Event):
     post_id: Annotated[str, Field(max_length=255)] | None = None
     owner: Owner = DEFAULT_OWNER
     priority: Priority = "interactive"
-    metadata: dict[str, JsonValue] = {}
+    metadata: Metadata = {}
 
 
 class StoryboardCreated(Event, VideoStory):

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic_core import to_json
 
 CameraAngle = Literal["wide", "medium", "close-up", "overhead", "pov"]
 Transition = Literal["cut", "fade", "dissolve", "wipe"]
@@ -14,6 +15,18 @@ Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 Niche = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Owner = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 SceneNumber = Annotated[int, Field(ge=1, le=5)]
+
+LARGEST_METADATA = 16_384
+
+
+def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(to_json(value)) > LARGEST_METADATA:
+        raise ValueError(f"must be at most {LARGEST_METADATA} bytes of JSON")
+    return value
+
+
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(_small)]
+"""Whatever the asker wants to be kept with the video."""
 
 DEFAULT_NICHE = "general"
 DEFAULT_OWNER = "anonymous"

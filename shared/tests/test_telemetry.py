@@ -1,0 +1,75 @@
+"""One trace follows a video: through the outbox, the broker and the next handler."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+from pydantic import SecretStr
+
+from shared import telemetry
+from shared.contracts.events import VideoRequested
+from shared.database import Database
+from shared.frame import Service, deliver, fails_video
+from shared.handling import Delivery
+from shared.outbox import Letter, Relay
+from shared.settings import ServiceSettings
+from shared.unit_of_work import working
+
+EVENT = VideoRequested(video_id=UUID(int=5), prompt="a fox")
+
+
+@pytest.fixture(scope="module")
+def spans() -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    yield exporter
+    provider.shutdown()
+
+
+async def test_a_trace_survives_the_outbox(sqlite: Database, hearing: Any, spans: InMemorySpanExporter) -> None:
+    sent: list[Letter] = []
+
+    async def send(letter: Letter) -> None:
+        with telemetry.following(letter.headers, "send", SpanKind.PRODUCER):
+            sent.append(Letter(letter.message_id, letter.name, letter.video_id, telemetry.trace_headers(), letter.body))
+
+    with telemetry.tracer.start_as_current_span("the request"):
+        async with working(sqlite) as work:
+            await work.emit(EVENT)
+    await Relay(sqlite, send).send_due()
+
+    hearer = hearing(sqlite)
+    service = Service(hearer.story(), hearer, sqlite, fails_video("composer"))
+    [letter], [subscription] = sent, service.story.subscriptions
+    await deliver(service, subscription, Delivery("hearer", "m", letter.headers), letter.body.encode())
+
+    finished = {span.name: span.context.trace_id for span in spans.get_finished_spans() if span.context}
+    assert len(finished) == 3
+    assert len(set(finished.values())) == 1
+
+
+async def test_log_lines_are_json_and_name_video_and_event(
+    sqlite: Database, hearing: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    telemetry.set_up("hearer", ServiceSettings(database_url=SecretStr("sqlite://")))
+    try:
+        hearer = hearing(sqlite, [ValueError("boom")])
+        service = Service(hearer.story(), hearer, sqlite, fails_video("composer"))
+        [subscription] = service.story.subscriptions
+        await deliver(service, subscription, Delivery("hearer.x", "m-7"), EVENT.model_dump_json().encode())
+    finally:
+        structlog.reset_defaults()
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert line["event"] == "message.comes_back"
+    assert (line["video_id"], line["event_id"], line["service"]) == (str(EVENT.video_id), "m-7", "hearer")
+    assert "boom" in line["reason"]
