@@ -113,10 +113,7 @@ async def test_never_more_tasks_than_slots_however_many_ask_at_once(desk: Any, s
 async def test_a_lost_answer_is_never_asked_again_and_its_money_stays_held(
     desk: Any, scene: Scene, lost: Exception
 ) -> None:
-    def answer(_attempt_id: str) -> str:
-        raise lost
-
-    desk.ledger.answer = answer
+    desk.ledger.lose_answers(lost)
     await ask(desk, scene())
     await offer(desk)
     [overdue] = of(SubmissionOverdue, await taken(desk))
@@ -133,10 +130,7 @@ async def test_a_lost_answer_is_never_asked_again_and_its_money_stays_held(
 
 
 async def test_a_lost_answer_whose_task_is_found_goes_on(desk: Any, scene: Scene) -> None:
-    def answer(_attempt_id: str) -> str:
-        raise ConnectionError
-
-    desk.ledger.answer = answer
+    desk.ledger.lose_answers(ConnectionError())
     await ask(desk, scene())
     await offer(desk)
     [overdue] = of(SubmissionOverdue, await taken(desk))
@@ -147,10 +141,7 @@ async def test_a_lost_answer_whose_task_is_found_goes_on(desk: Any, scene: Scene
 
 
 async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attempt(desk: Any, scene: Scene) -> None:
-    def answer(_attempt_id: str) -> str:
-        raise ConnectionError
-
-    desk.ledger.answer = answer
+    desk.ledger.lose_answers(ConnectionError())
     await ask(desk, scene())
     await offer(desk)
     [overdue] = of(SubmissionOverdue, await taken(desk))
@@ -161,10 +152,7 @@ async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attemp
 
 
 async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(desk: Any, scene: Scene) -> None:
-    def answer(_attempt_id: str) -> str:
-        raise SubmissionRefused("moderation", "Not with us.")
-
-    desk.ledger.answer = answer
+    desk.ledger.lose_answers(SubmissionRefused("moderation", "Not with us."))
     await ask(desk, scene())
     await offer(desk)
     [failed] = of(SceneFailed, await taken(desk))
@@ -174,10 +162,7 @@ async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(desk: Any, sce
 
 
 async def test_a_submission_that_is_put_off_waits_for_another_attempt(desk: Any, scene: Scene) -> None:
-    def answer(_attempt_id: str) -> str:
-        raise SubmissionPutOff("429", 0.0)
-
-    desk.ledger.answer = answer
+    desk.ledger.lose_answers(SubmissionPutOff("429", 0.0))
     await ask(desk, scene())
     for _ in range(3):
         await offer(desk)

@@ -35,7 +35,8 @@ DEAD = RabbitExchange("video.dead", type=ExchangeType.TOPIC, durable=True)
 RETRIES = tuple(RabbitExchange(f"video.retry.{n}s", type=ExchangeType.FANOUT, durable=True) for n in LADDER_SECONDS)
 
 PUBLISH_SECONDS = 5.0
-STOP_SECONDS = 8.0
+STOP_SECONDS = 5.0
+"""How long handlers may go on after SIGTERM; the whole stop takes less than ten seconds."""
 DELIVERY_LIMIT = 20
 """Only against crash loops: each restart of the broker and each killed process counts."""
 

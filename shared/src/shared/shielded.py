@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Self
 
-GRACE_SECONDS = 6.0
+GRACE_SECONDS = 4.0
 
 
 class Shielded:

@@ -189,6 +189,8 @@ class Videos:
         """Fold an event into its video's row, and tell those who watch."""
         row = await _row(work.session, event.video_id, lock=True)
         if row is None:
+            if not event.stored:
+                return
             # Its request is still on the way.
             row = _unknown(event.video_id)
             work.session.add(row)
