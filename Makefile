@@ -10,7 +10,6 @@ EDITABLE := $(addprefix -e ./,$(MEMBERS))
 LOCKED := UV_PROJECT_ENVIRONMENT=$(VENV) VIRTUAL_ENV=$(VENV) $(UV) pip
 NOT_OURS := $(foreach member,$(notdir $(MEMBERS)),--no-emit-package $(member))
 
-export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test lint format lock schemas asyncapi up down logs migrate redrive clean

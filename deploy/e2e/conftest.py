@@ -88,7 +88,6 @@ class Stack:
             "DATABASE_URL": self.sql.url(self.schemas[service]),
             "STORAGE_URL": f"s3://{self.bucket}?endpoint={self.s3.endpoint}",
             "WORK_FOLDER": str(work),
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def migrate(self) -> None:
@@ -114,6 +113,10 @@ class Stack:
     async def start(self, replicas: int = 1) -> None:
         self.migrate()
         await asyncio.gather(*[self.add(service).ready() for service in SERVICES for _ in range(replicas)])
+
+    def remove(self, process: Process) -> None:
+        process.stop()
+        self.processes.remove(process)
 
     def of(self, service: str) -> Process:
         return next(process for process in self.processes if process.service == service)
@@ -150,10 +153,11 @@ class Stack:
         return {name: int(count) for name, count in (line.split("\t") for line in listed.splitlines())}
 
     async def is_quiet(self) -> None:
-        """Nothing is left over: no message in a queue, no event in an outbox, no slot taken."""
+        """Nothing is left over: no message in a queue but dead letters, no event in an outbox, no slot taken."""
 
         def leftovers() -> list[str]:
-            found = [f"{name}: {count}" for name, count in self.queues().items() if count]
+            queues = self.queues().items()
+            found = [f"{name}: {count}" for name, count in queues if count and not name.endswith(".dead")]
             for service in SERVICES:
                 waiting = self.rows(service, "SELECT name FROM outbox")
                 found += [f"{service} outbox: {name}" for (name,) in waiting if not name.endswith("overdue")]
@@ -186,18 +190,30 @@ class Stack:
             process.stop()
 
 
-@pytest.fixture(scope="module")
-def stack(
-    rabbitmq: Callable[[], BrokerCorner], sql_server: SqlServer, schema: Callable[[], str], s3: S3Server
-) -> Iterator[Stack]:
-    """A running stack with one replica of each service, for all tests of a module."""
+@contextlib.contextmanager
+def running(broker: BrokerCorner, sql: SqlServer, schema: Callable[[], str], s3: S3Server) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="multishot-e2e-") as folder:
-        stack = Stack(rabbitmq(), sql_server, {name: schema() for name in SERVICES}, s3.new_bucket(), s3, Path(folder))
+        stack = Stack(broker, sql, {name: schema() for name in SERVICES}, s3.new_bucket(), s3, Path(folder))
         try:
             asyncio.run(stack.start())
             yield stack
         finally:
             stack.stop()
+
+
+@pytest.fixture(scope="session")
+def stack_on(s3: S3Server) -> Callable[..., contextlib.AbstractContextManager[Stack]]:
+    """Run a stack on servers of one's own."""
+    return lambda broker, sql, schema: running(broker, sql, schema, s3)
+
+
+@pytest.fixture(scope="session")
+def stack(
+    rabbitmq: Callable[[], BrokerCorner], sql_server: SqlServer, schema: Callable[[], str], s3: S3Server
+) -> Iterator[Stack]:
+    """A running stack with one replica of each service, for all tests that leave it as they found it."""
+    with running(rabbitmq(), sql_server, schema, s3) as stack:
+        yield stack
 
 
 @pytest.hookimpl(wrapper=True)

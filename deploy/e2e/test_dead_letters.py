@@ -14,6 +14,7 @@ pytestmark = pytest.mark.connected
 
 async def test_a_film_that_could_not_be_composed_is_made_after_redriving(stack) -> None:
     composer = stack.of("composer")
+    before = stack.queues()["composer.dead"]
     composer.signal(signal.SIGKILL)
     composer.environment["FFMPEG_BINARY"] = "/bin/false"
     composer.start()
@@ -23,7 +24,7 @@ async def test_a_film_that_could_not_be_composed_is_made_after_redriving(stack) 
     video = await stack.ended(video_id)
     assert video["status"] == "failed"
     assert "ffmpeg" in video["errorMessage"]
-    await eventually(lambda: stack.queues()["composer.dead"] == 1)
+    await eventually(lambda: stack.queues()["composer.dead"] == before + 1)
     connection = await aio_pika.connect(stack.broker.url)
     async with connection:
         queue = await (await connection.channel()).get_queue("composer.dead")
@@ -38,7 +39,11 @@ async def test_a_film_that_could_not_be_composed_is_made_after_redriving(stack) 
     composer.start()
     await composer.ready()
     redrive = subprocess.run(
-        [sys.executable, "-m", "shared.redrive"], env=composer.environment, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "shared.redrive", "composer"],
+        env=composer.environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert redrive.stdout == "1 dead letters are put back.\n"
 

@@ -32,7 +32,7 @@ class Home:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-        return kept | {"PYTHONDONTWRITEBYTECODE": "1"} | more
+        return kept | more
 
     def run(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

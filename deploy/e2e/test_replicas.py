@@ -1,5 +1,6 @@
 """Two replicas of every service share the work: each video is made once, and nothing is left over."""
 
+import asyncio
 from collections import Counter
 
 import pytest
@@ -10,8 +11,9 @@ VIDEOS = 20
 
 
 async def test_twenty_videos_on_two_replicas_of_everything(stack, watch) -> None:
-    for service in ("storyboard", "scene-render", "composer", "gateway"):
-        await stack.add(service).ready()
+    more = [stack.add(service) for service in ("storyboard", "scene-render", "composer", "gateway")]
+    await asyncio.gather(*(process.ready() for process in more))
+    before = stack.queues()
     gateways = [process for process in stack.processes if process.service == "gateway"]
     async with watch(gateways[0].url) as first, watch(gateways[1].url) as second:
         asked = [stack.ask(prompt=f"Story number {n}", sceneCount=1 + (n % 2))["videoId"] for n in range(VIDEOS)]
@@ -25,5 +27,10 @@ async def test_twenty_videos_on_two_replicas_of_everything(stack, watch) -> None
             seqs = [data["seq"] for _, data in watcher.of(video_id) if data["seq"] is not None]
             assert seqs == list(range(1, len(seqs) + 1))
             assert watcher.of(video_id)[-1][0] == "video_completed"
-    assert stack.rows("composer", "SELECT COUNT(*) FROM films WHERE state = 'composed'") == [(VIDEOS,)]
-    assert not any(count for name, count in stack.queues().items() if name.endswith(".dead"))
+    ids = ", ".join(f"'{video_id}'" for video_id in asked)
+    composed = f"SELECT COUNT(*) FROM films WHERE state = 'composed' AND video_id IN ({ids})"
+    assert stack.rows("composer", composed) == [(VIDEOS,)]
+    dead = [name for name in before if name.endswith(".dead")]
+    assert {name: stack.queues()[name] for name in dead} == {name: before[name] for name in dead}
+    for process in more:
+        stack.remove(process)

@@ -12,10 +12,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from shared.testing import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
+from shared.testing import BrokerCorner, SqlServer, eventually, fetch_json, free_port
 
 pytestmark = pytest.mark.connected
 
@@ -147,38 +148,27 @@ def private(request: pytest.FixtureRequest) -> Iterator[tuple[PrivateRabbit, Pri
 
 
 @pytest.fixture(scope="module")
-def rabbitmq(private: tuple[PrivateRabbit, PrivateMariaDB]) -> Callable[[], BrokerCorner]:
-    rabbit, _ = private
+def stack(private: tuple[PrivateRabbit, PrivateMariaDB], stack_on) -> Iterator[Any]:
+    """A stack on the private servers."""
+    rabbit, mariadb = private
+    vhost = secrets.token_hex(4)
+    rabbit.control(["add_vhost", vhost])
+    rabbit.control(["set_permissions", "-p", vhost, "guest", ".*", ".*", ".*"])
+    broker = BrokerCorner(f"amqp://guest:guest@127.0.0.1:{rabbit.port}/{vhost}", vhost, rabbit.control)
+    sql = SqlServer("127.0.0.1", mariadb.port, "root", "")
 
-    def make() -> BrokerCorner:
-        vhost = secrets.token_hex(4)
-        rabbit.control(["add_vhost", vhost])
-        rabbit.control(["set_permissions", "-p", vhost, "guest", ".*", ".*", ".*"])
-        return BrokerCorner(f"amqp://guest:guest@127.0.0.1:{rabbit.port}/{vhost}", vhost, rabbit.control)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def sql_server(private: tuple[PrivateRabbit, PrivateMariaDB]) -> SqlServer:
-    return SqlServer("127.0.0.1", private[1].port, "root", "")
-
-
-@pytest.fixture(scope="module")
-def schema(sql_server: SqlServer) -> Callable[[], str]:
-    def make() -> str:
+    def schema() -> str:
         name = f"e2e_{secrets.token_hex(4)}"
-        sql_server.run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        sql.run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         return name
 
-    return make
+    with stack_on(broker, sql, schema) as stack:
+        yield stack
 
 
 @pytest.mark.parametrize("step", ["scenes", "combining"])
 @pytest.mark.parametrize("server", [0, 1], ids=["RabbitMQ", "MariaDB"])
-async def test_a_server_is_restarted_in_the_middle_of_a_video(
-    stack, private, s3: S3Server, server: int, step: str
-) -> None:
+async def test_a_server_is_restarted_in_the_middle_of_a_video(stack, private, server: int, step: str) -> None:
     video_id = stack.ask(sceneCount=2)["videoId"]
     await stack.reached(video_id, step)
     await asyncio.sleep(0.3)
