@@ -139,7 +139,7 @@ class Stack:
             video = self.look(video_id)
             return video if video.get("status") in ("completed", "failed", "cancelled") else None
 
-        return await eventually(check, seconds, what=f"{video_id} ends; it is {self.look(video_id)}")
+        return await eventually(check, seconds, f"{video_id} ends; it is {self.look(video_id)}", every=0.3)
 
     async def reached(self, video_id: str, step: str, seconds: float = 60) -> None:
         await eventually(lambda: self.look(video_id).get("currentStep") == step, seconds, what=f"step {step}")
@@ -164,7 +164,7 @@ class Stack:
             taken = self.rows("scene-render", "SELECT attempt_id FROM provider_slots WHERE attempt_id IS NOT NULL")
             return found + [f"slot: {attempt}" for attempt in taken]
 
-        await eventually(lambda: not leftovers(), 30, what=f"all is quiet; left: {leftovers()}")
+        await eventually(lambda: not leftovers(), 30, f"all is quiet; left: {leftovers()}", every=1.0)
 
     def paid_once(self, video_id: str) -> None:
         """One storyboard, and one attempt a scene, however often things were restarted."""

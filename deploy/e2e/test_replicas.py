@@ -16,7 +16,7 @@ async def test_twenty_videos_on_two_replicas_of_everything(stack, watch) -> None
     before = stack.queues()
     gateways = [process for process in stack.processes if process.service == "gateway"]
     async with watch(gateways[0].url) as first, watch(gateways[1].url) as second:
-        asked = [stack.ask(prompt=f"Story number {n}", sceneCount=1 + (n % 2))["videoId"] for n in range(VIDEOS)]
+        asked = [stack.ask(prompt=f"Story number {n}", sceneCount=1 + (n % 5 == 0))["videoId"] for n in range(VIDEOS)]
         ended = [await stack.ended(video_id, seconds=400) for video_id in asked]
         await stack.is_quiet()
 

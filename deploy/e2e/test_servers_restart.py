@@ -168,16 +168,20 @@ def stack(private: tuple[PrivateRabbit, PrivateMariaDB], stack_on) -> Iterator[A
 
 @pytest.mark.parametrize("step", ["scenes", "combining"])
 @pytest.mark.parametrize("server", [0, 1], ids=["RabbitMQ", "MariaDB"])
-async def test_a_server_is_restarted_in_the_middle_of_a_video(stack, private, server: int, step: str) -> None:
-    video_id = stack.ask(sceneCount=2)["videoId"]
-    await stack.reached(video_id, step)
-    await asyncio.sleep(0.3)
+async def test_a_server_is_restarted_in_the_middle_of_a_video(stack, watch, private, server: int, step: str) -> None:
+    async with watch(stack.of("gateway").url) as watcher:
+        video_id = stack.ask(sceneCount=2)["videoId"]
+        await stack.reached(video_id, step)
+        await asyncio.sleep(0.3)
 
-    await asyncio.to_thread(private[server].stop)
-    await asyncio.sleep(1)
-    await asyncio.to_thread(private[server].start)
+        await asyncio.to_thread(private[server].stop)
+        await asyncio.sleep(1)
+        await asyncio.to_thread(private[server].start)
 
-    video = await stack.ended(video_id)
+        video = await stack.ended(video_id)
+        await eventually(lambda: any(name == "video_completed" for name, _ in watcher.of(video_id)), 15)
+    seqs = [data["seq"] for _, data in watcher.of(video_id) if data["seq"] is not None]
+    assert seqs == list(range(1, len(seqs) + 1)), "a watcher missed something, or heard it twice"
     assert video["status"] == "completed", video["errorMessage"]
     stack.paid_once(video_id)
     await stack.is_quiet()

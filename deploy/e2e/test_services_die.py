@@ -20,7 +20,7 @@ async def test_kill_9_in_the_middle_of_a_video(stack, service: str, step: str | 
     if step is None:
         # Before it has begun: it is away while the request comes.
         process.signal(signal.SIGKILL)
-    video_id = stack.ask(sceneCount=2)["videoId"]
+    video_id = stack.ask(sceneCount=2 if service == "scene-render" else 1)["videoId"]
     if step is not None:
         await stack.reached(video_id, step)
         await asyncio.sleep(0.5)

@@ -8,6 +8,7 @@ video.dead             topic exchange; <service>.dead holds a service's dead let
 
 import asyncio
 import hashlib
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -48,8 +49,10 @@ def work_queue(subscription: Subscription[Tools]) -> RabbitQueue:
     """The queue of a subscription: quorum, dead-lettering; or this replica's own; or a short-lived one for hints."""
     key = subscription.event.name
     if subscription.every_replica:
-        # Named by the server, gone with its connection: no replica leaves a queue behind.
-        return RabbitQueue("", routing_key=key, exclusive=True, auto_delete=True, arguments={"x-max-length": 10_000})
+        # Gone with its connection: no replica leaves a queue behind. Its name is our own, because FastStream takes two
+        # queues that the server is to name for one.
+        name = f"{subscription.consumer}.{uuid.uuid4().hex[:12]}"
+        return RabbitQueue(name, routing_key=key, exclusive=True, auto_delete=True, arguments={"x-max-length": 10_000})
     if not subscription.event.stored:
         return RabbitQueue(subscription.consumer, routing_key=key, durable=True, arguments=HINT_QUEUE)
     return RabbitQueue(

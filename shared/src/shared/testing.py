@@ -362,8 +362,8 @@ def delivery(consumer: str = "test", message_id: str | None = None) -> Delivery:
     return Delivery(consumer, message_id or secrets.token_hex(8))
 
 
-async def eventually(check: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:  # noqa: ANN401
-    """Wait until `check` (it may be async) gives something true, and return that."""
+async def eventually(check: Callable[[], Any], seconds: float = 30.0, what: str = "", every: float = 0.1) -> Any:  # noqa: ANN401
+    """Wait until `check` (it may be async) gives something true, and return that; it is asked `every` so many seconds."""
     end = time.monotonic() + seconds
     while True:
         result = check()
@@ -373,7 +373,7 @@ async def eventually(check: Callable[[], Any], seconds: float = 30.0, what: str 
             return result
         if time.monotonic() > end:
             raise AssertionError(f"it did not happen within {seconds} s: {what or check}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(every)
 
 
 # --- processes ---------------------------------------------------------------------------------

@@ -1,46 +1,22 @@
-"""Words on the picture: the slate of a scene and its action, in whatever script they are written."""
+"""Words on the picture: the slate of a scene and its action, over shade and framing guides."""
 
-import functools
-from pathlib import Path
+from PIL import Image, ImageDraw
 
-from PIL import Image, ImageDraw, ImageFont
-
+from scene_render.animatic.lettering import Lettering, clean
 from scene_render.animatic.palette import Palette, mix
 from shared.contracts.story import Scene
 
-FONTS = Path(__file__).parent / "fonts"
-FACES = (
-    "Inter-SemiBold.otf",
-    "DroidSansFallbackFull.ttf",
-    "NotoSansArabic-Regular.ttf",
-    "NotoSansDevanagari-Regular.ttf",
-    "NotoSansThai-Regular.ttf",
-    "NotoSansHebrew-Regular.ttf",
-)
 MOST_LINES = 3
-LONGEST_TEXT = 400
 SAFE = 0.06
 """The margin that stays free of words, as a share of the shorter side."""
-
-
-@functools.cache
-def _font(face: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(FONTS / face, size)
-
-
-@functools.cache
-def _has(face: str, character: str) -> bool:
-    """Whether a font can draw a character; what it draws for one it cannot is the same for all."""
-    font = _font(face, 32)
-    missing, drawn = font.getmask("\U0010fffe"), font.getmask(character)
-    return (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
-
-
-def readable(text: str) -> tuple[str, str]:
-    """The font that can draw most of a text, and the text without what that font cannot draw."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text[:LONGEST_TEXT]).split())
-    face = max(FACES, key=lambda name: sum(_has(name, c) for c in set(flat)))
-    return face, " ".join("".join(c for c in flat if c == " " or _has(face, c)).split())
+WIDEST = 0.76
+"""How much of the frame's width a line takes at most: longer ones are hard to read."""
+CAPITALS = 0.86
+"""How far below the top of a line of type its letters stand, as a share of its size."""
+NARROWER = 0.96
+"""By how much a paragraph is narrowed at a time while its lines are balanced."""
+SPACELESS = "\u2e80"
+"""From this character on, scripts put no spaces between words."""
 
 
 def overlay(size: tuple[int, int], scene: Scene, scene_count: int, palette: Palette) -> Image.Image:
@@ -51,12 +27,7 @@ def overlay(size: tuple[int, int], scene: Scene, scene_count: int, palette: Pale
     unit = min(size)
     margin = round(SAFE * unit)
     _guides(pen, size, margin)
-    seconds = f"{scene.duration:g} s"
-    slate = f"SCENE {scene.scene_number}/{scene_count}  ·  {scene.camera_angle.upper()}  ·  {seconds}"
-    font = _font(FACES[0], round(unit * 0.028))
-    top = margin + round(unit * 0.022)
-    pen.rectangle((margin + unit * 0.022, top, margin + unit * 0.028, top + unit * 0.036), fill=(*palette.accent, 255))
-    pen.text((margin + unit * 0.042, top), slate, font=font, fill=(255, 255, 255, 225))
+    _slate(pen, (margin, margin), unit, scene, scene_count, palette)
     _action(pen, size, scene.action, margin, palette)
     return sheet
 
@@ -79,60 +50,70 @@ def _guides(pen: ImageDraw.ImageDraw, size: tuple[int, int], margin: int) -> Non
         for y, down in ((margin, 1), (height - margin, -1)):
             pen.line([(x, y), (x + right * length, y)], fill=pale, width=2)
             pen.line([(x, y), (x, y + down * length)], fill=pale, width=2)
-    cx, cy, arm = width // 2, height // 2, round(min(size) * 0.012)
-    pen.line([(cx - arm, cy), (cx + arm, cy)], fill=(255, 255, 255, 70), width=1)
-    pen.line([(cx, cy - arm), (cx, cy + arm)], fill=(255, 255, 255, 70), width=1)
+
+
+def _slate(
+    pen: ImageDraw.ImageDraw, corner: tuple[int, int], unit: int, scene: Scene, scene_count: int, palette: Palette
+) -> None:
+    """Which scene this is, from which angle, and how long: small, on a dark ground, beside the upper left corner."""
+    text = f"SCENE {scene.scene_number}/{scene_count}  ·  {scene.camera_angle.upper()}  ·  {scene.duration:g} s"
+    type_ = Lettering(round(unit * 0.031))
+    pad, left, top = round(unit * 0.016), corner[0] + round(unit * 0.022), corner[1] + round(unit * 0.022)
+    right, bottom = left + pad * 3 + type_.length(text), top + pad * 2 + type_.size
+    pen.rounded_rectangle((left, top, right, bottom), radius=pad * 0.6, fill=(8, 10, 18, 150))
+    pen.rounded_rectangle((left, top, left + pad * 0.5, bottom), radius=pad * 0.25, fill=(*palette.accent, 255))
+    type_.write(pen, (left + pad * 1.6, top + pad + type_.size * CAPITALS), text, (255, 255, 255, 235))
 
 
 def _action(pen: ImageDraw.ImageDraw, size: tuple[int, int], action: str, margin: int, palette: Palette) -> None:
+    """What happens, in the middle above the lower edge of the safe area."""
     width, height = size
-    face, text = readable(action)
+    text = clean(action)
     if not text:
         return
-    font = _font(face, round(min(size) * 0.042))
-    lines = _wrapped(text, font, width - 2 * margin - round(min(size) * 0.06))
-    step = round(font.size * 1.32)
-    y = height - margin - round(min(size) * 0.03) - step * len(lines)
-    white = (*mix((255, 255, 255), palette.light, 0.25), 255)
+    type_ = Lettering(round(min(size) * 0.042))
+    lines = _wrapped(text, type_, min(width - 2 * margin - round(min(size) * 0.06), WIDEST * width))
+    step = round(type_.size * 1.36)
+    base = height - margin - round(min(size) * 0.045) - step * (len(lines) - 1)
+    white = (*mix((255, 255, 255), palette.light, 0.2), 255)
     for line in lines:
-        x = (width - font.getlength(line)) / 2
-        pen.text((x, y), line, font=font, fill=white, stroke_width=1, stroke_fill=(0, 0, 0, 150))
-        y += step
+        type_.write(pen, ((width - type_.length(line)) / 2, base), line, white)
+        base += step
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
+def _wrapped(text: str, type_: Lettering, width: float) -> list[str]:
     """Lines of nearly one length, as few as will do; what does not fit in three ends in an ellipsis."""
-    lines = _filled(text, font, width)
+    lines = _filled(text, type_, width)
     if len(lines) > MOST_LINES:
-        return [*lines[: MOST_LINES - 1], _shortened(" ".join(lines[MOST_LINES - 1 :]), font, width)]
+        return [*lines[: MOST_LINES - 1], _shortened(" ".join(lines[MOST_LINES - 1 :]), type_, width)]
     # Narrower, as long as that makes no further line: the last one is not left with a single word.
-    while width > font.size and len(narrower := _filled(text, font, width * 0.94)) == len(lines):
-        lines, width = narrower, width * 0.94
+    while width > type_.size and len(narrower := _filled(text, type_, width * NARROWER)) == len(lines):
+        lines, width = narrower, width * NARROWER
     return lines
 
 
-def _filled(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
+def _filled(text: str, type_: Lettering, width: float) -> list[str]:
     lines = [""]
-    for word in _words(text, font, width):
-        together = f"{lines[-1]}{word}"
-        if lines[-1] and font.getlength(together.rstrip()) > width:
-            lines.append(word)
+    for piece in _pieces(text, type_, width):
+        together = lines[-1] + piece
+        if lines[-1] and type_.length(together.rstrip()) > width:
+            lines.append(piece)
         else:
             lines[-1] = together
     return [line.strip() for line in lines]
 
 
-def _words(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """The pieces a text may be broken between: words, or single characters where words are too long or unknown."""
+def _pieces(text: str, type_: Lettering, width: float) -> list[str]:
+    """What a text may be broken between: words, or single characters where words are too long or not marked."""
     pieces: list[str] = []
     for word in text.split(" "):
-        spaceless = any(c > "\u2e80" for c in word)
-        pieces += list(word) if spaceless or font.getlength(word) > width else [word]
+        spaceless = any(character > SPACELESS for character in word)
+        pieces += list(word) if spaceless or type_.length(word) > width else [word]
         pieces[-1] += " "
     return pieces
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1].rstrip()
+def _shortened(text: str, type_: Lettering, width: float) -> str:
+    while text and type_.length(f"{text}…") > width:
+        text = text[:-1].rstrip(" ,;:.–—")
     return f"{text}…"

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 from PIL import Image
 
+from scene_render.animatic.camera import Move, corners
 from scene_render.animatic.captions import overlay
 from scene_render.animatic.palette import palette_of
-from scene_render.animatic.shots import ROOM, Layer, staged
+from scene_render.animatic.shots import Layer, staged
 from scene_render.animatic_order import AnimaticOrder
 from scene_render.form import CONTAINER, PICTURE, SOUND, TAGS, silence
 from shared.contracts.media import FRAME_RATE, FRAME_SIZE
@@ -18,6 +20,8 @@ from shared.ffmpeg import Ffmpeg
 
 LIMIT_SECONDS = 120.0
 LIMIT_SECONDS_PER_SECOND = 15.0
+RAW_PIXELS = {"RGB": "rgb24", "RGBA": "rgba"}
+"""ffmpeg's names for Pillow's."""
 
 
 async def draw(
@@ -34,48 +38,81 @@ async def draw(
         FfmpegFailed, FfmpegTimedOut: ffmpeg did not do it.
     """
     size = FRAME_SIZE[order.aspect_ratio]
-    layers, paths = await asyncio.to_thread(_paint, order, size, workspace)
+    sheets, move = await asyncio.to_thread(_paint, order, size, workspace)
 
     def told(frame: int) -> None:
         if on_progress:
             on_progress(min(100.0, 100 * frame / order.clip_frames))
 
-    arguments = _arguments(layers, paths, target, size, order.clip_frames)
+    arguments = _arguments(sheets, move, target, size, order.clip_frames)
     limit = LIMIT_SECONDS + LIMIT_SECONDS_PER_SECOND * order.clip_frames / FRAME_RATE
     await runner.run(arguments, time_limit=limit, on_frame=told)
 
 
-def _paint(order: AnimaticOrder, size: tuple[int, int], folder: Path) -> tuple[list[Layer], list[Path]]:
+@dataclass(frozen=True)
+class Sheet:
+    """The pictures of a layer in a file, one after the other; `left` and `top` say where they lie in the layer."""
+
+    path: Path
+    layer: Layer
+    count: int
+    mode: str
+    width: int
+    height: int
+    left: int = 0
+    top: int = 0
+
+
+def _paint(order: AnimaticOrder, size: tuple[int, int], folder: Path) -> tuple[list[Sheet], Move | None]:
+    """Paint everything; the last sheet lies still before the camera."""
     palette = palette_of(order.niche, order.seed, order.scene.scene_number)
-    layers = staged(order, size, palette)
-    layers.append(Layer(overlay(size, order.scene, order.scene_count, palette)))
-    paths = []
-    for number, layer in enumerate(layers):
-        path = folder / f"layer-{number}.png"
-        sheet: Image.Image = layer.sheet.convert("RGB") if number == 0 else layer.sheet
-        sheet.save(path, compress_level=1)
-        paths.append(path)
-    return layers, paths
+    shot = staged(order, size, palette)
+    still = Layer([overlay(size, order.scene, order.scene_count, palette)])
+    layers = [*shot.layers, still]
+    return [_kept(layer, folder / f"layer-{n}.raw", opaque=n == 0) for n, layer in enumerate(layers)], shot.move
+
+
+def _kept(layer: Layer, path: Path, *, opaque: bool) -> Sheet:
+    """Write the pictures of a layer to a file, without the empty space around what is painted."""
+    pictures = layer.pictures
+    whole = (0, 0, *pictures[0].size)
+    boxes = [whole] if opaque else [box for picture in _different(pictures) if (box := picture.getbbox())]
+    left, top = (min(box[k] for box in boxes or [whole]) // 2 * 2 for k in (0, 1))
+    right, bottom = (max(box[k] for box in boxes or [whole]) for k in (2, 3))
+    mode = "RGB" if opaque else "RGBA"
+    with path.open("wb") as file:
+        for picture in pictures:
+            file.write(picture.crop((left, top, right, bottom)).convert(mode).tobytes())
+    return Sheet(path, layer, len(pictures), mode, right - left, bottom - top, left, top)
+
+
+def _different(pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    return list({id(picture): picture for picture in pictures}.values())
 
 
 def _arguments(
-    layers: Sequence[Layer], paths: Sequence[Path], target: Path, size: tuple[int, int], frames: int
+    sheets: Sequence[Sheet], move: Move | None, target: Path, size: tuple[int, int], frames: int
 ) -> list[str]:
-    picture = _moving(layers[0], paths[0], size, frames, "yuv420p")
-    if layers[0].zoom is None:
-        x, y = _position(layers[0], size, frames)
+    lowest, *others, still = sheets
+    picture = _endless(lowest, "yuv420p").filter("fps", FRAME_RATE)
+    if lowest.layer.pictures[0].size != size:
+        x, y = _position(lowest, size, frames)
         picture = picture.filter("crop", *size, x=f"-({x})", y=f"-({y})", exact=1)
-    for layer, path in zip(layers[1:], paths[1:], strict=True):
-        x, y = _position(layer, size, frames)
-        upper = _moving(layer, path, size, frames, "yuva420p")
-        picture = ffmpeg.overlay(picture, upper, x=x, y=y, eval="frame", format="yuv420", shortest=0)
+    for sheet in others:
+        picture = _laid(picture, sheet, size, frames)
+    if move:
+        picture = picture.filter(
+            "perspective", **corners(move, frames), sense="source", eval="frame", interpolation="linear"
+        )
+    picture = _laid(picture, still, size, frames)
     tags = dict(tag.split("=") for tag in TAGS.split(":"))
     picture = picture.filter("format", "yuv420p").filter("setparams", **tags)
     output = ffmpeg.output(
         picture,
         ffmpeg.input(silence(frames), f="lavfi").audio,
         str(target),
-        **{"frames:v": frames, "preset": "veryfast", "crf": 20},
+        # Quick to encode rather than small: the composer encodes it once more.
+        **{"frames:v": frames, "preset": "superfast", "crf": 20},
         **PICTURE,
         **SOUND,
         **CONTAINER,
@@ -83,32 +120,41 @@ def _arguments(
     return [str(argument) for argument in ffmpeg.compile(output, overwrite_output=True)[1:]]
 
 
-def _moving(layer: Layer, path: Path, size: tuple[int, int], frames: int, pixels: str) -> Any:  # noqa: ANN401 - untyped
-    """A sheet as an endless picture, zoomed if it zooms."""
-    sheet = ffmpeg.input(str(path), f="image2", framerate=FRAME_RATE, pattern_type="none").video
-    sheet = sheet.filter("scale", out_color_matrix="bt709", out_range="tv").filter("format", pixels)
-    if layer.zoom is None:
-        return sheet.filter("loop", loop=-1, size=1, start=0).filter("setpts", f"N/{FRAME_RATE}/TB")
-    begin, end = layer.zoom
-    return sheet.filter(
-        "zoompan",
-        z=f"{begin}+({end - begin})*on/{frames}",
-        x="iw/2-iw/zoom/2",
-        y="ih/2-ih/zoom/2",
-        d=frames,
-        s=f"{size[0]}x{size[1]}",
-        fps=FRAME_RATE,
-    )
+def _endless(sheet: Sheet, pixels: str) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    """The pictures of a sheet, over and over."""
+    stream = ffmpeg.input(
+        str(sheet.path),
+        f="rawvideo",
+        pixel_format=RAW_PIXELS[sheet.mode],
+        video_size=(sheet.width, sheet.height),
+        framerate=sheet.layer.rate,
+    ).video
+    stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv").filter("format", pixels)
+    stream = stream.filter("loop", loop=-1, size=sheet.count, start=0)
+    return stream.filter("setpts", f"N/{sheet.layer.rate}/TB")
 
 
-def _position(layer: Layer, size: tuple[int, int], frames: int) -> tuple[str, str]:
-    """Where a sliding sheet's top left corner is at frame n, as ffmpeg expressions in pixels."""
-    if layer.zoom is not None or layer.sheet.size == size:
-        return "0", "0"
+def _laid(picture: Any, sheet: Sheet, size: tuple[int, int], frames: int) -> Any:  # noqa: ANN401 - the same
+    x, y = _position(sheet, size, frames)
+    upper = _endless(sheet, "yuva420p")
+    return ffmpeg.overlay(picture, upper, x=x, y=y, eval="frame", format="yuv420")
+
+
+def _position(sheet: Sheet, size: tuple[int, int], frames: int) -> tuple[str, str]:
+    """Where a sheet's top left corner is at frame n, as ffmpeg expressions in pixels."""
+    layer, offset = sheet.layer, (sheet.left, sheet.top)
+    if layer.pictures[0].size == size:
+        return str(offset[0]), str(offset[1])
     expressions = []
     for axis in (0, 1):
-        spare = size[axis] * (ROOM - 1)
+        spare = layer.pictures[0].size[axis] - size[axis]
         slide, swing = layer.slide[axis] * size[axis], layer.sway[axis] * min(size)
         wave = f"{swing:.2f}*sin(2*PI*n/{layer.period * FRAME_RATE:.1f}+{axis * 1.6})"
-        expressions.append(f"{-spare / 2 - slide / 2:.2f}+{slide:.2f}*n/{frames}+{wave}")
+        begin = offset[axis] - spare / 2 - slide / 2
+        expressions.append(f"{begin:.2f}+{slide:.2f}*n/{frames}+{wave}")
+    if layer.glide:
+        round_frames = len(layer.pictures) * FRAME_RATE // layer.rate
+        begin = offset[0] - (layer.pictures[0].width - size[0] + layer.glide * frames // round_frames) // 2
+        # By time, for ffmpeg's filters do not agree on the number of the first frame.
+        expressions[0] = f"{begin}+{layer.glide}*floor((t*{FRAME_RATE}+0.1)/{round_frames})"
     return expressions[0], expressions[1]

@@ -10,6 +10,7 @@ from shared.contracts.niches import niche_key
 
 Colour = tuple[int, int, int]
 Place = Literal["landscape", "city", "room"]
+Cut = Literal["short", "bob", "long"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Palette:
     skin: Colour
     hair: Colour
     accent: Colour
+    cut: Cut
+    """How the hair is cut."""
+    hour: float
+    """How late in the film's day it is, from 0 to 1."""
 
 
 def _rgb(code: str) -> Colour:
@@ -48,7 +53,10 @@ NICHES: dict[str, tuple[Place, str, str, str, str, str, str]] = {
 }
 SKINS = ("8d5a3c", "a9714b", "c68d63", "6f4630", "dca77f")
 HAIRS = ("1b1412", "2d1d14", "40281a", "14161c")
-DUSK_PER_SCENE = 0.06
+CUTS: tuple[Cut, ...] = ("short", "bob", "long")
+DUSK_PER_SCENE = 0.05
+WARM: Colour = (236, 132, 92)
+"""What the horizon turns to towards the end of a film."""
 
 
 def palette_of(niche: str, seed: str, scene_number: int) -> Palette:
@@ -60,19 +68,22 @@ def palette_of(niche: str, seed: str, scene_number: int) -> Palette:
         names = sorted(NICHES)
         known = NICHES[names[hashlib.sha256(key.encode()).digest()[0] % len(names)]]
     place, *codes = known
-    turn = chance.uniform(-0.03, 0.03)
+    hour = (scene_number - 1) / 4
+    turn = chance.uniform(-0.03, 0.008)
     fall = 1 - DUSK_PER_SCENE * (scene_number - 1)
     top, horizon, far, near, light, outfit = (_shifted(_rgb(code), turn, fall) for code in codes)
     return Palette(
         place=place,
-        sky=(top, horizon),
+        sky=(top, mix(horizon, WARM, 0.3 * hour)),
         far=far,
         near=near,
         light=light,
-        outfit=_shifted(outfit, turn * 2, 1.0),
+        outfit=_shifted(outfit, chance.uniform(-0.02, 0.04), 1.0),
         skin=_rgb(chance.choice(SKINS)),
         hair=_rgb(chance.choice(HAIRS)),
         accent=mix(light, outfit, 0.35),
+        cut=chance.choice(CUTS),
+        hour=hour,
     )
 
 

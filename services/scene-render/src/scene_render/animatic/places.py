@@ -1,210 +1,288 @@
-"""Where a scene plays: landscape, city or room, in layers from far to near; from above; and through our own eyes."""
+"""Where a film plays, seen from the side: a landscape, a city or a room, in layers from far to near."""
 
 import math
 import random
 
-from scene_render.animatic.canvas import Canvas, Point
-from scene_render.animatic.palette import Palette, mix
+from scene_render.animatic.canvas import Blend, Canvas, Point
+from scene_render.animatic.palette import Colour, Palette, mix
 
-HORIZON = 0.62
+HORIZON = 0.56
+FLOOR = 0.63
+"""Where the wall of a room meets its floor."""
+SHADE = (10, 9, 18)
+WHITE = (255, 255, 255)
 
 
 def backdrop(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
     """What is farthest away: the sky with its light, or the back wall with its window."""
-    canvas.gradient(palette.sky[0], palette.sky[1], 0.0, HORIZON)
-    x, y = chance.uniform(0.62, 0.78), chance.uniform(0.2, 0.32)
+    x, y = chance.uniform(0.64, 0.76), chance.uniform(0.17, 0.24) + 0.14 * palette.hour
     if palette.place == "room":
-        _window(canvas, palette, x)
-        return
-    for radius, opacity in ((0.5, 0.18), (0.28, 0.25), (0.15, 0.4)):
-        canvas.oval((x, y), (radius, radius), palette.light, opacity, blur=radius / 2)
-    canvas.oval((x, y), (0.055, 0.055), mix(palette.light, (255, 255, 255), 0.5))
-    for _ in range(7):
-        cloud = (chance.random(), chance.uniform(0.08, 0.42))
-        size = (chance.uniform(0.12, 0.3), chance.uniform(0.012, 0.03))
-        canvas.oval(cloud, size, mix(palette.sky[1], (255, 255, 255), 0.4), 0.35, blur=0.018)
+        _wall(canvas, palette, x)
+    else:
+        _sky(canvas, palette, (x, y), chance)
+    canvas.grained(chance)
 
 
-def _window(canvas: Canvas, palette: Palette, x: float) -> None:
-    canvas.gradient(mix(palette.sky[0], palette.far, 0.35), mix(palette.far, palette.near, 0.25))
-    half = 0.15 * canvas.unit / canvas.width
-    canvas.oval((x, 0.32), (0.55, 0.5), palette.light, 0.35, blur=0.18)
-    canvas.shape([(x - half, 0.1), (x + half, 0.1), (x + half, 0.52), (x - half, 0.52)], palette.light)
-    frame = mix(palette.near, palette.far, 0.2)
-    for a, b in (((x, 0.1), (x, 0.52)), ((x - half, 0.31), (x + half, 0.31))):
-        canvas.line([a, b], 0.012, frame)
-    box = [(x - half, 0.1), (x + half, 0.1), (x + half, 0.52), (x - half, 0.52), (x - half, 0.1)]
-    canvas.line(box, 0.02, frame)
-    beam = [(x - half, 0.1), (x + half, 0.52), (x - half * 2.5, 1.0), (x - half * 6, 1.0)]
-    canvas.shape(beam, palette.light, 0.12)
+def _sky(canvas: Canvas, palette: Palette, sun: Point, chance: random.Random) -> None:
+    canvas.gradient(palette.sky[0], palette.sky[1], 0.0, HORIZON)
+    if sum(palette.sky[0]) < NIGHT:
+        stars = [((chance.random(), chance.uniform(0, 0.45)), chance.uniform(0.0009, 0.002)) for _ in range(90)]
+        canvas.ovals(stars, WHITE, 0.6)
+    for radius, opacity in ((0.75, 0.16), (0.4, 0.25), (0.16, 0.4)):
+        canvas.oval(sun, (radius, radius), palette.light, opacity, blur=radius / 2)
+    canvas.oval(sun, (0.042, 0.042), mix(palette.light, WHITE, 0.55), blur=0.002)
+
+
+NIGHT = 190
+"""A sky whose three channels sum to less is a night sky."""
+
+
+def clouds(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
+    """Clouds: heaps of soft puffs, lit from above."""
+    for _ in range(5):
+        x, y, size = chance.random(), chance.uniform(0.08, 0.4), chance.uniform(0.5, 1.1)
+        pale = mix(palette.sky[1], WHITE, 0.5)
+        for _ in range(7):
+            puff = (x + chance.gauss(0, 0.06) * size, y + chance.gauss(0, 0.01) * size)
+            canvas.oval(puff, (0.1 * size * chance.uniform(0.5, 1.2), 0.022 * size), pale, 0.26, blur=0.012)
 
 
 def ridge(canvas: Canvas, palette: Palette, depth: float, chance: random.Random) -> None:
     """One layer of the place; `depth` 0 is far, 1 is near. Farther layers lie higher and paler."""
-    colour = mix(mix(palette.far, palette.sky[1], 0.45), palette.near, depth)
-    base = HORIZON - 0.08 + 0.24 * depth
+    colour = mix(mix(palette.far, palette.sky[1], 0.5), palette.near, depth)
+    base = HORIZON - 0.04 + 0.16 * depth
     match palette.place:
         case "landscape":
-            _hills(canvas, colour, base, depth, chance)
-            if depth > 0.3:
-                _trees(canvas, mix(colour, palette.near, 0.35), base, depth, chance)
+            _hills(canvas, palette, colour, base, depth, chance)
         case "city":
-            _houses(canvas, colour, palette, base, depth, chance)
+            _houses(canvas, palette, colour, base, depth, chance)
+        case "room" if depth < FURNISHED:
+            _shelves(canvas, palette, chance)
         case "room":
-            _furniture(canvas, colour, palette, base, depth, chance)
-    canvas.veil(palette.sky[1], 0.0, 0.34 * (1 - depth))
+            _counter(canvas, palette, chance)
 
 
-def _hills(canvas: Canvas, colour: tuple[int, int, int], base: float, depth: float, chance: random.Random) -> None:
-    waves = [(chance.uniform(1.5, 5) * (n + 1), chance.uniform(0, 6.3), 0.09 / (n + 1)) for n in range(4)]
-    steep = 1.3 - depth
+FURNISHED = 0.35
+"""Nearer than this stands the furniture of a room, farther hangs what is on its wall."""
+
+
+def _misty(palette: Palette, colour: Colour, depth: float) -> Blend:
+    """A colour that sinks into the haze towards the ground."""
+    return Blend(colour, mix(colour, palette.sky[1], 0.55 * (1 - depth)))
+
+
+def _hills(canvas: Canvas, palette: Palette, colour: Colour, base: float, depth: float, chance: random.Random) -> None:
+    waves = [(chance.uniform(1.5, 4) * (n + 1) ** 1.25, chance.uniform(0, 6.3), 0.085 / (n + 1)) for n in range(5)]
+    steep = 1.9 - 1.6 * depth
 
     def height(x: float) -> float:
-        return base - steep * sum(size * math.sin(speed * x + begin) for speed, begin, size in waves)
+        # Folded waves have the sharp crests of mountains, plain ones are hills.
+        folded = sum(size * (1 - 2 * abs(math.sin(speed * x + begin))) for speed, begin, size in waves)
+        plain = sum(size * math.sin(speed * x + begin) for speed, begin, size in waves)
+        return base - 0.07 * (1 - depth) - steep * (folded * (1 - depth) + plain * depth)
 
-    points: list[Point] = [(x / 80, height(x / 80)) for x in range(81)]
-    canvas.shape([*points, (1, 1.2), (0, 1.2)], colour)
+    points: list[Point] = [(x / 160, height(x / 160)) for x in range(161)]
+    canvas.shape([*points, (1, 1), (0, 1)], _misty(palette, colour, depth))
+    if depth > FURNISHED:
+        dark = mix(colour, palette.near, 0.45)
+        _firs(canvas, dark, [(x, height(x) + 0.02) for x in sorted(chance.random() for _ in range(26))], depth, chance)
 
 
-def _trees(canvas: Canvas, colour: tuple[int, int, int], base: float, depth: float, chance: random.Random) -> None:
+def _firs(canvas: Canvas, colour: Colour, feet: list[Point], depth: float, chance: random.Random) -> None:
     shapes = []
-    for _ in range(round(6 + 8 * (1 - depth))):
-        x, tall = chance.random(), chance.uniform(0.1, 0.2) * (0.5 + depth)
-        wide, foot = tall * 0.28 * canvas.unit / canvas.width * 1.6, base + chance.uniform(0.0, 0.12)
-        for step in range(3):
-            top = foot - tall + tall * 0.24 * step
-            spread = wide * (0.55 + 0.25 * step)
-            shapes.append([(x, top), (x + spread, top + tall * 0.42), (x - spread, top + tall * 0.42)])
-        shapes.append([(x - wide * 0.12, foot - tall * 0.2), (x + wide * 0.12, foot - tall * 0.2), (x, foot + 0.05)])
+    for x, foot in feet:
+        tall = chance.uniform(0.35, 1.0) ** 2 * 0.17 * (0.5 + depth)
+        wide = tall * 0.34 * canvas.height / canvas.width
+        for step in range(4):
+            top, spread = foot - tall + tall * 0.2 * step, wide * (0.4 + 0.2 * step)
+            shapes.append([(x, top), (x + spread, top + tall * 0.36), (x - spread, top + tall * 0.36)])
     canvas.shapes(shapes, colour)
 
 
-def _houses(
-    canvas: Canvas,
-    colour: tuple[int, int, int],
-    palette: Palette,
-    base: float,
-    depth: float,
-    chance: random.Random,
-) -> None:
-    walls, windows, x = [], [], -0.02
+def _houses(canvas: Canvas, palette: Palette, colour: Colour, base: float, depth: float, chance: random.Random) -> None:
+    walls, sides, windows, x = [], [], [], -0.02
+    scale = (0.6 + depth * 0.9) * canvas.unit / canvas.width * 1.6
     while x < 1.02:
-        wide = chance.uniform(0.045, 0.11) * (0.6 + depth * 0.9) * canvas.unit / canvas.width * 1.6
-        top = base - chance.uniform(0.08, 0.36) * (1.1 - 0.55 * depth)
-        walls.append([(x, top), (x + wide, top), (x + wide, 1.1), (x, 1.1)])
-        if chance.random() < 0.4:
-            walls.append([(x, top), (x + wide / 2, top - 0.04), (x + wide, top)])
-        pane, rows = wide / 7, int((base + 0.18 - top) / 0.032)
-        for row in range(rows):
-            for column in range(3):
-                if chance.random() < 0.3:
-                    left, upper = x + pane + column * 2 * pane, top + 0.018 + row * 0.032
-                    windows.append(
-                        [(left, upper), (left + pane, upper), (left + pane, upper + 0.014), (left, upper + 0.014)]
-                    )
+        wide = chance.uniform(0.05, 0.11) * scale
+        top = base - chance.uniform(0.08, 0.36) * (1.1 - 0.5 * depth)
+        walls.append([(x, top), (x + wide, top), (x + wide, 1), (x, 1)])
+        sides.append([(x + wide * 0.8, top), (x + wide, top), (x + wide, 1), (x + wide * 0.8, 1)])
+        if chance.random() < 0.3:
+            walls.append(
+                [
+                    (x + wide * 0.46, top - 0.07),
+                    (x + wide * 0.54, top - 0.07),
+                    (x + wide * 0.54, top),
+                    (x + wide * 0.46, top),
+                ]
+            )
+        windows += _panes(x, top, wide, base, chance)
         x += wide + chance.choice((0.0, 0.0, 0.012))
-    canvas.shapes(walls, colour)
-    if windows:
-        canvas.shapes(windows, palette.light, 0.3 + 0.5 * depth)
-    if depth > 0.6:
-        canvas.shape([(0, base + 0.14), (1, base + 0.14), (1, 1.1), (0, 1.1)], mix(colour, palette.near, 0.5))
+    canvas.shapes(walls, _misty(palette, colour, depth))
+    canvas.shapes(sides, palette.light, 0.06 + 0.06 * depth)
+    canvas.shapes(windows, palette.light, 0.25 + 0.5 * depth)
 
 
-def _furniture(
-    canvas: Canvas,
-    colour: tuple[int, int, int],
-    palette: Palette,
-    base: float,
-    depth: float,
-    chance: random.Random,
-) -> None:
-    if depth < 0.35:
-        for row in range(2):
-            y = 0.24 + row * 0.17
-            canvas.shape([(0.03, y), (0.42, y), (0.42, y + 0.012), (0.03, y + 0.012)], colour)
-            for n in range(7):
-                x, tall = 0.06 + n * 0.05 + chance.uniform(-0.01, 0.01), chance.uniform(0.05, 0.12)
-                wide = chance.uniform(0.012, 0.02)
-                tint = mix(colour, palette.accent, chance.uniform(0.1, 0.6))
-                canvas.shape([(x - wide, y - tall), (x + wide, y - tall), (x + wide, y), (x - wide, y)], tint)
-        return
-    top = base + 0.06
-    canvas.shape([(0, top), (1, top), (1, 1.1), (0, 1.1)], colour)
-    canvas.shape([(0, top), (1, top), (1, top + 0.018), (0, top + 0.018)], mix(colour, palette.light, 0.25))
-    for _ in range(6):
-        x, size = chance.random(), chance.uniform(0.025, 0.05)
-        tint = mix(colour, palette.accent, chance.uniform(0.2, 0.7))
-        y = top - size * 0.6 * canvas.unit / canvas.height
-        canvas.oval((x, y), (size, size * 0.8), tint)
-        canvas.oval(
-            (x - size * 0.1, y - 0.01), (size * 0.5, size * 0.25), mix(tint, palette.light, 0.5), 0.5, blur=0.008
-        )
+def _panes(x: float, top: float, wide: float, base: float, chance: random.Random) -> list[list[Point]]:
+    panes, pane = [], wide / 9
+    for row in range(int((base + 0.14 - top) / 0.03)):
+        for column in range(4):
+            if chance.random() < 0.3:
+                left, upper = x + pane * (0.7 + 2 * column), top + 0.016 + row * 0.03
+                panes.append([(left, upper), (left + pane, upper), (left + pane, upper + 0.014), (left, upper + 0.014)])
+    return panes
 
 
-def ground_from_above(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
-    """The floor or the ground, looked straight down at."""
-    ground = mix(palette.far, palette.near, 0.45)
-    canvas.gradient(mix(ground, palette.sky[1], 0.25), mix(ground, palette.near, 0.35))
-    aspect = canvas.width / canvas.height
-    match palette.place:
-        case "landscape":
-            for _ in range(26):
-                spot = (chance.random(), chance.random())
-                size = chance.uniform(0.03, 0.09)
-                canvas.oval(spot, (size * 1.15, size * 1.15), palette.near, 0.35, blur=0.012)
-                canvas.oval(spot, (size, size), mix(ground, palette.near, chance.uniform(0.3, 0.8)))
-                canvas.oval(
-                    (spot[0] - 0.008, spot[1] - 0.01), (size * 0.55, size * 0.55), palette.light, 0.12, blur=0.01
-                )
-            path = [(n / 30 - 0.02, 0.52 + 0.16 * math.sin(n / 5 + 1)) for n in range(33)]
-            canvas.line(path, 0.17, mix(palette.sky[1], palette.far, 0.35))
-        case "city":
-            for n in range(9):
-                for m in range(6):
-                    tile = mix(ground, palette.sky[1], chance.uniform(0.0, 0.22))
-                    x, y, w, h = n / 9, m / 6, 1 / 9 - 0.006, 1 / 6 - 0.006 * aspect
-                    canvas.shape([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], tile)
-            for n in range(7):
-                x = 0.08 + n * 0.13
-                canvas.shape([(x, 0.02), (x + 0.06, 0.02), (x + 0.06, 0.2), (x, 0.2)], palette.light, 0.4)
-        case "room":
-            for n in range(12):
-                plank = mix(ground, palette.light, chance.uniform(0.0, 0.14))
-                canvas.shape([(0, n / 12), (1, n / 12), (1, (n + 1) / 12 - 0.004), (0, (n + 1) / 12 - 0.004)], plank)
-            canvas.oval((0.5, 0.55), (0.5, 0.4), palette.outfit, 0.55)
-            canvas.oval((0.5, 0.55), (0.43, 0.34), mix(palette.outfit, palette.light, 0.4), 0.6)
-            canvas.oval((0.5, 0.55), (0.37, 0.29), palette.outfit, 0.7)
-    canvas.oval((0.2, 0.1), (0.7, 0.6), palette.light, 0.22, blur=0.2)
-
-
-def way_ahead(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
-    """The way before our own feet: everything runs to one point on the horizon."""
-    canvas.gradient(palette.sky[0], palette.sky[1], 0.0, 0.5)
-    vanish = (0.5, 0.46)
-    canvas.oval(vanish, (0.45, 0.45), palette.light, 0.45, blur=0.16)
-    canvas.oval(vanish, (0.09, 0.09), mix(palette.light, (255, 255, 255), 0.6), 0.9, blur=0.03)
-    ground = mix(palette.far, palette.near, 0.55)
-    canvas.shape([(0, 0.47), (1, 0.47), (1, 1), (0, 1)], ground)
-    canvas.shape(
-        [(vanish[0] - 0.01, 0.47), (vanish[0] + 0.01, 0.47), (0.86, 1), (0.14, 1)], mix(ground, palette.sky[1], 0.25)
+def _wall(canvas: Canvas, palette: Palette, x: float) -> None:
+    """The back wall with its window, the floor, and the light that falls on it."""
+    canvas.gradient(mix(palette.sky[0], palette.far, 0.4), mix(palette.far, palette.sky[1], 0.35), 0.0, FLOOR)
+    half = 0.17 * canvas.unit / canvas.width
+    canvas.oval((x, 0.3), (0.7, 0.6), palette.light, 0.4, blur=0.2)
+    frame = mix(palette.near, palette.far, 0.25)
+    canvas.box((x - half * 1.12, 0.075), (x + half * 1.12, 0.545), frame)
+    canvas.box(
+        (x - half, 0.09),
+        (x + half, 0.52),
+        Blend(mix(palette.light, WHITE, 0.6), mix(palette.light, palette.sky[1], 0.5)),
     )
-    for n in range(1, 9):
-        far, near = 0.47 + 0.53 * (n / 9) ** 2.2, 0.47 + 0.53 * ((n + 0.45) / 9) ** 2.2
-        half_far, half_near = 0.012 * (n / 9) ** 2.2, 0.012 * ((n + 0.45) / 9) ** 2.2
-        dash = [(0.5 - half_far, far), (0.5 + half_far, far), (0.5 + half_near, near), (0.5 - half_near, near)]
-        canvas.shape(dash, palette.light, 0.55)
-    for side in (-1, 1):
-        for n in range(7):
-            near = 1.5 * 0.62**n
-            x, wide = 0.5 + side * near * 0.52, near * 0.17
-            tall = near * chance.uniform(0.35, 0.75)
-            colour = mix(mix(palette.near, palette.far, 0.15 + n * 0.1), palette.sky[1], n * 0.08)
-            foot, outer = 0.47 + near * 0.2, x + side * wide
-            if palette.place == "landscape":
-                crown = (x + side * wide / 2, foot - tall * 0.75)
-                canvas.line([(crown[0], foot), crown], 0.028 * near, mix(colour, (0, 0, 0), 0.25))
-                canvas.oval(crown, (near * 0.16, near * 0.22), colour)
-            else:
-                inner_top = vanish[1] - (foot - vanish[1]) * 0.9 - tall * 0.35
-                outer_top = inner_top - tall * 0.18
-                canvas.shape([(x, foot), (x, inner_top), (outer, outer_top), (outer, foot + near * 0.06)], colour)
+    canvas.curve(
+        [
+            (x - half, 0.52),
+            (x - half * 0.9, 0.4),
+            (x - half * 0.2, 0.44),
+            (x + half * 0.4, 0.36),
+            (x + half, 0.42),
+            (x + half, 0.52),
+        ],
+        palette.far,
+        0.5,
+    )
+    canvas.line([(x, 0.09), (x, 0.52)], 0.012, frame)
+    canvas.line([(x - half, 0.29), (x + half, 0.29)], 0.01, frame)
+    canvas.box((x - half * 1.3, 0.535), (x + half * 1.3, 0.56), mix(frame, palette.light, 0.35))
+    _floor(canvas, palette)
+    for pane in (-1, 0):
+        left = x + pane * half
+        lit = [
+            (left - half * 0.9, 0.68),
+            (left + half * 0.05, 0.68),
+            (left - half * 0.9, 0.97),
+            (left - half * 2.2, 0.97),
+        ]
+        canvas.shape(lit, palette.light, 0.3, blur=0.006)
+    beam = [(x - half, 0.09), (x + half, 0.09), (x + half, 0.52), (x - half * 0.9, 0.97), (x - half * 3.2, 0.97)]
+    canvas.shape(beam, palette.light, 0.12, blur=0.03)
+
+
+def _floor(canvas: Canvas, palette: Palette) -> None:
+    wood = mix(palette.far, palette.near, 0.5)
+    canvas.box((0, FLOOR), (1, 1), Blend(mix(wood, palette.light, 0.22), mix(wood, SHADE, 0.35)))
+    seams = []
+    for n in range(-14, 15):
+        near, far = 0.5 + n * 0.14, 0.5 + n * 0.055
+        seams.append([(far, FLOOR), (far + 0.001, FLOOR), (near + 0.004, 1), (near, 1)])
+    canvas.shapes(seams, SHADE, 0.35)
+    canvas.box((0, FLOOR - 0.022), (1, FLOOR), mix(palette.near, palette.far, 0.35))
+
+
+def _shelves(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
+    board = mix(palette.near, palette.far, 0.3)
+    for y in (0.235, 0.4):
+        canvas.box((0.02, y + 0.012), (0.44, y + 0.04), SHADE, 0.22)
+        canvas.box((0.03, y), (0.43, y + 0.016), Blend(mix(board, palette.light, 0.25), board))
+        x = 0.045
+        while x < 0.4:
+            wide, tall = chance.uniform(0.012, 0.03), chance.uniform(0.05, 0.125)
+            tint = mix(
+                mix(palette.far, chance.choice((palette.accent, palette.outfit, palette.near)), 0.55), palette.far, 0.2
+            )
+            canvas.box((x, y - tall), (x + wide, y), Blend(mix(tint, palette.light, 0.15), mix(tint, SHADE, 0.2)))
+            x += wide + chance.choice((0.002, 0.004, 0.03))
+
+
+def _counter(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
+    top, front = 0.56, mix(palette.far, palette.near, 0.72)
+    canvas.box((0.44, FLOOR + 0.07), (1, FLOOR + 0.12), SHADE, 0.3)
+    canvas.box((0.46, top), (1, FLOOR + 0.09), Blend(mix(front, palette.light, 0.1), mix(front, SHADE, 0.25)))
+    for n in range(4):
+        x = 0.48 + n * 0.135
+        canvas.box((x, top + 0.05), (x + 0.115, FLOOR + 0.075), SHADE, 0.18)
+    canvas.box((0.45, top - 0.012), (1, top + 0.022), Blend(mix(front, palette.light, 0.55), front))
+    for x in (0.5, 0.57, 0.62, 0.9, 0.95):
+        size = chance.uniform(0.016, 0.03)
+        tall, wide = size * canvas.unit / canvas.height, size * canvas.unit / canvas.width
+        tint = mix(palette.accent, palette.far, chance.uniform(0.0, 0.6))
+        pot = [
+            (x - wide, top - 2.2 * tall),
+            (x + wide, top - 2.2 * tall),
+            (x + wide * 0.8, top - 0.012),
+            (x - wide * 0.8, top - 0.012),
+        ]
+        canvas.shape(pot, Blend(mix(tint, WHITE, 0.3), mix(tint, SHADE, 0.3)))
+    for x in (0.3, 0.55):
+        canvas.line([(x, 0.0), (x, 0.16)], 0.004, SHADE, 0.8)
+        shade = [(x - 0.012, 0.15), (x + 0.012, 0.15), (x + 0.04, 0.21), (x - 0.04, 0.21)]
+        canvas.oval((x, 0.23), (0.16, 0.16), palette.light, 0.3, blur=0.07)
+        canvas.shape(shade, Blend(mix(palette.near, SHADE, 0.3), palette.near))
+        canvas.oval((x, 0.21), (0.035, 0.012), mix(palette.light, WHITE, 0.6))
+
+
+def ground(canvas: Canvas, palette: Palette, crest: Point, chance: random.Random) -> None:
+    """What somebody far away stands on, its highest place at `crest`. A room has its floor already."""
+    if palette.place == "room":
+        return
+    colour = mix(palette.near, palette.far, 0.18)
+    if palette.place == "city":
+        canvas.box((0, crest[1] - 0.035), (1, 1), Blend(mix(colour, palette.light, 0.22), mix(colour, SHADE, 0.45)))
+        canvas.oval((0.7, crest[1] + 0.07), (0.3, 0.03), palette.light, 0.3, blur=0.03)
+        for n in range(8):
+            x = 0.03 + n * 0.135
+            canvas.line([(x, crest[1] - 0.035), (x, crest[1] - 0.1)], 0.007, mix(colour, SHADE, 0.3))
+        for y in (0.1, 0.072):
+            canvas.line([(0, crest[1] - y), (1, crest[1] - y)], 0.006, mix(colour, SHADE, 0.3))
+        return
+    hill = [(n / 40, crest[1] + 0.09 * (1 - math.cos((n / 40 - crest[0]) * 3.4))) for n in range(41)]
+    canvas.shape([*hill, (1, 1), (0, 1)], Blend(mix(colour, palette.light, 0.25), mix(colour, SHADE, 0.4)))
+    path = [
+        (crest[0] - 0.008, crest[1]),
+        (crest[0] + 0.016, crest[1]),
+        (crest[0] + 0.06, 0.85),
+        (crest[0] + 0.22, 1),
+        (crest[0] - 0.08, 1),
+        (crest[0] + 0.01, 0.86),
+    ]
+    canvas.shape(path, mix(colour, palette.light, 0.4), 0.55, blur=0.004)
+    blades = []
+    for _ in range(240):
+        x = chance.random()
+        y = crest[1] + 0.09 * (1 - math.cos((x - crest[0]) * 3.4)) + chance.random() ** 2 * 0.2
+        tall = 0.012 + (y - crest[1]) * 0.05
+        blades.append([(x - 0.0012, y), (x + 0.0012, y), (x + chance.uniform(-0.004, 0.004), y - tall)])
+    canvas.shapes(blades, mix(colour, palette.light, 0.35), 0.5)
+
+
+def foreground(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
+    """What the camera looks past, close and dark: leaves, a lamp post, the back of a chair."""
+    dark = mix(palette.near, SHADE, 0.6)
+    if palette.place == "city":
+        canvas.line([(0.93, 1.0), (0.93, 0.12)], 0.03, dark)
+        canvas.line([(0.93, 0.14), (0.9, 0.06), (0.85, 0.07)], 0.02, dark)
+        canvas.oval((0.85, 0.1), (0.09, 0.09), palette.light, 0.5, blur=0.04)
+        canvas.oval((0.85, 0.09), (0.03, 0.025), mix(palette.light, WHITE, 0.6))
+    if palette.place == "room":
+        canvas.line([(0.09, 1.0), (0.075, 0.62)], 0.035, dark)
+        canvas.line([(0.0, 0.64), (0.08, 0.6), (0.16, 0.64)], 0.05, dark)
+    for corner, count in (((0.02, 1.0), 14), ((0.98, 1.0), 13)):
+        for _ in range(count):
+            _leaf(canvas, corner, mix(dark, palette.far, chance.uniform(0, 0.22)), chance)
+    canvas.blurred(0.008)
+
+
+def _leaf(canvas: Canvas, root: Point, colour: Colour, chance: random.Random) -> None:
+    side = 1 if root[0] < 0.5 else -1
+    reach, turn = chance.uniform(0.22, 0.5) * canvas.unit, math.radians(chance.uniform(15, 88))
+    dx, dy = side * math.cos(turn) * reach / canvas.width, -math.sin(turn) * reach / canvas.height
+    wx, wy = -dy * 0.1 * canvas.height / canvas.width, dx * 0.1 * canvas.width / canvas.height
+    x, y = root[0] + side * chance.uniform(-0.05, 0.06), root[1]
+    leaf = [(x, y), (x + dx * 0.5 + wx, y + dy * 0.5 + wy), (x + dx, y + dy), (x + dx * 0.5 - wx, y + dy * 0.5 - wy)]
+    canvas.curve(leaf, colour)

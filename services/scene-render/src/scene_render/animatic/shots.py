@@ -1,158 +1,262 @@
-"""How each camera angle is staged: layers from far to near, and how the camera moves past them."""
+"""How each camera angle is staged: layers from far to near, and the camera's move over them."""
 
 import hashlib
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
-from scene_render.animatic import figures, places
-from scene_render.animatic.canvas import Canvas
+from scene_render.animatic import faces, figures, places, plans, ways
+from scene_render.animatic.camera import Move
+from scene_render.animatic.canvas import Canvas, Point
 from scene_render.animatic.palette import Palette
 from scene_render.animatic_order import AnimaticOrder
+from shared.contracts.media import FRAME_RATE
+from shared.contracts.story import CameraAngle
 
-OVERSAMPLE = 1.5
-"""Layers that the camera closes in on are painted so much larger, or they would jump from pixel to pixel."""
-
+Framing = tuple[Point, float]
 ROOM = 1.16
 """Layers that slide by are so much wider and higher than the frame: no edge ever shows."""
+
+GLIDE_PHASES = 6
+GLIDE_PIXELS = 2
+"""A slow layer is painted in parts of a pixel, or it would be seen to tick; colours are exact to two pixels."""
+LONG_SECONDS = 20
+"""Longer clips have their slow layers go at a third of the speed: they have only so much room."""
+
+BREATH_PHASES = 14
+BREATH_RATE = 8
+"""Pictures of one breath, and how many of them are shown in a second."""
+BREATH_RISE = 0.007
+BREATH_LEAN = 0.006
+"""How much taller a body gets when it breathes in, and how far it leans, as shares of its height."""
+
+BLINK_RATE = 12
+BLINK_EVERY = 38
+BLINK_LASTS = 2
+"""Pictures per second, between two blinks, and with closed eyes."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A painted sheet and its movement over the whole clip.
+    """Painted pictures, shown in turn at `rate` a second, over and over, and how they slide by.
 
-    `zoom` from and to, 1 being the whole sheet; a layer that zooms does not slide. `slide` in shares of the frame's
-    width and height; `sway` is how far it swings, as a share of the shorter side, over `period` seconds.
+    `slide` and `sway` are shares of the frame's width and height: how far over the whole clip, and how far to and fro
+    within `period` seconds. A picture as large as the frame lies still. `glide` is how many pixels the layer has gone
+    each time that all its pictures have been shown.
     """
 
-    sheet: Image.Image
-    zoom: tuple[float, float] | None = None
+    pictures: Sequence[Image.Image]
+    rate: int = FRAME_RATE
     slide: tuple[float, float] = (0.0, 0.0)
     sway: tuple[float, float] = (0.0, 0.0)
     period: float = 4.0
+    glide: int = 0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """The layers of a scene, the farthest first, and the camera's move; None where the pictures move by themselves."""
+
+    layers: Sequence[Layer]
+    move: Move | None
 
 
 class Stage:
-    """The sheets of one scene: everything painted on them comes from its palette and its chance."""
+    """What everything in one scene is painted for: its size, its palette, its chance."""
 
     def __init__(self, order: AnimaticOrder, size: tuple[int, int], palette: Palette) -> None:
         self.size = size
         self.palette = palette
-        # The place is the same in every scene of a film; what differs is where the camera stands.
-        self.place_seed = order.seed
+        self.seed = order.seed
+        self.seconds = order.clip_frames / FRAME_RATE
         self.number = order.scene.scene_number
+        self.side = 1 if order.scene.scene_number % 2 else -1
+        """Which way the camera goes: it changes from scene to scene."""
 
     def chance(self, name: str) -> random.Random:
         """Chance that is the same for one thing in every scene of a film."""
-        return random.Random(hashlib.sha256(f"{self.place_seed} {name}".encode()).digest())  # noqa: S311 - looks
+        return random.Random(hashlib.sha256(f"{self.seed} {name}".encode()).digest())  # noqa: S311 - looks
 
-    def sheet(self, scale: float) -> Canvas:
+    def sheet(self, scale: float = 1.0) -> Canvas:
         """An empty sheet, so much larger than the frame."""
         width, height = self.size
-        return Canvas(round(width * scale), round(height * scale))
+        return Canvas(round(width * scale / 2) * 2, round(height * scale / 2) * 2)
+
+    @property
+    def upright(self) -> bool:
+        """Whether the frame is higher than wide."""
+        return self.size[1] > self.size[0]
+
+    def framed(self, *, wide: Framing, square: Framing, upright: Framing) -> Framing:
+        """Where somebody is and how large, by the shape of the frame."""
+        if self.upright:
+            return upright
+        return wide if self.size[0] > self.size[1] else square
 
 
-def staged(order: AnimaticOrder, size: tuple[int, int], palette: Palette) -> list[Layer]:
-    """The layers of a scene, the farthest first."""
+def staged(order: AnimaticOrder, size: tuple[int, int], palette: Palette) -> Shot:
+    """The shot of a scene."""
     stage = Stage(order, size, palette)
-    match order.scene.camera_angle:
-        case "wide":
-            layers = _wide(stage)
-        case "medium":
-            layers = _medium(stage)
-        case "close-up":
-            layers = _close_up(stage)
-        case "overhead":
-            layers = _overhead(stage)
-        case "pov":
-            layers = _pov(stage)
-    return [*layers, _dust(stage)]
+    shot = ANGLES[order.scene.camera_angle](stage)
+    return Shot([*shot.layers, _dust(stage)], shot.move)
 
 
-def _wide(stage: Stage) -> list[Layer]:
-    """Far away: a small figure in a deep place that slides by, the near faster than the far."""
-    sky = stage.sheet(ROOM)
+def _wide(stage: Stage) -> Shot:
+    """Far away: a small figure in a deep place; the camera drifts sideways, the near passing faster than the far."""
+    sky, side = stage.sheet(ROOM), stage.side
     places.backdrop(sky, stage.palette, stage.chance("light"))
     places.ridge(sky, stage.palette, 0.0, stage.chance("far"))
+    indoors = stage.palette.place == "room"
+    layers = [Layer([sky.sheet]) if indoors else _gliding(stage, sky.sheet, rate=12)]
+    if not indoors:
+        cloud = stage.sheet(ROOM)
+        places.clouds(cloud, stage.palette, stage.chance("clouds"))
+        layers.append(Layer([cloud.sheet], slide=(0.05, 0)))
     middle = stage.sheet(ROOM)
-    places.ridge(middle, stage.palette, 0.4, stage.chance("middle"))
-    near = stage.sheet(ROOM)
-    places.ridge(near, stage.palette, 0.8, stage.chance("near"))
-    figures.standing(near, stage.palette, (0.4, 0.8), 0.017)
-    return [
-        Layer(sky.sheet, slide=(-0.03, 0)),
-        Layer(middle.sheet, slide=(-0.07, 0)),
-        Layer(near.sheet, slide=(-0.13, 0)),
+    places.ridge(middle, stage.palette, 0.42, stage.chance("middle"))
+    foot = (0.38, 0.76 if indoors else 0.73)
+    tall = 0.021 if indoors else 0.0125
+    ground = stage.sheet()
+    if not indoors:
+        places.ridge(middle, stage.palette, 0.7, stage.chance("near"))
+    places.ground(ground, stage.palette, foot, stage.chance("ground"))
+    figures.long_shadow(ground, foot, tall)
+    figures.standing(ground, stage.palette, foot, tall)
+    near = stage.sheet(ROOM * 1.08)
+    places.foreground(near, stage.palette, stage.chance("leaves"))
+    layers += [
+        Layer([middle.sheet]) if indoors else _gliding(stage, middle.sheet, rate=6),
+        Layer([ground.sheet]),
+        Layer([near.sheet], slide=(-side * 0.15, 0), sway=(0.003, 0.004), period=5.0),
     ]
+    return Shot(layers, Move(zoom=(1.09, 1.13), across=(-side * 0.035, side * 0.035), down=(0.01, -0.01)))
 
 
-def _behind(stage: Stage, scale: float, blur: float) -> Canvas:
+def _behind(stage: Stage, blur: float) -> Canvas:
     """The place as it lies behind a person, out of focus."""
-    sheet = stage.sheet(scale)
+    sheet = stage.sheet(ROOM)
     places.backdrop(sheet, stage.palette, stage.chance("light"))
-    for depth, name in ((0.15, "far"), (0.5, "middle")):
+    for depth, name in ((0.1, "far"), (0.45, "middle")):
         places.ridge(sheet, stage.palette, depth, stage.chance(name))
     sheet.blurred(blur)
+    sheet.grained(stage.chance("grain"))
     return sheet
 
 
-def _medium(stage: Stage) -> list[Layer]:
+def _medium(stage: Stage) -> Shot:
     """From the waist up: the camera comes slowly closer."""
-    person = stage.sheet(OVERSAMPLE)
-    figures.waist_up(person, stage.palette, (0.44, 0.33), 0.085)
-    return [
-        Layer(_behind(stage, OVERSAMPLE, 0.006).sheet, zoom=(1.02, 1.07)),
-        Layer(person.sheet, zoom=(1.0, 1.1)),
+    person, near = stage.sheet(), stage.sheet(ROOM * 1.08)
+    centre, size = stage.framed(wide=((0.42, 0.27), 0.105), square=((0.55, 0.32), 0.09), upright=((0.48, 0.33), 0.125))
+    figures.waist_up(person, stage.palette, centre, size)
+    places.foreground(near, stage.palette, stage.chance("leaves"))
+    near.blurred(0.012)
+    layers = [
+        Layer([_behind(stage, 0.009).sheet], slide=(stage.side * 0.03, 0)),
+        Layer(_breathing(person.sheet), rate=BREATH_RATE),
+        Layer([near.sheet], slide=(-stage.side * 0.07, 0), sway=(0.003, 0.003), period=5.0),
     ]
+    return Shot(layers, Move(zoom=(1.04, 1.13), across=(0.0, -0.02), down=(0.0, -0.015)))
 
 
-def _close_up(stage: Stage) -> list[Layer]:
+def _close_up(stage: Stage) -> Shot:
     """The face fills the frame; behind it nothing but lights."""
-    behind = _behind(stage, ROOM, 0.035)
+    behind, lights, person = _behind(stage, 0.04), stage.sheet(ROOM), stage.sheet()
     chance = stage.chance("lights")
-    for _ in range(16):
-        spot, size = (chance.random(), chance.uniform(0.05, 0.7)), chance.uniform(0.02, 0.06)
-        behind.oval(spot, (size, size), stage.palette.light, chance.uniform(0.08, 0.25), blur=0.004)
-    person = stage.sheet(OVERSAMPLE)
-    figures.face(person, stage.palette, (0.54, 0.43), 0.26)
-    return [
-        Layer(behind.sheet, slide=(0.03, 0.0)),
-        Layer(person.sheet, zoom=(1.0, 1.07)),
+    for _ in range(18):
+        spot, size = (chance.random(), chance.uniform(0.05, 0.75)), chance.uniform(0.025, 0.075)
+        lights.oval(spot, (size, size), stage.palette.light, chance.uniform(0.06, 0.2), blur=0.003)
+        lights.oval(spot, (size * 0.9, size * 0.9), stage.palette.light, 0.05, blur=0.003)
+    centre, size = stage.framed(wide=((0.55, 0.43), 0.31), square=((0.53, 0.45), 0.27), upright=((0.5, 0.42), 0.34))
+    figures.face(person, stage.palette, centre, size)
+    closed = stage.sheet()
+    faces.lids(closed, figures.Body(closed, centre, size), stage.palette)
+    closed.lit(stage.palette.light, figures.SHADE, size * 0.1, strength=0.1)
+    open_eyes = Image.new("RGBA", stage.size)
+    blink = [open_eyes] * (BLINK_EVERY - BLINK_LASTS) + [closed.sheet] * BLINK_LASTS
+    layers = [
+        Layer([behind.sheet], slide=(0.02 * stage.side, 0.0)),
+        Layer([lights.sheet], slide=(0.05 * stage.side, 0.01), sway=(0.004, 0.006), period=6.0),
+        Layer([person.sheet]),
+        Layer(blink, rate=BLINK_RATE),
     ]
+    return Shot(layers, Move(zoom=(1.03, 1.13), across=(0.0, 0.02), roll=(0.0, 0.5 * stage.side)))
 
 
-def _overhead(stage: Stage) -> list[Layer]:
-    """From straight above: the camera sinks, shadows of clouds pass."""
-    ground = stage.sheet(OVERSAMPLE)
-    places.ground_from_above(ground, stage.palette, stage.chance("ground"))
-    figures.from_above(ground, stage.palette, (0.47, 0.5), 0.055)
-    shadow = stage.sheet(ROOM)
+def _overhead(stage: Stage) -> Shot:
+    """From straight above: the camera turns and sinks past what rises towards it."""
+    ground, high, shadow = stage.sheet(), stage.sheet(ROOM), stage.sheet(ROOM)
+    plans.floor_plan(ground, stage.palette, stage.chance("plan"))
+    figures.from_above(ground, stage.palette, (0.47, 0.48), 0.075)
+    plans.crowns(high, stage.palette, stage.chance("crowns"))
     for x, y in ((0.15, 0.2), (0.8, 0.75), (0.95, 0.1)):
-        shadow.oval((x, y), (0.22, 0.16), (8, 10, 20), 0.3, blur=0.06)
-    return [
-        Layer(ground.sheet, zoom=(1.0, 1.14)),
-        Layer(shadow.sheet, slide=(0.12, 0.05)),
+        shadow.oval((x, y), (0.26, 0.18), figures.SHADE, 0.28, blur=0.08)
+    layers = [
+        Layer([ground.sheet]),
+        Layer([shadow.sheet], slide=(0.12, 0.05)),
+        Layer([high.sheet], slide=(-stage.side * 0.05, 0.03)),
     ]
+    turn = stage.side * (1.6 if stage.upright else 2.6)
+    return Shot(layers, Move(zoom=(1.12, 1.26), roll=(-turn, turn)))
 
 
-def _pov(stage: Stage) -> list[Layer]:
+def _pov(stage: Stage) -> Shot:
     """Through our own eyes: the way comes towards us, our hands swing."""
-    way = stage.sheet(OVERSAMPLE)
-    places.way_ahead(way, stage.palette, stage.chance("way"))
+    way = list(ways.step(stage.size, stage.palette, stage.chance("way"), FRAME_RATE))
     hands = stage.sheet(ROOM)
     figures.own_hands(hands, stage.palette)
-    return [
-        Layer(way.sheet, zoom=(1.02, 1.32)),
-        Layer(hands.sheet, sway=(0.012, 0.016), period=1.4),
-    ]
+    layers = [Layer(way), Layer([hands.sheet], sway=(0.012, 0.014), period=2.0)]
+    return Shot(layers, move=None)
+
+
+ANGLES: dict[CameraAngle, Callable[[Stage], Shot]] = {
+    "wide": _wide,
+    "medium": _medium,
+    "close-up": _close_up,
+    "overhead": _overhead,
+    "pov": _pov,
+}
+
+
+def _gliding(stage: Stage, sheet: Image.Image, rate: int) -> Layer:
+    """A layer that goes slowly with the camera, `rate` thirds of a pixel a second."""
+    step = stage.side * GLIDE_PIXELS / GLIDE_PHASES
+    clear = sheet.convert("RGBa")
+    pictures = []
+    for phase in range(GLIDE_PHASES):
+        # Half a step aside: none is left as it was painted, for that one would be seen to be sharper.
+        change = (1, 0, -step * (phase + 0.5), 0, 1, 0)
+        moved = clear.transform(sheet.size, Image.Transform.AFFINE, change, Image.Resampling.BICUBIC)
+        pictures.append(moved.convert("RGBA"))
+    slower = 3 if stage.seconds > LONG_SECONDS else 1
+    return Layer(pictures, rate=rate // slower, glide=stage.side * GLIDE_PIXELS)
+
+
+def _breathing(body: Image.Image) -> list[Image.Image]:
+    """A body in the phases of one breath: it rises a little, and leans to one side and back."""
+    left, top, right, bottom = body.getbbox() or (0, 0, *body.size)
+    top = max(0, top - round((bottom - top) * BREATH_RISE) - 2)
+    cut = body.crop((left, top, right, bottom)).convert("RGBa")
+    half = []
+    for phase in range(BREATH_PHASES // 2 + 1):
+        share = phase / (BREATH_PHASES // 2)
+        # Eased, or the turning of the breath would be seen.
+        share = share * share * (3 - 2 * share)
+        grow, lean = 1 / (1 + BREATH_RISE * share), BREATH_LEAN * (share - 0.5)
+        change = (1, lean, -lean * cut.height, 0, grow, cut.height * (1 - grow))
+        moved = cut.transform(cut.size, Image.Transform.AFFINE, change, Image.Resampling.BILINEAR)
+        sheet = Image.new("RGBA", body.size)
+        sheet.paste(moved.convert("RGBA"), (left, top))
+        half.append(sheet)
+    return [*half, *half[-2:0:-1]]
 
 
 def _dust(stage: Stage) -> Layer:
     """Motes in the light, in front of everything."""
     sheet = stage.sheet(ROOM)
     chance = stage.chance(f"dust {stage.number}")
-    for opacity, count, size in ((0.35, 34, 0.0028), (0.22, 12, 0.006), (0.12, 5, 0.014)):
+    for opacity, count, size in ((0.3, 30, 0.0026), (0.16, 10, 0.006), (0.08, 5, 0.016)):
         spots = [((chance.random(), chance.random()), size * chance.uniform(0.6, 1.3)) for _ in range(count)]
         sheet.ovals(spots, stage.palette.light, opacity)
-    return Layer(sheet.sheet, slide=(0.05, -0.08), sway=(0.01, 0.0), period=5.0)
+    return Layer([sheet.sheet], slide=(0.05, -0.08), sway=(0.01, 0.0), period=5.0)
