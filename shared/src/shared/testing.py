@@ -363,7 +363,7 @@ def delivery(consumer: str = "test", message_id: str | None = None) -> Delivery:
 
 
 async def eventually(check: Callable[[], Any], seconds: float = 30.0, what: str = "", every: float = 0.1) -> Any:  # noqa: ANN401
-    """Wait until `check` (it may be async) gives something true, and return that; it is asked `every` so many seconds."""
+    """Wait until `check` (it may be async) gives something true, and return that; it is asked every so often."""
     end = time.monotonic() + seconds
     while True:
         result = check()
