@@ -12,7 +12,7 @@ NOT_OURS := $(foreach member,$(notdir $(MEMBERS)),--no-emit-package $(member))
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format lock schemas asyncapi up down logs migrate redrive clean
+.PHONY: help demo run test test-all lint format lock schemas asyncapi up down logs migrate redrive clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -63,6 +63,9 @@ redrive: $(VENV)/.installed ## Put dead letters back (of BROKER_URL; without it,
 test: $(VENV)/.installed-dev ## Run all tests; what cannot run here is named in the last lines
 	@deploy/e2e/servers.sh
 	@$(BIN)/pytest $(ARGS)
+
+test-all: ## Run all tests at their full length, about a quarter of an hour
+	@$(MAKE) test ARGS=--all
 
 lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshness of generated files
 	@$(BIN)/ruff check .

@@ -7,20 +7,20 @@ import pytest
 
 pytestmark = pytest.mark.connected
 
-VIDEOS = 20
 
-
-async def test_twenty_videos_on_two_replicas_of_everything(stack, watch) -> None:
+async def test_many_videos_on_two_replicas_of_everything(stack, watch, request: pytest.FixtureRequest) -> None:
+    """Six videos in `make test`, twenty in `make test-all`."""
+    videos = 20 if request.config.getoption("--all") else 6
     more = [stack.add(service) for service in ("storyboard", "scene-render", "composer", "gateway")]
     await asyncio.gather(*(process.ready() for process in more))
     before = stack.queues()
     gateways = [process for process in stack.processes if process.service == "gateway"]
     async with watch(gateways[0].url) as first, watch(gateways[1].url) as second:
-        asked = [stack.ask(prompt=f"Story number {n}", sceneCount=1 + (n % 5 == 0))["videoId"] for n in range(VIDEOS)]
+        asked = [stack.ask(prompt=f"Story number {n}", sceneCount=1 + (n % 5 == 0))["videoId"] for n in range(videos)]
         ended = [await stack.ended(video_id, seconds=400) for video_id in asked]
         await stack.is_quiet()
 
-    assert Counter(video["status"] for video in ended) == {"completed": VIDEOS}
+    assert Counter(video["status"] for video in ended) == {"completed": videos}
     for video_id in asked:
         stack.paid_once(video_id)
         for watcher in (first, second):
@@ -29,7 +29,7 @@ async def test_twenty_videos_on_two_replicas_of_everything(stack, watch) -> None
             assert watcher.of(video_id)[-1][0] == "video_completed"
     ids = ", ".join(f"'{video_id}'" for video_id in asked)
     composed = f"SELECT COUNT(*) FROM films WHERE state = 'composed' AND video_id IN ({ids})"
-    assert stack.rows("composer", composed) == [(VIDEOS,)]
+    assert stack.rows("composer", composed) == [(videos,)]
     dead = [name for name in before if name.endswith(".dead")]
     assert {name: stack.queues()[name] for name in dead} == {name: before[name] for name in dead}
     for process in more:

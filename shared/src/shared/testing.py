@@ -315,7 +315,8 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--accept-schemas`: take the events as they are now for what other teams rely on."""
+    """What `make test-all` and `make schemas` say."""
+    parser.addoption("--all", action="store_true", help="run the tests that take minutes at their full length")
     parser.addoption("--accept-schemas", action="store_true", help="pin the events' JSON schemas anew")
 
 
