@@ -8,6 +8,11 @@ wanted() { # variable port
   eval "[ -z \"\${$1:-}\" ]" && ! listens "$2"
 }
 
+wait_for() { # command, for a minute
+  n=0
+  until "$@" >/dev/null 2>&1; do n=$((n + 1)); [ $n -lt 60 ] || { echo "In vain: $*" >&2; exit 1; }; sleep 1; done
+}
+
 packages=
 wanted TEST_BROKER_URL 5672 && packages="$packages rabbitmq-server"
 wanted TEST_DATABASE_URL 3306 && packages="$packages mariadb-server"
@@ -24,13 +29,17 @@ apt-get update -qq
 # shellcheck disable=SC2086  # a list
 apt-get install -y -qq --no-install-recommends $packages procps >/dev/null
 case $packages in *rabbitmq-server*)
-  listens 5672 || { rabbitmq-server -detached; rabbitmqctl -q await_startup --timeout 120; } ;;
+  if ! listens 5672; then
+    rabbitmq-server -detached
+    # The node takes a moment before it can even be asked.
+    wait_for rabbitmqctl -q await_startup --timeout 60
+  fi ;;
 esac
 case $packages in *mariadb-server*)
   if ! listens 3306; then
     mkdir -p /run/mysqld && chown mysql:mysql /run/mysqld
     nohup mariadbd --user=mysql >/var/log/mariadbd.log 2>&1 &
-    n=0; until listens 3306; do n=$((n + 1)); [ $n -lt 120 ] || { cat /var/log/mariadbd.log; exit 1; }; sleep 0.5; done
+    wait_for listens 3306
   fi
   # Tests speak TCP as root without a password, as on a machine made for tests.
   mariadb -e "ALTER USER 'root'@'localhost' IDENTIFIED VIA mysql_native_password USING PASSWORD('')" ;;
