@@ -121,6 +121,8 @@ def _is_faststart(path: Path) -> bool:
             length, name = int.from_bytes(header[:4]), header[4:]
             if name in (b"moov", b"mdat"):
                 return name == b"moov"
+            if length < 8:  # no box is shorter than its own header
+                return False
             file.seek(length - 8, 1)
     return False
 

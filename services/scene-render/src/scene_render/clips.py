@@ -3,12 +3,17 @@
 from pathlib import Path
 
 from scene_render import conform
+from scene_render.form import AUDIO_RATE
 from shared.contracts.media import FRAME_RATE, Clip, MediaReference
 from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.probe import MediaFacts, MediaUnreadable, probe
 
 LONGEST_FREEZE_FRAMES = FRAME_RATE // 2
 """A clip may be this much too short: the composer lets its last frame stand still."""
+
+
+SOUND = ("aac", AUDIO_RATE, 2)
+"""Codec, samples per second and channels of a clip that has sound."""
 
 
 class ClipUnusable(Exception):
@@ -43,11 +48,8 @@ def fits(facts: MediaFacts, size: tuple[int, int], frames: int) -> bool:
         and facts.video_codec == "h264"
         and facts.pixel_format == "yuv420p"
         and facts.frames <= frames
-        and (facts.audio_codec is None or (facts.audio_codec, facts.audio_rate, facts.audio_channels) == AUDIO)
+        and (facts.audio_codec is None or (facts.audio_codec, facts.audio_rate, facts.audio_channels) == SOUND)
     )
-
-
-AUDIO = ("aac", 48_000, 2)
 
 
 def clip_of(media: MediaReference, facts: MediaFacts) -> Clip:
