@@ -5,14 +5,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/bin/uv
-MEMBERS := shared services/storyboard services/scene-render services/composer services/gateway deploy/embedded
+MEMBERS := shared services/storyboard services/scene-render services/composer services/gateway deploy/simulator deploy/client deploy/embedded
 EDITABLE := $(addprefix -e ./,$(MEMBERS))
 LOCKED := UV_PROJECT_ENVIRONMENT=$(VENV) VIRTUAL_ENV=$(VENV) $(UV) pip
-NOT_OURS := $(foreach member,$(notdir $(MEMBERS)),--no-emit-package $(member))
+NOT_OURS := $(foreach member,$(notdir $(MEMBERS)) multishot,--no-emit-package $(member))
+NPM_CLIENTS := services/gateway/tests/clients
+APP_ROUTER := services/gateway/web/app-router.d.ts
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all lint format lock schemas asyncapi up down logs migrate redrive clean
+.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi types up down logs migrate redrive clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -35,6 +37,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@$(LOCKED) install --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(NPM_CLIENTS)/node_modules/.installed: $(NPM_CLIENTS)/package-lock.json
+	@echo "Installing the npm clients for tests ..."
+	@cd $(NPM_CLIENTS) && npm ci --silent
+	@touch $@
+
 lock: $(UV) ## Lock the dependencies anew (hashes, no addresses)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $(NOT_OURS) -o requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements.lock --group pyproject.toml:dev -o requirements-dev.lock
@@ -47,38 +54,59 @@ DURATION ?= 30
 ASPECT ?= 16:9
 NICHE ?=
 PORT ?= 8000
+PROVIDER ?=
 export PROMPT NICHE
 
-demo: $(VENV)/.installed ## Make one film: make demo PROMPT="..." SCENES=4 DURATION=30 ASPECT=9:16
-	@$(BIN)/embedded demo $${PROMPT:+--prompt "$$PROMPT"} $${NICHE:+--niche "$$NICHE"} --scenes $(SCENES) --duration $(DURATION) --aspect $(ASPECT)
+demo: $(VENV)/.installed ## Make one film: make demo PROMPT="..." SCENES=4 DURATION=30 ASPECT=9:16 PROVIDER=runway
+	@$(BIN)/embedded demo $${PROMPT:+--prompt "$$PROMPT"} $${NICHE:+--niche "$$NICHE"} --scenes $(SCENES) --duration $(DURATION) --aspect $(ASPECT) $(if $(PROVIDER),--provider $(PROVIDER))
 
 run: $(VENV)/.installed ## Serve on http://localhost:8000 until Ctrl-C
-	@$(BIN)/embedded run --port $(PORT)
+	@$(BIN)/embedded run --port $(PORT) $(if $(PROVIDER),--provider $(PROVIDER))
+
+simulator: $(VENV)/.installed ## Serve simulated Runway, Luma and Pika on http://localhost:9900 until Ctrl-C
+	@$(BIN)/simulator $(ARGS)
+
+OWNER ?=
+SCOPES ?= read,write
+NAME ?= made by hand
+export OWNER SCOPES NAME
+
+key: $(VENV)/.installed ## Make an API key: make key OWNER=publisher SCOPES=read,write NAME="its server" ARGS="--days 90"
+	@if [ -n "$$DATABASE_URL" ]; then key="$(BIN)/gateway key"; else key="$(BIN)/embedded key"; fi; \
+		$$key --owner "$$OWNER" --scopes "$$SCOPES" --name "$$NAME" $(ARGS)
 
 redrive: $(VENV)/.installed ## Put dead letters back (of BROKER_URL; without it, of .multishot/)
 	@if [ -n "$$BROKER_URL" ]; then $(BIN)/python -m shared.redrive; else $(BIN)/embedded redrive; fi
 
 # --- checking ---------------------------------------------------------------------------
 
-test: $(VENV)/.installed-dev ## Run all tests; what cannot run here is named in the last lines
+test: $(VENV)/.installed-dev ## Run the tests; what cannot run here is named in the last lines
 	@deploy/e2e/servers.sh
-	@$(BIN)/pytest $(ARGS)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NPM_CLIENTS)/node_modules/.installed; fi
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
-test-all: ## Run all tests at their full length, about a quarter of an hour
+test-all: ## Run all tests at their full length, most of an hour
 	@$(MAKE) test ARGS=--all
+
+bench: $(VENV)/.installed-dev ## What the gateway keeps of the speed of bare FastAPI and python-socketio
+	@$(BIN)/python deploy/bench/bench.py $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshness of generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run make format."; exit 1; }
-	@$(BIN)/mypy shared/src services/*/src deploy/embedded/src
+	@$(BIN)/mypy shared/src services/*/src deploy/*/src
 	@$(BIN)/lint-imports | tail -1
 	@$(BIN)/python -m embedded.asyncapi --check shared/asyncapi.json
+	@$(BIN)/python -m gateway.web_types --check $(APP_ROUTER)
 
 format: $(VENV)/.installed-dev ## Format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 asyncapi: $(VENV)/.installed ## Write shared/asyncapi.json anew
 	@$(BIN)/python -m embedded.asyncapi shared/asyncapi.json
+
+types: $(VENV)/.installed ## Write the TypeScript types of the tRPC API and the socket anew
+	@$(BIN)/python -m gateway.web_types $(APP_ROUTER)
 
 schemas: $(VENV)/.installed-dev ## Accept the events' JSON schemas as they are now
 	@$(BIN)/pytest -q shared/tests/test_events.py --accept-schemas
@@ -101,4 +129,4 @@ migrate: ## Bring the schemas in the containers up to date
 	docker compose run --rm --build gateway-schema
 
 clean: ## Remove the virtual environment and the caches (videos in .multishot/ are kept)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(NPM_CLIENTS)/node_modules $(NPM_CLIENTS)/*/node_modules .mypy_cache .ruff_cache .pytest_cache

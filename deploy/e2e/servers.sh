@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sees to it that tests have a RabbitMQ and a MariaDB: leaves alone what is named in the environment or listens already;
 # where Docker answers, tests start containers themselves; else, as root on Debian or Ubuntu, installs and starts both.
+# Node.js and Chromium, with which tests use the gateway as its clients do, are installed the same way.
 set -eu
 
 listens() { python3 -c "import socket, sys; s = socket.socket(); s.settimeout(1); sys.exit(s.connect_ex(('127.0.0.1', $1)))"; }
@@ -16,8 +17,10 @@ wait_for() { # command, for a minute
 packages=
 wanted TEST_BROKER_URL 5672 && packages="$packages rabbitmq-server"
 wanted TEST_DATABASE_URL 3306 && packages="$packages mariadb-server"
+if [ -n "$packages" ] && command -v docker >/dev/null && docker info >/dev/null 2>&1; then packages=; fi
+command -v npm >/dev/null || packages="$packages nodejs npm"
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages="$packages chromium"
 [ -n "$packages" ] || exit 0
-if command -v docker >/dev/null && docker info >/dev/null 2>&1; then exit 0; fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   echo "No$packages here: tests that need them are skipped (as root on Debian they would be installed)."
   exit 0

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from decimal import Decimal
 from pathlib import Path
 from urllib.request import Request, urlopen
 from uuid import uuid4
@@ -10,7 +11,7 @@ import aio_pika
 import av
 import pytest
 
-from shared.testing import eventually
+from shared.testing import eventually, fetch_json
 
 pytestmark = pytest.mark.connected
 
@@ -105,7 +106,7 @@ async def test_one_asked_for_by_rest_and_one_on_the_broker(stack, watch, tmp_pat
 
 
 async def test_a_film_can_be_played_in_ranges(stack, tmp_path: Path) -> None:
-    video = await stack.ended(stack.ask(sceneCount=1)["videoId"])
+    video = await stack.ended(stack.ask()["videoId"])
     request = Request(stack.of("gateway").url + video["videoUrl"], headers={"Range": "bytes=0-99"})
     with urlopen(request) as answer:
         assert answer.status == 206
@@ -133,7 +134,7 @@ async def test_bad_requests_make_nothing(stack, watch) -> None:
 async def test_the_same_request_twice_makes_one_video_and_another_one_of_that_id_is_refused(stack) -> None:
     video_id = str(uuid4())
     before = stack.queues()
-    wish = {"videoId": video_id, "prompt": "a fox", "sceneCount": 1, "duration": 15}
+    wish = {"videoId": video_id, "prompt": "a fox", "sceneCount": 2, "duration": 15}
     for prompt, _ in itertools.product(("a fox", "a hen"), range(2)):
         await publish(stack, json.dumps({**wish, "prompt": prompt}).encode())
     video = await stack.ended(video_id)
@@ -142,3 +143,30 @@ async def test_the_same_request_twice_makes_one_video_and_another_one_of_that_id
     stack.paid_once(video_id)
     await eventually(lambda: stack.queues()["storyboard.dead"] == before["storyboard.dead"] + 2)
     assert stack.rows("gateway", f"SELECT COUNT(*) FROM videos WHERE videoId = '{video_id}'") == [(1,)]
+
+
+@pytest.mark.parametrize("provider", ["runway", pytest.param("luma", marks=pytest.mark.long), "pika"])
+async def test_each_provider_makes_a_film_of_four_scenes_and_its_ledger_is_our_book(stack, provider: str) -> None:
+    process, simulator = stack.of("scene-render"), stack.simulator
+    before, known = process.environment, {task["id"] for task in simulator.tasks()}
+    process.stop()
+    process.environment = before | simulator.environment(provider)
+    process.start()
+    await process.ready()
+    try:
+        video = await stack.ended(stack.ask(sceneCount=4, duration=20)["videoId"])
+    finally:
+        process.stop()
+        process.environment = before
+        process.start()
+        await process.ready()
+    assert video["status"] == "completed", video["errorMessage"]
+    assert [scene["provider"] for scene in video["scenes"]] == [provider] * 4
+    tasks = [task for task in simulator.tasks() if task["id"] not in known]
+    assert [task["provider"] for task in tasks] == [provider] * 4
+    assert Decimal(video["costUsd"]) == sum(Decimal(task["chargedUsd"]) for task in tasks) > 0
+    assert float(video["heldUsd"]) == 0
+    _, spend = fetch_json(stack.api.replace("/videos", f"/spend?provider={provider}"))
+    charges = stack.rows("scene-render", f"SELECT SUM(booked_usd) FROM spend WHERE provider = '{provider}'")
+    assert Decimal(spend["bookedUsd"]) == charges[0][0]
+    assert simulator.control("requests")["sdkRetries"] == 0

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import av
 import pytest
@@ -106,7 +107,7 @@ def test_a_demo_of_the_impossible_names_what_is_wrong(home: Home, arguments: lis
     assert field in done.stdout
 
 
-@pytest.mark.parametrize("step", ["scenes", "combining"])
+@pytest.mark.parametrize("step", ["scenes", pytest.param("combining", marks=pytest.mark.long)])
 async def test_killed_in_the_middle_and_started_again_the_film_is_finished(home: Home, step: str) -> None:
     await home.start()
     _, video = fetch_json(home.videos, {"prompt": "a fox", "sceneCount": 2, "duration": 15})
@@ -158,3 +159,32 @@ async def test_a_film_whose_scenes_cannot_be_drawn_fails_with_the_reason(home: H
     assert home.process is not None
     home.process.send_signal(signal.SIGTERM)
     assert home.process.wait(15) is not None
+
+
+def test_the_demo_at_a_simulated_provider_needs_no_key_and_tells_the_price(home: Home) -> None:
+    wish = ["demo", "--prompt", "a fox", "--scenes", "2", "--duration", "15", "--provider", "luma"]
+    done = home.run(*wish)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "luma would have taken $2.54; $2.54 were estimated." in done.stdout
+    assert home.rows("scene-render", "SELECT provider, state FROM attempts") == [("luma", "SUCCEEDED")] * 2
+    [film] = [Path(line.split()[-1]) for line in done.stdout.splitlines() if line.endswith("film.mp4")]
+    assert frames(film) == (360, 1280, 720)
+
+
+async def test_with_keys_asked_for_one_made_beside_the_running_server_opens_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    first = home.run("key", "--owner", "root", "--scopes", "admin")
+    assert first.returncode == 0, first.stderr
+    home.process = subprocess.Popen(
+        [EMBEDDED, "--home", home.folder, "run", "--port", str(home.port)],
+        env=home.environment(AUTH="keys"), cwd=tmp_path, text=True,
+    )  # fmt: skip
+    try:
+        await eventually(lambda: fetch_json(home.videos)[0] == 401, 60, what="it serves, and asks for a key")
+        second = home.run("key", "--owner", "anna", "--name", "made while it serves")
+        for made in (first, second):
+            request = Request(home.videos, headers={"authorization": f"Bearer {made.stdout.strip()}"})
+            with urlopen(request, timeout=10) as answer:
+                assert answer.status == 200
+    finally:
+        home.kill()

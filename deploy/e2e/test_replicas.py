@@ -9,14 +9,14 @@ pytestmark = pytest.mark.connected
 
 
 async def test_many_videos_on_two_replicas_of_everything(stack, watch, request: pytest.FixtureRequest) -> None:
-    """Six videos in `make test`, twenty in `make test-all`."""
-    videos = 20 if request.config.getoption("--all") else 6
+    """Four videos in `make test`, twenty in `make test-all`."""
+    videos = 20 if request.config.getoption("--all") else 4
     more = [stack.add(service) for service in ("storyboard", "scene-render", "composer", "gateway")]
     await asyncio.gather(*(process.ready() for process in more))
     before = stack.queues()
     gateways = [process for process in stack.processes if process.service == "gateway"]
     async with watch(gateways[0].url) as first, watch(gateways[1].url) as second:
-        asked = [stack.ask(prompt=f"Story number {n}", sceneCount=1 + (n % 5 == 0))["videoId"] for n in range(videos)]
+        asked = [stack.ask(prompt=f"Story number {n}", sceneCount=2 + (n % 5 == 0))["videoId"] for n in range(videos)]
         ended = [await stack.ended(video_id, seconds=400) for video_id in asked]
         await stack.is_quiet()
 

@@ -166,7 +166,7 @@ def stack(private: tuple[PrivateRabbit, PrivateMariaDB], stack_on) -> Iterator[A
         yield stack
 
 
-@pytest.mark.parametrize("step", ["scenes", "combining"])
+@pytest.mark.parametrize("step", ["scenes", pytest.param("combining", marks=pytest.mark.long)])
 @pytest.mark.parametrize("server", [0, 1], ids=["RabbitMQ", "MariaDB"])
 async def test_a_server_is_restarted_in_the_middle_of_a_video(stack, watch, private, server: int, step: str) -> None:
     async with watch(stack.of("gateway").url) as watcher:

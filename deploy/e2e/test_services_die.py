@@ -20,7 +20,7 @@ async def test_kill_9_in_the_middle_of_a_video(stack, service: str, step: str | 
     if step is None:
         # Before it has begun: it is away while the request comes.
         process.signal(signal.SIGKILL)
-    video_id = stack.ask(sceneCount=2 if service == "scene-render" else 1)["videoId"]
+    video_id = stack.ask(sceneCount=3 if service == "scene-render" else 2)["videoId"]
     if step is not None:
         await stack.reached(video_id, step)
         await asyncio.sleep(0.5)
@@ -47,8 +47,8 @@ async def test_sigterm_stops_a_service_within_ten_seconds_and_loses_nothing(stac
 
 
 async def test_no_ffmpeg_outlives_its_service(stack) -> None:
-    process = stack.of("scene-render")
-    video_id = stack.ask(sceneCount=1)["videoId"]
+    process = stack.of("composer")
+    video_id = stack.ask()["videoId"]
     [pid] = await eventually(lambda: _children(process.popen.pid), what="ffmpeg runs")
     process.signal(signal.SIGKILL)
     await eventually(lambda: not _runs(pid), seconds=5, what="ffmpeg ends")

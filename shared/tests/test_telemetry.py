@@ -1,7 +1,7 @@
 """One trace follows a video: through the outbox, the broker and the next handler."""
 
 import json
-from collections.abc import Iterator
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -27,13 +27,12 @@ EVENT = VideoRequested(video_id=UUID(int=5), prompt="a fox")
 
 
 @pytest.fixture(scope="module")
-def spans() -> Iterator[InMemorySpanExporter]:
+def spans() -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
-    yield exporter
-    provider.shutdown()
+    return exporter
 
 
 async def test_a_trace_survives_the_outbox(sqlite: Database, hearing: Any, spans: InMemorySpanExporter) -> None:
@@ -59,8 +58,9 @@ async def test_a_trace_survives_the_outbox(sqlite: Database, hearing: Any, spans
 
 
 async def test_log_lines_are_json_and_name_video_and_event(
-    sqlite: Database, hearing: Any, capsys: pytest.CaptureFixture[str]
+    sqlite: Database, hearing: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
     telemetry.set_up("hearer", ServiceSettings(database_url=SecretStr("sqlite://")))
     try:
         hearer = hearing(sqlite, [ValueError("boom")])

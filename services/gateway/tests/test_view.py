@@ -2,7 +2,6 @@
 
 import itertools
 import random
-from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -20,6 +19,7 @@ from shared.contracts.events import (
     VideoComposing,
     VideoFailed,
     VideoResumed,
+    VideoStoring,
 )
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
@@ -35,6 +35,7 @@ BOARD = StoryboardCreated(
     ),
 )  # fmt: skip
 COMPOSING = VideoComposing(video_id=VIDEO)
+STORING = VideoStoring(video_id=VIDEO)
 COMPOSED = VideoComposed(video_id=VIDEO, film=MEDIA, thumbnail=MEDIA, duration=20, width=1280, height=720)
 FAILED = VideoFailed(video_id=VIDEO, stage="composer", kind="k", reason="Because.")
 CANCELLED = VideoCancelled(video_id=VIDEO, by="me", reason="r")
@@ -60,17 +61,23 @@ def after(*events: Event) -> VideoView:
     return view
 
 
-WHOLE = (BOARD, started(1), started(2), progressed(1, 50), rendered(1), rendered(2), COMPOSING, COMPOSED)
+WHOLE = (BOARD, started(1), started(2), progressed(1, 50), rendered(1), rendered(2), COMPOSING, STORING, COMPOSED)
 
 
 def test_the_progress_of_the_whole_story() -> None:
     seen = [after(*WHOLE[:n]).progress for n in range(len(WHOLE) + 1)]
-    assert seen == [0, 20, 20, 20, 35, 50, 80, 85, 100]
+    assert seen == [0, 20, 20, 20, 35, 50, 80, 85, 95, 100]
+
+
+def test_storing_is_a_step_that_no_late_news_undoes() -> None:
+    assert [after(*WHOLE[:n]).current_step for n in (-3, -2, -1)] == ["scenes", "combining", "storing"]
+    assert after(*WHOLE[:-1], COMPOSING, rendered(1)).current_step == "storing"
+    assert after(BOARD, FAILED, STORING) == after(BOARD, FAILED)
+    assert after(*WHOLE[:-1], FAILED, RESUMED).current_step == "scenes"
 
 
 def test_each_event_counts_once() -> None:
     assert after(*WHOLE[:6], *WHOLE[:6]) == after(*WHOLE[:6])
-    assert after(rendered(1), rendered(1)).cost_usd == Decimal("0.5")
 
 
 def test_whatever_the_order_the_end_is_the_same_and_progress_never_falls() -> None:

@@ -1,43 +1,62 @@
+import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, select, text
 
 from scene_render import app as scene_render_app
 from scene_render.animatic_provider import AnimaticStudio
+from scene_render.attempts import Attempts
+from scene_render.callbacks import Callbacks
+from scene_render.clips import Clips
 from scene_render.handlers import Tools, story
 from scene_render.models import Base
-from scene_render.provider import Absent, Found, Running, Succeeded, Unknowable
+from scene_render.provider import Absent, Ended, Found, NotYet, Running, Shot, Succeeded, Unknowable
+from scene_render.settings import Settings
+from scene_render.studios import paid_provider
 from scene_render.turns import provide_slots
-from shared.contracts.events import Event, SceneRequested
+from shared.budget import Caps
+from shared.contracts.events import EVENTS, Event, SceneRequested
 from shared.contracts.story import Scene
-from shared.database import Database
+from shared.database import Database, now
 from shared.ffmpeg import Ffmpeg
 from shared.handling import Delivery
 from shared.migrations import folder_of
+from shared.prices import Tariff
 from shared.storage import FolderStorage
 from shared.testing import delivery, migrated
+from simulator.app import KEYS, api_urls, serving
+from simulator.app import Settings as SimulatorSettings
 
 FRAMES = 24
+SPEED = 1000.0
 
 
 class Ledger:
     """A paid provider that writes down every task it takes, and answers as it is told."""
 
-    name = "ledger"
     concurrency = 2
-    submit_seconds = 1.0
+    submit_seconds = 20.0
+    usual_seconds = 30.0
+    check_seconds = 5.0
     attempt_seconds = 60.0
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "ledger", price: str = "0.75") -> None:
+        self.name = name
+        self.tariff = Tariff({seconds: Decimal(price) for seconds in (5, 10)})
+        self.cancelled: list[str] = []
+        self.orders: list[Shot] = []
         self.taken: list[str] = []
         self.answer: Callable[[str], str] = lambda attempt_id: f"task-{attempt_id}"
-        self.found: Found | Absent | Unknowable = Unknowable()
+        self.found: Found | Absent | NotYet | Unknowable = Unknowable()
         self.status: Any = Succeeded(cost=Decimal("0.60"))
         self.clip: Path | None = None
 
@@ -49,17 +68,12 @@ class Ledger:
 
         self.answer = answer
 
-    def price(self, _request: SceneRequested) -> Decimal:
-        return Decimal("0.75")
-
-    def expects(self, _request: SceneRequested) -> Running:
-        return Running(percent=0, eta=30, check_after=10)
-
-    async def submit(self, attempt_id: str, _request: SceneRequested) -> str:
+    async def submit(self, attempt_id: str, shot: Shot) -> str:
         self.taken.append(attempt_id)
+        self.orders.append(shot)
         return self.answer(attempt_id)
 
-    async def find(self, _attempt_id: str) -> Found | Absent | Unknowable:
+    async def find(self, _attempt_id: str, _age: float) -> Found | Absent | NotYet | Unknowable:
         return self.found
 
     async def check(self, _task_id: str) -> Any:
@@ -71,8 +85,15 @@ class Ledger:
         assert self.clip is not None
         target.write_bytes(self.clip.read_bytes())
 
-    async def cancel(self, _task_id: str) -> bool:
-        return True
+    async def cancel(self, task_id: str) -> Ended | None:
+        self.cancelled.append(task_id)
+        return Ended(cost=Decimal(0))
+
+    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+        return await self.cancel(task_id) if isinstance(self.status, Running) and self.status.queued else None
+
+    def task_of_callback(self, body: Any) -> str | None:
+        return body.get("id")
 
 
 class Hints:
@@ -87,13 +108,32 @@ class Desk:
     """The service's handlers on a database, with a provider that keeps a ledger."""
 
     def __init__(self, database: Database, folder: Path) -> None:
-        self.ledger = Ledger()
+        self.ledger, self.second = Ledger(), Ledger("second")
         self.hints = Hints()
-        storage, ffmpeg = FolderStorage(folder), Ffmpeg()
-        studio = AnimaticStudio(database, storage, ffmpeg, 2, None)
-        providers: Any = {self.ledger.name: self.ledger, studio.name: studio}
-        self.tools = Tools(database, providers, "ledger", studio, storage, ffmpeg, self.hints, None)
+        self.storage, ffmpeg = FolderStorage(folder), Ffmpeg()
+        studio = AnimaticStudio(database, self.storage, ffmpeg, 2, None)
+        self.providers: Any = {one.name: one for one in (self.ledger, self.second, studio)}
+        self.tools = Tools(
+            database=database,
+            providers=self.providers,
+            attempts=Attempts(self.providers, ("ledger",), Caps(None, None, None)),
+            animatics=studio,
+            clips=Clips(self.storage, ffmpeg, None),
+            hints=self.hints,
+        )
         self.database = database
+
+    async def use(self, *providers: Any, scale: float = 1 / SPEED) -> None:
+        """Have these providers render, the preferred one first."""
+        self.providers |= {provider.name: provider for provider in providers}
+        self.configure(*(provider.name for provider in providers), scale=scale)
+        await provide_slots(self.database, providers)
+
+    def configure(self, *order: str, scale: float = 1.0, **caps: Decimal) -> None:
+        """Have these providers render, within these caps."""
+        limits = Caps(**{"video": None, "owner_day": None, "day": None, **caps})
+        order = order or self.tools.attempts.order
+        self.tools = replace(self.tools, attempts=Attempts(self.providers, order, limits, scale))
 
     async def hear(self, event: Event, message_id: str | None = None) -> None:
         """Have the handler of this event handle it."""
@@ -101,22 +141,110 @@ class Desk:
         at_hand: Delivery = delivery(subscription.consumer, message_id)
         await subscription.handler(event, at_hand, self.tools)
 
+    async def play(self, until: Callable[[list[Event]], bool], seconds: float = 30) -> list[Event]:
+        """Carry messages to the handlers when they are due, until what was told others is enough."""
+        outbox, told = Base.metadata.tables["outbox"], []
+        handled = {one.event.name: one.event for one in story.subscriptions}
+        others = {event.name: event for event in EVENTS}
+        due = select(outbox).where(outbox.c.available_at <= now()).order_by(outbox.c.available_at, outbox.c.id)
+        async with asyncio.timeout(seconds):
+            while not until(told):
+                async with self.database.sessions.begin() as session:
+                    rows = (await session.execute(due)).all()
+                for row in rows:
+                    if row.name in handled:
+                        await self.hear(handled[row.name].model_validate_json(row.body), row.message_id)
+                    if row.name in others:
+                        told.append(others[row.name].model_validate_json(row.body))
+                    async with self.database.sessions.begin() as session:
+                        await session.execute(delete(outbox).where(outbox.c.id == row.id))
+                await asyncio.sleep(0.005)
+        return told
+
     async def rows(self, query: str) -> list[tuple[Any, ...]]:
         async with self.database.reading() as session:
             return [tuple(row) for row in await session.execute(text(query))]
 
 
+class Simulated:
+    """Simulated providers, faster than life, and their control API."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.control = httpx.AsyncClient(base_url=f"{url}/control", trust_env=False, timeout=10)
+
+    def provider(self, name: Any, callbacks: Callbacks | None = None, **settings: Any) -> Any:
+        """A provider's adapter, at the simulator."""
+        chosen = Settings(**{
+            "database_url": "sqlite://", "storage_url": "file:///nowhere", "video_api_provider": name,
+            "video_api_url": api_urls(self.url)[name], "video_api_key": KEYS[name],
+            "submit_seconds": 5.0, "simulator_speed": SPEED, **settings,
+        })  # fmt: skip
+        provider: Any = paid_provider(name, chosen, callbacks or Callbacks("", b"secret"))
+        # Of life, at this speed, less than a busy machine needs to look.
+        provider.attempt_seconds = 20.0
+        return provider
+
+    async def wrong(self, operation: str, **fault: Any) -> None:
+        """Have something go wrong."""
+        answer = await self.control.post("/faults", json={"operation": operation, **fault})
+        assert answer.status_code == 204, answer.text
+
+    async def tasks(self) -> list[dict[str, Any]]:
+        """What was ordered, by the providers' own record."""
+        return (await self.control.get("/ledger")).json()["tasks"]
+
+    async def posts(self) -> int:
+        """How many orders came in, by the simulator's record of requests."""
+        noted = (await self.control.get("/requests")).json()["requests"]
+        return sum(1 for one in noted if one["operation"] == "create")
+
+
+@pytest.fixture(scope="session")
+def drawn_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where simulators keep the clips they have drawn."""
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture
+async def simulated(drawn_clips: Path) -> AsyncIterator[Simulated]:
+    async with serving(SimulatorSettings(port=0, speed=SPEED, captions=False, clips=drawn_clips)) as url:
+        simulated = Simulated(url)
+        yield simulated
+        await simulated.control.aclose()
+
+
 @contextlib.asynccontextmanager
-async def _desk(url: str, folder: Path) -> AsyncIterator[Desk]:
-    async with migrated(url, Base.metadata, folder_of(scene_render_app.__file__)) as database:
+async def _desk(url: str, folder: Path, *, migrate: bool = True) -> AsyncIterator[Desk]:
+    async with contextlib.AsyncExitStack() as stack:
+        if migrate:
+            schema = migrated(url, Base.metadata, folder_of(scene_render_app.__file__))
+            database = await stack.enter_async_context(schema)
+        else:
+            database = Database(url, Base.metadata)
+            stack.push_async_callback(database.close)
         desk = Desk(database, folder)
         await provide_slots(database, desk.tools.providers.values())
         yield desk
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the schema, to be copied."""
+    path = tmp_path_factory.mktemp("schema") / "r.db"
+
+    async def make() -> None:
+        async with migrated(f"sqlite+aiosqlite:///{path}", Base.metadata, folder_of(scene_render_app.__file__)):
+            """Nothing to do in it."""
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def sqlite_desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with _desk(f"sqlite+aiosqlite:///{tmp_path}/r.db", tmp_path / "media") as desk:
+async def sqlite_desk(tmp_path: Path, empty_database: Path) -> AsyncIterator[Desk]:
+    shutil.copy(empty_database, tmp_path / "r.db")
+    async with _desk(f"sqlite+aiosqlite:///{tmp_path}/r.db", tmp_path / "media", migrate=False) as desk:
         yield desk
 
 

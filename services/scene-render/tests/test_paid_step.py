@@ -161,14 +161,26 @@ async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(desk: Any, sce
     assert await desk.rows(TAKEN) == [(0,)]
 
 
-async def test_a_submission_that_is_put_off_waits_for_another_attempt(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(SubmissionPutOff("429", 0.0))
+async def test_a_submission_that_is_put_off_waits_and_no_try_is_lost(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(SubmissionPutOff("outage", "It cannot be reached."))
     await ask(desk, scene())
-    for _ in range(3):
-        await offer(desk)
-    assert [state for state, _ in await desk.rows(ATTEMPTS)] == ["FAILED"] * 3
-    [failed] = of(SceneFailed, await taken(desk))
-    assert failed.kind == "unavailable"
+    await offer(desk)
+    assert await desk.rows("SELECT state, failures, attempts FROM renders") == [("waiting", 0, 1)]
+    events = await taken(desk)
+    assert of(SceneFailed, events) == []
+    assert len(of(SlotOffered, events)) == 2  # by the slot that is free again, and when the scene may try again
+    assert await desk.rows(TAKEN) == [(0,)]
+    assert await money(desk) == (Decimal("0.00"), Decimal("0.00"))
+
+
+async def test_whoever_wakes_up_too_late_submits_nothing(desk: Any, scene: Scene) -> None:
+    """Frozen after INTENT for longer than a submission may take: another replica has given the attempt up."""
+    desk.ledger.submit_seconds = -1.0
+    await ask(desk, scene())
+    await offer(desk)
+    assert desk.ledger.taken == []
+    assert await desk.rows("SELECT state FROM renders") == [("waiting",)]
+    assert await money(desk) == (Decimal("0.00"), Decimal("0.00"))
     assert await desk.rows(TAKEN) == [(0,)]
 
 
@@ -229,7 +241,7 @@ async def test_a_clip_of_another_form_is_conformed_stored_and_told(desk: Any, sc
     [rendered] = of(SceneRendered, await taken(desk))
     assert (rendered.clip.width, rendered.clip.height, rendered.clip.frames) == (1280, 720, 24)
     assert (rendered.duration, rendered.cost_usd, rendered.provider) == (1.0, Decimal("0.6"), "ledger")
-    assert desk.tools.storage.path(rendered.clip.media.key).is_file()
+    assert desk.storage.path(rendered.clip.media.key).is_file()
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>no</html>", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", None])

@@ -7,10 +7,13 @@ import pytest
 
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import Scene, VideoStory
+from shared.story_rules import SceneSeconds
+from storyboard.draft import Draft
 from storyboard.language import language_of
-from storyboard.scenes import StoryboardInvalid, check, split_duration
-from storyboard.template import LONGEST_ACTION, TemplateWriter
-from storyboard.writer import Storyboard
+from storyboard.linter import lint
+from storyboard.rules import StoryboardInvalid, check
+from storyboard.template import LONGEST_ACTION, TemplateWriter, split_duration
+from storyboard.writer import Written
 
 PROMPTS = {
     "en": [
@@ -47,7 +50,7 @@ def request(prompt: str, scenes: int = 3, duration: int = 30, seed: int = 1, nic
     return VideoRequested(video_id=UUID(int=seed), prompt=prompt, scene_count=scenes, duration=duration, niche=niche)
 
 
-async def write(*args: object, **more: object) -> Storyboard:
+async def write(*args: object, **more: object) -> Written:
     return await TemplateWriter().write(request(*args, **more))  # type: ignore[arg-type]
 
 
@@ -56,7 +59,9 @@ async def test_every_prompt_makes_a_story_that_keeps_the_rules(language: str, pr
     for scenes, duration in itertools.product(range(1, 6), (15, 16, 29, 30, 31, 47, 60)):
         asked = request(prompt, scenes, duration, seed=scenes * 100 + duration)
         board = await TemplateWriter().write(asked)
-        check(board.story, asked)
+        story = VideoStory.model_validate(board.story.model_dump())
+        assert lint(Draft.of(story), asked, SceneSeconds()) == (story, [])
+        assert board.repairs == ()
         actions = [scene.action for scene in board.story.scenes]
         assert len(set(actions)) == len(actions), actions
         for text in (*actions, board.story.title, *(scene.description for scene in board.story.scenes)):
@@ -68,6 +73,11 @@ async def test_every_prompt_makes_a_story_that_keeps_the_rules(language: str, pr
         assert len(board.shot_prompts) == scenes
         assert all(0 < len(shot) <= 900 for shot in board.shot_prompts)
         assert sum(scene.duration for scene in board.story.scenes) == duration
+
+
+async def test_a_provider_of_short_clips_is_given_short_scenes() -> None:
+    board = await TemplateWriter(SceneSeconds(2, 10)).write(request("a fox", scenes=3, duration=30))
+    assert [(scene.duration, scene.transition) for scene in board.story.scenes] == [(10, "cut")] * 3
 
 
 async def test_the_same_request_always_makes_the_same_story() -> None:
@@ -112,6 +122,13 @@ async def test_an_order_is_not_part_of_the_story(prompt: str, subject: str) -> N
     assert board.story.scenes[0].action.startswith(f"{subject}.")
 
 
+async def test_another_first_angle_is_used_where_the_prompt_asks_for_it() -> None:
+    for seed in range(20):
+        board = await write("Start with a close-up of a fox", scenes=4, seed=seed)
+        assert board.story.scenes[0].description.startswith("Close-up: ")
+        assert board.repairs == ()
+
+
 async def test_more_sentences_than_scenes_keep_the_first_and_the_last() -> None:
     board = await write("It begins. Then one. Then two. Then three. Then four. It ends.", scenes=2)
     assert [scene.action for scene in board.story.scenes] == ["It begins.", "It ends."]
@@ -137,7 +154,7 @@ def scene(number: int, **changes: object) -> Scene:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"duration": 9.0}, "last 29.0 s where 30 s"),
+        ({"duration": 9.0}, "last 29 s together where the film lasts 30 s"),
         ({"scene_number": 2}, "not numbered"),
         ({"camera_angle": "medium"}, "twice in a row"),
         ({"transition": "fade"}, "ends in a fade"),
@@ -148,4 +165,4 @@ def test_a_story_that_breaks_a_rule_is_refused_by_name(changes: dict[str, object
     scenes = (scene(1), scene(2), scene(3, **changes))
     story = VideoStory(title="t", niche="n", overall_prompt="p", total_duration=30, scenes=scenes)
     with pytest.raises(StoryboardInvalid, match=fault):
-        check(story, request("a fox"))
+        check(story, request("a fox"), SceneSeconds())

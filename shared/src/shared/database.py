@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVarTuple
 
-from sqlalchemy import DateTime, MetaData, event, text
+from sqlalchemy import DateTime, MetaData, Row, Select, event, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -15,17 +15,32 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.visitors import InternalTraversal
+from sqlalchemy.util import greenlet_spawn
 
 Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 """A column type: UTC, to the microsecond. MySQL rounds its own DATETIME to seconds, and we order by it."""
 
+Columns = TypeVarTuple("Columns")
+
 LOCK_WAIT_SECONDS = 5
+SQLITE: dict[str, Any] = {"connect_args": {"timeout": 30}}
+MYSQL: dict[str, Any] = {
+    "pool_size": 20,
+    "max_overflow": 10,
+    "connect_args": {
+        "connect_timeout": 5,
+        "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, time_zone='+00:00'",
+    },
+}
 
 
 class now(ColumnElement[datetime]):  # noqa: N801 - it reads as the SQL function it is
     """The database's clock in UTC, `offset` seconds from now. All times are compared on this one clock."""
 
-    inherit_cache = False
+    # Else each statement with a time in it would be compiled anew.
+    inherit_cache = True
+    _traverse_internals = [("offset", InternalTraversal.dp_plain_obj)]
     type = Moment
 
     def __init__(self, offset: float = 0.0) -> None:
@@ -52,6 +67,7 @@ class Database:
     def __init__(self, url: str, metadata: MetaData) -> None:
         self.metadata = metadata
         self.engine = _engine(url)
+        self.glances = _glancing_engine(url)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self.committed = asyncio.Event()
 
@@ -61,6 +77,21 @@ class Database:
         async with self.sessions() as session:
             yield session
 
+    async def glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Row[*Columns] | None:
+        """The first row of what a query finds, as it is committed now: in one round trip, without a transaction."""
+        try:
+            return await greenlet_spawn(self._glance, query, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # Nobody has asked before whether the server still knew the connection; now all are made anew.
+            return await greenlet_spawn(self._glance, query, values)
+
+    def _glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Row[*Columns] | None:
+        """All of it at one go: to switch for each step would cost more than the query."""
+        with self.glances.sync_engine.connect() as connection:
+            return connection.execute(query, values).first()
+
     async def ping(self) -> None:
         """Raise if the database does not answer."""
         async with self.engine.connect() as connection:
@@ -69,6 +100,7 @@ class Database:
     async def close(self) -> None:
         """Give all connections back."""
         await self.engine.dispose()
+        await self.glances.dispose()
 
 
 OUTAGES = {1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
@@ -88,20 +120,18 @@ def is_outage(error: BaseException) -> bool:
 
 def _engine(url: str) -> AsyncEngine:
     if url.startswith("sqlite"):
-        engine = create_async_engine(url, connect_args={"timeout": 30})
+        engine = create_async_engine(url, **SQLITE)
         _prepare_sqlite(engine)
         return engine
+    # REPEATABLE READ would let the relay's locks hold up business inserts.
+    return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, **MYSQL)
+
+
+def _glancing_engine(url: str) -> AsyncEngine:
+    """Its connections only read, so there is nothing to begin and nothing to undo."""
+    more = SQLITE if url.startswith("sqlite") else MYSQL
     return create_async_engine(
-        url,
-        # REPEATABLE READ would let the relay's locks hold up business inserts.
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
-        pool_size=20,
-        max_overflow=10,
-        connect_args={
-            "connect_timeout": 5,
-            "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, time_zone='+00:00'",
-        },
+        url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **more
     )
 
 

@@ -14,6 +14,7 @@ import structlog
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from pydantic import ValidationError
 from pydantic_core import from_json
+from starlette.routing import BaseRoute
 
 from shared import telemetry
 from shared.contracts.events import Event, Stage, VideoFailed
@@ -51,7 +52,7 @@ class Death:
 class Service(Generic[Tools]):
     """A service, put together: its part of the story, its tools, and what must be open while it runs.
 
-    `on_death` is what it does about the video of a message that died.
+    `on_death` is what it does about the video of a message that died; `routes` is what it answers besides probes.
     """
 
     story: Story[Tools]
@@ -59,6 +60,7 @@ class Service(Generic[Tools]):
     database: Database
     on_death: Callable[[Death, Database], Awaitable[None]]
     resources: tuple[AbstractAsyncContextManager[Any], ...] = ()
+    routes: tuple[BaseRoute, ...] = ()
 
 
 @dataclass(frozen=True)

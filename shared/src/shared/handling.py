@@ -67,3 +67,10 @@ class Hints(Protocol):
     async def hint(self, event: Event) -> None:
         """Tell it to whoever listens. Never raises."""
         ...
+
+
+class NobodyListens:
+    """Where hints go that are for nobody."""
+
+    async def hint(self, event: Event) -> None:
+        """Nobody listens."""

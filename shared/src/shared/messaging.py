@@ -89,7 +89,7 @@ def broker(url: str, **options: Any) -> RabbitBroker:  # noqa: ANN401 - handed t
     """A connection of ours to RabbitMQ."""
     separator = "&" if "?" in url else "?"
     return RabbitBroker(
-        f"{url}{separator}heartbeat=10",
+        f"{url}{separator}heartbeat=5",
         reconnect_interval=1.0,
         graceful_timeout=STOP_SECONDS,
         logger=None,
@@ -122,12 +122,14 @@ class Publisher:
 
     def __init__(self, url: str) -> None:
         self.broker = broker(url, default_channel=Channel(on_return_raises=True))
+        self.connected = False
 
     async def start(self, service: str) -> None:
         """Connect and declare the topology."""
         await self.broker.connect()
         await declare(self.broker, service)
         await self.broker.start()
+        self.connected = True
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -148,6 +150,8 @@ class Publisher:
 
     async def hint(self, event: Event) -> None:
         """Tell an event to whoever listens now. Never raises."""
+        if not self.connected:
+            return
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 await self.broker.publish(

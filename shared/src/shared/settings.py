@@ -1,9 +1,28 @@
 """The settings every service has. This, and each service's own `settings.py`, alone read the environment."""
 
+import sys
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.budget import Caps
+from shared.prices import Tariff, tariff_of
+from shared.story_rules import SceneSeconds
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read(settings: Callable[[], S]) -> S:
+    """The settings, or the end of the process with a line for each that is wrong."""
+    try:
+        return settings()
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])).upper() or 'The settings'}: {e['msg']}" for e in error.errors()]
+        sys.exit("\n".join(lines))
 
 
 class BrokerSettings(BaseSettings):
@@ -36,3 +55,71 @@ class MediaSettings(StorageSettings):
 
     ffmpeg_binary: Path | None = Field(None, description="An ffmpeg to use instead of the one that is installed along")
     work_folder: Path | None = Field(None, description="Where files are kept while a step works on them")
+
+
+ProviderName = Literal["animatic", "runway", "luma", "pika"]
+
+
+class StorySettings(BaseSettings):
+    """How long scenes can be: for whoever writes stories, and whoever takes those that people have edited."""
+
+    model_config = BrokerSettings.model_config
+
+    scene_min_seconds: float = Field(3, gt=0, le=12, description="The shortest clip the provider renders")
+    scene_max_seconds: float = Field(60, ge=4, le=60, description="The longest clip the provider renders")
+
+    @property
+    def scene_seconds(self) -> SceneSeconds:
+        """Both."""
+        return SceneSeconds(self.scene_min_seconds, self.scene_max_seconds)
+
+
+class RenderSettings(BaseSettings):
+    """Who renders, at what price, and how much may be spent: for whoever renders, and whoever promises a price."""
+
+    model_config = BrokerSettings.model_config
+
+    video_api_provider: ProviderName = Field("animatic", description="Who renders the scenes")
+    video_providers: Annotated[tuple[ProviderName, ...], NoDecode] = Field(
+        (), description="Several who render, the preferred one first; a scene fails over to the next one"
+    )
+    runway_model: str = "gen4.5"
+    luma_model: str = "ray-2"
+    luma_resolution: Literal["540p", "720p", "1080p"] = "720p"
+    pika_model: str = "v2.2"
+    pika_resolution: Literal["720p", "1080p"] = "720p"
+    video_prices: Mapping[str, Decimal | dict[int, Decimal]] = Field(
+        {}, description='Other prices than the known ones: `{"runway/gen4.5": 0.10}` a second, or by length in seconds'
+    )
+    budget_video_usd: Decimal | None = Field(Decimal(10), ge=0, description="The most one video may cost")
+    budget_owner_day_usd: Decimal | None = Field(Decimal(50), ge=0, description="The most one owner may spend in a day")
+    budget_day_usd: Decimal | None = Field(Decimal(200), ge=0, description="The most all may spend in a day")
+
+    @field_validator("video_providers", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the environment holds
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @property
+    def providers(self) -> tuple[ProviderName, ...]:
+        """All who render, the preferred one first."""
+        return tuple(dict.fromkeys(self.video_providers)) or (self.video_api_provider,)
+
+    @property
+    def caps(self) -> Caps:
+        """The caps on what is spent."""
+        return Caps(self.budget_video_usd, self.budget_owner_day_usd, self.budget_day_usd)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model chosen of each provider, as prices name it: `provider/model`, with the resolution if it counts."""
+        return {
+            "animatic": "animatic",
+            "runway": f"runway/{self.runway_model}",
+            "luma": f"luma/{self.luma_model}/{self.luma_resolution}",
+            "pika": f"pika/{self.pika_model}/{self.pika_resolution}",
+        }
+
+    def tariff(self, provider: ProviderName) -> Tariff | None:
+        """What the model chosen of this provider delivers and charges; None: it is free. Raises `PriceUnknown`."""
+        return tariff_of(self.models[provider], self.video_prices)

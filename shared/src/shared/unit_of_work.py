@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
@@ -16,11 +16,16 @@ from shared.handling import Delivery
 
 
 class Work:
-    """What one transaction saves: rows through `session`, events through `emit`."""
+    """What one transaction saves: rows through `session`, events through `emit`.
+
+    `afterwards` is called once it is saved; a crash may be faster.
+    """
 
     def __init__(self, database: Database, session: AsyncSession) -> None:
         self.database = database
         self.session = session
+        self.afterwards: list[Callable[[], None]] = []
+        self.has_emitted = False
 
     async def emit(self, event: Event, *, after: float = 0.0, message_id: str | None = None) -> None:
         """Save an event to be sent once this transaction is committed, `after` seconds later.
@@ -37,14 +42,19 @@ class Work:
             "created_at": now(),
         }
         await self.session.execute(insert(self.database.metadata.tables["outbox"]).values(row))
+        self.has_emitted = True
 
 
 @contextlib.asynccontextmanager
 async def working(database: Database) -> AsyncIterator[Work]:
     """A transaction of our own accord, that no message asked for."""
     async with database.sessions.begin() as session:
-        yield Work(database, session)
-    database.committed.set()
+        work = Work(database, session)
+        yield work
+    if work.has_emitted:
+        database.committed.set()
+    for act in work.afterwards:
+        act()
 
 
 @contextlib.asynccontextmanager

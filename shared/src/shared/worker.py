@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import structlog
 import uvicorn
+from aiormq.exceptions import AMQPError
 from prometheus_client import make_asgi_app
 from sqlalchemy import func, select
 from starlette.applications import Starlette
@@ -17,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from shared import inbox, migrations, telemetry
 from shared.database import now
 from shared.frame import Service
-from shared.handling import Hints, Tools
+from shared.handling import Hints, NobodyListens, Tools
 from shared.messaging import Consumer, Publisher
 from shared.outbox import Relay
 from shared.settings import ServiceSettings
@@ -27,24 +28,35 @@ log = structlog.get_logger()
 READY_SECONDS = 2.0
 MEASURE_EVERY_SECONDS = 5.0
 FORGET_EVERY_SECONDS = 3600.0
+CONNECT_AGAIN_SECONDS = 1.0
+ANSWER_SECONDS = 4
+"""How long a call that is being answered may go on after SIGTERM."""
+MOST_WEBSOCKET_BYTES = 65_536
 
 
 class Worker:
-    """A service, connected: its consumer, its publisher and its relay."""
+    """A service, connected: its consumer, its publisher and its relay.
 
-    def __init__(self, build: Callable[[Hints], Service[Tools]], settings: ServiceSettings) -> None:
+    One that does not need the broker starts without it and connects as soon as it is there.
+    """
+
+    def __init__(
+        self, build: Callable[[Hints], Service[Tools]], settings: ServiceSettings, *, needs_broker: bool = True
+    ) -> None:
         url = settings.broker_url.get_secret_value()
         self.publisher = Publisher(url)
         self.service = build(self.publisher)
         self.consumer = Consumer(url, self.service, self.publisher)
         self.relay = Relay(self.service.database, self.publisher.send)
+        self.needs_broker = needs_broker
+        self.connected = False
         self.stopping = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run until the block ends; then take nothing new, finish what is at hand, send what is left.
 
-        Raises at once when RabbitMQ or the database is not there: the orchestrator starts us again.
+        Raises at once when the database, or RabbitMQ if it is needed, is not there: the orchestrator starts us again.
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.service.database.close)
@@ -52,17 +64,36 @@ class Worker:
             for resource in self.service.resources:
                 await stack.enter_async_context(resource)
             stack.push_async_callback(self.publisher.stop)
-            await self.publisher.start(self.service.story.service)
-            background = [asyncio.create_task(task) for task in (self.relay.run(), self._measure(), self._forget())]
+            background = [asyncio.create_task(task) for task in (self._measure(), self._forget())]
             stack.push_async_callback(_cancel, background)
             stack.push_async_callback(self._stop_consuming)
-            await self.consumer.start()
+            if self.needs_broker:
+                await self._connect(background)
+            else:
+                connecting = asyncio.create_task(self._connect_when_there(background))
+                stack.push_async_callback(_cancel, [connecting])
             log.info("service.started")
             yield
             log.info("service.stopping")
 
+    async def _connect(self, background: list[asyncio.Task[None]]) -> None:
+        await self.publisher.start(self.service.story.service)
+        await self.consumer.start()
+        background.append(asyncio.create_task(self.relay.run()))
+        self.connected = True
+
+    async def _connect_when_there(self, background: list[asyncio.Task[None]]) -> None:
+        while not self.connected:
+            try:
+                await self._connect(background)
+            except (AMQPError, OSError) as error:
+                log.warning("broker.away", error=repr(error))
+                await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+
     async def _stop_consuming(self) -> None:
         self.stopping = True
+        if not self.connected:
+            return
         await self.consumer.stop()
         # What the last handlers saved; the rest is another relay's.
         with contextlib.suppress(Exception):
@@ -93,6 +124,7 @@ class Worker:
             Route("/healthz", self._alive),
             Route("/readyz", self._ready),
             Mount("/metrics", make_asgi_app()),
+            *self.service.routes,
         ]
 
     async def _alive(self, _request: Request) -> JSONResponse:
@@ -114,7 +146,7 @@ class Worker:
     async def _answers_broker(self) -> bool:
         try:
             async with asyncio.timeout(READY_SECONDS):
-                return await self.consumer.ping()
+                return self.connected and await self.consumer.ping()
         except Exception:  # noqa: BLE001 - whatever it is, it is not ready
             return False
 
@@ -129,7 +161,7 @@ def main(build: Callable[[Hints], Service[Tools]], settings: ServiceSettings, se
     """A worker's console script: run it, or with the argument `migrate` bring its schema up to date."""
     telemetry.set_up(service, settings)
     if sys.argv[1:] == ["migrate"]:
-        migrations.main(build(_NobodyListens()).database, migrations.folder_of(module))
+        migrations.main(build(NobodyListens()).database, migrations.folder_of(module))
         return
     asyncio.run(_run(build, settings))
 
@@ -148,13 +180,23 @@ async def _run(build: Callable[[Hints], Service[Tools]], settings: ServiceSettin
 
 async def serve(app: object, host: str, port: int) -> None:
     """Serve an ASGI app until SIGTERM or SIGINT; exit with an error when it cannot start."""
-    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False)  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
+    server = web_server(app, host, port)
     await server.serve()
     if not server.started:
         sys.exit(1)
 
 
-class _NobodyListens:
-    async def hint(self, event: object) -> None:
-        """Nobody listens."""
+def web_server(app: object, host: str, port: int) -> uvicorn.Server:
+    """The web server of a process, not started yet."""
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=ANSWER_SECONDS,
+        ws_max_size=MOST_WEBSOCKET_BYTES,
+        # It would cost a third of what one process can tell, and as much memory again for each who listens.
+        ws_per_message_deflate=False,
+    )
+    return uvicorn.Server(config)

@@ -1,18 +1,31 @@
-"""The console script `embedded`: `demo` makes one film and ends, `run` serves until Ctrl-C, `redrive` tries again."""
+"""The console script `embedded`.
+
+`demo` makes one film and ends, `run` serves until Ctrl-C, `key` makes an API key, `redrive` tries again.
+"""
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
-import httpx
+from pydantic import ValidationError
 
 from embedded import demo
 from embedded.dispatcher import redrive
 from embedded.home import Home, HomeInUse
+from embedded.simulated import simulating
 from embedded.system import ServerNotStarted, System
+from gateway import app as gateway_app
+from gateway import key_command
+from gateway.models import Base
+from multishot import NotReachable
 from shared import telemetry
+from shared.database import Database
+from shared.migrations import folder_of, migrate
+from simulator.ledger import PROVIDERS
 
 DEFAULT_PROMPT = "A young street musician in Yogyakarta finds a lost kite and returns it across the rooftops"
 
@@ -26,10 +39,13 @@ def main() -> None:
     except HomeInUse as error:
         print(f"{error}.", file=sys.stderr)
         code = 1
+    except ValidationError as error:
+        print("\n".join(str(e["msg"]) for e in error.errors()), file=sys.stderr)
+        code = 1
     except ServerNotStarted as error:
         print(error, file=sys.stderr)
         code = 1
-    except (KeyboardInterrupt, httpx.TransportError):
+    except (KeyboardInterrupt, NotReachable):
         # Ctrl-C stops the server first, and the demo finds nobody there.
         print("\nStopped. The same command goes on with the film.", file=sys.stderr)
         code = 130
@@ -50,10 +66,16 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--scenes", type=int, default=3)
     make.add_argument("--duration", type=int, default=30, help="seconds")
     make.add_argument("--aspect", default="16:9", help="16:9, 9:16 or 1:1")
+    make.add_argument("--provider", choices=PROVIDERS, help="simulate this paid provider")
 
     run = commands.add_parser("run", help="serve until Ctrl-C")
     run.set_defaults(command=_run)
     run.add_argument("--port", type=int, default=8000)
+    run.add_argument("--provider", choices=PROVIDERS, help="simulate this paid provider")
+
+    key = commands.add_parser("key", help="make an API key, for AUTH=keys")
+    key.set_defaults(command=_key)
+    key_command.add_arguments(key)
 
     again = commands.add_parser("redrive", help="put all dead letters back")
     again.set_defaults(command=_redrive)
@@ -61,14 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _demo(home: Home, arguments: argparse.Namespace) -> int:
-    wish = {
-        "prompt": arguments.prompt,
-        "sceneCount": arguments.scenes,
-        "duration": arguments.duration,
-        "aspectRatio": arguments.aspect,
-    }
-    if arguments.niche:
-        wish["niche"] = arguments.niche
+    wish = demo.Wish(arguments.prompt, arguments.scenes, arguments.duration, arguments.aspect, arguments.niche)
     try:
         lock = home.lock()
     except HomeInUse as error:
@@ -77,17 +92,31 @@ async def _demo(home: Home, arguments: argparse.Namespace) -> int:
         # A server is running here: let it make the film.
         return await demo.make(error.url, wish, home)
     with lock:
-        system = _system(home, port=0, quiet=True)
-        async with system.serving() as url:
-            return await demo.make(url, wish, home)
+        async with simulating(arguments.provider, home.simulator):
+            # Nobody but the demo knows of this server, and it ends with it.
+            system = _system(home, port=0, quiet=True, auth="none")
+            async with system.serving() as url:
+                return await demo.make(url, wish, home, simulated=arguments.provider)
 
 
 async def _run(home: Home, arguments: argparse.Namespace) -> int:
     with home.lock():
-        system = _system(home, arguments.port, quiet=False)
-        async with system.serving() as url:
-            print(f"Multishot is running on {url}  (Ctrl-C stops it; unfinished films go on at the next start)")
-            await system.stopped
+        async with simulating(arguments.provider, home.simulator):
+            system = _system(home, arguments.port, quiet=False)
+            async with system.serving() as url:
+                hint = "Ctrl-C stops it; unfinished films go on at the next start"
+                print(f"Multishot is running on {url}  ({hint})", flush=True)
+                await system.stopped
+    return 0
+
+
+async def _key(home: Home, arguments: argparse.Namespace) -> int:
+    wish = key_command.wish_of(arguments)
+    database = Database(home.database_url("gateway"), Base.metadata)
+    # Whoever holds the folder has brought the schema up to date.
+    with contextlib.suppress(HomeInUse), home.lock():
+        await migrate(database, folder_of(gateway_app.__file__))
+    await key_command.make(database, wish)
     return 0
 
 
@@ -102,8 +131,8 @@ async def _redrive(home: Home, _arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _system(home: Home, port: int, *, quiet: bool) -> System:
-    system = System(home, port)
+def _system(home: Home, port: int, *, quiet: bool, auth: Literal["none"] | None = None) -> System:
+    system = System(home, port, auth)
     level = {"log_level": "ERROR"} if quiet else {}
     telemetry.set_up("multishot", system.gateway.settings.model_copy(update={"log_format": "text", **level}))
     return system

@@ -38,6 +38,11 @@ class Home:
         """Messages that could not be handled, one file each, with the reason."""
         return self.folder / "dead-letters"
 
+    @property
+    def simulator(self) -> Path:
+        """The clips that simulated providers have drawn."""
+        return self.folder / "simulator"
+
     def database_url(self, service: str) -> str:
         """The SQLite database of a service."""
         return f"sqlite+aiosqlite:///{self.folder / service}.db"

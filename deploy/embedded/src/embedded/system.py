@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
-import uvicorn
 from pydantic import SecretStr
 
 import composer.app
@@ -21,14 +20,18 @@ from embedded.dispatcher import Dispatcher
 from embedded.home import Home
 from shared.frame import Service
 from shared.migrations import folder_of, migrate
+from shared.worker import web_server
 
 HOST = "127.0.0.1"
 
 
 class System:
-    """The services of one home folder, built the way their own `app.py` builds them."""
+    """The services of one home folder, built the way their own `app.py` builds them.
 
-    def __init__(self, home: Home, port: int) -> None:
+    `auth`: who may call; None: as the settings say.
+    """
+
+    def __init__(self, home: Home, port: int, auth: Literal["none"] | None = None) -> None:
         self.home = home
         self.dispatcher = Dispatcher(home.dead_letters)
         common: dict[str, Any] = {"storage_url": home.media.absolute().as_uri(), "work_folder": home.work.absolute()}
@@ -37,9 +40,17 @@ class System:
             return SecretStr(home.database_url(service))
 
         secret = SecretStr(home.secret())
+        who_may_call: dict[str, Any] = {"auth": auth} if auth else {}
         self.gateway = gateway.app.Gateway(
             gateway.settings.Settings(
-                database_url=url("gateway"), host=HOST, port=port, media_secret=secret, public_url="", **common
+                database_url=url("gateway"),
+                host=HOST,
+                port=port,
+                public_url="",
+                media_secret=secret,
+                auth_secret=secret,
+                **who_may_call,
+                **common,
             )
         )
         hints = self.dispatcher
@@ -81,8 +92,7 @@ class System:
         """Work and serve until the block ends, or until the server is told to stop. Yields the URL."""
         settings = self.gateway.settings
         app = self.gateway.app(self._working(), routes=[])
-        config = uvicorn.Config(app, HOST, settings.port, log_config=None, access_log=False)
-        server = uvicorn.Server(config)
+        server = web_server(app, HOST, settings.port)
         task = asyncio.create_task(server.serve())
         try:
             while not server.started:

@@ -8,18 +8,19 @@ from shared.database import Database
 from shared.ffmpeg import Ffmpeg
 from shared.frame import Service, fails_video
 from shared.handling import Hints
+from shared.settings import read
 from shared.storage import open_storage
 
 
-def build(settings: Settings, _hints: Hints) -> Service[Tools]:
+def build(settings: Settings, hints: Hints) -> Service[Tools]:
     """The service, ready to run in either way."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata)
     storage = open_storage(settings.storage_url)
-    tools = Tools(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder)
+    tools = Tools(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder, hints)
     return Service(story, tools, database, on_death=fails_video("composer"), resources=(storage,))
 
 
 def main() -> None:
     """The console script `composer`."""
-    settings = Settings()
+    settings = read(Settings)
     worker.main(lambda hints: build(settings, hints), settings, story.service, __file__)

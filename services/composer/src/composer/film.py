@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from composer.graph import ClipFile, film_arguments
-from shared.contracts.media import FRAME_RATE
+from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES
 from shared.contracts.timeline import Slot, total_frames
 from shared.errors import StepFailed
 from shared.ffmpeg import Ffmpeg, FfmpegFailed
 from shared.probe import MediaFacts, MediaUnreadable, probe
 
-LONGEST_FREEZE_FRAMES = FRAME_RATE // 2
 COMPOSE_SECONDS = 60.0
 COMPOSE_SECONDS_PER_SECOND = 15.0
 """Time limits, for a slow and busy machine: a start, and so much for each second of film."""
@@ -61,7 +60,7 @@ async def compose(
     """Join `clips`, one a slot, into the film `target`, and check it.
 
     Raises:
-        ClipTooShort: a clip misses more than half a second.
+        ClipTooShort: a clip misses more than `LONGEST_FREEZE_FRAMES`.
         ClipUnusable: a clip does not hold what was announced.
         FfmpegFailed, FfmpegTimedOut: ffmpeg could not join them.
         FilmWrong: it made something else.

@@ -21,15 +21,17 @@ from shared.contracts.events import (
     VideoCancelled,
     VideoComposed,
     VideoComposing,
+    VideoDeleted,
     VideoFailed,
     VideoResumed,
+    VideoStoring,
 )
 from shared.contracts.media import FRAME_SIZE, Clip, film_key, thumbnail_key
 from shared.contracts.timeline import timeline
 from shared.database import Database, now
 from shared.errors import StepFailed
 from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
-from shared.handling import Delivery, Story
+from shared.handling import Delivery, Hints, Story
 from shared.storage import Storage
 from shared.unit_of_work import Work, handling
 
@@ -47,6 +49,7 @@ class Tools:
     storage: Storage
     ffmpeg: Ffmpeg
     work_folder: Path | None
+    hints: Hints
 
 
 story: Story[Tools] = Story("composer")
@@ -57,7 +60,8 @@ async def expect_scenes(event: StoryboardCreated, delivery: Delivery, tools: Too
     """The story is written: from now on we know which clips the film is made of."""
     async with handling(tools.database, delivery) as work:
         film = await _film(work, event.video_id)
-        film.storyboard = event.model_dump(mode="json")
+        if film.storyboard is None or film.storyboard.get("revision", 0) <= event.revision:
+            film.storyboard = event.model_dump(mode="json")
         await _compose_when_complete(work, film)
 
 
@@ -99,6 +103,7 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) 
             if delivery.attempt < ATTEMPTS:
                 raise
             raise StepFailed("composing", f"The film could not be joined: {error}.") from error
+        await tools.hints.hint(VideoStoring(video_id=event.video_id))
         stored = await tools.storage.put(film_key(event.video_id), target, "video/mp4")
         thumbnail = await tools.storage.put(thumbnail_key(event.video_id), picture, "image/jpeg")
 
@@ -116,6 +121,9 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) 
             film.state = "composed"
             film.film = composed.model_dump(mode="json")
             await work.emit(composed)
+    if film.state == "cancelled":
+        await _remove(event.video_id, tools)
+        return
     log.info("video.composed", seconds=facts.duration, bytes=stored.size)
 
 
@@ -141,6 +149,15 @@ async def stop_waiting(event: VideoFailed, delivery: Delivery, tools: Tools) -> 
 async def forget_film(event: VideoCancelled, delivery: Delivery, tools: Tools) -> None:
     """Nobody wants the film any more."""
     await _move(event.video_id, ("gathering", "composing", "failed"), "cancelled", delivery, tools)
+
+
+@story.on(VideoDeleted)
+async def remove_film(event: VideoDeleted, delivery: Delivery, tools: Tools) -> None:
+    """Nobody wants to keep the video: its film and its thumbnail go."""
+    await _remove(event.video_id, tools)
+    async with handling(tools.database, delivery) as work:
+        film = await _film(work, event.video_id)
+        film.state, film.film = "cancelled", None
 
 
 @story.on(VideoResumed)
@@ -180,6 +197,11 @@ async def _collected(video_id: UUID, database: Database) -> tuple[Film, Mapping[
         film = await session.get_one(Film, str(video_id))
         rows = await session.execute(select(FilmClip).where(FilmClip.video_id == str(video_id)))
         return film, {row.scene_number: Clip.model_validate(row.clip) for row in rows.scalars()}
+
+
+async def _remove(video_id: UUID, tools: Tools) -> None:
+    for key in (film_key(video_id), thumbnail_key(video_id)):
+        await tools.storage.delete(key)
 
 
 async def _move(

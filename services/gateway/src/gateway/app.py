@@ -4,32 +4,63 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import socketio
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse
 from sqlalchemy.exc import IntegrityError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
+from uvicorn.loops.auto import auto_loop_factory
 
-from gateway import api, problems
+from gateway import key_command, procedures, status_page
+from gateway.access import Access
+from gateway.courier import Courier
+from gateway.ending import Ending
+from gateway.feed import Feed
 from gateway.handlers import Tools, story
+from gateway.headers import Labelled
+from gateway.idempotency import Idempotency
+from gateway.keys import Keys
 from gateway.live import Live
 from gateway.models import Base
+from gateway.money import Money
+from gateway.providers import Providers
+from gateway.ratings import Ratings
+from gateway.rest import (
+    documentation,
+    events,
+    keys,
+    media,
+    money,
+    problems,
+    providers,
+    ratings,
+    session,
+    storyboards,
+    videos,
+    webhooks,
+)
+from gateway.rest.front import behind_front, guarded
+from gateway.reviews import Reviews
 from gateway.settings import Settings
+from gateway.stage_times import StageTimes
+from gateway.statistics import Statistics
+from gateway.storyboards import Storyboards
+from gateway.tokens import Tokens
 from gateway.videos import Videos
+from gateway.webhooks import Webhooks
 from shared import migrations, telemetry
 from shared.contracts.events import VideoFailed, VideoRequested
 from shared.database import Database
 from shared.frame import Death, Service
 from shared.handling import Hints
+from shared.public_address import GuardedNetwork
+from shared.settings import read
 from shared.storage import LinkSigner, open_storage
 from shared.unit_of_work import working
 from shared.worker import Worker, serve
 
-STATUS_PAGE = Path(__file__).parent / "status.html"
+TRPC_PATH = "/api/trpc"
 
 
 class Gateway:
@@ -40,13 +71,29 @@ class Gateway:
         self.database = Database(settings.database_url.get_secret_value(), Base.metadata)
         signer = LinkSigner(settings.media_secret.get_secret_value().encode(), f"{settings.public_url}/media")
         self.storage = open_storage(settings.storage_url, signer)
-        self.videos = Videos(self.database, settings.public_url)
-        self.live = Live(self.videos, settings.cors_origins)
+        self.money = Money(self.database, settings)
+        self.videos = Videos(self.database, self.money, StageTimes(settings), settings.public_url)
+        self.reviews = Reviews(self.videos, self.money, settings.scene_seconds)
+        self.idempotency = Idempotency(self.database)
+        self.storyboards = Storyboards(self.database, settings.storyboard_wait_seconds)
+        self.keys = Keys(self.database)
+        self.access = Access(
+            self.keys if settings.auth == "keys" else None,
+            Tokens(settings.auth_secret.get_secret_value().encode()),
+            settings.calls_per_minute,
+        )
+        courier = Courier(GuardedNetwork(settings.webhook_private_hosts))
+        self.webhooks = Webhooks(self.database, courier, settings.public_url)
+        self.videos.announcers.append(self.webhooks.announce)
+        self.feed = Feed(self.videos)
+        self.live = Live(self.feed, self.access, settings)
 
-    def service(self, _hints: Hints) -> Service[Tools]:
+    def service(self, hints: Hints) -> Service[Tools]:
         """What hears the events."""
-        tools = Tools(self.database, self.videos, self.live)
-        return Service(story, tools, self.database, self._show_as_failed, resources=(self.storage,))
+        self.videos.hints = hints
+        tools = Tools(self.database, self.videos, self.storyboards, self.feed, self.webhooks)
+        resources = (self.storage, self.idempotency, self.webhooks, self.feed.running())
+        return Service(story, tools, self.database, self._show_as_failed, resources)
 
     async def _show_as_failed(self, death: Death, database: Database) -> None:
         """A request that cannot be read makes no video, but whoever asked can see why."""
@@ -70,37 +117,44 @@ class Gateway:
             async with lifespan:
                 yield
 
-        app = FastAPI(title="Multishot", version="1", lifespan=living, routes=routes)
-        problems.install(app)
-        app.include_router(api.routes(self.videos, self.storage, self.settings.public_url))
-
-        @app.get("/", include_in_schema=False)
-        async def status_page() -> FileResponse:
-            return FileResponse(STATUS_PAGE)
-
-        if self.settings.cors_origins:
-            app.add_middleware(
-                CORSMiddleware,
-                allow_origins=list(self.settings.cors_origins),
-                allow_credentials=True,
-                allow_methods=["GET", "POST"],
-                allow_headers=["content-type", "authorization", "idempotency-key"],
-                max_age=600,
-            )
-        return socketio.ASGIApp(self.live.server, other_asgi_app=app)  # type: ignore[no-any-return]
+        app = documentation.app(lifespan=living, routes=[*map(guarded, routes), status_page.route()])
+        url = self.settings.public_url
+        problems.install(app, url)
+        app.state.access = self.access
+        app.include_router(videos.routes(self.videos, self.reviews, self.idempotency, Ending(self.feed), url))
+        app.include_router(events.routes(self.feed))
+        app.include_router(storyboards.routes(self.storyboards, self.reviews, self.money, self.idempotency, url))
+        app.include_router(ratings.routes(Ratings(self.videos), Statistics(self.database), url))
+        app.include_router(providers.routes(Providers(self.database, self.settings)))
+        app.include_router(money.routes(self.money, self.reviews))
+        app.include_router(media.routes(self.videos, self.storage))
+        app.include_router(webhooks.routes(self.webhooks, url))
+        webhooks.describe(app.webhooks)
+        app.include_router(keys.routes(self.keys, self.access, url))
+        app.include_router(session.routes(self.access, url))
+        trpc = procedures.server(self.videos, self.feed, self.access, self.idempotency, url)
+        app.router.routes.append(trpc.route(TRPC_PATH))
+        front = behind_front(app, self.settings, careful=(TRPC_PATH,))
+        return Labelled(socketio.ASGIApp(self.live.server, other_asgi_app=front))
 
 
 def main() -> None:
-    """The console script `gateway`: serve, or with the argument `migrate` bring the schema up to date."""
-    settings = Settings()
+    """The console script `gateway`: serve; with the argument `migrate` bring the schema up to date; `key` makes one."""
+    if sys.argv[1:2] == ["key"]:
+        key_command.main(sys.argv[2:])
+        return
+    settings = read(Settings)
     telemetry.set_up(story.service, settings)
     gateway = Gateway(settings)
     if sys.argv[1:] == ["migrate"]:
         migrations.main(gateway.database, migrations.folder_of(__file__))
         return
-    asyncio.run(_run(gateway))
+    if objections := settings.objections():
+        sys.exit("\n".join(objections))
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        runner.run(_run(gateway))
 
 
 async def _run(gateway: Gateway) -> None:
-    worker = Worker(gateway.service, gateway.settings)
+    worker = Worker(gateway.service, gateway.settings, needs_broker=False)
     await serve(gateway.app(worker.running(), worker.routes()), gateway.settings.host, gateway.settings.port)

@@ -2,22 +2,32 @@
 
 from dataclasses import dataclass
 
-from gateway.live import Live
-from gateway.steps import VideoProgressed, VideoUpdated
+from gateway.courier import EndpointBusy
+from gateway.feed import Feed
+from gateway.steps import VideoUpdated, WebhookDue
+from gateway.storyboards import Storyboards
 from gateway.videos import Videos
+from gateway.webhooks import Webhooks
 from shared.contracts.events import (
     Event,
+    SceneCharged,
+    SceneDelayed,
     SceneFailed,
     SceneProgressed,
     SceneRendered,
     SceneStarted,
+    StoryboardApproved,
     StoryboardCreated,
+    StoryboardDrafted,
+    StoryboardFailed,
+    StoryboardRequested,
     VideoCancelled,
     VideoComposed,
     VideoComposing,
     VideoFailed,
     VideoRequested,
     VideoResumed,
+    VideoStoring,
 )
 from shared.database import Database
 from shared.handling import Delivery, Story
@@ -30,7 +40,9 @@ class Tools:
 
     database: Database
     videos: Videos
-    live: Live
+    storyboards: Storyboards
+    feed: Feed
+    webhooks: Webhooks
 
 
 story: Story[Tools] = Story("gateway")
@@ -45,7 +57,10 @@ async def record_request(event: VideoRequested, delivery: Delivery, tools: Tools
 
 @story.on(
     StoryboardCreated,
+    StoryboardApproved,
+    SceneDelayed,
     SceneStarted,
+    SceneCharged,
     SceneRendered,
     SceneFailed,
     VideoComposing,
@@ -60,14 +75,38 @@ async def record(event: Event, delivery: Delivery, tools: Tools) -> None:
         await tools.videos.record(work, event)
 
 
-@story.on(SceneProgressed)
-async def note_progress(event: SceneProgressed, _delivery: Delivery, tools: Tools) -> None:
-    """A scene has come further: the row shows it, the log does not keep it."""
+@story.on(StoryboardRequested, StoryboardDrafted, StoryboardFailed)
+async def record_storyboard(event: Event, delivery: Delivery, tools: Tools) -> None:
+    """A storyboard was requested alone, is written, or will not be: whoever asked finds it here."""
+    async with handling(tools.database, delivery) as work:
+        await tools.storyboards.record(work, event)
+
+
+@story.on(SceneProgressed, VideoStoring)
+async def note_progress(event: Event, _delivery: Delivery, tools: Tools) -> None:
+    """A scene, or the film, has come further: the row shows it, the log does not keep it."""
     async with working(tools.database) as work:
         await tools.videos.record(work, event)
 
 
-@story.on(VideoUpdated, VideoProgressed, at_once=1, every_replica=True)
+# The feed takes one after the other; here, one at a time would wait for an ack each time.
+@story.on(VideoUpdated, at_once=100, every_replica=True)
 async def tell_watchers(event: VideoUpdated, _delivery: Delivery, tools: Tools) -> None:
     """A change is saved: each replica tells the watchers connected to it."""
-    await tools.live.tell(event.video_id, event.live)
+    await tools.feed.tell(event.video_id, event.owner, event.live)
+
+
+@story.on(WebhookDue, at_once=64)
+async def deliver_webhook(event: WebhookDue, delivery: Delivery, tools: Tools) -> None:
+    """A webhook is due: post it, then save how that went. A crash in between has it posted again, under the same id."""
+    parcel = await tools.webhooks.parcel(event)
+    if parcel is None:
+        return
+    try:
+        answer = await tools.webhooks.courier.post(parcel)
+    except EndpointBusy:
+        async with handling(tools.database, delivery) as work:
+            await tools.webhooks.put_off(work, event)
+        return
+    async with handling(tools.database, delivery) as work:
+        await tools.webhooks.record(work, event, parcel, answer)

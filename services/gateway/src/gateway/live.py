@@ -1,142 +1,265 @@
-"""Live updates: what watchers are told about a video, and the Socket.IO rooms they are told it in.
+"""The Socket.IO server of one replica: rooms for each video, for each owner, and for all."""
 
-Every stored event has a `seq`, gapless per video. A client that subscribes with its `lastSeq` gets what it missed,
-then what comes, each once and in order.
-"""
-
-from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+import math
+from collections import defaultdict
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 from uuid import UUID
 
 import socketio
 import structlog
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from gateway.access import Access, Caller
+from gateway.errors import refusal
+from gateway.feed import Feed, is_news
+from gateway.settings import Settings
 from gateway.steps import LiveEvent
-from gateway.videos import Videos
 from shared.contracts.story import Contract
 
 log = structlog.get_logger()
 
-FEED = "feed"
-REMEMBERED_VIDEOS = 10_000
+MOST_QUEUED = 500
+"""Packets that wait for one client; a client that takes none is dropped then. It may come back and catch up."""
+MOST_BYTES = 16_384
+"""Of what a client says at once; a subscription needs 200."""
+CATCH_BREATH_SECONDS = 0.02
+SILENT_SECONDS = 2.0
+"""After so long without a word, a new socket is taken for one that never subscribes."""
 
 
 class _Subscription(Contract):
     video_id: UUID
-    last_seq: int | None = None
+    last_seq: Annotated[int, Field(ge=0)] | None = None
 
 
 @dataclass
-class _Joining:
-    """A client between asking for a video and hearing it live: what comes meanwhile is kept for it."""
+class _Listening:
+    """Who listens at a socket, and whether they have said that they want all their videos.
 
-    waiting: list[LiveEvent]
+    `held` is what happened since they came, until they say what they want to hear, or have been silent for a while.
+    """
+
+    caller: Caller
+    wants_all: bool = False
+    held: list[LiveEvent] = field(default_factory=list)
+
+
+class _SendQueue(asyncio.Queue[Any]):
+    """What waits to be sent to one client: when it is full, it takes no more and the client is dropped."""
+
+    def __init__(self, live: "Live") -> None:
+        super().__init__()
+        self.live = live
+        self.full_up = False
+
+    async def put(self, packet: object) -> None:
+        """Add a packet. `None`, which ends the sending, always fits."""
+        if packet is not None and self.qsize() >= MOST_QUEUED:
+            if not self.full_up:
+                self.full_up = True
+                self.live.drop(self)
+            return
+        self.put_nowait(packet)
 
 
 class Live:
-    """The Socket.IO server of one replica and its rooms: one per video, and the feed of all of them.
+    """Tells sockets what happens. A socket that never subscribed hears all videos that its caller sees.
 
-    A socket that never subscribes hears the feed.
+    Subscribing to a video ends that, unless all were asked for in so many words; so a page about one video hears of
+    that one, and a page with a list hears of all and catches up on each. A page that takes its time to subscribe says
+    `auth: {feed: false}` when it connects.
     """
 
-    def __init__(self, videos: Videos, cors_origins: Sequence[str]) -> None:
-        self.videos = videos
-        self.told: OrderedDict[UUID, int] = OrderedDict()
-        self.joining: defaultdict[UUID, list[_Joining]] = defaultdict(list)
+    def __init__(self, feed: Feed, access: Access, settings: Settings) -> None:
+        self.feed = feed
+        self.access = access
+        self.tells_all = settings.socket_feed
         self.server = socketio.AsyncServer(
             async_mode="asgi",
             # None: the page's own origin only.
-            cors_allowed_origins=list(cors_origins) or None,
-            max_http_buffer_size=16_384,
+            cors_allowed_origins=list(settings.cors_origins) or None,
+            max_http_buffer_size=MOST_BYTES,
+            ping_interval=settings.socket_ping_seconds,
+            ping_timeout=settings.socket_pong_seconds,
         )
+        self.server.eio.create_queue = lambda: _SendQueue(self)
         self.server.on("connect", self._connect)
+        self.server.on("disconnect", self._disconnect)
         self.server.on("subscribe_video_updates", self._subscribe)
         self.server.on("unsubscribe_video_updates", self._unsubscribe)
+        self.ahead: defaultdict[UUID, dict[str, float]] = defaultdict(dict)
+        """Sockets that know more of a video than its room was told, and up to which event; without end: they are
+        catching up."""
+        self.new: dict[str, _Listening] = {}
+        """Sockets that have just come."""
+        self.tasks: set[asyncio.Task[None]] = set()
+        feed.listeners.append(self._emit)
 
-    async def tell(self, video_id: UUID, event: LiveEvent) -> None:
-        """Tell the watchers of this replica an event, and before it those that were passed over.
+    # --- what sockets hear
 
-        Several relays may overtake each other; the log of the video has the order.
-        """
-        told = self.told.get(video_id, 0)
-        if event.seq is None:
-            if event.after == told:
-                await self._emit(video_id, event)
-            return
-        if event.seq <= told:
-            return
-        missed = [event] if event.after == told else await self.videos.events_after(video_id, told)
-        for one in missed:
-            await self._emit(video_id, one)
-            self.told[video_id] = one.seq or told
-        self.told.move_to_end(video_id)
-        while len(self.told) > REMEMBERED_VIDEOS:
-            self.told.popitem(last=False)
+    async def _emit(self, video_id: UUID, owner: str, event: LiveEvent) -> None:
+        # One emit for all rooms: it is encoded once, and a socket in several of them hears it once.
+        for listening in self.new.values():
+            if listening.caller.whose in (None, owner):
+                listening.held.append(event)
+        rooms = [_room(video_id), _feed_of(owner), _feed_of(None)]
+        await self.server.emit(event.type, event.data, room=rooms, skip_sid=self._who_know(video_id, event))
 
-    async def _emit(self, video_id: UUID, event: LiveEvent) -> None:
-        for client in self.joining.get(video_id, ()):
-            client.waiting.append(event)
-        await self.server.emit(event.type, event.data, room=[_room(video_id), FEED])
+    def _who_know(self, video_id: UUID, event: LiveEvent) -> list[str]:
+        """The sockets to which this event is no news."""
+        if video_id not in self.ahead:
+            return []
+        ahead = self.ahead[video_id]
+        know = [sid for sid, seq in ahead.items() if seq == math.inf or not is_news(event, int(seq))]
+        for sid in [sid for sid, seq in ahead.items() if seq <= (event.seq or 0)]:
+            self._is_level(video_id, sid)
+        return know
 
-    async def _connect(self, sid: str, _environ: dict[str, Any], _auth: object = None) -> None:
-        await self.server.enter_room(sid, FEED)
+    def _is_level(self, video_id: UUID, sid: str) -> None:
+        self.ahead[video_id].pop(sid, None)
+        if not self.ahead[video_id]:
+            del self.ahead[video_id]
+
+    def drop(self, queue: _SendQueue) -> None:
+        """Drop the client whose queue this is."""
+        for eio_sid, socket in self.server.eio.sockets.items():
+            if socket.queue is queue:
+                self._start(self._drop(eio_sid, socket))
+
+    async def _drop(self, eio_sid: str, socket: Any) -> None:  # noqa: ANN401 - engineio has no types
+        log.warning("socket.dropped", queued=socket.queue.qsize())
+        environ = self.server.environ.get(eio_sid, {})
+        while not socket.queue.empty():
+            socket.queue.get_nowait()
+        await socket.close(wait=False, abort=True, reason=self.server.reason.SERVER_DISCONNECT)
+        await socket.queue.put(None)
+        # Closing a connection politely would wait, maybe for ever, until the client has taken what was sent before.
+        if environ.get("asgi.scope", {}).get("type") == "websocket":
+            connection = getattr(environ["asgi.send"], "__self__", None)
+            if transport := getattr(connection, "transport", None):
+                transport.abort()
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    # --- what sockets say
+
+    async def _connect(self, sid: str, environ: dict[str, Any], auth: object = None) -> None:
+        try:
+            caller = await self.access.identify_socket(environ, auth)
+            caller.require("read")
+        except Exception as error:
+            raise socketio.exceptions.ConnectionRefusedError(_reason(error)) from error
+        listening = _Listening(caller)
+        await self.server.save_session(sid, listening)
+        if self.tells_all and not (isinstance(auth, dict) and auth.get("feed") is False):
+            # Who comes back and subscribes must not hear of what comes before they hear of what they missed.
+            self.new[sid] = listening
+            self._start(self._wait_for_a_word(sid))
+
+    async def _wait_for_a_word(self, sid: str) -> None:
+        await asyncio.sleep(SILENT_SECONDS)
+        await self._hear_all(sid)
+
+    async def _hear_all(self, sid: str) -> None:
+        """Hear what was held back, and from now on all videos, unless they have said already what they want."""
+        while (listening := self.new.get(sid)) is not None and listening.held:
+            await self._send(sid, listening.held.pop(0))
+        if listening is not None:
+            del self.new[sid]
+            await self.server.enter_room(sid, _feed_of(listening.caller.whose))
+
+    async def _disconnect(self, sid: str, _reason: str) -> None:
+        self.new.pop(sid, None)
+        for video_id in [video_id for video_id, ahead in self.ahead.items() if sid in ahead]:
+            self._is_level(video_id, sid)
 
     async def _subscribe(self, sid: str, asked: object = None) -> dict[str, object]:
         """A client names a video, by `{videoId, lastSeq?}` or by its bare id, or nothing for all videos."""
-        if asked is None:
-            await self.server.enter_room(sid, FEED)
-            return {"ok": True}
-        wish = _wish(asked)
-        if wish is None:
-            return {"ok": False, "error": "videoId must be a UUID, lastSeq a number"}
-        if not await self.videos.exists(wish.video_id):
-            return {"ok": False, "error": f"There is no video {wish.video_id}"}
-        await self.server.leave_room(sid, FEED)
-        await self._join(sid, wish.video_id, wish.last_seq)
+        listening: _Listening = await self.server.get_session(sid)
+        caller = listening.caller
+        try:
+            await self.access.count(caller)
+            if asked is None:
+                listening.wants_all = True
+                await self._hear_all(sid)
+                await self.server.enter_room(sid, _feed_of(caller.whose))
+                return {"ok": True}
+            wish = _Subscription.model_validate({"videoId": asked} if isinstance(asked, str) else asked)
+            row = await self.feed.videos.get(wish.video_id, whose=caller.whose)
+            if not listening.wants_all:
+                self.new.pop(sid, None)
+                await self.server.leave_room(sid, _feed_of(caller.whose))
+            # A client that knows more than has happened would hear nothing until then.
+            last_seq = None if wish.last_seq is None else min(wish.last_seq, row.last_seq)
+            await self._join(sid, wish.video_id, last_seq)
+        except Exception as error:  # noqa: BLE001 - the table knows which are ours; the others go on
+            return {"ok": False, "error": _reason(error)}
         return {"ok": True}
 
     async def _join(self, sid: str, video_id: UUID, last_seq: int | None) -> None:
-        """Replay what was missed while keeping what comes; enter the room in the moment nothing is left."""
-        client = _Joining([])
-        self.joining[video_id].append(client)
+        """Replay what was missed while keeping what comes; hear what all hear from the moment nothing is left."""
+        self.ahead[video_id][sid] = math.inf
+        told = last_seq or 0
         try:
-            if last_seq is None:
-                missed = await self.videos.newest_event(video_id)
-            else:
-                missed = await self.videos.events_after(video_id, last_seq)
-            told = last_seq or 0
-            while missed:
-                for event in missed:
-                    if event.seq is None or event.seq > told:
-                        await self.server.emit(event.type, event.data, to=sid)
-                        told = event.seq or told
-                missed, client.waiting = client.waiting, []
-            await self.server.enter_room(sid, _room(video_id))
+            with self.feed.keeping(video_id) as kept:
+                missed = await self.feed.missed(video_id, last_seq)
+                while missed:
+                    for event in missed:
+                        if is_news(event, told):
+                            await self._send(sid, event)
+                            told = event.seq or told
+                    missed = list(kept.events)
+                    kept.events.clear()
+                if kept.too_slow:
+                    await self.server.disconnect(sid)
+                elif self.server.manager.is_connected(sid, "/"):
+                    await self.server.enter_room(sid, _room(video_id))
         finally:
-            self.joining[video_id].remove(client)
-            if not self.joining[video_id]:
-                del self.joining[video_id]
+            if sid in self.ahead.get(video_id, {}):
+                self.ahead[video_id][sid] = told
+
+    async def _send(self, sid: str, event: LiveEvent) -> None:
+        """Send an event to one client, which has time to take it."""
+        await self.server.emit(event.type, event.data, to=sid)
+        socket = self.server.eio.sockets.get(self.server.manager.eio_sid_from_sid(sid, "/"))
+        # engineio's queue tells nobody that it shrinks.
+        while socket is not None and not socket.closed and socket.queue.qsize() > MOST_QUEUED // 2:  # noqa: ASYNC110
+            await asyncio.sleep(CATCH_BREATH_SECONDS)
 
     async def _unsubscribe(self, sid: str, asked: object = None) -> dict[str, object]:
+        listening: _Listening = await self.server.get_session(sid)
         if asked is None:
-            await self.server.leave_room(sid, FEED)
+            listening.wants_all = False
+            self.new.pop(sid, None)
+            await self.server.leave_room(sid, _feed_of(listening.caller.whose))
             return {"ok": True}
-        wish = _wish(asked)
-        if wish is None:
-            return {"ok": False, "error": "videoId must be a UUID"}
+        try:
+            wish = _Subscription.model_validate({"videoId": asked} if isinstance(asked, str) else asked)
+        except ValidationError as error:
+            return {"ok": False, "error": _reason(error)}
         await self.server.leave_room(sid, _room(wish.video_id))
         return {"ok": True}
 
 
-def _wish(asked: object) -> _Subscription | None:
-    try:
-        return _Subscription.model_validate({"videoId": asked} if isinstance(asked, str) else asked)
-    except ValidationError:
-        return None
+def _reason(error: Exception) -> str:
+    """Why not, for people. Raises what is none of our errors."""
+    if isinstance(error, ValidationError):
+        return "videoId must be a UUID, lastSeq a number"
+    no = refusal(error)
+    if no is None:
+        raise error
+    return no.detail or no.title
 
 
 def _room(video_id: UUID) -> str:
     return f"video:{video_id}"
+
+
+def _feed_of(owner: str | None) -> str:
+    return "all" if owner is None else f"owner:{owner}"

@@ -2,14 +2,20 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import JSON, TIMESTAMP, Double, Integer, Numeric, String, Text, text
+from sqlalchemy import JSON, TIMESTAMP, BigInteger, Double, Index, Integer, Numeric, String, Text, text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from gateway.eta import Eta
+from shared.budget import budget_table
 from shared.database import Moment
 from shared.inbox import inbox_table
 from shared.outbox import outbox_table
+
+OwnerName = String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+"""A column type: compared letter by letter. MySQL's usual way takes Anna for anna, who would see her videos."""
 
 
 class Base(DeclarativeBase):
@@ -18,6 +24,7 @@ class Base(DeclarativeBase):
 
 inbox = inbox_table(Base.metadata)
 outbox = outbox_table(Base.metadata)
+budgets = budget_table(Base.metadata)
 
 
 class Video(Base):
@@ -41,7 +48,7 @@ class Video(Base):
     completed_at: Mapped[datetime | None] = mapped_column("completedAt", TIMESTAMP, default=None)
 
     title: Mapped[str | None] = mapped_column(Text, default=None)
-    owner: Mapped[str] = mapped_column(String(255), index=True)
+    owner: Mapped[str] = mapped_column(OwnerName, index=True)
     aspect_ratio: Mapped[str] = mapped_column("aspectRatio", String(10))
     scene_count: Mapped[int] = mapped_column("sceneCount", Integer)
     request_hash: Mapped[str | None] = mapped_column("requestHash", String(64), default=None)
@@ -49,21 +56,191 @@ class Video(Base):
     current_step: Mapped[str] = mapped_column("currentStep", String(50), default="storyboard")
     scene_states: Mapped[dict[str, Any]] = mapped_column("sceneStates", JSON, default=dict)
     cost_usd: Mapped[Decimal] = mapped_column("costUsd", Numeric(10, 4), default=Decimal(0))
+    held_usd: Mapped[Decimal] = mapped_column("heldUsd", Numeric(10, 4), default=Decimal(0))
+    estimated_cost_usd: Mapped[Decimal] = mapped_column("estimatedCostUsd", Numeric(10, 4), default=Decimal(0))
+    promised_usd: Mapped[Decimal] = mapped_column("promisedUsd", Numeric(10, 4), default=Decimal(0))
+    """What the budgets of `budget_day` hold for it."""
+    budget_day: Mapped[str] = mapped_column("budgetDay", String(10), default="")
     error_stage: Mapped[str | None] = mapped_column("errorStage", String(50), default=None)
     error_kind: Mapped[str | None] = mapped_column("errorKind", String(50), default=None)
     error_message: Mapped[str | None] = mapped_column("errorMessage", Text, default=None)
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     thumbnail: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     last_seq: Mapped[int] = mapped_column("lastSeq", Integer, default=0)
+    storyboard: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    """As `storyboard.created` told it last."""
+    providers: Mapped[list[str] | None] = mapped_column(JSON, default=None)
+    """Who was wished for to render it."""
+    approved_at: Mapped[datetime | None] = mapped_column("approvedAt", Moment, default=None)
+    animatic_id: Mapped[str | None] = mapped_column("animaticId", String(36), default=None)
+    """The newest free film of its storyboard."""
+    animatic_of: Mapped[str | None] = mapped_column("animaticOf", String(36), default=None)
+    """The video whose free film this is."""
+    rating: Mapped[int | None] = mapped_column(Integer, default=None)
+    """1-5, as somebody liked it."""
+    rating_comment: Mapped[str | None] = mapped_column("ratingComment", Text, default=None)
+    deleted_at: Mapped[datetime | None] = mapped_column("deletedAt", Moment, default=None)
+    """Since then the row is a gravestone: it shows nothing, takes late news of money, and keeps its id from use."""
+    marks: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    """When its present stages began, and when it was promised to end; see `stage_times.py`."""
+    waiting_scenes: Mapped[int] = mapped_column("waitingScenes", Integer, default=0)
+    rendering_scenes: Mapped[int] = mapped_column("renderingScenes", Integer, default=0)
+    renderer: Mapped[str] = mapped_column(String(50), default="")
+    """Whom its scenes wait for, or are rendered by."""
+    version: Mapped[int] = mapped_column(Integer)
+    """Counts all changes of the row."""
+
+    __mapper_args__ = {"version_id_col": version}
+
+    eta = cast("Eta | None", None)
+    """How long it is still going to take. No column: `Videos` says so when it hands a row out."""
+
+
+class Storyboard(Base):
+    """A storyboard that was asked for alone."""
+
+    __tablename__ = "storyboards"
+
+    storyboard_id: Mapped[str] = mapped_column("storyboardId", String(36), primary_key=True)
+    request: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(20), default="pending")
+    """`pending`, then `drafted` or `failed`."""
+    drafted: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    error_kind: Mapped[str | None] = mapped_column("errorKind", String(50), default=None)
+    error_message: Mapped[str | None] = mapped_column("errorMessage", Text, default=None)
+    created_at: Mapped[datetime] = mapped_column("createdAt", Moment)
+
+
+class Charge(Base):
+    """What one paid attempt at a scene holds or took, in USD, as who renders has said last."""
+
+    __tablename__ = "charges"
+    __table_args__ = (Index("ix_charges_day", "day", "owner", "provider"),)
+
+    attempt_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    video_id: Mapped[str] = mapped_column(String(36), index=True)
+    scene_number: Mapped[int] = mapped_column(Integer)
+    owner: Mapped[str] = mapped_column(OwnerName)
+    provider: Mapped[str] = mapped_column(String(50))
+    day: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    held_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
+    booked_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
+    task_id: Mapped[str | None] = mapped_column(String(255), default=None)
+    reason: Mapped[str | None] = mapped_column(Text, default=None)
+    revision: Mapped[int] = mapped_column(Integer)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class KeptAnswer(Base):
+    """What was answered to a call that carried a key. `id` is a hash of owner, route and key; `request` of the body."""
+
+    __tablename__ = "kept_answers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    request: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    created_at: Mapped[datetime] = mapped_column("createdAt", Moment, index=True)
 
 
 class VideoEvent(Base):
     """One thing that happened to a video, as those who watch are told. In order of `seq`, without gaps."""
 
     __tablename__ = "video_events"
+    __table_args__ = (Index("ix_video_events_createdAt", "createdAt"),)
 
     video_id: Mapped[str] = mapped_column("videoId", String(36), primary_key=True)
     seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     type: Mapped[str] = mapped_column(String(50))
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column("createdAt", Moment)
+
+
+class ApiKey(Base):
+    """A key that somebody calls with; of the key itself only its SHA-256 is kept."""
+
+    __tablename__ = "api_keys"
+
+    key_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    owner: Mapped[str] = mapped_column(OwnerName, index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    scopes: Mapped[list[Any]] = mapped_column(JSON)
+    calls_per_minute: Mapped[int | None] = mapped_column(Integer, default=None)
+    """Instead of the limit for all."""
+    budget_day_usd: Mapped[Decimal | None] = mapped_column(Numeric(10, 4), default=None)
+    """The most its owner may spend in a day."""
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    expires_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    last_used_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """To the minute."""
+    revoked_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+
+
+class WebhookEndpoint(Base):
+    """Where somebody wants to be told what happens to the videos of `owner`."""
+
+    __tablename__ = "webhook_endpoints"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    endpoint_id: Mapped[str] = mapped_column("endpointId", String(36), unique=True)
+    owner: Mapped[str] = mapped_column(OwnerName, index=True)
+    url: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text, default="")
+    types: Mapped[list[str]] = mapped_column(JSON)
+    """What it is told of."""
+    secret: Mapped[str] = mapped_column(String(100))
+    old_secret: Mapped[str | None] = mapped_column("oldSecret", String(100), default=None)
+    """The one before; it signs along until `old_secret_until`."""
+    old_secret_until: Mapped[datetime | None] = mapped_column("oldSecretUntil", Moment, default=None)
+    disabled_because: Mapped[str | None] = mapped_column("disabledBecause", Text, default=None)
+    failing_since: Mapped[datetime | None] = mapped_column("failingSince", Moment, default=None)
+    """When it began to fail, if it has taken nothing since."""
+    created_at: Mapped[datetime] = mapped_column("createdAt", Moment)
+
+
+class WebhookDelivery(Base):
+    """One webhook for one endpoint. `delivery_id` is its `webhook-id`, the same over all attempts."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (Index("ix_webhook_deliveries_endpoint", "endpointId", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    delivery_id: Mapped[str] = mapped_column("deliveryId", String(36), unique=True)
+    endpoint_id: Mapped[str] = mapped_column("endpointId", String(36))
+    video_id: Mapped[str | None] = mapped_column("videoId", String(36), default=None, index=True)
+    type: Mapped[str] = mapped_column(String(50))
+    body: Mapped[str] = mapped_column(Text)
+    """What is posted, to the byte: the signatures are made over it."""
+    state: Mapped[str] = mapped_column(String(20), default="pending")
+    """`pending`, then `delivered` or `failed`."""
+    turn: Mapped[int] = mapped_column(Integer, default=1)
+    """The turn that is due next, or was last: a message of another turn is out of date."""
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_at: Mapped[datetime | None] = mapped_column("nextAt", Moment, default=None)
+    last_at: Mapped[datetime | None] = mapped_column("lastAt", Moment, default=None)
+    last_status: Mapped[int | None] = mapped_column("lastStatus", Integer, default=None)
+    last_answer: Mapped[str | None] = mapped_column("lastAnswer", Text, default=None)
+    """How the answer began, or why there was none."""
+    created_at: Mapped[datetime] = mapped_column("createdAt", Moment, index=True)
+
+
+class StageTime(Base):
+    """How long a stage of a video took: writing its storyboard, rendering one scene, combining. In seconds."""
+
+    __tablename__ = "stage_times"
+    __table_args__ = (Index("ix_stage_times_stage", "stage", "provider", "id"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    stage: Mapped[str] = mapped_column(String(20))
+    provider: Mapped[str] = mapped_column(String(50))
+    """Of a scene. Of a storyboard: `given` where it was only split into scenes."""
+    model: Mapped[str] = mapped_column(String(100))
+    length: Mapped[float] = mapped_column(Double)
+    """Seconds of the clip or the film; scenes of a storyboard."""
+    seconds: Mapped[float] = mapped_column(Double)
+    busy: Mapped[int] = mapped_column(Integer, default=0)
+    """Scenes that the provider had as this one was done, itself among them."""
+    waiting: Mapped[int] = mapped_column(Integer, default=0)
+    """Scenes that waited for the provider then."""
+    at: Mapped[datetime] = mapped_column(Moment)

@@ -1,15 +1,62 @@
 """The settings of the gateway."""
 
+import ipaddress
+from typing import Literal
+
 from pydantic import Field, SecretStr
 
-from shared.settings import StorageSettings
+from shared.settings import RenderSettings, StorageSettings, StorySettings
+
+SHORTEST_SECRET = 32
 
 
-class Settings(StorageSettings):
+class Settings(StorageSettings, RenderSettings, StorySettings):
     """What every service has, and how the world reaches the API."""
 
     host: str = Field("127.0.0.1", description="Where the API listens")
     port: int = Field(8000, description="0: any free port")
     public_url: str = Field("", description="What stands before the links in answers, e.g. https://video.example")
     cors_origins: tuple[str, ...] = Field((), description="Pages elsewhere that may call the API and the socket")
+    socket_feed: bool = Field(True, description="Whether a socket that never subscribed hears all videos of its owner")
+    socket_ping_seconds: float = Field(25, gt=0, description="How often a socket's client is asked whether it is there")
+    socket_pong_seconds: float = Field(20, gt=0, description="How long it may take to answer")
+    storyboard_wait_seconds: float = Field(20, ge=0, le=300, description="How long a call waits for its storyboard")
     media_secret: SecretStr = Field(SecretStr(""), description="Signs links to a folder's media; not needed with S3")
+    auth: Literal["none", "keys"] = Field("none", description="Who may call: anybody, or whoever has a key")
+    auth_none_anywhere: bool = Field(
+        False, description="Ask nobody for a key even on an address that others reach: something else keeps them out"
+    )
+    auth_secret: SecretStr = Field(SecretStr(""), description="Signs sessions and tokens; the same for all replicas")
+    calls_per_minute: int = Field(600, ge=0, description="The most calls of one owner at one replica; 0: any number")
+    call_seconds: float = Field(30, gt=0, description="How long a call may take until its answer begins")
+    webhook_private_hosts: tuple[str, ...] = Field(
+        (), description="Hosts in our own network that webhooks may go to, by http too; `*` stands for all"
+    )
+
+    def objections(self) -> list[str]:
+        """Why the API must not be served like this, a sentence for each reason."""
+        found = []
+        if self.auth == "none" and not self.auth_none_anywhere and not _is_loopback(self.host):
+            found.append(
+                f"AUTH=none lets in whoever reaches HOST={self.host}, which others than this machine can: "
+                "set AUTH=keys, or AUTH_NONE_ANYWHERE=true if something else keeps them out."
+            )
+        if self.auth == "keys" and len(self.auth_secret.get_secret_value()) < SHORTEST_SECRET:
+            found.append(
+                f"AUTH_SECRET is needed with AUTH=keys: {SHORTEST_SECRET} random characters or more "
+                "(openssl rand -hex 32), the same for all replicas."
+            )
+        if self.auth == "keys" and self.storage_url.startswith("file:") and not self.media_secret.get_secret_value():
+            found.append(
+                "MEDIA_SECRET is needed with AUTH=keys and a folder: without it anybody can sign links to films."
+            )
+        return found
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,57 +1,56 @@
 """The gateway's application layer: ask for a video, look at it, cancel it, and fold what happens into its row."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from pydantic import JsonValue
-from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.models import Video, VideoEvent
-from gateway.steps import LiveEvent, VideoProgressed, VideoUpdated
-from gateway.view import SceneState, VideoView, fold
+from gateway.eta import Eta
+from gateway.idempotency import attempt
+from gateway.models import Video, VideoEvent, WebhookDelivery
+from gateway.money import ENDED, Money
+from gateway.rows import bury, save, unknown, view_of
+from gateway.stage_times import StageTimes, is_going
+from gateway.steps import LiveEvent, VideoUpdated
+from gateway.told import LIVE_NAMES, stands, told_of
+from gateway.view import fold
 from shared.contracts.events import (
     Event,
-    SceneProgressed,
+    SceneCharged,
     SceneRendered,
-    SceneStarted,
     StoryboardCreated,
     VideoCancelled,
     VideoComposed,
-    VideoComposing,
-    VideoFailed,
+    VideoDeleted,
     VideoRequested,
     VideoResumed,
 )
-from shared.contracts.media import MediaReference
-from shared.contracts.story import DEFAULT_NICHE, DEFAULT_OWNER, Scene
 from shared.database import Database, now
 from shared.errors import RequestConflicts
+from shared.handling import Hints, NobodyListens
 from shared.unit_of_work import Work, working
 
-LIVE_NAMES: dict[type[Event], str] = {
-    VideoRequested: "video_generation_started",
-    StoryboardCreated: "video_storyboard_created",
-    SceneStarted: "video_scene_processing",
-    SceneProgressed: "video_scene_processing",
-    SceneRendered: "video_scene_completed",
-    VideoComposing: "video_combining_scenes",
-    VideoComposed: "video_completed",
-    VideoFailed: "video_failed",
-    VideoResumed: "video_generation_started",
-    VideoCancelled: "video_cancelled",
-}
-"""What watchers hear for each event; the other events change the row in silence."""
+BY_ID = Video.video_id == bindparam("video_id")
+WHOLE = select(*(column.class_attribute.label(column.key) for column in Video.__mapper__.column_attrs)).where(BY_ID)
+VERSION = select(Video.version, Video.status, Video.owner, Video.deleted_at).where(BY_ID)
+"""What is looked up with each call is built once."""
+
+DIED = ("failed", "cancelled", "expired")
+SYSTEM = "multishot"
+"""Who says what no person has asked for."""
 
 
 class VideoNotFound(Exception):
-    """There is no such video."""
+    """There is no such video. Its id may be any text that was taken for one."""
 
-    def __init__(self, video_id: UUID) -> None:
+    def __init__(self, video_id: UUID | str) -> None:
         super().__init__(f"There is no video {video_id}.")
         self.video_id = video_id
 
@@ -65,6 +64,18 @@ class VideoAlreadyEnded(Exception):
         self.status = status
 
 
+class VideoNotEnded(Exception):
+    """The video is still being made, and cannot be deleted before it has ended."""
+
+    def __init__(self, video_id: UUID, status: str) -> None:
+        super().__init__(f"Video {video_id} is {status}; cancel it first.")
+        self.video_id = video_id
+        self.status = status
+
+
+Announcer = Callable[[Work, Video, LiveEvent], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class Page:
     """A part of a list, newest first, and how long the whole list is."""
@@ -73,12 +84,38 @@ class Page:
     total: int
 
 
-class Videos:
-    """All videos, and what can be asked of them. `public_url` stands before the links that are told."""
+@dataclass(frozen=True)
+class Part:
+    """A part of a list, newest first, how long the whole list is, and where the next part begins; None: nowhere."""
 
-    def __init__(self, database: Database, public_url: str = "") -> None:
+    videos: Sequence[Video]
+    total: int
+    next: int | None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A video to which something happened, and the number of the last event."""
+
+    video_id: UUID
+    owner: str
+    seq: int
+
+
+class Videos:
+    """All videos, and what can be asked of them. `public_url` stands before the links that are told.
+
+    `announcers` are told every stored event of a video whose owner is known, in the transaction that saves it.
+    """
+
+    def __init__(self, database: Database, money: Money, stage_times: StageTimes, public_url: str = "") -> None:
         self.database = database
+        self.money = money
+        self.stage_times = stage_times
         self.public_url = public_url.rstrip("/")
+        self.announcers: list[Announcer] = []
+        self.hints: Hints = NobodyListens()
+        self.telling: set[asyncio.Task[None]] = set()
 
     # --- what people ask for
 
@@ -87,29 +124,61 @@ class Videos:
 
         Raises:
             RequestConflicts: the id was used for another request.
+            BudgetExceeded: there is no money for it.
         """
-        try:
-            async with working(self.database) as work:
-                if await self.record_request(work, wish):
-                    await work.emit(wish)
-        except IntegrityError:
-            # The same id was used twice at once; the other one was faster.
-            async with working(self.database) as work:
-                await self.record_request(work, wish)
-        return await self.get(wish.video_id)
+        return await attempt(self.database, lambda work: self.accept(work, wish))
 
-    async def get(self, video_id: UUID) -> Video:
-        """One video. Raises `VideoNotFound`."""
-        async with self.database.reading() as session:
-            row = await _row(session, video_id)
-        if row is None:
-            raise VideoNotFound(video_id)
+    async def accept(self, work: Work, wish: VideoRequested) -> Video:
+        """As `request`, in a transaction that does something else besides."""
+        if await self.record_request(work, wish, within_caps=True):
+            await work.emit(wish)
+        row = await _row(work.session, wish.video_id)
+        if row is None or row.deleted_at is not None:
+            raise RequestConflicts(wish.video_id)
+        return await self.as_saved(work, row)
+
+    async def get(self, video_id: UUID, *, whose: str | None) -> Video:
+        """One video; `whose`: of this owner alone. Raises `VideoNotFound`."""
+        found = await self.database.glance(WHOLE, {"video_id": str(video_id)})
+        row = _seen(None if found is None else _to_look_at(found), video_id, whose)
+        if not self.stage_times.is_fresh:
+            async with self.database.reading() as session:
+                await self.stage_times.refresh(session)
+        row.eta = self._eta_of(row)
         return row
 
-    async def exists(self, video_id: UUID) -> bool:
-        """Whether there is such a video."""
-        async with self.database.reading() as session:
-            return await _row(session, video_id) is not None
+    async def expect(self, session: AsyncSession, *rows: Video) -> None:
+        """Say in rows that are handed out how long their videos are still going to take."""
+        await self.stage_times.refresh(session)
+        for row in rows:
+            row.eta = self._eta_of(row)
+
+    def _eta_of(self, row: Video) -> Eta | None:
+        return self.stage_times.eta_of(row, view_of(row)) if is_going(row) else None
+
+    async def version(self, video_id: UUID, *, whose: str | None) -> tuple[int, str]:
+        """The number of a video's latest change, and its status: much cheaper than `get`. Raises `VideoNotFound`."""
+        found = await self.database.glance(VERSION, {"video_id": str(video_id)})
+        version, status, owner, deleted_at = found or (0, "", None, None)
+        if found is None or deleted_at is not None or whose not in (None, owner):
+            raise VideoNotFound(video_id)
+        return version, status
+
+    async def locked(self, work: Work, video_id: UUID, *, whose: str | None) -> Video:
+        """One video, which nobody else changes until this transaction ends. Raises `VideoNotFound`."""
+        return _seen(await _row(work.session, video_id, lock=True), video_id, whose)
+
+    async def as_saved(self, work: Work, row: Video) -> Video:
+        """The row as the database is going to have it: with its times, and its amounts to the last decimal."""
+        await work.session.flush()
+        await work.session.refresh(row)
+        await self.expect(work.session, row)
+        return row
+
+    async def is_over(self, work: Work, video_id: UUID) -> bool:
+        """Whether there was such a video and nothing is, or comes, of it: it has died, or was deleted."""
+        row = await _row(work.session, video_id, lock=True)
+        return row is not None and (row.status in DIED or row.deleted_at is not None)
 
     async def was_requested(self, video_id: UUID) -> bool:
         """Whether a request for this video was accepted; a row alone may only tell of one that was refused."""
@@ -117,71 +186,162 @@ class Videos:
             row = await _row(session, video_id)
         return row is not None and row.request_hash is not None
 
-    async def page(self, limit: int, offset: int, status: str | None = None) -> Page:
-        """Videos, newest first."""
-        which = [Video.status == status] if status else []
+    async def page(self, limit: int, offset: int, status: str | None = None, *, whose: str | None) -> Page:
+        """Videos, newest first; `whose`: of this owner alone."""
+        which = _visible(status, whose)
         async with self.database.reading() as session:
             newest = select(Video).where(*which).order_by(Video.id.desc()).limit(limit).offset(offset)
             rows = (await session.execute(newest)).scalars().all()
             total = (await session.execute(select(func.count()).select_from(Video).where(*which))).scalar_one()
+            await self.expect(session, *rows)
         return Page(rows, total)
 
-    async def cancel(self, video_id: UUID, by: str, reason: str) -> Video:
+    async def page_after(self, limit: int, after: int | None, status: str | None = None, *, whose: str | None) -> Part:
+        """Videos, newest first, that are older than the one where the last part ended. None comes twice.
+
+        `whose`: of this owner alone.
+        """
+        which = _visible(status, whose)
+        older = [*which, Video.id < after] if after is not None else which
+        async with self.database.reading() as session:
+            newest = select(Video).where(*older).order_by(Video.id.desc()).limit(limit + 1)
+            rows = (await session.execute(newest)).scalars().all()
+            total = (await session.execute(select(func.count()).select_from(Video).where(*which))).scalar_one()
+            await self.expect(session, *rows[:limit])
+        return Part(rows[:limit], total, rows[limit - 1].id if len(rows) > limit else None)
+
+    async def cancel(self, video_id: UUID, by: str, reason: str, *, whose: str | None) -> Video:
         """Cancel a video. Cancelling it again changes nothing.
 
         Raises:
             VideoNotFound: there is none.
             VideoAlreadyEnded: it is completed, or failed.
         """
-        event = VideoCancelled(video_id=video_id, by=by, reason=reason)
+        await self.cancel_once(video_id, by, reason, whose=whose)
+        return await self.get(video_id, whose=whose)
+
+    async def cancel_once(self, video_id: UUID, by: str, reason: str, *, whose: str | None) -> bool:
+        """As `cancel`. Returns whether this was news."""
         async with working(self.database) as work:
-            row = await _row(work.session, video_id, lock=True)
-            if row is None:
-                raise VideoNotFound(video_id)
+            row = await self.locked(work, video_id, whose=whose)
             if row.status == "cancelled":
-                return row
-            if row.status in ("completed", "failed", "expired"):
+                return False
+            if row.status in ENDED:
                 raise VideoAlreadyEnded(video_id, row.status)
+            event = VideoCancelled(video_id=video_id, by=by, reason=reason)
             await self._apply(work, row, event)
             await work.emit(event)
-            return row
+            return True
+
+    async def delete(self, video_id: UUID, by: str, *, whose: str | None) -> None:
+        """Delete a video that has ended: what it shows goes now, what is stored of it soon. Its charges stay.
+
+        Raises:
+            VideoNotFound: there is none.
+            VideoNotEnded: it has to be cancelled first.
+        """
+        async with working(self.database) as work:
+            row = await self.locked(work, video_id, whose=whose)
+            if row.status not in ENDED:
+                raise VideoNotEnded(video_id, row.status)
+            if row.status == "failed":
+                # Otherwise somebody may resume it, and pay for what nobody can see.
+                await work.emit(VideoCancelled(video_id=video_id, by=by, reason="Deleted."))
+            bury(row)
+            await work.session.execute(delete(VideoEvent).where(VideoEvent.video_id == row.video_id))
+            posted = (WebhookDelivery.video_id == row.video_id) & (WebhookDelivery.state != "pending")
+            await work.session.execute(delete(WebhookDelivery).where(posted))
+            await work.emit(VideoDeleted(video_id=video_id, by=by))
 
     async def events_after(self, video_id: UUID, seq: int) -> list[LiveEvent]:
         """What happened to a video after its event number `seq`."""
         later = select(VideoEvent).where(VideoEvent.video_id == str(video_id), VideoEvent.seq > seq)
         return await self._events(later.order_by(VideoEvent.seq))
 
+    async def last_seq(self, video_id: UUID) -> int | None:
+        """The number of the last thing that happened to a video; None: there is no such video."""
+        async with self.database.reading() as session:
+            return await session.scalar(select(Video.last_seq).where(Video.video_id == str(video_id)))
+
     async def newest_event(self, video_id: UUID) -> list[LiveEvent]:
-        """The last thing that happened to a video, if anything did."""
-        newest = select(VideoEvent).where(VideoEvent.video_id == str(video_id)).order_by(VideoEvent.seq.desc())
-        return await self._events(newest.limit(1))
+        """The last thing that happened to a video, if anything did, and how the video stands now."""
+        newest = select(VideoEvent, Video).join(Video, Video.video_id == VideoEvent.video_id)
+        newest = newest.where(VideoEvent.video_id == str(video_id)).order_by(VideoEvent.seq.desc()).limit(1)
+        async with self.database.reading() as session:
+            found = (await session.execute(newest)).one_or_none()
+            if found is None:
+                return []
+            event, row = found
+            await self.expect(session, row)
+        return [LiveEvent(seq=event.seq, after=event.seq - 1, type=event.type, data={**event.data, **stands(row)})]
+
+    async def progress(self, video_id: UUID) -> float:
+        """How far a video is, 0-100."""
+        async with self.database.reading() as session:
+            progress = select(Video.progress).where(Video.video_id == str(video_id))
+            return (await session.execute(progress)).scalar_one_or_none() or 0.0
+
+    async def clock(self) -> datetime:
+        """The time by the database's clock."""
+        async with self.database.reading() as session:
+            return (await session.execute(select(now()))).scalar_one()
+
+    async def changed_since(self, moment: datetime) -> tuple[list[Changed], datetime]:
+        """The videos to which something happened since then, and the time of looking, by the database's clock."""
+        last = func.max(VideoEvent.seq)
+        changed = select(VideoEvent.video_id, Video.owner, last).join(Video, Video.video_id == VideoEvent.video_id)
+        changed = changed.where(VideoEvent.created_at >= moment).group_by(VideoEvent.video_id, Video.owner)
+        async with self.database.reading() as session:
+            clock = (await session.execute(select(now()))).scalar_one()
+            rows = (await session.execute(changed)).all()
+        return [Changed(UUID(video_id), owner, seq) for video_id, owner, seq in rows], clock
+
+    async def last_seq_before(self, video_id: UUID, moment: datetime) -> int:
+        """The number of the last event of a video before that time, by the database's clock; 0: there was none."""
+        last = select(func.max(VideoEvent.seq))
+        last = last.where(VideoEvent.video_id == str(video_id), VideoEvent.created_at < moment)
+        async with self.database.reading() as session:
+            return (await session.execute(last)).scalar_one() or 0
 
     async def _events(self, query: object) -> list[LiveEvent]:
         async with self.database.reading() as session:
             rows = (await session.execute(query)).scalars()  # type: ignore[call-overload]  # a select of VideoEvent
-            return [LiveEvent(seq=row.seq, after=row.seq - 1, type=row.type, data=row.data) for row in rows]
+            return [_live(row) for row in rows]
 
     # --- what happens
 
-    async def record_request(self, work: Work, event: VideoRequested) -> bool:
-        """Save what was asked for. Returns whether this was news. Raises `RequestConflicts`."""
+    async def record_request(self, work: Work, event: VideoRequested, *, within_caps: bool = False) -> bool:
+        """Save what was asked for. Returns whether this was news.
+
+        Raises:
+            RequestConflicts: the id was used for another request.
+            BudgetExceeded: there is no money for it, and `within_caps` was asked for.
+        """
         row = await _row(work.session, event.video_id, lock=True)
-        if row is not None and row.request_hash is not None:
+        if row is not None and (row.request_hash is not None or row.deleted_at is not None):
             if row.request_hash != _hash(event):
                 raise RequestConflicts(event.video_id)
             return False
         if row is None:
-            row = _unknown(event.video_id)
+            row = unknown(event.video_id)
             work.session.add(row)
         row.request_hash = _hash(event)
         row.prompt = event.prompt
         row.niche = event.niche
-        row.scene_count = event.scene_count
-        row.duration = event.duration
+        row.scene_count = len(event.storyboard.scenes) if event.storyboard else event.scene_count
+        row.duration = event.storyboard.total_duration if event.storyboard else event.duration
+        row.providers = list(event.providers)
         row.aspect_ratio = event.aspect_ratio
         row.post_id = event.post_id
         row.owner = event.owner
         row.meta = {**event.metadata, **row.meta}
+        await self.money.promise(work, row, event, within_caps=within_caps)
+        if row.last_seq:
+            # What came before the request could not be announced to anybody: its owner was not known.
+            earlier = select(VideoEvent).where(VideoEvent.video_id == row.video_id).order_by(VideoEvent.seq)
+            for logged in (await work.session.execute(earlier)).scalars().all():
+                await self._announce(work, row, _live(logged))
+        await self.stage_times.begin(work, row, view_of(row), given=event.storyboard is not None)
         await self._tell(work, row, event)
         return True
 
@@ -189,35 +349,73 @@ class Videos:
         """Fold an event into its video's row, and tell those who watch."""
         row = await _row(work.session, event.video_id, lock=True)
         if row is None:
-            if not event.stored:
+            # Who resumes what we do not know means no video: a dead letter may be about a storyboard alone.
+            if not event.stored or isinstance(event, VideoResumed):
                 return
             # Its request is still on the way.
-            row = _unknown(event.video_id)
+            row = unknown(event.video_id)
             work.session.add(row)
+        if isinstance(event, SceneCharged):
+            await self.money.record(work, row, event)
+        if row.deleted_at is not None:
+            await self._record_of_deleted(work, row, event)
+            return
         await self._apply(work, row, event)
+
+    async def _record_of_deleted(self, work: Work, row: Video, event: Event) -> None:
+        """News of a deleted video: its money still counts, and what was stored meanwhile is to go as well."""
+        await self.money.correct(work, row)
+        if isinstance(event, SceneRendered | VideoComposed):
+            await work.emit(VideoDeleted(video_id=event.video_id, by=SYSTEM))
 
     async def _apply(self, work: Work, row: Video, event: Event) -> None:
         before = view_of(row)
         after = fold(before, event)
         if after != before:
-            _save(row, after, self.public_url)
+            save(row, after, self.public_url)
+            if isinstance(event, StoryboardCreated) and before.revision <= event.revision:
+                row.storyboard = event.model_dump(mode="json")
+                row.niche = event.niche
+                row.duration = round(event.total_duration)
+                row.estimated_cost_usd = self.money.estimate(event.scenes, row.providers or ())
+            if before.current_step == "review" and after.current_step == "scenes":
+                row.approved_at = now()
+            await self.stage_times.note(work, row, before, after, event)
             await self._tell(work, row, event)
+        await self.money.correct(work, row)
 
     async def _tell(self, work: Work, row: Video, event: Event) -> None:
         name = LIVE_NAMES.get(type(event))
         if name is None:
             return
+        row.eta = self._eta_of(row)
         if not event.stored:
-            live = LiveEvent(seq=None, after=row.last_seq, type=name, data=_told(row, event, self.public_url))
-            await work.emit(VideoProgressed(video_id=event.video_id, live=live))
+            live = LiveEvent(seq=None, after=row.last_seq, type=name, data=told_of(row, event, self.public_url))
+            self._tell_replicas(work, row, live)
             return
         row.last_seq += 1
-        live = LiveEvent(seq=row.last_seq, after=row.last_seq - 1, type=name, data=_told(row, event, self.public_url))
+        live = LiveEvent(seq=row.last_seq, after=row.last_seq - 1, type=name, data=told_of(row, event, self.public_url))
         work.session.add(
             VideoEvent(video_id=row.video_id, seq=row.last_seq, type=name, data=live.data, created_at=now())
         )
         await work.session.flush()
-        await work.emit(VideoUpdated(video_id=event.video_id, live=live))
+        if row.request_hash is not None:
+            await self._announce(work, row, live)
+        self._tell_replicas(work, row, live)
+
+    def _tell_replicas(self, work: Work, row: Video, live: LiveEvent) -> None:
+        event = VideoUpdated(video_id=UUID(row.video_id), owner=row.owner, live=live)
+
+        def tell() -> None:
+            task = asyncio.create_task(self.hints.hint(event))
+            self.telling.add(task)
+            task.add_done_callback(self.telling.discard)
+
+        work.afterwards.append(tell)
+
+    async def _announce(self, work: Work, row: Video, live: LiveEvent) -> None:
+        for announce in self.announcers:
+            await announce(work, row, live)
 
 
 async def _row(session: AsyncSession, video_id: UUID, *, lock: bool = False) -> Video | None:
@@ -227,116 +425,30 @@ async def _row(session: AsyncSession, video_id: UUID, *, lock: bool = False) -> 
     return (await session.execute(query)).scalar_one_or_none()
 
 
-def _unknown(video_id: UUID) -> Video:
-    """A video of which we heard before its request came, or whose request could not be read."""
-    return Video(
-        video_id=str(video_id),
-        niche=DEFAULT_NICHE,
-        prompt="",
-        story_script="",
-        scenes=[],
-        status="pending",
-        meta={},
-        owner=DEFAULT_OWNER,
-        aspect_ratio="16:9",
-        scene_count=3,
-        progress=0.0,
-        current_step="storyboard",
-        scene_states={},
-        cost_usd=0,
-        last_seq=0,
-    )
+def _to_look_at(found: Row[*tuple[Any, ...]]) -> Video:
+    """A row that belongs to no session. It is only read, so nobody keeps track of what would change in it."""
+    row = Video()
+    vars(row).update(found._asdict())
+    return row
+
+
+def _visible(status: str | None, whose: str | None) -> list[ColumnElement[bool]]:
+    which: list[ColumnElement[bool]] = [Video.deleted_at.is_(None)]
+    which += [Video.status == status] if status else []
+    which += [Video.owner == whose] if whose is not None else []
+    return which
+
+
+def _seen(row: Video | None, video_id: UUID, whose: str | None) -> Video:
+    """The row, for whom it is: what belongs to another owner is not there."""
+    if row is None or row.deleted_at is not None or whose not in (None, row.owner):
+        raise VideoNotFound(video_id)
+    return row
+
+
+def _live(row: VideoEvent) -> LiveEvent:
+    return LiveEvent(seq=row.seq, after=row.seq - 1, type=row.type, data=row.data)
 
 
 def _hash(event: VideoRequested) -> str:
     return hashlib.sha256(json.dumps(event.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
-
-
-def view_of(row: Video) -> VideoView:
-    """A row as the rules see it."""
-    return VideoView(
-        status=row.status,
-        current_step=row.current_step,
-        progress=row.progress,
-        title=row.title,
-        story_script=row.story_script,
-        scenes=tuple(Scene.model_validate(scene) for scene in row.scenes),
-        scene_count=row.scene_count,
-        scene_states={int(n): SceneState.model_validate(state) for n, state in row.scene_states.items()},
-        cost_usd=row.cost_usd,
-        film=MediaReference.model_validate(row.film) if row.film else None,
-        thumbnail=MediaReference.model_validate(row.thumbnail) if row.thumbnail else None,
-        error_stage=row.error_stage,
-        error_kind=row.error_kind,
-        error_message=row.error_message,
-    )
-
-
-def _save(row: Video, view: VideoView, public_url: str) -> None:
-    row.status = view.status
-    row.current_step = view.current_step
-    row.progress = view.progress
-    row.title = view.title
-    row.story_script = view.story_script
-    row.scenes = [scene.model_dump(mode="json") for scene in view.scenes]
-    row.scene_count = view.scene_count
-    row.scene_states = {str(n): state.model_dump(mode="json") for n, state in view.scene_states.items()}
-    row.cost_usd = view.cost_usd
-    row.error_stage = view.error_stage
-    row.error_kind = view.error_kind
-    row.error_message = view.error_message
-    if view.film is not None and view.thumbnail is not None:
-        row.film = view.film.model_dump(mode="json")
-        row.thumbnail = view.thumbnail.model_dump(mode="json")
-        row.video_url = film_link(row.video_id, public_url)
-        row.thumbnail_url = thumbnail_link(row.video_id, public_url)
-        row.completed_at = now()
-    if view.resolution is not None:
-        width, height = view.resolution
-        row.meta = {**row.meta, "format": "mp4", "resolution": f"{width}x{height}"}
-
-
-def film_link(video_id: str, public_url: str = "") -> str:
-    """Where a film can always be asked for; it leads on to a link that ends soon."""
-    return f"{public_url}/api/v1/videos/{video_id}/content"
-
-
-def thumbnail_link(video_id: str, public_url: str = "") -> str:
-    """Where a thumbnail can always be asked for."""
-    return f"{public_url}/api/v1/videos/{video_id}/thumbnail"
-
-
-def clip_link(video_id: str, scene_number: int, public_url: str = "") -> str:
-    """Where the clip of a scene can always be asked for."""
-    return f"{public_url}/api/v1/videos/{video_id}/scenes/{scene_number}/content"
-
-
-def _told(row: Video, event: Event, public_url: str) -> dict[str, JsonValue]:
-    """What watchers are told: how the video stands, and what this event adds. Links in it never end."""
-    view = view_of(row)
-    told: dict[str, JsonValue] = {
-        "videoId": row.video_id,
-        "seq": row.last_seq if event.stored else None,
-        "status": row.status,
-        "progress": row.progress,
-        "currentStep": row.current_step,
-        "currentScene": view.current_scene,
-        "totalScenes": row.scene_count,
-    }
-    if isinstance(event, SceneStarted | SceneProgressed | SceneRendered):
-        told["sceneNumber"] = event.scene_number
-        scene = next((scene for scene in view.scenes if scene.scene_number == event.scene_number), None)
-        told["sceneDescription"] = scene.description if scene else None
-        told["sceneProgress"] = view.scene_state(event.scene_number).percent
-    if isinstance(event, SceneRendered):
-        told["sceneVideoUrl"] = clip_link(row.video_id, event.scene_number, public_url)
-    if isinstance(event, StoryboardCreated):
-        told["title"] = row.title
-        told["scenes"] = list(row.scenes)
-    if isinstance(event, VideoComposed):
-        told["videoUrl"] = row.video_url
-        told["thumbnailUrl"] = row.thumbnail_url
-    if isinstance(event, VideoFailed):
-        told["error"] = event.reason
-        told["stage"] = event.stage
-    return told

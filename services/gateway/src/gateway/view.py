@@ -1,36 +1,40 @@
 """What is known of a video, and how each event changes it: rules, without any I/O.
 
 Events may come in any order and more than once. Progress has one scale and never falls: storyboard done 20, scenes
-20-80 by each scene's own progress, combining 85, done 100.
+20-80 by each scene's own progress, combining 85, storing 95, done 100. A video whose storyboard awaits its review is
+`pending`, as nothing is being done about it, at the step `review`.
 """
 
-from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from shared.contracts.events import (
     Event,
+    SceneDelayed,
     SceneFailed,
     SceneProgressed,
     SceneRendered,
     SceneStarted,
+    StoryboardApproved,
     StoryboardCreated,
     VideoCancelled,
     VideoComposed,
     VideoComposing,
     VideoFailed,
     VideoResumed,
+    VideoStoring,
 )
 from shared.contracts.media import MediaReference
 from shared.contracts.story import Contract, Scene
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
-Step = Literal["storyboard", "scenes", "combining", "completed", "failed", "cancelled"]
+Step = Literal["storyboard", "review", "scenes", "combining", "storing", "completed", "failed", "cancelled"]
 
 STORYBOARD_DONE = 20.0
 SCENES_DONE = 80.0
 COMBINING = 85.0
+STORING = 95.0
 ALL_DONE = 100.0
 
 
@@ -42,6 +46,8 @@ class SceneState(Contract):
     provider: str | None = None
     eta_seconds: float | None = None
     reason: str | None = None
+    notice: str | None = None
+    """Why it waits for more than its turn."""
     clip: MediaReference | None = None
 
 
@@ -55,8 +61,9 @@ class VideoView(BaseModel):
     story_script: str = ""
     scenes: tuple[Scene, ...] = ()
     scene_count: int
+    revision: int = 0
+    """Of the storyboard."""
     scene_states: dict[int, SceneState] = {}
-    cost_usd: Decimal = Decimal(0)
     film: MediaReference | None = None
     thumbnail: MediaReference | None = None
     resolution: tuple[int, int] | None = None
@@ -74,8 +81,23 @@ class VideoView(BaseModel):
         return self.scene_states.get(number, SceneState())
 
     @property
+    def scene_standings(self) -> list[dict[str, JsonValue]]:
+        """How each scene is doing, in few words."""
+        states = ((n, self.scene_state(n)) for n in range(1, self.scene_count + 1))
+        return [{"sceneNumber": n, "state": state.state, "progress": state.percent} for n, state in states]
+
+    @property
+    def notice(self) -> str | None:
+        """Why the video waits for more than its turn, if it does."""
+        if self.status not in ("pending", "processing"):
+            return None
+        return next((state.notice for _, state in sorted(self.scene_states.items()) if state.notice), None)
+
+    @property
     def current_scene(self) -> int | None:
-        """The first scene that is being rendered, or else the first that is not yet."""
+        """While scenes are rendered: the first that is being rendered, or else the first that is not yet."""
+        if self.current_step != "scenes":
+            return None
         numbers = range(1, self.scene_count + 1)
         busy = [n for n in numbers if self.scene_state(n).state == "rendering"]
         left = [n for n in numbers if self.scene_state(n).state in ("waiting", "failed")]
@@ -92,19 +114,27 @@ def fold(view: VideoView, event: Event) -> VideoView:
 
 def _changes(view: VideoView, event: Event) -> dict[str, object]:
     match event:
+        case StoryboardCreated() if event.revision < view.revision:
+            return {}
         case StoryboardCreated():
             return {
-                **_goes_on(view),
-                "current_step": "scenes" if view.current_step == "storyboard" else view.current_step,
+                **_step_after_storyboard(view, event),
+                "revision": event.revision,
                 "title": event.title,
                 "story_script": event.story_script,
                 "scenes": event.scenes,
                 "scene_count": len(event.scenes),
             }
-        case SceneStarted() | SceneProgressed() | SceneRendered() | SceneFailed():
+        case StoryboardApproved():
+            return _leaves_review(view)
+        case SceneDelayed() | SceneStarted() | SceneProgressed() | SceneRendered() | SceneFailed():
             return _scene_changes(view, event)
+        case VideoComposing() if view.current_step == "storing":
+            return {}
         case VideoComposing():
             return {**_goes_on(view), "current_step": "combining"}
+        case VideoStoring():
+            return {**_goes_on(view), "current_step": "storing"} if view.status != "failed" else {}
         case VideoComposed():
             return {
                 "status": "completed",
@@ -131,13 +161,14 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
 
 
 def _scene_changes(
-    view: VideoView, event: SceneStarted | SceneProgressed | SceneRendered | SceneFailed
+    view: VideoView, event: SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed
 ) -> dict[str, object]:
     before = view.scene_state(event.scene_number)
     if before.state == "rendered":
         return {}
-    cost = view.cost_usd
     match event:
+        case SceneDelayed():
+            after = SceneState(percent=before.percent, provider=event.provider, notice=event.reason)
         case SceneStarted():
             after = SceneState(
                 state="rendering", percent=before.percent, provider=event.provider, eta_seconds=event.eta_seconds
@@ -149,11 +180,20 @@ def _scene_changes(
             )
         case SceneRendered():
             after = SceneState(state="rendered", percent=100.0, provider=event.provider, clip=event.clip.media)
-            cost += event.cost_usd
         case SceneFailed():
             after = SceneState(state="failed", percent=before.percent, provider=before.provider, reason=event.reason)
-            cost += event.cost_usd
-    return {**_goes_on(view), "scene_states": {**view.scene_states, event.scene_number: after}, "cost_usd": cost}
+    return {**_goes_on(view), **_leaves_review(view), "scene_states": {**view.scene_states, event.scene_number: after}}
+
+
+def _step_after_storyboard(view: VideoView, event: StoryboardCreated) -> dict[str, object]:
+    if event.review:
+        return {"current_step": "review"} if view.current_step == "storyboard" else {}
+    is_next = view.current_step in ("storyboard", "review")
+    return {**_goes_on(view), "current_step": "scenes" if is_next else view.current_step}
+
+
+def _leaves_review(view: VideoView) -> dict[str, object]:
+    return {"status": "processing", "current_step": "scenes"} if view.current_step == "review" else {}
 
 
 def _goes_on(view: VideoView) -> dict[str, object]:
@@ -168,6 +208,8 @@ def _no_error() -> dict[str, object]:
 def _progress(view: VideoView) -> float:
     if view.status == "completed":
         return ALL_DONE
+    if view.current_step == "storing":
+        return STORING
     if view.current_step == "combining":
         return COMBINING
     if not view.scenes:

@@ -7,9 +7,9 @@ any replica can say how it is doing. The drawing itself is asked for by a messag
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from decimal import Decimal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -19,12 +19,12 @@ from sqlalchemy.exc import IntegrityError
 from scene_render.animatic import draw
 from scene_render.animatic_order import AnimaticOrder
 from scene_render.models import AnimaticTask
-from scene_render.provider import Absent, Failed, Found, Running, Succeeded, Unknowable
+from scene_render.provider import Absent, Ended, Failed, Found, NotYet, Running, Shot, Succeeded, Unknowable
 from scene_render.steps import AnimaticOrdered
-from shared.contracts.events import SceneRequested
 from shared.contracts.media import MediaReference
 from shared.database import Database
 from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
+from shared.prices import FREE, Tariff
 from shared.storage import Storage
 from shared.unit_of_work import working
 
@@ -39,7 +39,10 @@ class AnimaticStudio:
     """The provider `animatic`, and the one who draws for it."""
 
     name = "animatic"
+    tariff: Tariff | None = None
     submit_seconds = 5.0
+    usual_seconds = 5.0
+    check_seconds = CHECK_SECONDS
     attempt_seconds = 600.0
 
     def __init__(
@@ -51,12 +54,9 @@ class AnimaticStudio:
         self.concurrency = concurrency
         self.work_folder = work_folder
 
-    def price(self, _request: SceneRequested) -> Decimal:
-        """It is free."""
-        return Decimal(0)
-
-    async def submit(self, attempt_id: str, request: SceneRequested) -> str:
+    async def submit(self, attempt_id: str, shot: Shot) -> str:
         """Keep the task and ask for its drawing, in one transaction. Asked again, it is the same task."""
+        request = shot.request
         order = AnimaticOrder(
             scene=request.scene,
             scene_count=request.scene_count,
@@ -75,11 +75,7 @@ class AnimaticStudio:
             log.info("animatic.known", task_id=attempt_id)
         return attempt_id
 
-    def expects(self, request: SceneRequested) -> Running:
-        """Drawing is quick."""
-        return _running(request.clip_frames, percent=0)
-
-    async def find(self, attempt_id: str) -> Found | Absent | Unknowable:
+    async def find(self, attempt_id: str, _age: float) -> Found | Absent | NotYet | Unknowable:
         """See whether there is a row."""
         return Absent() if await self._task(attempt_id) is None else Found(attempt_id)
 
@@ -87,12 +83,12 @@ class AnimaticStudio:
         """Read the row."""
         task = await self._task(task_id)
         if task is None:
-            return Failed("task_lost", "The animatic renderer has no such task.", Decimal(0), again=True)
+            return Failed("task_lost", "The animatic renderer has no such task.", FREE, again=True)
         if task.state == "done":
-            return Succeeded(cost=Decimal(0))
+            return Succeeded(cost=FREE)
         if task.state == "drawing":
             return _running(task.frames, task.percent)
-        return Failed(f"animatic_{task.state}", task.reason or "The drawing was cancelled.", Decimal(0), again=True)
+        return Failed(f"animatic_{task.state}", task.reason or "The drawing was cancelled.", FREE, again=True)
 
     async def fetch(self, task_id: str, target: Path) -> None:
         """Take the drawn clip out of the storage."""
@@ -101,10 +97,18 @@ class AnimaticStudio:
             raise LookupError(f"animatic task {task_id} has no clip")
         await self.storage.get(MediaReference.model_validate(task.media), target)
 
-    async def cancel(self, task_id: str) -> bool:
+    async def cancel(self, task_id: str) -> Ended | None:
         """End a task; one that is being drawn is dropped when it is done."""
         await self._save(task_id, state="cancelled")
-        return True
+        return Ended(cost=FREE)
+
+    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+        """As `cancel`: a drawing that nobody wants costs time."""
+        return await self.cancel(task_id)
+
+    def task_of_callback(self, _body: Mapping[str, Any]) -> str | None:
+        """It calls nobody back."""
+        return None
 
     async def draw(self, task_id: str, order: AnimaticOrder) -> None:
         """Draw the clip of a task and store it, telling on the way how far it is."""
@@ -119,8 +123,16 @@ class AnimaticStudio:
             except (FfmpegFailed, FfmpegTimedOut) as error:
                 await self._save(task_id, state="failed", reason=str(error))
                 return
-            media = await self.storage.put(f"animatics/{task_id}.mp4", target, "video/mp4")
+            media = await self.storage.put(_key(task_id), target, "video/mp4")
         await self._save(task_id, state="done", percent=100, media=media.model_dump(mode="json"))
+        drawn = await self._task(task_id)
+        if drawn is not None and drawn.state == "cancelled":
+            await self.remove([task_id])
+
+    async def remove(self, task_ids: Sequence[str]) -> None:
+        """Remove the clips of these tasks, where there are any."""
+        for task_id in task_ids:
+            await self.storage.delete(_key(task_id))
 
     @contextlib.asynccontextmanager
     async def _telling(self, task_id: str) -> AsyncIterator[Callable[[float], None]]:
@@ -151,6 +163,10 @@ class AnimaticStudio:
         change = update(AnimaticTask).where(AnimaticTask.id == task_id, AnimaticTask.state == "drawing")
         async with self.database.sessions.begin() as session:
             await session.execute(change.values(**values))
+
+
+def _key(task_id: str) -> str:
+    return f"animatics/{task_id}.mp4"
 
 
 def _running(frames: int, percent: float) -> Running:

@@ -5,15 +5,21 @@ from collections.abc import AsyncIterator, Iterable
 
 from scene_render import turns
 from scene_render.animatic_provider import AnimaticStudio
+from scene_render.attempts import Attempts
+from scene_render.callbacks import Callbacks
+from scene_render.callbacks import route as callbacks_route
+from scene_render.clips import Clips
 from scene_render.handlers import Tools, story
 from scene_render.models import Base
 from scene_render.provider import Provider
 from scene_render.settings import Settings
+from scene_render.studios import paid_provider
 from shared import worker
 from shared.database import Database
 from shared.ffmpeg import Ffmpeg
 from shared.frame import Service, fails_video
 from shared.handling import Hints
+from shared.settings import read
 from shared.storage import open_storage
 
 
@@ -23,28 +29,32 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
     storage = open_storage(settings.storage_url)
     ffmpeg = Ffmpeg(settings.ffmpeg_binary)
     studio = AnimaticStudio(database, storage, ffmpeg, settings.animatic_concurrency, settings.work_folder)
-    providers: dict[str, Provider] = {studio.name: studio}
+    callbacks = Callbacks(settings.callback_url, settings.callback_secret.get_secret_value().encode())
+    paid = [paid_provider(name, settings, callbacks) for name in settings.providers if name != "animatic"]
+    # Animatics that were begun are finished, whoever renders now.
+    providers: dict[str, Provider] = {provider.name: provider for provider in (studio, *paid)}
     tools = Tools(
         database=database,
         providers=providers,
-        preferred=settings.video_api_provider,
+        attempts=Attempts(providers, settings.providers, settings.caps, 1 / settings.simulator_speed),
         animatics=studio,
-        storage=storage,
-        ffmpeg=ffmpeg,
+        clips=Clips(storage, ffmpeg, settings.work_folder),
         hints=hints,
-        work_folder=settings.work_folder,
+        scene_wait_seconds=settings.scene_wait_seconds,
     )
-    resources = (storage, _slots(database, providers.values()), tools.shielded)
-    return Service(story, tools, database, on_death=fails_video("scene-render"), resources=resources)
+    resources = (storage, _slots(database, providers.values()), *paid, tools.shielded)
+    routes = (callbacks_route(callbacks, providers, database),) if callbacks.are_heard else ()
+    return Service(story, tools, database, on_death=fails_video("scene-render"), resources=resources, routes=routes)
 
 
 @contextlib.asynccontextmanager
 async def _slots(database: Database, providers: Iterable[Provider]) -> AsyncIterator[None]:
     await turns.provide_slots(database, providers)
+    await turns.wake_waiting(database)
     yield
 
 
 def main() -> None:
     """The console script `scene-render`."""
-    settings = Settings()
+    settings = read(Settings)
     worker.main(lambda hints: build(settings, hints), settings, story.service, __file__)

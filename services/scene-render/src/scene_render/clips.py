@@ -1,45 +1,169 @@
-"""A clip from outside: looked at before it is used, conformed where it differs from the film's form."""
+"""From a provider's file to a clip of the film: fetched, looked at, conformed where it differs, joined, stored."""
 
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
-from scene_render import conform
+from scene_render import conform, picture
+from scene_render.attempts import frames_left, request_of
 from scene_render.form import AUDIO_RATE
-from shared.contracts.media import FRAME_RATE, Clip, MediaReference
+from scene_render.models import Attempt, Render
+from scene_render.provider import ClipUnusable, FirstFrame, Provider, Shot
+from shared.contracts.media import (
+    FRAME_RATE,
+    FRAME_SIZE,
+    LONGEST_FREEZE_FRAMES,
+    Clip,
+    MediaReference,
+    clip_key,
+    clip_prefix,
+)
+from shared.contracts.story import Contract
 from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.probe import MediaFacts, MediaUnreadable, probe
+from shared.storage import Storage
 
-LONGEST_FREEZE_FRAMES = FRAME_RATE // 2
-"""A clip may be this much too short: the composer lets its last frame stand still."""
-
+LINK_SECONDS = 3600
 
 SOUND = ("aac", AUDIO_RATE, 2)
 """Codec, samples per second and channels of a clip that has sound."""
 
 
-class ClipUnusable(Exception):
-    """The provider's file cannot become a part of the film."""
+class Part(Contract):
+    """One of the clips that a long scene is made of. `last_frame` is what the next one begins with."""
+
+    media: MediaReference
+    frames: int
+    last_frame: MediaReference
+    provider: str
+    task_id: str
 
 
-async def admit(path: Path, size: tuple[int, int], frames: int, ffmpeg: Ffmpeg) -> tuple[Path, MediaFacts]:
-    """Check a fetched clip and return a file in the film's form, `frames` long or a freeze shorter, with its facts.
+@dataclass(frozen=True)
+class Clips:
+    """The way clips take through this service."""
+
+    storage: Storage
+    ffmpeg: Ffmpeg
+    work_folder: Path | None
+
+    @contextlib.asynccontextmanager
+    async def shot_of(self, render: Render, attempt: Attempt) -> AsyncIterator[Shot]:
+        """What an attempt orders, with the picture it begins with as a file."""
+        request = request_of(render)
+        parts = [Part.model_validate(part) for part in render.parts]
+        reference = parts[-1].last_frame if parts else request.first_frame
+        if reference is None:
+            yield Shot(request, attempt.seconds)
+            return
+        with self._folder() as folder:
+            path = folder / "first-frame"
+            await self.storage.get(reference, path)
+            link = await self.storage.link(reference, LINK_SECONDS)
+            first = FirstFrame(
+                path=path,
+                content_type=reference.content_type,
+                link=link if link.startswith("https://") else None,
+                task_id=parts[-1].task_id if parts and parts[-1].provider == attempt.provider else None,
+            )
+            yield Shot(request, attempt.seconds, first)
+
+    async def collect(self, provider: Provider, attempt: Attempt, render: Render) -> Clip | Part:
+        """Fetch, check and store what an attempt has rendered: the clip of its scene, or the next part of it.
+
+        Raises:
+            ClipUnusable: it cannot become a part of the film.
+            ClipOutOfReach, ProviderSilent: it could not be fetched.
+        """
+        request, left, ordered = request_of(render), frames_left(render), attempt.seconds * FRAME_RATE
+        size = FRAME_SIZE[request.aspect_ratio]
+        with self._folder() as folder:
+            fetched = folder / "fetched.mp4"
+            await provider.fetch(str(attempt.task_id), fetched)
+            path, facts = await admit(fetched, size, min(left, ordered), ordered, self.ffmpeg, tail=bool(render.parts))
+            if left - facts.frames > LONGEST_FREEZE_FRAMES:
+                return await self._store_part(path, facts, attempt, render)
+            if render.parts:
+                path, facts = await self._join(path, facts, size, render, folder)
+            media = await self.storage.put(clip_key(render.video_id, render.scene_number), path, "video/mp4")
+        return clip_of(media, facts)
+
+    async def remove(self, video_id: UUID) -> None:
+        """Remove whatever was stored of a video's scenes."""
+        await self.storage.delete(clip_prefix(video_id))
+        await self.remove_parts(video_id)
+
+    async def remove_parts(self, video_id: UUID) -> None:
+        """Remove the parts that long scenes of a video are joined of."""
+        await self.storage.delete(f"videos/{video_id}/parts/")
+
+    async def _store_part(self, path: Path, facts: MediaFacts, attempt: Attempt, render: Render) -> Part:
+        frame = path.with_name("last-frame.jpg")
+        await conform.take_frame(path, facts.frames - 1, frame, self.ffmpeg)
+        key = f"videos/{render.video_id}/parts/scene-{render.scene_number}-{len(render.parts) + 1}"
+        return Part(
+            media=await self.storage.put(f"{key}.mp4", path, "video/mp4"),
+            frames=facts.frames,
+            last_frame=await self.storage.put(f"{key}.jpg", frame, "image/jpeg"),
+            provider=attempt.provider,
+            task_id=str(attempt.task_id),
+        )
+
+    async def _join(
+        self, last: Path, facts: MediaFacts, size: tuple[int, int], render: Render, folder: Path
+    ) -> tuple[Path, MediaFacts]:
+        """The parts of a scene as one clip."""
+        pieces: list[tuple[Path, int]] = []
+        for number, part in enumerate(Part.model_validate(part) for part in render.parts):
+            path = folder / f"part-{number}.mp4"
+            await self.storage.get(part.media, path)
+            pieces.append((path, part.frames))
+        pieces.append((last, min(facts.frames, frames_left(render))))
+        joined = folder / "joined.mp4"
+        await conform.join(pieces, joined, size, self.ffmpeg)
+        return joined, await probe(joined)
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self.work_folder, prefix="clip-") as folder:
+            yield Path(folder)
+
+
+async def admit(
+    path: Path, size: tuple[int, int], wanted: int, ordered: int, ffmpeg: Ffmpeg, *, tail: bool = False
+) -> tuple[Path, MediaFacts]:
+    """Check a fetched clip and return a file in the film's form with its facts.
+
+    It may be too short by a freeze, and longer than `wanted` frames: whoever joins it takes what it needs. `tail`: it
+    goes on where another clip ended, and a provider may hand that one along: only the last `ordered` frames count.
 
     Raises:
-        ClipUnusable: it is not a video, too short, or ffmpeg cannot read it.
+        ClipUnusable: it is not a video, too short, black or frozen from end to end, or ffmpeg cannot read it.
     """
     try:
         facts = await probe(path)
-        if not fits(facts, size, frames):
+        skip = facts.frames - ordered if tail and facts.frames > ordered + FRAME_RATE else 0
+        if skip or not fits(facts, size):
             conformed = path.with_name("conformed.mp4")
-            await conform.conform(path, conformed, size, frames, ffmpeg)
+            start = skip / float(facts.frame_rate or FRAME_RATE)
+            await conform.conform(path, conformed, size, wanted, ffmpeg, start=start)
             path, facts = conformed, await probe(conformed)
+        look = await picture.look(path, ffmpeg)
     except (MediaUnreadable, FfmpegFailed, FfmpegTimedOut) as error:
         raise ClipUnusable(f"The clip cannot be read: {error}") from error
-    if facts.frames < frames - LONGEST_FREEZE_FRAMES:
-        raise ClipUnusable(f"The clip has {facts.frames} frames; {frames} were asked for.")
+    if facts.frames < wanted - LONGEST_FREEZE_FRAMES:
+        raise ClipUnusable(f"The clip has {facts.frames} frames; {wanted} were asked for.")
+    if look.is_black:
+        raise ClipUnusable("The clip is black from beginning to end.")
+    if look.is_frozen:
+        raise ClipUnusable("The clip stands still from beginning to end.")
     return path, facts
 
 
-def fits(facts: MediaFacts, size: tuple[int, int], frames: int) -> bool:
+def fits(facts: MediaFacts, size: tuple[int, int]) -> bool:
     """Whether a clip can be used as it is."""
     return (
         (facts.width, facts.height) == size
@@ -47,7 +171,6 @@ def fits(facts: MediaFacts, size: tuple[int, int], frames: int) -> bool:
         and facts.constant_rate
         and facts.video_codec == "h264"
         and facts.pixel_format == "yuv420p"
-        and facts.frames <= frames
         and (facts.audio_codec is None or (facts.audio_codec, facts.audio_rate, facts.audio_channels) == SOUND)
     )
 

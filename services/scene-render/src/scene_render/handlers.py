@@ -1,23 +1,29 @@
 """The scene-render service's part of the story: each scene is rendered once, paid once, checked and stored."""
 
 import asyncio
-import tempfile
-from collections.abc import Mapping
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render import attempts, clips, turns
+from scene_render import breaker, clips, pace, turns
 from scene_render.animatic_provider import AnimaticStudio
-from scene_render.models import Attempt, CancelledVideo, Render
+from scene_render.attempts import Attempts, give_up
+from scene_render.clips import Clips
+from scene_render.models import Attempt, CancelledVideo, ProviderSlot, Render
 from scene_render.provider import (
     Absent,
+    ClipOutOfReach,
+    ClipUnusable,
     Failed,
     Found,
+    Lost,
+    NotYet,
     Provider,
     ProviderSilent,
     Running,
@@ -25,40 +31,64 @@ from scene_render.provider import (
     SubmissionRefused,
     Succeeded,
 )
-from scene_render.steps import AnimaticOrdered, CheckDue, ClipReady, SlotOffered, SubmissionOverdue
+from scene_render.steps import (
+    AnimaticOrdered,
+    CallbackReceived,
+    CancelDue,
+    CheckDue,
+    ClipReady,
+    SceneOverdue,
+    SlotOffered,
+    SubmissionOverdue,
+    UnknownOverdue,
+)
+from shared.budget import BudgetExceeded
 from shared.contracts.events import (
+    ChargeReviewed,
     SceneProgressed,
     SceneRendered,
     SceneRequested,
     VideoCancelled,
+    VideoDeleted,
     VideoFailed,
     VideoResumed,
 )
-from shared.contracts.media import FRAME_RATE, FRAME_SIZE, clip_key
-from shared.database import Database, now
-from shared.ffmpeg import Ffmpeg
+from shared.contracts.media import FRAME_RATE
+from shared.database import Database, is_outage, now
+from shared.errors import StepFailed
 from shared.handling import Delivery, Hints, Story
+from shared.prices import FREE
 from shared.shielded import Shielded
-from shared.storage import Storage
-from shared.unit_of_work import handling, working
+from shared.unit_of_work import Work, handling, working
 
 log = structlog.get_logger()
 
 SILENT_SECONDS = 10.0
+QUEUE_SECONDS = 3600.0
+"""How long a task may wait in its provider's own queue."""
+LOST_SECONDS = 120.0
+"""How long after its order a task may not be known yet to all of a provider's servers."""
+COLLECT_SECONDS = 6 * 3600.0
+"""How long after its order a clip is fetched again when that fails; the links of all providers last longer."""
+SAVE_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""The pauses between attempts to save what a provider has answered."""
+NEVER_ANSWERED = "The provider never said whether it took the task; it may have been paid, so it is not asked again."
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What the handlers work with. `shielded` keeps a submission whole when its handler is cancelled."""
+    """What the handlers work with. `shielded` keeps a submission whole when its handler is cancelled.
+
+    `scene_wait_seconds`: how long a scene waits for a provider that takes nothing.
+    """
 
     database: Database
     providers: Mapping[str, Provider]
-    preferred: str
+    attempts: Attempts
     animatics: AnimaticStudio
-    storage: Storage
-    ffmpeg: Ffmpeg
+    clips: Clips
     hints: Hints
-    work_folder: Path | None
+    scene_wait_seconds: float = 3600.0
     shielded: Shielded = field(default_factory=Shielded)
 
 
@@ -80,20 +110,41 @@ async def plan_scene(event: SceneRequested, delivery: Delivery, tools: Tools) ->
             request=event.model_dump(mode="json"),
             owner=event.owner,
             batch=event.priority == "batch",
-            provider=next((name for name in event.providers if name in tools.providers), tools.preferred),
+            provider="",
+            tried=[],
             available_at=now(),
             requested_at=now(),
         )
+        await tools.attempts.route(work, render)
         work.session.add(render)
         await work.session.flush()
         await work.emit(SlotOffered(video_id=event.video_id, provider=render.provider))
+        overdue = SceneOverdue(video_id=event.video_id, scene_number=render.scene_number)
+        await work.emit(overdue, after=tools.scene_wait_seconds)
 
 
-@story.on(SlotOffered)
+@story.on(SlotOffered, at_once=4)
 async def start_attempt(event: SlotOffered, delivery: Delivery, tools: Tools) -> None:
     """A slot may be free: write down what we are about to pay for, for the scene whose turn it is, and submit it."""
-    provider = tools.providers[event.provider]
+    provider = tools.providers.get(event.provider)
+    if provider is None:
+        # It was taken out of the configuration: what waits for it goes to the others.
+        async with handling(tools.database, delivery) as work:
+            await tools.attempts.move_waiting(work, event.provider)
+        return
+    # From INTENT to the answer as a whole, even if RabbitMQ goes away meanwhile.
+    await tools.shielded.run(_start_attempt(event, delivery, provider, tools))
+
+
+async def _start_attempt(event: SlotOffered, delivery: Delivery, provider: Provider, tools: Tools) -> None:
+    # Counted from before INTENT: whoever is frozen in between must not submit when it wakes.
+    deadline = asyncio.get_running_loop().time() + provider.submit_seconds
     async with handling(tools.database, delivery) as work:
+        if provider.name not in tools.attempts.order:
+            # What did not wish for it goes to those who are configured.
+            await tools.attempts.move_waiting(work, provider.name)
+        if provider.name in await breaker.parked(work.session):
+            return
         slot = await turns.free_slot_of(work.session, provider.name)
         if slot is None:
             if await turns.some_slot_is_free(work.session, provider.name):
@@ -103,129 +154,249 @@ async def start_attempt(event: SlotOffered, delivery: Delivery, tools: Tools) ->
         render = await turns.next_render(work.session, provider.name)
         if render is None:
             return
-        attempt = await attempts.intend(work, render, slot, provider)
-        request = attempts.request_of(render)
+        if await work.session.get(CancelledVideo, render.video_id) is not None:
+            render.state = "cancelled"
+            await work.emit(event)
+            return
+        attempt = await _intend(work, render, slot, provider, event, tools)
+        if attempt is None:
+            return
+    await _submit(attempt, render, provider, deadline, tools)
 
-    await tools.shielded.run(_submit(attempt, request, provider, tools))
+
+async def _intend(
+    work: Work, render: Render, slot: ProviderSlot, provider: Provider, offer: SlotOffered, tools: Tools
+) -> Attempt | None:
+    """Write INTENT, if the provider may be tried and the money is there."""
+    if await breaker.was_parked(work.session, provider.name):
+        trial = provider.submit_seconds + 2
+        if not await breaker.begin_trial(work.session, provider.name, trial):
+            return None
+        await work.emit(offer, after=trial + 0.1)
+    try:
+        return await tools.attempts.intend(work, render, slot, provider)
+    except BudgetExceeded as exceeded:
+        await give_up(work, render, "budget", str(exceeded))
+        await work.emit(offer)
+        return None
 
 
 @story.on(SubmissionOverdue)
 async def reconcile_attempt(event: SubmissionOverdue, delivery: Delivery, tools: Tools) -> None:
     """A submission should be answered by now: where it is not, find out what became of it, and never ask blindly."""
-    attempt, render = await _attempt(event.attempt_id, tools.database)
+    deadline = asyncio.get_running_loop().time()
+    attempt, render, age = await _attempt(event.attempt_id, tools.database)
     if attempt.state != "INTENT":
-        return
-    provider, request = tools.providers[attempt.provider], attempts.request_of(render)
-    found = await provider.find(attempt.id)
-    if isinstance(found, Found):
-        async with handling(tools.database, delivery) as work:
-            await attempts.submitted(work, attempt, found.task_id, provider.expects(request))
-    elif isinstance(found, Absent):
-        async with handling(tools.database, delivery) as work:
-            await work.emit(event, after=provider.submit_seconds + 1)
-        await tools.shielded.run(_submit(attempt, request, provider, tools))
-    else:
-        async with handling(tools.database, delivery) as work:
-            await attempts.unknown(work, attempt, provider)
-        log.error("attempt.unknown", attempt_id=attempt.id, provider=provider.name)
-
-
-async def _submit(attempt: Attempt, request: SceneRequested, provider: Provider, tools: Tools) -> None:
-    """Ask the provider, once, and save its answer. Without an answer the attempt stays at INTENT."""
-    try:
-        async with asyncio.timeout(provider.submit_seconds):
-            task_id = await provider.submit(attempt.id, request)
-    except SubmissionRefused as refusal:
-        failure = Failed(refusal.kind, refusal.reason, cost=attempts.NOTHING, again=False)
-        async with working(tools.database) as work:
-            await attempts.failed(work, attempt, failure)
-        return
-    except SubmissionPutOff as delay:
-        failure = Failed("unavailable", delay.reason, cost=attempts.NOTHING, again=True)
-        async with working(tools.database) as work:
-            await attempts.failed(work, attempt, failure, wait=delay.seconds)
-        return
-    except Exception as error:  # noqa: BLE001 - whatever it was, the task may have been taken
-        log.warning("submission.unanswered", attempt_id=attempt.id, provider=provider.name, error=repr(error))
-        return
-    async with working(tools.database) as work:
-        await attempts.submitted(work, attempt, task_id, provider.expects(request))
-
-
-@story.on(CheckDue)
-async def check_attempt(event: CheckDue, delivery: Delivery, tools: Tools) -> None:
-    """It is time to look at an attempt: go on waiting, collect its clip, or deal with its failure."""
-    attempt, _ = await _attempt(event.attempt_id, tools.database)
-    if attempt.state == "UNKNOWN":
-        async with handling(tools.database, delivery) as work:
-            await attempts.release(work, attempt)
-    if attempt.state != "SUBMITTED" or attempt.task_id is None:
         return
     provider = tools.providers[attempt.provider]
     try:
+        found = await provider.find(attempt.id, age)
+    except ProviderSilent:
+        found = NotYet(SILENT_SECONDS * tools.attempts.scale)
+    match found:
+        case Found():
+            async with handling(tools.database, delivery) as work:
+                await tools.attempts.submitted(work, attempt, found.task_id)
+        case NotYet():
+            async with handling(tools.database, delivery) as work:
+                await work.emit(event, after=found.look_after)
+        case Absent():
+            async with handling(tools.database, delivery) as work:
+                await tools.attempts.post_again(work, attempt)
+                await work.emit(event, after=provider.submit_seconds + 1)
+            deadline += provider.submit_seconds
+            await tools.shielded.run(_submit(attempt, render, provider, deadline, tools))
+        case _:
+            async with handling(tools.database, delivery) as work:
+                await tools.attempts.unknown(work, attempt, NEVER_ANSWERED, before="INTENT")
+            log.error("attempt.unknown", attempt_id=attempt.id, provider=provider.name)
+
+
+async def _submit(attempt: Attempt, render: Render, provider: Provider, deadline: float, tools: Tools) -> None:
+    """Order the shot, once, and save the answer. Without an answer the attempt stays at INTENT."""
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            shot = await stack.enter_async_context(tools.clips.shot_of(render, attempt))
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
+            failure = Failed("first_frame", f"Its first frame could not be read: {error}", cost=FREE, again=True)
+            await _save(tools, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
+            return
+        if loop.time() >= deadline:
+            await _save(tools, lambda work: tools.attempts.never_sent(work, attempt))
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                task_id = await provider.submit(attempt.id, shot)
+        except SubmissionRefused as refusal:
+            failure = Failed(refusal.kind, refusal.reason, cost=FREE, again=False)
+            await _save(tools, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
+            return
+        except SubmissionPutOff as error:
+            delay = error
+            log.warning("submission.put_off", provider=provider.name, kind=delay.kind, reason=delay.reason)
+            await _save(tools, lambda work: tools.attempts.put_off(work, attempt, delay))
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it was, the task may have been taken
+            log.warning("submission.unanswered", attempt_id=attempt.id, provider=provider.name, error=repr(error))
+            await _save(tools, lambda work: tools.attempts.unanswered(work, attempt))
+            return
+    await _save(tools, lambda work: tools.attempts.submitted(work, attempt, task_id))
+
+
+async def _save(tools: Tools, change: Callable[[Work], Awaitable[None]]) -> None:
+    """Save what a provider has answered: nobody can ask it again, so a busy database is asked several times."""
+    for pause in (*SAVE_SECONDS, None):
+        try:
+            async with working(tools.database) as work:
+                await change(work)
+        except Exception as error:
+            if pause is None or not is_outage(error):
+                raise
+            await asyncio.sleep(pause)
+        else:
+            return
+
+
+@story.on(CheckDue, at_once=8)
+async def check_attempt(event: CheckDue, delivery: Delivery, tools: Tools) -> None:
+    """It is time to look at an attempt: go on waiting, collect its clip, or deal with its failure."""
+    attempt, _, age = await _attempt(event.attempt_id, tools.database)
+    if attempt.state != "SUBMITTED" or attempt.task_id is None:
+        return
+    provider = tools.providers[attempt.provider]
+    later = Running(check_after=max(SILENT_SECONDS * tools.attempts.scale, provider.check_seconds))
+    try:
         status = await provider.check(attempt.task_id)
     except ProviderSilent:
-        status = Running(percent=0.0, eta=0.0, check_after=SILENT_SECONDS)
+        status = later
+    if isinstance(status, Lost) and age < provider.submit_seconds + LOST_SECONDS * tools.attempts.scale:
+        status = later
+    match status:
+        case Running():
+            await _go_on_waiting(event, status, attempt, delivery, provider, tools)
+        case Succeeded():
+            async with handling(tools.database, delivery) as work:
+                if await tools.attempts.succeeded(work, attempt, status.cost):
+                    await work.emit(ClipReady(video_id=event.video_id, attempt_id=event.attempt_id))
+        case Failed():
+            async with handling(tools.database, delivery) as work:
+                await tools.attempts.failed(work, attempt, status, before="SUBMITTED")
+        case Lost():
+            reason = f"{provider.name} took the task and does not know it any more; it may be paid."
+            async with handling(tools.database, delivery) as work:
+                await tools.attempts.unknown(work, attempt, reason, before="SUBMITTED")
 
-    if isinstance(status, Running):
-        if await _is_overdue(attempt, provider, tools.database):
-            await _end_overdue(attempt, delivery, provider, tools)
-            return
+
+async def _go_on_waiting(
+    event: CheckDue, status: Running, attempt: Attempt, delivery: Delivery, provider: Provider, tools: Tools
+) -> None:
+    async with tools.database.reading() as session:
+        usual = await tools.attempts.usual_seconds(session, provider)
+        times = select(Attempt.submitted_at, Attempt.running_since, now()).where(Attempt.id == attempt.id)
+        submitted_at, running_since, clock = (await session.execute(times)).one()
+    queued = (clock - submitted_at).total_seconds() if submitted_at else 0.0
+    elapsed = (clock - running_since).total_seconds() if running_since else 0.0
+    if elapsed > provider.attempt_seconds or (status.queued and queued > QUEUE_SECONDS):
+        await _end_overdue(event, attempt, delivery, provider, tools)
+        return
+    seconds = status.check_after or pace.next_look(elapsed, usual, provider.check_seconds)
+    async with handling(tools.database, delivery) as work:
+        if not status.queued and running_since is None:
+            # Without a look that saw it in the queue, it was begun when it was ordered.
+            begun = now() if event.queued else Attempt.submitted_at
+            running = update(Attempt).where(Attempt.id == attempt.id, Attempt.running_since.is_(None))
+            await work.session.execute(running.values(running_since=begun))
+        if not event.hint:
+            again = event.model_copy(update={"queued": status.queued})
+            await work.emit(again, after=seconds * random.uniform(1.0, 1.1))  # noqa: S311 - so that looks spread
+    guess = 0.0 if status.queued else pace.percent(elapsed, usual)
+    progressed = SceneProgressed(
+        video_id=event.video_id,
+        scene_number=attempt.scene_number,
+        provider=provider.name,
+        percent=guess if status.percent is None else status.percent,
+        eta_seconds=max(usual - elapsed, 0.0) if status.eta is None else status.eta,
+    )
+    await tools.hints.hint(progressed)
+
+
+async def _end_overdue(event: CheckDue, attempt: Attempt, delivery: Delivery, provider: Provider, tools: Tools) -> None:
+    """An attempt takes too long: another one only where this one has surely ended."""
+    try:
+        ended = await provider.cancel(str(attempt.task_id))
+    except ProviderSilent:
+        # It may have ended well meanwhile.
         async with handling(tools.database, delivery) as work:
-            await work.emit(event, after=status.check_after)
-        await tools.hints.hint(
-            SceneProgressed(
-                video_id=event.video_id,
-                scene_number=attempt.scene_number,
-                provider=provider.name,
-                percent=status.percent,
-                eta_seconds=status.eta,
-            )
-        )
-    elif isinstance(status, Succeeded):
-        async with handling(tools.database, delivery) as work:
-            if await attempts.succeeded(work, attempt, status.cost):
-                await work.emit(ClipReady(video_id=event.video_id, attempt_id=event.attempt_id))
-    else:
-        async with handling(tools.database, delivery) as work:
-            await attempts.failed(work, attempt, status)
+            await work.emit(event, after=SILENT_SECONDS * tools.attempts.scale)
+        return
+    async with handling(tools.database, delivery) as work:
+        if ended is not None:
+            reason = f"{provider.name} did not finish within {provider.attempt_seconds:.0f} s."
+            failure = Failed("timed_out", reason, ended.cost, again=True)
+            await tools.attempts.failed(work, attempt, failure, before="SUBMITTED")
+        else:
+            reason = f"{provider.name} did not finish in time and does not say that it has stopped; it may be paid."
+            await tools.attempts.unknown(work, attempt, reason, before="SUBMITTED")
+
+
+@story.on(CallbackReceived)
+async def hear_callback(event: CallbackReceived, delivery: Delivery, tools: Tools) -> None:
+    """A provider says that a task has changed: look at it once; a task we did not know of is known from now on."""
+    attempt, _, _ = await _attempt(event.attempt_id, tools.database)
+    async with handling(tools.database, delivery) as work:
+        if attempt.state in ("INTENT", "UNKNOWN") and event.task_id is not None:
+            await tools.attempts.submitted(work, attempt, event.task_id)
+        elif attempt.state == "SUBMITTED":
+            await work.emit(CheckDue(video_id=event.video_id, attempt_id=event.attempt_id, hint=True))
 
 
 @story.on(ClipReady, at_once=2)
 async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> None:
-    """A provider has finished a clip: fetch it, check it, conform it where it differs from the film, store it."""
-    attempt, render = await _attempt(event.attempt_id, tools.database)
-    if render.state != "running" or attempt.task_id is None:
+    """A provider has finished a clip: fetch it, check it, store it; ask for the next one if the scene is longer."""
+    attempt, render, age = await _attempt(event.attempt_id, tools.database)
+    if render.state != "running" or attempt.state != "SUCCEEDED" or attempt.task_id is None:
         return
     provider = tools.providers[attempt.provider]
-    request = attempts.request_of(render)
-    with tempfile.TemporaryDirectory(dir=tools.work_folder, prefix="clip-") as folder:
-        fetched = Path(folder) / "fetched.mp4"
-        await provider.fetch(attempt.task_id, fetched)
-        try:
-            size = FRAME_SIZE[request.aspect_ratio]
-            path, facts = await clips.admit(fetched, size, request.clip_frames, tools.ffmpeg)
-        except clips.ClipUnusable as unusable:
-            async with handling(tools.database, delivery) as work:
-                await attempts.spoiled(work, attempt, str(unusable))
-            return
-        media = await tools.storage.put(clip_key(event.video_id, render.scene_number), path, "video/mp4")
-    clip = clips.clip_of(media, facts)
+    try:
+        collected = await tools.clips.collect(provider, attempt, render)
+    except ClipUnusable as unusable:
+        async with handling(tools.database, delivery) as work:
+            await tools.attempts.spoiled(work, attempt, str(unusable))
+        return
+    except ProviderSilent as silence:
+        if age > COLLECT_SECONDS:
+            raise StepFailed("clip_out_of_reach", f"Its clip could not be fetched: {silence}") from silence
+        log.warning("clip.not_fetched", provider=provider.name, reason=str(silence))
+        async with handling(tools.database, delivery) as work:
+            await work.emit(event, after=SILENT_SECONDS * tools.attempts.scale)
+        return
+    except ClipOutOfReach as place:
+        raise StepFailed("clip_out_of_reach", str(place)) from place
     async with handling(tools.database, delivery) as work:
         render = await work.session.get_one(Render, (render.video_id, render.scene_number), with_for_update=True)
-        if render.state == "running":
-            render.state = "rendered"
-        render.clip = clip.model_dump(mode="json")
+        if render.state != "running":
+            return
+        if isinstance(collected, clips.Part):
+            render.parts = [*render.parts, collected.model_dump(mode="json")]
+            wanted = await work.session.get(CancelledVideo, render.video_id) is None
+            render.state, render.available_at = "waiting" if wanted else "cancelled", now()
+            if not wanted:
+                await tools.clips.remove_parts(event.video_id)
+            await work.session.flush()
+            await work.emit(SlotOffered(video_id=event.video_id, provider=render.provider))
+            return
+        render.state, render.clip = "rendered", collected.model_dump(mode="json")
         rendered = SceneRendered(
             video_id=event.video_id,
             scene_number=render.scene_number,
-            clip=clip,
-            duration=clip.frames / FRAME_RATE,
+            clip=collected,
+            duration=collected.frames / FRAME_RATE,
             cost_usd=render.cost_usd,
             provider=provider.name,
         )
         await work.emit(rendered)
-    log.info("scene.rendered", scene=render.scene_number, provider=provider.name, bytes=media.size)
+    log.info("scene.rendered", scene=render.scene_number, provider=provider.name, bytes=collected.media.size)
 
 
 @story.on(AnimaticOrdered, at_once=2)
@@ -234,6 +405,52 @@ async def draw_animatic(event: AnimaticOrdered, delivery: Delivery, tools: Tools
     await tools.animatics.draw(str(event.task_id), event.order)
     async with handling(tools.database, delivery):
         log.info("animatic.drawn", task_id=str(event.task_id), scene=event.order.scene.scene_number)
+
+
+@story.on(SceneOverdue)
+async def end_waiting(event: SceneOverdue, delivery: Delivery, tools: Tools) -> None:
+    """A scene has waited long: where nobody takes anything all that time, it is given up; else its turn will come."""
+    async with handling(tools.database, delivery) as work:
+        key = (str(event.video_id), event.scene_number)
+        render = await work.session.get_one(Render, key, with_for_update=True)
+        if render.state in ("rendered", "failed", "cancelled"):
+            return
+        if render.state != "waiting" or render.held:
+            await work.emit(event, after=tools.scene_wait_seconds)
+            return
+        await tools.attempts.route(work, render)
+        waited = await tools.attempts.seconds_in_vain(work.session, render)
+        if waited < tools.scene_wait_seconds:
+            # Whoever should have woken it may be gone.
+            await work.emit(SlotOffered(video_id=event.video_id, provider=render.provider))
+            await work.emit(event, after=max(tools.scene_wait_seconds - waited, 1.0))
+            return
+        state = (await breaker.unproven(work.session))[render.provider]
+        reason = f"{render.provider} took nothing for {tools.scene_wait_seconds / 60:.0f} minutes: {state.reason}"
+        await give_up(work, render, state.kind or "outage", reason)
+
+
+@story.on(UnknownOverdue)
+async def release_unknown(event: UnknownOverdue, delivery: Delivery, tools: Tools) -> None:
+    """No task goes on for so long: the slot of an attempt that is still unknown is free again; its money is not."""
+    attempt, _, _ = await _attempt(event.attempt_id, tools.database)
+    async with handling(tools.database, delivery) as work:
+        if attempt.state == "UNKNOWN":
+            await tools.attempts.release(work, attempt)
+
+
+@story.on(ChargeReviewed)
+async def settle_unknown(event: ChargeReviewed, delivery: Delivery, tools: Tools) -> None:
+    """A person has found out what became of an unknown attempt: use its clip, book its money, or free it."""
+    attempt, _, _ = await _attempt(event.attempt_id, tools.database)
+    async with handling(tools.database, delivery) as work:
+        if event.paid and event.task_id is not None:
+            await tools.attempts.submitted(work, attempt, event.task_id)
+        else:
+            cost = event.cost_usd if event.paid else FREE
+            await tools.attempts.settle_unknown(work, attempt, cost, again=event.again)
+            await work.emit(SlotOffered(video_id=event.video_id, provider=attempt.provider))
+    log.info("charge.reviewed", attempt_id=attempt.id, paid=event.paid, by=event.by)
 
 
 @story.on(VideoFailed)
@@ -250,39 +467,56 @@ async def release_scenes(event: VideoResumed, delivery: Delivery, tools: Tools) 
         await _hold(work.session, event.video_id, held=False)
         for name in tools.providers:
             await work.emit(SlotOffered(video_id=event.video_id, provider=name))
+        # What has failed for good is told again: the video cannot go on without it.
+        failed = select(Render).where(Render.video_id == str(event.video_id), Render.state == "failed")
+        for render in (await work.session.execute(failed)).scalars():
+            await give_up(work, render, str(render.failure_kind), str(render.failure_reason))
 
 
 @story.on(VideoCancelled)
 async def cancel_scenes(event: VideoCancelled, delivery: Delivery, tools: Tools) -> None:
-    """Nobody wants the video any more: its waiting scenes never start; what runs is paid for and runs out."""
+    """Nobody wants the video any more: its waiting scenes never start; what runs is ended where that saves money."""
     async with handling(tools.database, delivery) as work:
         await work.session.merge(CancelledVideo(video_id=str(event.video_id)))
         waiting = (Render.video_id == str(event.video_id), Render.state == "waiting")
         await work.session.execute(update(Render).where(*waiting).values(state="cancelled"))
+        running = (Attempt.video_id == str(event.video_id), Attempt.state == "SUBMITTED")
+        for attempt_id in (await work.session.execute(select(Attempt.id).where(*running))).scalars():
+            await work.emit(CancelDue(video_id=event.video_id, attempt_id=UUID(attempt_id)))
+
+
+@story.on(VideoDeleted)
+async def remove_clips(event: VideoDeleted, delivery: Delivery, tools: Tools) -> None:
+    """Nobody wants to keep the video: its clips go. What was paid for them stays in the books."""
+    drawn = select(Attempt.task_id).where(Attempt.video_id == str(event.video_id), Attempt.provider == "animatic")
+    async with tools.database.reading() as session:
+        tasks = [task for task in (await session.execute(drawn)).scalars() if task]
+    await tools.clips.remove(event.video_id)
+    await tools.animatics.remove(tasks)
+    async with handling(tools.database, delivery):
+        log.info("clips.removed")
+
+
+@story.on(CancelDue)
+async def cancel_attempt(event: CancelDue, delivery: Delivery, tools: Tools) -> None:
+    """Nobody wants what this attempt renders: end it if that saves its money; else it goes on and is kept."""
+    attempt, _, _ = await _attempt(event.attempt_id, tools.database)
+    if attempt.state != "SUBMITTED" or attempt.task_id is None:
+        return
+    ended = await tools.providers[attempt.provider].save_by_cancelling(attempt.task_id)
+    async with handling(tools.database, delivery) as work:
+        if ended is not None:
+            await tools.attempts.cancelled(work, attempt, ended.cost)
 
 
 async def _hold(session: AsyncSession, video_id: UUID, *, held: bool) -> None:
     await session.execute(update(Render).where(Render.video_id == str(video_id)).values(held=held))
 
 
-async def _attempt(attempt_id: UUID, database: Database) -> tuple[Attempt, Render]:
+async def _attempt(attempt_id: UUID, database: Database) -> tuple[Attempt, Render, float]:
+    """An attempt, its scene, and its age in seconds."""
     async with database.reading() as session:
         attempt = await session.get_one(Attempt, str(attempt_id))
-        return attempt, await session.get_one(Render, (attempt.video_id, attempt.scene_number))
-
-
-async def _is_overdue(attempt: Attempt, provider: Provider, database: Database) -> bool:
-    late = Attempt.submitted_at < now(-provider.attempt_seconds)
-    async with database.reading() as session:
-        return (await session.execute(select(Attempt.id).where(Attempt.id == attempt.id, late))).first() is not None
-
-
-async def _end_overdue(attempt: Attempt, delivery: Delivery, provider: Provider, tools: Tools) -> None:
-    """An attempt takes too long: another one only where this one has surely ended."""
-    ended = await provider.cancel(str(attempt.task_id))
-    async with handling(tools.database, delivery) as work:
-        if ended:
-            reason = f"{provider.name} did not finish within {provider.attempt_seconds:.0f} s."
-            await attempts.failed(work, attempt, Failed("timed_out", reason, attempts.NOTHING, again=True))
-        else:
-            await attempts.unknown(work, attempt, provider)
+        render = await session.get_one(Render, (attempt.video_id, attempt.scene_number))
+        clock = (await session.execute(select(now()))).scalar_one()
+        return attempt, render, (clock - attempt.intended_at).total_seconds()

@@ -7,12 +7,14 @@ from typing import Any, Literal
 from sqlalchemy import JSON, Boolean, ForeignKeyConstraint, Index, Integer, Numeric, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared.budget import budget_table
 from shared.database import Moment
 from shared.inbox import inbox_table
 from shared.outbox import outbox_table
 
 RenderState = Literal["waiting", "running", "rendered", "failed", "cancelled"]
 AttemptState = Literal["INTENT", "SUBMITTED", "SUCCEEDED", "FAILED", "CANCELLED", "UNKNOWN"]
+ChargeState = Literal["held", "unknown", "settled"]
 TaskState = Literal["drawing", "done", "failed", "cancelled"]
 
 
@@ -22,6 +24,7 @@ class Base(DeclarativeBase):
 
 inbox = inbox_table(Base.metadata)
 outbox = outbox_table(Base.metadata)
+budgets = budget_table(Base.metadata)
 
 
 class Render(Base):
@@ -39,7 +42,16 @@ class Render(Base):
     owner: Mapped[str] = mapped_column(String(255))
     batch: Mapped[bool] = mapped_column(Boolean)
     provider: Mapped[str] = mapped_column(String(50))
+    tried: Mapped[list[str]] = mapped_column(JSON, default=list, nullable=True)
+    """The providers that were given up for this scene."""
+    delayed_by: Mapped[str | None] = mapped_column(String(50), default=None)
+    """The provider that the scene was said to wait for, because it takes nothing."""
+    delayed_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    """The attempts at the present provider that failed."""
+    parts: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, nullable=True)
+    """The clips a long scene has so far: media, frames, and the provider and task they come from."""
     clip: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     cost_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
@@ -56,7 +68,11 @@ class Attempt(Base):
     """
 
     __tablename__ = "attempts"
-    __table_args__ = (ForeignKeyConstraint(["video_id", "scene_number"], ["renders.video_id", "renders.scene_number"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["video_id", "scene_number"], ["renders.video_id", "renders.scene_number"]),
+        Index("ix_attempts_video", "video_id", "state"),
+        Index("ix_attempts_ended", "provider", "state", "ended_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     video_id: Mapped[str] = mapped_column(String(36))
@@ -65,10 +81,16 @@ class Attempt(Base):
     provider: Mapped[str] = mapped_column(String(50))
     state: Mapped[AttemptState] = mapped_column(String(20), index=True)
     task_id: Mapped[str | None] = mapped_column(String(255), default=None)
+    seconds: Mapped[int] = mapped_column(Integer, default=0)
+    """The length that was ordered."""
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
     failure_reason: Mapped[str | None] = mapped_column(Text, default=None)
     intended_at: Mapped[datetime] = mapped_column(Moment)
     submitted_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    posts: Mapped[int] = mapped_column(Integer, default=1)
+    """How often it may have been sent: again only when it surely had not arrived."""
+    running_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """When it was first seen out of the provider's queue."""
     ended_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
 
 
@@ -82,6 +104,21 @@ class ProviderSlot(Base):
     attempt_id: Mapped[str | None] = mapped_column(String(36), unique=True, default=None)
 
 
+class ProviderState(Base):
+    """Whether a provider takes tasks at the moment. Parked until `parked_until`; then one scene tries it."""
+
+    __tablename__ = "provider_states"
+
+    provider: Mapped[str] = mapped_column(String(50), primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    """How many submissions in a row it put off."""
+    failing_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """The first of them; None: it took the last one."""
+    kind: Mapped[str | None] = mapped_column(String(50), default=None)
+    reason: Mapped[str | None] = mapped_column(Text, default=None)
+    parked_until: Mapped[datetime | None] = mapped_column(Moment, default=None)
+
+
 class Spend(Base):
     """The money of one attempt, in USD: `reserved` from INTENT until settled, `booked` what the provider took."""
 
@@ -91,9 +128,14 @@ class Spend(Base):
     video_id: Mapped[str] = mapped_column(String(36), index=True)
     owner: Mapped[str] = mapped_column(String(255))
     provider: Mapped[str] = mapped_column(String(50))
+    day: Mapped[str] = mapped_column(String(10), default="")
+    """The date in UTC whose budgets pay for it."""
     reserved_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
     booked_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
     reserved_at: Mapped[datetime] = mapped_column(Moment, index=True)
+    state: Mapped[ChargeState] = mapped_column(String(20), default="held")
+    revision: Mapped[int] = mapped_column(Integer, default=0)
+    """How often others were told about it."""
 
 
 class CancelledVideo(Base):

@@ -1,15 +1,19 @@
 """What every renderer of scenes, paid or free, must be able to do; and the ways that can end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from shared.contracts.events import SceneRequested
+from shared.prices import Tariff
+
+PutOffKind = Literal["outage", "rate_limit", "auth", "credits"]
 
 
 class SubmissionRefused(Exception):
-    """The provider surely did not take the task, and never will: asking again would not help."""
+    """The provider surely did not take the task, and never will: asking it again would not help."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -18,10 +22,11 @@ class SubmissionRefused(Exception):
 
 
 class SubmissionPutOff(Exception):
-    """The provider surely did not take the task this time; in `seconds` it may."""
+    """The provider surely did not take the task, and takes no other either, for `seconds` if it said so."""
 
-    def __init__(self, reason: str, seconds: float) -> None:
+    def __init__(self, kind: PutOffKind, reason: str, seconds: float | None = None) -> None:
         super().__init__(reason)
+        self.kind = kind
         self.reason = reason
         self.seconds = seconds
 
@@ -30,30 +35,67 @@ class ProviderSilent(Exception):
     """The provider did not answer a free question (not a submission); the task goes on all the same."""
 
 
+class ClipUnusable(Exception):
+    """What the provider delivers cannot become a part of the film."""
+
+
+class ClipOutOfReach(Exception):
+    """The clip lies where we do not fetch from. It is not lost: an operator can allow the place."""
+
+
+@dataclass(frozen=True)
+class FirstFrame:
+    """The picture a clip begins with: the file, a link to it that the world reaches, the task it is the end of."""
+
+    path: Path
+    content_type: str
+    link: str | None
+    task_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What one attempt renders: a scene, or the part of it that one clip holds. `seconds` is a length we can order."""
+
+    request: SceneRequested
+    seconds: int
+    first_frame: FirstFrame | None = None
+
+
 @dataclass(frozen=True)
 class Running:
-    """The task goes on. `percent` 0-100; `eta` and `check_after` in seconds."""
+    """The task goes on. `percent` 0-100 and `eta` in seconds where the provider tells.
 
-    percent: float
-    eta: float
-    check_after: float
+    `queued`: it does not work on it yet. `check_after`: when to look again, in seconds, where it should not be left to
+    what is usual.
+    """
+
+    percent: float | None = None
+    eta: float | None = None
+    queued: bool = False
+    check_after: float | None = None
 
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The task has ended well and its clip can be fetched. `cost` in USD is what the provider says it took."""
+    """The task has ended well and its clip can be fetched. `cost` in USD as the provider says; None: as its tariff."""
 
-    cost: Decimal
+    cost: Decimal | None
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The task has ended without a clip. `again`: another attempt may go better."""
+    """The task has surely ended, without a clip. `again`: another attempt may go better. `cost` as in `Succeeded`."""
 
     kind: str
     reason: str
-    cost: Decimal
+    cost: Decimal | None
     again: bool
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The provider does not know the task, which it had taken: too early to know it, or another account's."""
 
 
 @dataclass(frozen=True)
@@ -69,31 +111,43 @@ class Absent:
 
 
 @dataclass(frozen=True)
+class NotYet:
+    """It cannot be told yet whether the provider has a task of this attempt: look again in so many seconds."""
+
+    look_after: float
+
+
+@dataclass(frozen=True)
 class Unknowable:
     """Nobody can tell whether the provider has a task of this attempt."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A task was ended before its time. `cost` as in `Succeeded`."""
+
+    cost: Decimal | None
 
 
 class Provider(Protocol):
     """A renderer of scenes. Only `submit` may cost money; everything else is free and may be repeated."""
 
     name: str
+    tariff: Tariff | None
+    """What it delivers and charges; None: any length, for free."""
     concurrency: int
     """How many tasks it works on at once for us."""
     submit_seconds: float
     """The longest a submission takes; what has no answer by then is unknown."""
+    usual_seconds: float
+    """A first guess at how long a task is worked on."""
+    check_seconds: float
+    """The least time between two looks at a task."""
     attempt_seconds: float
-    """The longest an attempt takes from submission to its end."""
+    """The longest a task is worked on, the time in the provider's queue not counted."""
 
-    def price(self, request: SceneRequested) -> Decimal:
-        """What one attempt will cost at most, in USD."""
-        ...
-
-    def expects(self, request: SceneRequested) -> Running:
-        """How long an attempt usually takes, and when to look at it first."""
-        ...
-
-    async def submit(self, attempt_id: str, request: SceneRequested) -> str:
-        """Ask for the scene, exactly once, marked with the attempt's id. Returns the provider's task id.
+    async def submit(self, attempt_id: str, shot: Shot) -> str:
+        """Order the shot, exactly once, marked with the attempt's id. Returns the provider's task id.
 
         Raises:
             SubmissionRefused: surely not taken, for good.
@@ -102,18 +156,40 @@ class Provider(Protocol):
         """
         ...
 
-    async def find(self, attempt_id: str) -> Found | Absent | Unknowable:
-        """Look for the task of an attempt whose submission had no answer."""
+    async def find(self, attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
+        """Look for the task of an attempt whose submission had no answer, `age` seconds after it was intended.
+
+        Raises:
+            ProviderSilent: there is no answer.
+        """
         ...
 
-    async def check(self, task_id: str) -> Running | Succeeded | Failed:
+    async def check(self, task_id: str) -> Running | Succeeded | Failed | Lost:
         """How a task is doing. Raises `ProviderSilent` when there is no answer."""
         ...
 
     async def fetch(self, task_id: str, target: Path) -> None:
-        """Fetch the clip of a task that succeeded."""
+        """Fetch the clip of a task that succeeded.
+
+        Raises:
+            ClipUnusable: there is none, or not one that may be used.
+            ClipOutOfReach: it lies where we do not fetch from.
+            ProviderSilent: there is no answer.
+        """
         ...
 
-    async def cancel(self, task_id: str) -> bool:
-        """Ask to end a task. Returns whether it has surely ended."""
+    async def cancel(self, task_id: str) -> Ended | None:
+        """End a task. None: it goes on, as far as we know.
+
+        Raises:
+            ProviderSilent: there is no answer.
+        """
+        ...
+
+    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+        """End a task if that surely costs nothing; else let it go on and return None."""
+        ...
+
+    def task_of_callback(self, body: Mapping[str, Any]) -> str | None:
+        """The task a callback of this provider is about; None where it does not say."""
         ...

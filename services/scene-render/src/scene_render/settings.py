@@ -1,14 +1,76 @@
 """The settings of the scene-render service."""
 
-from typing import Literal
+from pydantic import Field, SecretStr, model_validator
 
-from pydantic import Field
+from shared.settings import MediaSettings, ProviderName, RenderSettings
 
-from shared.settings import MediaSettings
+DEFAULT_URLS: dict[ProviderName, str] = {
+    "runway": "https://api.dev.runwayml.com",
+    "luma": "https://api.lumalabs.ai/dream-machine/v1",
+    "pika": "https://queue.fal.run",
+}
 
 
-class Settings(MediaSettings):
-    """What every service has, and who renders."""
+class KeyMissing(ValueError):
+    """A paid provider is to render, and there is no key for it."""
 
-    video_api_provider: Literal["animatic"] = Field("animatic", description="Who renders the scenes")
+    def __init__(self, provider: str) -> None:
+        super().__init__(f"{provider} needs a key: set VIDEO_API_KEY or {provider.upper()}_API_KEY")
+        self.provider = provider
+
+
+class Settings(MediaSettings, RenderSettings):
+    """What every service has, who renders, and how the providers are reached.
+
+    `VIDEO_API_URL` and `VIDEO_API_KEY` are those of `VIDEO_API_PROVIDER`.
+    """
+
+    video_api_url: str = Field("", description="Where the provider is reached, if not at its own address")
+    video_api_key: SecretStr = Field(SecretStr(""), description="The key of the account there")
+    runway_api_url: str = ""
+    runway_api_key: SecretStr = SecretStr("")
+    runway_concurrency: int = Field(2, ge=1, le=100, description="Tasks Runway works on at once: your tier's limit")
+    runway_clip_hosts: tuple[str, ...] = Field(
+        ("dnznrvs05pmza.cloudfront.net", "*.runwayml.com"), description="Where Runway's clips are fetched from"
+    )
+    luma_api_url: str = ""
+    luma_api_key: SecretStr = SecretStr("")
+    luma_concurrency: int = Field(10, ge=1, le=100, description="Tasks Luma works on at once: your tier's limit")
+    luma_clip_hosts: tuple[str, ...] = Field(
+        ("storage.cdn-luma.com", "*.lumalabs.ai"), description="Where Luma's clips are fetched from"
+    )
+    pika_api_url: str = ""
+    pika_api_key: SecretStr = SecretStr("")
+    pika_concurrency: int = Field(2, ge=1, le=100, description="Requests fal works on at once: your account's limit")
+    pika_clip_hosts: tuple[str, ...] = Field(("*.fal.media",), description="Where fal's clips are fetched from")
+    callback_url: str = Field("", description="Where the world reaches this service's /callbacks; empty: no callbacks")
+    callback_secret: SecretStr = Field(SecretStr(""), description="Makes callback addresses that nobody can guess")
+    submit_seconds: float = Field(60.0, gt=0, description="How long a provider may take to answer an order")
+    scene_wait_seconds: float = Field(3600.0, gt=0, description="How long a scene waits for a provider that takes none")
+    simulator_speed: float = Field(1.0, gt=0, description="How many times faster than life simulated providers are")
     animatic_concurrency: int = Field(2, ge=1, le=64, description="How many animatics are drawn at once, in all")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Settings":
+        for name in self.providers:
+            if name != "animatic" and not self.api_key(name).get_secret_value():
+                raise KeyMissing(name)
+            self.tariff(name)
+        if self.callback_url and not self.callback_secret.get_secret_value():
+            raise ValueError("CALLBACK_URL needs a CALLBACK_SECRET")
+        return self
+
+    def api_url(self, name: ProviderName) -> str:
+        """Where a paid provider is reached."""
+        own: str = getattr(self, f"{name}_api_url")
+        return own or (self.video_api_url if name == self.video_api_provider else "") or DEFAULT_URLS[name]
+
+    def api_key(self, name: ProviderName) -> SecretStr:
+        """The key of a paid provider's account."""
+        own: SecretStr = getattr(self, f"{name}_api_key")
+        return own if own.get_secret_value() or name != self.video_api_provider else self.video_api_key
+
+    def origin(self, name: ProviderName) -> str | None:
+        """The place besides its own where a provider's clips may lie: that of an address that was configured."""
+        url = self.api_url(name)
+        return None if url == DEFAULT_URLS[name] else "/".join(url.split("/")[:3])

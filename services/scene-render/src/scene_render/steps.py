@@ -4,6 +4,7 @@ from uuid import UUID
 
 from scene_render.animatic_order import AnimaticOrder
 from shared.contracts.events import Event
+from shared.contracts.story import SceneNumber
 
 
 class SlotOffered(Event):
@@ -22,10 +23,48 @@ class SubmissionOverdue(Event):
     attempt_id: UUID
 
 
+class SceneOverdue(Event):
+    """By now a scene should have had its turn: if its provider takes nothing, it is given up."""
+
+    name = "scene-render.scene.overdue"
+
+    scene_number: SceneNumber
+
+
 class CheckDue(Event):
-    """It is time to ask the provider how an attempt is doing."""
+    """It is time to ask the provider how an attempt is doing. A `hint` asks once, beside the regular looks.
+
+    `queued`: at the last look the provider had not begun.
+    """
 
     name = "scene-render.check.due"
+
+    attempt_id: UUID
+    hint: bool = False
+    queued: bool = False
+
+
+class CallbackReceived(Event):
+    """Whoever knows an attempt's secret address says that its task, by this id, has changed: a hint, no more."""
+
+    name = "scene-render.callback.received"
+
+    attempt_id: UUID
+    task_id: str | None
+
+
+class CancelDue(Event):
+    """Nobody wants what this attempt renders: end it where that saves money."""
+
+    name = "scene-render.cancel.due"
+
+    attempt_id: UUID
+
+
+class UnknownOverdue(Event):
+    """No task of this provider goes on for so long: an attempt that is still unknown gives its slot back."""
+
+    name = "scene-render.unknown.overdue"
 
     attempt_id: UUID
 

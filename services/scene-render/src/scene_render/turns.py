@@ -1,15 +1,19 @@
 """Whose turn it is: slots, and the scenes that wait for them."""
 
+import contextlib
 from collections.abc import Iterable
+from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from scene_render.models import ProviderSlot, Render
+from scene_render.models import ProviderSlot, ProviderState, Render
 from scene_render.provider import Provider
+from scene_render.steps import SlotOffered
 from shared.database import Database, now
+from shared.unit_of_work import working
 
 CANDIDATES = 10
 
@@ -17,6 +21,9 @@ CANDIDATES = 10
 async def provide_slots(database: Database, providers: Iterable[Provider]) -> None:
     """Make as many slots as each provider has; take surplus ones away unless they are in use."""
     for provider in providers:
+        with contextlib.suppress(IntegrityError):  # it is there
+            async with database.sessions.begin() as session:
+                await session.execute(insert(ProviderState).values(provider=provider.name, failures=0))
         async with database.sessions.begin() as session:
             numbers = select(ProviderSlot.number).where(ProviderSlot.provider == provider.name)
             present = set((await session.execute(numbers)).scalars())
@@ -31,6 +38,14 @@ async def provide_slots(database: Database, providers: Iterable[Provider]) -> No
                     await session.execute(insert(ProviderSlot).values(provider=provider.name, number=number))
             except IntegrityError:
                 continue  # another replica starts at the same moment
+
+
+async def wake_waiting(database: Database) -> None:
+    """Offer a slot of each provider that scenes wait for, be it one that is configured no more."""
+    waiting = select(Render.provider, func.min(Render.video_id)).where(Render.state == "waiting")
+    async with working(database) as work:
+        for provider, video_id in (await work.session.execute(waiting.group_by(Render.provider))).all():
+            await work.emit(SlotOffered(video_id=UUID(video_id), provider=provider))
 
 
 async def free_slot_of(session: AsyncSession, provider: str) -> ProviderSlot | None:

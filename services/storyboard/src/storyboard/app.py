@@ -1,23 +1,60 @@
 """Puts the storyboard service together."""
 
+from contextlib import AbstractAsyncContextManager
+
 from shared import worker
+from shared.contracts.events import StoryboardFailed, StoryboardRequested
 from shared.database import Database
 from shared.errors import MessageMalformed
 from shared.frame import Death, Service, fails_video
 from shared.handling import Hints
+from shared.settings import read
+from shared.story_rules import SceneSeconds
+from shared.unit_of_work import working
 from storyboard.handlers import Tools, story
 from storyboard.models import Base
 from storyboard.settings import Settings
 from storyboard.template import TemplateWriter
+from storyboard.writer import Writer
 
 
 def build(settings: Settings, _hints: Hints) -> Service[Tools]:
     """The service, ready to run in either way."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata)
-    return Service(story, Tools(database, TemplateWriter()), database, on_death=_on_death)
+    seconds = settings.scene_seconds
+    if settings.llm_api_url is None:
+        return Service(story, Tools(database, TemplateWriter(seconds), seconds), database, _on_death)
+    model, writer = _language_model(settings, settings.llm_api_url, database, seconds)
+    return Service(story, Tools(database, writer, seconds), database, _on_death, resources=(model,))
+
+
+def _language_model(
+    settings: Settings, url: str, database: Database, seconds: SceneSeconds
+) -> tuple[AbstractAsyncContextManager[object], Writer]:
+    """The model, to be open while the service runs, and the writer that asks it."""
+    # Slow to import, and not needed without an endpoint.
+    from storyboard.agent import LanguageModelWriter
+    from storyboard.answers import Answers
+    from storyboard.endpoint import Endpoint, Prices, language_model
+
+    key = settings.llm_api_key.get_secret_value() if settings.llm_api_key else None
+    model = language_model(url, key, settings.llm_model)
+    endpoint = Endpoint(
+        model,
+        None if settings.llm_output == "auto" else settings.llm_output,
+        Prices(settings.llm_price_input_usd, settings.llm_price_output_usd),
+        settings.llm_timeout_seconds,
+    )
+    return model, LanguageModelWriter(endpoint, Answers(database, settings.llm_model), seconds)
 
 
 async def _on_death(death: Death, database: Database) -> None:
+    if death.event is StoryboardRequested:
+        # It has no video that could fail.
+        failed = StoryboardFailed(video_id=death.video_id, kind=death.failure.kind, reason=death.failure.reason)
+        async with working(database) as work:
+            await work.emit(failed)
+        return
     # A malformed request has made nothing yet, and its id may be that of a good video: the gateway shows it as failed.
     if not isinstance(death.failure, MessageMalformed):
         await fails_video("storyboard")(death, database)
@@ -25,5 +62,5 @@ async def _on_death(death: Death, database: Database) -> None:
 
 def main() -> None:
     """The console script `storyboard`."""
-    settings = Settings()
+    settings = read(Settings)
     worker.main(lambda hints: build(settings, hints), settings, story.service, __file__)

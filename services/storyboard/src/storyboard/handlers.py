@@ -1,30 +1,47 @@
 """The storyboard service's part of the story: a wish becomes a story, and the story becomes scenes."""
 
-import hashlib
-import json
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
+from sqlalchemy import CursorResult, update
 from sqlalchemy.exc import IntegrityError
 
-from shared.contracts.events import SceneRequested, StoryboardCreated, VideoRequested
+from shared.contracts.events import (
+    SceneRequested,
+    StoryboardApproved,
+    StoryboardCreated,
+    StoryboardDrafted,
+    StoryboardFailed,
+    StoryboardRequested,
+    VideoCancelled,
+    VideoRequested,
+)
+from shared.contracts.story import Storyboard, VideoStory
 from shared.contracts.timeline import timeline
 from shared.database import Database, now
-from shared.errors import AlreadyHandled, RequestConflicts
+from shared.errors import AlreadyHandled, RequestConflicts, StepFailed
 from shared.handling import Delivery, Story
-from shared.unit_of_work import handling
-from storyboard.models import StoryboardRow
-from storyboard.writer import Storyboard, Writer
+from shared.story_rules import ANY_SECONDS, SceneSeconds
+from shared.unit_of_work import Work, handling
+from storyboard.editing import as_edited
+from storyboard.models import DraftRow, StoryboardRow
+from storyboard.writer import Writer, Written, fingerprint
 
 log = structlog.get_logger()
 
 
+class NothingToApprove(Exception):
+    """The storyboard that was approved is not written yet."""
+
+
 @dataclass(frozen=True)
 class Tools:
-    """What the handlers work with."""
+    """What the handlers work with. `seconds`: how long scenes can be."""
 
     database: Database
     writer: Writer
+    seconds: SceneSeconds = ANY_SECONDS
 
 
 story: Story[Tools] = Story("storyboard")
@@ -32,72 +49,155 @@ story: Story[Tools] = Story("storyboard")
 
 @story.on(VideoRequested, at_once=8)
 async def write_storyboard(event: VideoRequested, delivery: Delivery, tools: Tools) -> None:
-    """A video was requested: write its story once, save it, and ask for each of its scenes to be rendered."""
+    """A video was requested: write its story once, save it, and ask for each of its scenes to be rendered.
+
+    A storyboard that came along is taken instead; where a review is wished, no scene is asked for before it.
+    """
     if await _is_written(event, tools.database):
         return
 
-    storyboard = await tools.writer.write(event)
+    if event.storyboard is None:
+        written = await tools.writer.write(event)
+    else:
+        known = await _known(event.storyboard, tools.database)
+        written = as_edited(event.storyboard, known, tools.seconds)
 
     try:
         async with handling(tools.database, delivery) as work:
-            work.session.add(_row(event, storyboard))
+            work.session.add(_row(event, written))
             await work.session.flush()
-            await work.emit(_created(event, storyboard))
-            for scene in _scenes(event, storyboard):
-                await work.emit(scene)
+            await work.emit(_created(event, written, review=event.review, revision=0))
+            if not event.review:
+                await _request_scenes(work, event, written)
     except IntegrityError:
         # The same video was requested twice at once, and the other request was faster.
         await _is_written(event, tools.database)
         raise AlreadyHandled from None
-    log.info("storyboard.created", scenes=len(storyboard.story.scenes), title=storyboard.story.title)
+    log.info("storyboard.created", scenes=len(written.story.scenes), review=event.review)
+
+
+@story.on(StoryboardApproved)
+async def film_storyboard(event: StoryboardApproved, delivery: Delivery, tools: Tools) -> None:
+    """Somebody approved a storyboard that waits for it, maybe edited: ask for each of its scenes to be rendered."""
+    async with tools.database.reading() as session:
+        row = await session.get(StoryboardRow, str(event.video_id))
+    if row is None:
+        raise NothingToApprove(event.video_id)
+    if row.state != "awaiting_review":
+        return
+    request, written = VideoRequested.model_validate(row.request), _written(row)
+    if event.storyboard is not None:
+        written = as_edited(event.storyboard, written.story, tools.seconds)
+
+    async with handling(tools.database, delivery) as work:
+        values = {"storyboard": written.story.model_dump(mode="json"), "repairs": list(written.repairs)}
+        if not await _leave_review(work, row.video_id, "filming", **values):
+            return
+        if event.storyboard is not None:
+            await work.emit(_created(request, written, review=False, revision=1))
+        await _request_scenes(work, request, written)
+    log.info("storyboard.approved", edited=event.storyboard is not None, by=event.by)
+
+
+@story.on(VideoCancelled)
+async def drop_storyboard(event: VideoCancelled, delivery: Delivery, tools: Tools) -> None:
+    """Nobody wants the video any more: a storyboard that waits for its review cannot be approved now."""
+    async with handling(tools.database, delivery) as work:
+        await _leave_review(work, str(event.video_id), "cancelled")
+
+
+@story.on(StoryboardRequested, at_once=8)
+async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, tools: Tools) -> None:
+    """A storyboard was requested alone: write it, and tell it or why there is none. Nothing is rendered."""
+    answer: StoryboardDrafted | StoryboardFailed
+    try:
+        written = await tools.writer.write(event)
+        storyboard = written.story.model_copy(update={"storyboard_id": event.video_id})
+        answer = StoryboardDrafted(video_id=event.video_id, storyboard=storyboard, repairs=written.repairs)
+    except StepFailed as failure:
+        answer = StoryboardFailed(video_id=event.video_id, kind=failure.kind, reason=failure.reason)
+    async with handling(tools.database, delivery) as work:
+        if isinstance(answer, StoryboardDrafted):
+            row = DraftRow(
+                storyboard_id=str(event.video_id),
+                storyboard=answer.storyboard.model_dump(mode="json"),
+                created_at=now(),
+            )
+            await work.session.merge(row)
+        await work.emit(answer)
+    log.info(answer.name)
 
 
 async def _is_written(event: VideoRequested, database: Database) -> bool:
     """Whether this request has its storyboard. Raises `RequestConflicts` if another request has this id."""
     async with database.reading() as session:
         row = await session.get(StoryboardRow, str(event.video_id))
-    if row is not None and row.request_hash != _hash(event):
+    if row is not None and row.request_hash != fingerprint(event):
         raise RequestConflicts(event.video_id)
     return row is not None
 
 
-def _hash(event: VideoRequested) -> str:
-    text = json.dumps(event.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+async def _known(edited: Storyboard, database: Database) -> Storyboard | None:
+    """What an edited storyboard was made of; None where we did not write that."""
+    key = str(edited.storyboard_id)
+    async with database.reading() as session:
+        alone, of_video = await session.get(DraftRow, key), await session.get(StoryboardRow, key)
+    row = alone or of_video
+    return None if row is None else Storyboard.model_validate(row.storyboard)
 
 
-def _row(event: VideoRequested, storyboard: Storyboard) -> StoryboardRow:
+async def _leave_review(work: Work, video_id: str, state: str, **values: Any) -> bool:  # noqa: ANN401 - columns
+    """Move a storyboard on if it awaits its review; returns whether it did."""
+    waiting = (StoryboardRow.video_id == video_id, StoryboardRow.state == "awaiting_review")
+    result = await work.session.execute(update(StoryboardRow).where(*waiting).values(state=state, **values))
+    assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
+    return result.rowcount == 1
+
+
+def _row(event: VideoRequested, written: Written) -> StoryboardRow:
     return StoryboardRow(
         video_id=str(event.video_id),
-        request_hash=_hash(event),
+        request_hash=fingerprint(event),
         request=event.model_dump(mode="json"),
-        storyboard=storyboard.story.model_dump(mode="json"),
+        storyboard=written.story.model_dump(mode="json"),
+        repairs=list(written.repairs),
+        state="awaiting_review" if event.review else "filming",
         created_at=now(),
     )
 
 
-def _created(event: VideoRequested, storyboard: Storyboard) -> StoryboardCreated:
+def _written(row: StoryboardRow) -> Written:
+    return Written(Storyboard.model_validate(row.storyboard), tuple(row.repairs or ()))
+
+
+def _created(event: VideoRequested, written: Written, *, review: bool, revision: int) -> StoryboardCreated:
+    storyboard = written.story
+    told = VideoStory.model_validate(storyboard.model_dump())
     return StoryboardCreated(
         video_id=event.video_id,
-        **dict(storyboard.story),
-        story_script=storyboard.story_script,
+        **dict(told),
+        story_script=written.story_script,
         aspect_ratio=event.aspect_ratio,
+        shots=tuple(scene.shot for scene in storyboard.scenes),
+        style=storyboard.style,
+        review=review,
+        revision=revision,
     )
 
 
-def _scenes(event: VideoRequested, storyboard: Storyboard) -> list[SceneRequested]:
-    slots = timeline(storyboard.story.scenes)
-    return [
-        SceneRequested(
+async def _request_scenes(work: Work, event: VideoRequested, written: Written) -> None:
+    slots = timeline(written.story.scenes)
+    for slot, shot_prompt in zip(slots, written.shot_prompts, strict=True):
+        scene = SceneRequested(
             video_id=event.video_id,
-            scene=slot.scene,
+            scene=slot.scene.model_dump(exclude={"shot"}),
             scene_count=len(slots),
             shot_prompt=shot_prompt,
             clip_frames=slot.clip_frames,
             aspect_ratio=event.aspect_ratio,
-            niche=event.niche,
+            niche=written.story.niche,
             owner=event.owner,
             priority=event.priority,
+            providers=event.providers,
         )
-        for slot, shot_prompt in zip(slots, storyboard.shot_prompts, strict=True)
-    ]
+        await work.emit(scene)

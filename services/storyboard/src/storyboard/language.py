@@ -33,18 +33,50 @@ OTHERS = set(
 INDONESIAN_FORM = re.compile(r"^(me[mnr]|ber|ter|pe[mn]g?)\w{4,}$|\w{4,}(nya|kan)$")
 
 
+NAMES: dict[Language, str] = {"en": "English", "id": "Indonesian", "other": "another language"}
+FEWEST_WORDS_OF_OTHERS = 3
+
+
 def language_of(text: str) -> Language:
     """The language of a text. Latin letters without any sign of another language count as English."""
-    letters = [c for c in text if c.isalpha()]
-    if letters and sum(c < "\u0250" for c in letters) < len(letters) * 0.8:
+    if _is_foreign_script(text):
         return "other"
-    words = [word.lower() for word in WORD.findall(text)]
-    indonesian = sum(
-        word in INDONESIAN or (word not in ENGLISH and bool(INDONESIAN_FORM.match(word))) for word in words
-    )
-    english = sum(word in ENGLISH for word in words)
-    others = sum(word in OTHERS for word in words)
+    indonesian, form, english, others = _signs(text)
+    indonesian += form
     best = max(indonesian, english, others)
     if best == 0 or english == best:
         return "en"
     return "id" if indonesian == best else "other"
+
+
+def evident_language(text: str) -> Language | None:
+    """The language of a text where its words leave no doubt about it; None where they do."""
+    if _is_foreign_script(text):
+        return "other"
+    indonesian, form, english, others = _signs(text)
+    # English has words of these forms too (members, penguin): alone they prove nothing.
+    counts: dict[Language, int] = {
+        "id": indonesian + form if indonesian else 0,
+        "en": english,
+        "other": others if others >= FEWEST_WORDS_OF_OTHERS else 0,
+    }
+    best = max(counts, key=lambda language: counts[language])
+    rivals = [count for language, count in counts.items() if language != best]
+    return best if counts[best] > max(rivals) else None
+
+
+def _is_foreign_script(text: str) -> bool:
+    letters = [c for c in text if c.isalpha()]
+    return bool(letters) and sum(c < "\u0250" for c in letters) < len(letters) * 0.8
+
+
+def _signs(text: str) -> tuple[int, int, int, int]:
+    """How many words are Indonesian, have an Indonesian form, are English, are of other languages."""
+    words = [word.lower() for word in WORD.findall(text)]
+    known = INDONESIAN | ENGLISH
+    return (
+        sum(word in INDONESIAN for word in words),
+        sum(word not in known and bool(INDONESIAN_FORM.match(word)) for word in words),
+        sum(word in ENGLISH for word in words),
+        sum(word in OTHERS for word in words),
+    )

@@ -1,9 +1,10 @@
 """The rows only the storyboard service writes."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, String
+from sqlalchemy import JSON, Numeric, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.database import Moment
@@ -28,4 +29,35 @@ class StoryboardRow(Base):
     request_hash: Mapped[str] = mapped_column(String(64))
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
     storyboard: Mapped[dict[str, Any]] = mapped_column(JSON)
+    repairs: Mapped[list[str] | None] = mapped_column(JSON)
+    """What was changed in what the writer wrote; None in rows from before it was noted."""
+    state: Mapped[str] = mapped_column(String(20), default="filming", server_default="filming")
+    """`awaiting_review`, then `filming` or `cancelled`; `filming` at once where no review is wished."""
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class DraftRow(Base):
+    """A storyboard that was asked for alone; a video may be made of it, or of what people make of it."""
+
+    __tablename__ = "drafts"
+
+    storyboard_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    storyboard: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class LlmAnswerRow(Base):
+    """What a language model answered in one turn of the talk about one request, kept as soon as it is paid."""
+
+    __tablename__ = "llm_answers"
+
+    request_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(128), primary_key=True)
+    turn: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    video_id: Mapped[str] = mapped_column(String(36), index=True)
+    answer: Mapped[str] = mapped_column(Text(1_000_000))
+    refused: Mapped[bool]
+    input_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    cost_usd: Mapped[Decimal] = mapped_column(Numeric(12, 6))
     created_at: Mapped[datetime] = mapped_column(Moment)

@@ -221,15 +221,6 @@ SHOT: dict[BookLanguage, dict[CameraAngle, str]] = {
     },
 }  # fmt: skip
 
-CAMERA: dict[CameraAngle, str] = {
-    "wide": "Wide establishing shot, full environment visible.",
-    "medium": "Medium shot, subject from the waist up.",
-    "close-up": "Close-up shot, subject fills the frame, shallow depth of field.",
-    "overhead": "Overhead top-down shot looking straight down.",
-    "pov": "First-person point-of-view shot.",
-}
-"""How a video provider is told the angle."""
-
 
 def niche_of(name: str, language: BookLanguage) -> Niche:
     """The phrases of a niche; of the general one where it is not known."""

@@ -1,7 +1,32 @@
 """The settings of the storyboard service."""
 
-from shared.settings import ServiceSettings
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from shared.settings import ServiceSettings, StorySettings
+
+Output = Literal["tool", "json_schema", "json", "auto"]
 
 
-class Settings(ServiceSettings):
-    """What every service has; the template writer needs nothing more."""
+class Settings(ServiceSettings, StorySettings):
+    """What every service has, and which language model writes; without one the template writer does."""
+
+    llm_api_url: str | None = Field(None, description="An OpenAI-compatible endpoint; its base URL")
+    llm_api_key: SecretStr | None = None
+    llm_model: str = Field("gemini-2.5-flash", max_length=128)
+    llm_output: Output = Field("auto", description="How the model is brought to answer in form; auto: what works")
+    llm_timeout_seconds: float = Field(120, gt=0, le=300, description="How long one answer may take")
+    llm_price_input_usd: Decimal = Field(Decimal(0), ge=0, description="Per million tokens")
+    llm_price_output_usd: Decimal = Field(Decimal(0), ge=0, description="Per million tokens")
+    built_in_forge_api_url: str | None = Field(None, description="The endpoint of the existing application")
+    built_in_forge_api_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _take_the_existing_application_s(self) -> "Settings":
+        # Its key is for its own endpoint, and for no other.
+        if self.llm_api_url is None and self.built_in_forge_api_url is not None:
+            self.llm_api_url = self.built_in_forge_api_url
+            self.llm_api_key = self.llm_api_key or self.built_in_forge_api_key
+        return self

@@ -7,17 +7,22 @@ filled in from the phrase book of the niche.
 import hashlib
 import random
 import re
+from collections.abc import Sequence
 
-from shared.contracts.events import VideoRequested
+from shared.contracts.events import StoryRequested
 from shared.contracts.story import CameraAngle, Scene, Transition, VideoStory
+from shared.story_rules import ANY_SECONDS, SceneSeconds
+from storyboard.draft import Draft
 from storyboard.language import Language, language_of
-from storyboard.phrasebook import CAMERA, SHOT, Niche, niche_of
-from storyboard.scenes import check, split_duration
-from storyboard.writer import Storyboard
+from storyboard.phrasebook import SHOT, Niche, niche_of
+from storyboard.repairs import repair
+from storyboard.rules import check, opening
+from storyboard.text import cut, flat
+from storyboard.writer import Written, storyboard_of
 
 LONGEST_ACTION = 110
 LONGEST_TITLE = 80
-LONGEST_SHOT_PROMPT = 900
+SHORTEST_SCENE_SECONDS = 3
 
 SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|[\r\n]+")
 CLAUSE_END = re.compile(
@@ -55,8 +60,11 @@ JOINS: tuple[Transition, ...] = ("dissolve", "cut", "fade", "wipe")
 class TemplateWriter:
     """Writes from a phrase book."""
 
-    async def write(self, request: VideoRequested) -> Storyboard:
-        """See `Writer.write`. Never fails: there is a story in every prompt."""
+    def __init__(self, seconds: SceneSeconds = ANY_SECONDS) -> None:
+        self.seconds = seconds
+
+    async def write(self, request: StoryRequested) -> Written:
+        """See `Writer.write`. There is a story in every prompt; it fails only where none could be as long as asked."""
         language = language_of(request.prompt)
         prompt = ORDER.sub("", request.prompt.strip()) or request.prompt
         # The id alone decides what is left to chance, so that a request that comes again makes the same story.
@@ -64,7 +72,7 @@ class TemplateWriter:
         niche = niche_of(request.niche, "id" if language == "id" else "en")
         beats = BEATS[request.scene_count]
         durations = split_duration(request.duration, [WEIGHTS[beat] for beat in beats])
-        angles = _angles(len(beats), chance)
+        angles = _angles(len(beats), opening(request), chance)
         actions = _actions(prompt, beats, niche, language)
         transitions = _transitions(len(beats), chance)
         scenes = tuple(
@@ -78,23 +86,32 @@ class TemplateWriter:
             )
             for n in range(len(beats))
         )
-        title = _title(prompt)
         story = VideoStory(
-            title=title,
+            title=_title(prompt),
             niche=request.niche,
-            overall_prompt=_cut(_flat(request.prompt), 1000),
+            overall_prompt=cut(flat(request.prompt), 1000),
             total_duration=request.duration,
             scenes=scenes,
         )
-        check(story, request)
-        shots = tuple(_shot_prompt(scene, niche) for scene in scenes)
-        return Storyboard(story, _script(story), shots)
+        story, repairs = repair(Draft.of(story), request, self.seconds)
+        check(story, request, self.seconds)
+        look = f"Set in {niche.place}, {niche.light}. Cinematic, natural colours, consistent characters."
+        return Written(storyboard_of(story, style=look), tuple(repairs))
 
 
-def _angles(count: int, chance: random.Random) -> tuple[CameraAngle, ...]:
+def split_duration(total: int, weights: Sequence[float]) -> tuple[int, ...]:
+    """Split whole seconds by weight, at least `SHORTEST_SCENE_SECONDS` each; the parts sum to `total` exactly."""
+    spare = total - SHORTEST_SCENE_SECONDS * len(weights)
+    ends = [round(spare * sum(weights[: n + 1]) / sum(weights)) for n in range(len(weights))]
+    return tuple(SHORTEST_SCENE_SECONDS + end - start for start, end in zip([0, *ends], ends, strict=False))
+
+
+def _angles(count: int, first: CameraAngle | None, chance: random.Random) -> tuple[CameraAngle, ...]:
     if count == 1:
-        return (chance.choice(ALONE),)
-    return ("wide", *chance.choice(AFTER_WIDE)[: count - 1])
+        alone = chance.choice(ALONE)
+        return (first or alone,)
+    others = chance.choice(AFTER_WIDE)[: count - 1]
+    return (first or "wide", *("wide" if angle == first else angle for angle in others))
 
 
 def _transitions(count: int, chance: random.Random) -> tuple[Transition, ...]:
@@ -105,8 +122,8 @@ def _actions(prompt: str, beats: tuple[str, ...], niche: Niche, language: Langua
     """What happens in each scene: the person's own clauses in their order, the niche's story where there are none."""
     own = _clauses(prompt, len(beats))
     if language == "other":
-        own = own or [_flat(prompt)]
-        return [own[n] if n < len(own) else f"{n + 1} · {_cut(own[-1], LONGEST_ACTION - 4)}" for n in range(len(beats))]
+        own = own or [flat(prompt)]
+        return [own[n] if n < len(own) else f"{n + 1} · {cut(own[-1], LONGEST_ACTION - 4)}" for n in range(len(beats))]
     actions = [str(getattr(niche, beat)) for beat in beats]
     if len(own) <= 1:
         actions[0] = _opened(own[0] if own else "", actions[0])
@@ -128,7 +145,7 @@ def _opened(subject: str, begin: str) -> str:
 
 def _clauses(prompt: str, count: int) -> list[str]:
     """The prompt's own sentences, or if those are too few its clauses; at most `count`, the first and last kept."""
-    sentences = [part for part in (_flat(s) for s in SENTENCE_END.split(prompt) if s) if any(c.isalnum() for c in part)]
+    sentences = [part for part in (flat(s) for s in SENTENCE_END.split(prompt) if s) if any(c.isalnum() for c in part)]
     parts = sentences
     if len(sentences) < count:
         parts = [clause for sentence in sentences for clause in _split(sentence)]
@@ -145,27 +162,13 @@ def _split(sentence: str) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    text = _cut(text, LONGEST_ACTION)
+    text = cut(text, LONGEST_ACTION)
     return text[:1].upper() + text[1:] + ("." if text[-1:].isalnum() and text[-1:] < "\u0250" else "")
-
-
-def _flat(text: str) -> str:
-    """One line, single spaces, nothing that does not print."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _cut(text: str, longest: int) -> str:
-    """At most so many characters, cut at a word and closed with an ellipsis."""
-    if len(text) <= longest:
-        return text
-    head = text[: longest - 1]
-    words = head.rpartition(" ")[0]
-    return (words if len(words) > longest // 2 else head).rstrip(" ,;:.-–—") + "…"
 
 
 def _title(prompt: str) -> str:
     first = next((part for part in SENTENCE_END.split(prompt.strip()) if part and part.strip()), prompt)
-    title = _cut(_flat(first), LONGEST_TITLE).rstrip(".!,;: ")
+    title = cut(flat(first), LONGEST_TITLE).rstrip(".!,;: ")
     return title[:1].upper() + title[1:] or "Untitled"
 
 
@@ -174,20 +177,3 @@ def _description(angle: CameraAngle, niche: Niche, language: Language, action: s
         return action
     shot = SHOT[language][angle]
     return f"{shot}: {niche.place}, {niche.light}."
-
-
-def _script(story: VideoStory) -> str:
-    lines = [story.title.upper(), ""]
-    if story.overall_prompt.rstrip(".") != story.title:
-        lines += [_cut(story.overall_prompt, 300), ""]
-    for scene in story.scenes:
-        lines += [f"{scene.scene_number}. {scene.camera_angle.upper()}, {scene.duration:g} s", scene.description]
-        if scene.action != scene.description:
-            lines.append(scene.action)
-        lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _shot_prompt(scene: Scene, niche: Niche) -> str:
-    look = f"Set in {niche.place}, {niche.light}. Cinematic, natural colours, consistent characters."
-    return _cut(f"{CAMERA[scene.camera_angle]} {scene.action} {look}", LONGEST_SHOT_PROMPT)

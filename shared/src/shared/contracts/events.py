@@ -19,6 +19,7 @@ from shared.contracts.story import (
     Prompt,
     Scene,
     SceneNumber,
+    Storyboard,
     VideoStory,
 )
 
@@ -39,29 +40,82 @@ class Event(Contract):
     video_id: UUID
 
 
-class VideoRequested(Event):
-    """Somebody wants a video: a person through the gateway, or another service of the factory on the broker."""
-
-    name = "video.requested"
+class StoryRequested(Event):
+    """What a story is wished to be."""
 
     prompt: Prompt
     niche: Niche = DEFAULT_NICHE
     scene_count: Annotated[int, Field(ge=1, le=5)] = 3
     duration: Annotated[int, Field(ge=15, le=60)] = 30
     aspect_ratio: AspectRatio = "16:9"
-    post_id: Annotated[str, Field(max_length=255)] | None = None
     owner: Owner = DEFAULT_OWNER
+
+
+class StoryboardRequested(StoryRequested):
+    """Somebody wants to see a storyboard, and no video of it. `video_id` is the id of the storyboard alone."""
+
+    name = "storyboard.requested"
+
+
+class StoryboardDrafted(Event):
+    """The storyboard that was asked for alone is written. `repairs` says what was changed in what the writer wrote."""
+
+    name = "storyboard.drafted"
+
+    storyboard: Storyboard
+    repairs: tuple[str, ...] = ()
+
+
+class StoryboardFailed(Event):
+    """The storyboard that was asked for alone will not be written. `reason` is for people; `kind` is for programs."""
+
+    name = "storyboard.failed"
+
+    kind: str
+    reason: str
+
+
+class VideoRequested(StoryRequested):
+    """Somebody wants a video: a person through the gateway, or another service of the factory on the broker.
+
+    With a `storyboard` that one is filmed, and its own number of scenes, niche and duration count. With `review`
+    nothing is rendered before `storyboard.approved`. `providers`: who should render it, the preferred one first.
+    """
+
+    name = "video.requested"
+
+    post_id: Annotated[str, Field(max_length=255)] | None = None
     priority: Priority = "interactive"
     metadata: Metadata = {}
+    storyboard: Storyboard | None = None
+    review: bool = False
+    providers: Annotated[tuple[str, ...], Field(max_length=10)] = ()
 
 
 class StoryboardCreated(Event, VideoStory):
-    """The story is written and broken into scenes."""
+    """The story is written and broken into scenes. A higher `revision` replaces a lower one.
+
+    `review`: nothing is rendered before somebody says `storyboard.approved`. `shots` has a picture for each scene, or
+    is empty; see `Storyboard`.
+    """
 
     name = "storyboard.created"
 
     story_script: str
     aspect_ratio: AspectRatio
+    shots: tuple[str, ...] = ()
+    style: str = ""
+    review: bool = False
+    revision: Annotated[int, Field(ge=0)] = 0
+
+
+class StoryboardApproved(Event):
+    """Somebody has looked at the storyboard of a video: it is to be filmed, as it is or as it was edited."""
+
+    name = "storyboard.approved"
+
+    storyboard: Storyboard | None = None
+    by: str
 
 
 class SceneRequested(Event):
@@ -79,6 +133,19 @@ class SceneRequested(Event):
     priority: Priority
     providers: tuple[str, ...] = ()
     """Who should render it, the preferred one first. Empty: whoever is configured."""
+    first_frame: MediaReference | None = None
+    """A JPEG or PNG picture that the clip begins with."""
+
+
+class SceneDelayed(Event):
+    """A scene waits for more than its turn: its provider takes nothing at the moment, and `reason` says why."""
+
+    name = "scene.delayed"
+
+    scene_number: SceneNumber
+    provider: str
+    kind: str
+    reason: str
 
 
 class SceneStarted(Event):
@@ -101,6 +168,45 @@ class SceneProgressed(Event):
     provider: str
     percent: Percent
     eta_seconds: Seconds
+
+
+class SceneCharged(Event):
+    """What one paid attempt at a scene holds or took, in USD; said whenever that changes.
+
+    `held` is reserved until the provider's task has ended; `unknown`: it may have been paid, nobody can tell, and the
+    money stays held until a person settles it. A higher `revision` replaces a lower one.
+    """
+
+    name = "scene.charged"
+
+    scene_number: SceneNumber
+    attempt_id: UUID
+    revision: int
+    owner: Owner
+    provider: str
+    day: str
+    state: Literal["held", "unknown", "settled"]
+    held_usd: Money
+    booked_usd: Money
+    task_id: str | None = None
+    reason: str | None = None
+
+
+class ChargeReviewed(Event):
+    """A person has found out whether an unknown attempt was paid.
+
+    Paid, with the provider's `task_id`: its clip is used and the video goes on. Paid without one: `cost_usd` is
+    booked (default: what was held). Not paid: the money is free again. `again`: the scene may be tried once more.
+    """
+
+    name = "charge.reviewed"
+
+    attempt_id: UUID
+    paid: bool
+    task_id: Annotated[str, Field(max_length=255)] | None = None
+    cost_usd: Money | None = None
+    again: bool = False
+    by: str
 
 
 class SceneRendered(Event):
@@ -132,6 +238,13 @@ class VideoComposing(Event):
     name = "video.composing"
 
 
+class VideoStoring(Event):
+    """The film is joined and being stored. A hint for those who watch: not stored, may be lost."""
+
+    name = "video.storing"
+    stored = False
+
+
 class VideoComposed(Event):
     """The film is stored and plays. `duration` is in seconds, `width` and `height` in pixels."""
 
@@ -155,7 +268,7 @@ class VideoFailed(Event):
 
 
 class VideoResumed(Event):
-    """An operator put back the message that a failed video died of: it goes on."""
+    """What a failed video died of is mended, by an operator or by news of a lost task: it goes on."""
 
     name = "video.resumed"
 
@@ -169,17 +282,34 @@ class VideoCancelled(Event):
     reason: str
 
 
+class VideoDeleted(Event):
+    """Nobody wants to keep the video: whoever has stored something of it removes that. It may be said again."""
+
+    name = "video.deleted"
+
+    by: str
+
+
 EVENTS: tuple[type[Event], ...] = (
+    StoryboardRequested,
+    StoryboardDrafted,
+    StoryboardFailed,
     VideoRequested,
     StoryboardCreated,
+    StoryboardApproved,
     SceneRequested,
+    SceneDelayed,
     SceneStarted,
     SceneProgressed,
+    SceneCharged,
+    ChargeReviewed,
     SceneRendered,
     SceneFailed,
     VideoComposing,
+    VideoStoring,
     VideoComposed,
     VideoFailed,
     VideoResumed,
     VideoCancelled,
+    VideoDeleted,
 )

@@ -9,6 +9,9 @@ from shared.contracts.story import AspectRatio, Contract
 FRAME_RATE = 24
 """Frames per second of every clip and film."""
 
+LONGEST_FREEZE_FRAMES = round(0.75 * FRAME_RATE)
+"""How many frames a clip may be too short by: its last frame stands still, through the longest transition at most."""
+
 FRAME_SIZE: dict[AspectRatio, tuple[int, int]] = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (960, 960)}
 """Width and height in pixels of a film, by its aspect ratio."""
 
@@ -34,7 +37,12 @@ class Clip(Contract):
 
 def clip_key(video_id: object, scene_number: int) -> str:
     """Where the clip of a scene is stored. Derived, so that a rerun overwrites itself."""
-    return f"videos/{video_id}/scene-{scene_number}.mp4"
+    return f"{clip_prefix(video_id)}{scene_number}.mp4"
+
+
+def clip_prefix(video_id: object) -> str:
+    """What the keys of all clips of a video begin with."""
+    return f"videos/{video_id}/scene-"
 
 
 def film_key(video_id: object) -> str:

@@ -1,6 +1,7 @@
 """A story and its scenes, in the shapes the existing application knows."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -65,3 +66,26 @@ class VideoStory(Contract):
     overall_prompt: str
     total_duration: Annotated[float, Field(gt=0, le=60)]
     scenes: Annotated[tuple[Scene, ...], Field(min_length=1, max_length=5)]
+
+
+class ShotScene(Scene):
+    """A scene with its shot: the picture a video provider is asked for. Empty: the action is the picture."""
+
+    description: Annotated[str, Field(max_length=500)]
+    action: Annotated[str, Field(max_length=500)]
+    shot: Annotated[str, Field(max_length=900)] = ""
+
+
+class Storyboard(VideoStory):
+    """A story with its shots, as it is filmed and as people edit it. `style` is repeated in every shot.
+
+    `storyboard_id` names the storyboard it was made of, be it one that was asked for alone or that of a video: a shot
+    whose action was changed since, and which was not changed itself, is made anew.
+    """
+
+    title: Annotated[str, Field(max_length=200)]
+    overall_prompt: Annotated[str, Field(max_length=4000)]
+    total_duration: Annotated[int, Field(ge=15, le=60)]
+    scenes: Annotated[tuple[ShotScene, ...], Field(min_length=1, max_length=5)]
+    style: Annotated[str, Field(max_length=560)] = ""
+    storyboard_id: UUID | None = None

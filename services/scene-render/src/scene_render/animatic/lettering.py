@@ -13,7 +13,7 @@ RIGHT_TO_LEFT = ("NotoSansArabic-Regular.ttf", "NotoSansHebrew-Regular.ttf")
 FACES = (
     LATIN,
     "NotoSansKR-Medium.woff2",
-    "DroidSansFallbackFull.ttf",
+    "DroidSansFallbackFull.woff2",
     "NotoSansDevanagari-Regular.ttf",
     "NotoSansThai-Regular.ttf",
     *RIGHT_TO_LEFT,

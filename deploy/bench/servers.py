@@ -1,0 +1,100 @@
+"""What the bench measures against each other, each in a process of its own: `servers.py bare|plain|feed PORT`.
+
+bare   FastAPI routes that answer as much as the gateway's and do nothing for it
+plain  python-socketio, told what to emit by `POST /go`
+feed   the gateway's feed and sockets, told the same
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import socketio
+from fastapi import FastAPI
+from pydantic import BaseModel, SecretStr
+from uvicorn.loops.auto import auto_loop_factory
+
+from gateway.app import Gateway
+from gateway.settings import Settings
+from gateway.steps import LiveEvent
+from shared.worker import web_server
+
+VIDEO = UUID(int=1)
+BODIES: dict[str, Any] = json.loads(os.environ.get("BENCH_BODIES", "{}"))
+EVENT = "video_scene_processing"
+DATA: dict[str, Any] = {"videoId": str(VIDEO), "seq": 0, "padding": "x" * 200}
+
+
+class Wish(BaseModel):
+    """As much as a request for a video says."""
+
+    prompt: str
+    sceneCount: int  # noqa: N815 - as on the wire
+    duration: int
+
+
+def bare() -> FastAPI:
+    """Routes that answer as much as the gateway's."""
+    app = FastAPI()
+
+    @app.get("/api/v1/videos/{video_id}")
+    async def get_video(video_id: UUID) -> dict[str, Any]:
+        return BODIES[str(video_id)]
+
+    @app.post("/api/v1/videos", status_code=202)
+    async def request_video(wish: Wish) -> dict[str, Any]:
+        return BODIES[str(VIDEO)]
+
+    return app
+
+
+def plain() -> socketio.ASGIApp:
+    """python-socketio by itself: all sockets in one room."""
+    server = socketio.AsyncServer(async_mode="asgi")
+
+    @server.on("connect")
+    async def connect(sid: str, _environ: dict[str, Any], _auth: object = None) -> None:
+        await server.enter_room(sid, "all")
+
+    async def emit(seq: int) -> None:
+        await server.emit(EVENT, DATA | {"seq": seq}, room="all")
+
+    return socketio.ASGIApp(server, other_asgi_app=_told_to_go(emit))
+
+
+def feed() -> Any:
+    """The gateway's own way from the feed to the sockets."""
+    settings = Settings(
+        database_url=SecretStr("sqlite+aiosqlite://"), storage_url=Path.cwd().as_uri(), media_secret=SecretStr("x")
+    )
+    gateway = Gateway(settings)
+
+    async def emit(seq: int) -> None:
+        live = LiveEvent(seq=seq, after=seq - 1, type=EVENT, data=DATA | {"seq": seq})
+        await gateway.feed.tell(VIDEO, "anonymous", live)
+
+    go = _told_to_go(emit)
+    return socketio.ASGIApp(gateway.live.server, other_asgi_app=go)
+
+
+def _told_to_go(emit: Any) -> FastAPI:
+    app, told = FastAPI(), 0
+
+    @app.post("/go/{count}")
+    async def go(count: int) -> None:
+        nonlocal told
+        for seq in range(told + 1, told + count + 1):
+            await emit(seq)
+        told += count
+
+    return app
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner, contextlib.suppress(KeyboardInterrupt):
+        runner.run(web_server(globals()[sys.argv[1]](), "127.0.0.1", int(sys.argv[2])).serve())

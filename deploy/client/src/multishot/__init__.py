@@ -1,0 +1,16 @@
+"""A client of Multishot: ask for videos, follow them, take them home.
+
+    async with Multishot("http://localhost:8000", key="...") as multishot:
+        video = await multishot.make("A lighthouse keeper befriends a storm", scenes=4)
+        async for video in multishot.watch(video["videoId"]):
+            print(video["progress"], video["etaRangeSeconds"])
+        await multishot.download(video, Path("films"))
+
+It is asynchronous, as the services are that use it; a script says `asyncio.run(...)` around it.
+"""
+
+from multishot.client import Multishot
+from multishot.errors import Field, NotReachable, Refused
+from multishot.videos import Happening, Scene, Video, has_ended
+
+__all__ = ["Field", "Happening", "Multishot", "NotReachable", "Refused", "Scene", "Video", "has_ended"]

@@ -1,0 +1,5 @@
+"""`python -m multishot`."""
+
+from multishot.app import main
+
+main()

@@ -1,0 +1,196 @@
+"""How a video comes into being, in the terminal: bars that move; without a terminal, a line for each step."""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from multishot.client import WATCH_PATIENCE_SECONDS, Multishot
+from multishot.videos import Video
+
+BAR_WIDTH = 24
+A_MINUTE_OR_TWO = 100
+"""Seconds; what is longer is told in minutes."""
+ROOMY = 72
+"""Columns of a terminal."""
+SILENT_SECONDS = 3.0
+"""After how long it is told that nobody answers."""
+
+STEPS = {
+    "storyboard": "writing the story",
+    "review": "awaits your review",
+    "scenes": "rendering scenes",
+    "combining": "joining the film",
+    "storing": "storing the film",
+    "completed": "done",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+
+class Display:
+    """Shows one video while it is open. Lines end with the last one; bars stay as they were last."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.video: Video | None = None
+        self.shown_at = 0.0
+        self.line = ""
+        self.silent_since: Callable[[], float | None] = lambda: None
+        self.live: Live | None = None
+        if console.is_terminal:
+            self.live = Live(get_renderable=self._picture, console=console, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def show(self, video: Video) -> None:
+        """Show how the video is now."""
+        self.video, self.shown_at = video, time.monotonic()
+        if self.live:
+            self.live.refresh()
+        elif (line := _line(video)) != self.line:
+            self.line = line
+            left = time_left(video, 0)
+            self.console.print(f"{line}, {left}" if left else line, highlight=False, markup=False, soft_wrap=True)
+
+    def _picture(self) -> RenderableType:
+        if self.video is None:
+            return Text("")
+        clock, since = time.monotonic(), self.silent_since()
+        return picture(self.video, clock - self.shown_at, 0.0 if since is None else clock - since)
+
+
+def picture(video: Video, age: float, silence: float = 0.0) -> RenderableType:
+    """The whole film in a line, then a line for each scene.
+
+    `age`: the seconds since the video was like this; `silence`: for how many seconds the gateway has not answered.
+    """
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(width=9, no_wrap=True)
+    table.add_column(width=BAR_WIDTH)
+    table.add_column(width=4, justify="right")
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    silent = silence > SILENT_SECONDS
+    about = "  ".join(part for part in (_step(video), "" if silent else time_left(video, age)) if part)
+    failed = video["status"] in ("failed", "cancelled")
+    table.add_row(Text("film", style="bold"), _bar(video["progress"], failed), _percent(video["progress"]), Text(about))
+    for scene in video["scenes"]:
+        what = f"{scene['cameraAngle']:<9} {scene['duration']:>4g} s  {scene['action']}"
+        name = f"scene {scene['sceneNumber']}/{video['totalScenes']}"
+        bar = _bar(scene["progress"], failed or scene["state"] == "failed")
+        table.add_row(name, bar, _percent(scene["progress"]), Text(what, style="dim"))
+    said = f"no answer for {silence:.0f} s; still trying" if silent else video["notice"]
+    if said:
+        table.add_row("", "", "", Text(said, style="yellow"))
+    title = Text(_name(video), style="bold cyan", no_wrap=True, overflow="ellipsis")
+    return Group(title, Text(video["videoId"], style="dim"), table)
+
+
+def _bar(percent: float, failed: bool) -> ProgressBar:
+    # Colours that every terminal has, and tells from that of what is missing.
+    style = "red" if failed else "cyan"
+    return ProgressBar(
+        total=100, completed=percent, width=BAR_WIDTH, complete_style=style, finished_style="red" if failed else "green"
+    )
+
+
+def _percent(progress: float) -> str:
+    return f"{progress:.0f}%"
+
+
+def _name(video: Video) -> str:
+    return " ".join((video["title"] or video["prompt"]).split())
+
+
+def _step(video: Video) -> str:
+    return STEPS.get(video["currentStep"], video["currentStep"])
+
+
+def _line(video: Video) -> str:
+    """A video in a line that changes only where it is worth a new one."""
+    rendered = sum(scene["state"] == "rendered" for scene in video["scenes"])
+    scenes = f" ({rendered} of {video['totalScenes']} done)" if video["currentStep"] == "scenes" else ""
+    notice = f", {video['notice']}" if video["notice"] and "longer than usual" not in video["notice"] else ""
+    why = f": {video['errorMessage']}" if video["errorMessage"] else ""
+    return f"{video['videoId']}  {_step(video)}{scenes}{notice}{why}"
+
+
+def time_left(video: Video, age: float) -> str:
+    """How long it still takes, as people say it; the seconds since it was told are gone."""
+    told = video["etaRangeSeconds"] or ([video["etaSeconds"]] * 2 if video["etaSeconds"] else None)
+    if told is None:
+        return ""
+    low, high = (max(seconds - age, 0.0) for seconds in told)
+    if high > A_MINUTE_OR_TWO:
+        return f"{_range(round(low / 60), round(high / 60))} min left"
+    return f"{_range(_rounded(low), max(_rounded(high), 1))} s left"
+
+
+def _range(low: int, high: int) -> str:
+    if low == high:
+        return f"about {high}"
+    return f"about {low}-{high}" if low else f"less than {high}"
+
+
+def _rounded(seconds: float) -> int:
+    """Above 20 seconds in fives."""
+    return round(seconds) if seconds < 20 else 5 * round(seconds / 5)
+
+
+async def follow(
+    multishot: Multishot, video_id: str, display: Display, *, patience: float = WATCH_PATIENCE_SECONDS
+) -> Video:
+    """Show a video until it has ended or awaits its review, and return what it is then."""
+    display.silent_since = lambda: multishot.silent_since
+    async with contextlib.aclosing(multishot.watch(video_id, patience=patience)) as states:
+        async for video in states:
+            display.show(video)
+            if video["awaitingReview"]:
+                break
+    return video
+
+
+def print_list(console: Console, videos: Sequence[Video]) -> None:
+    """Videos (at least one) as a table, or a line each with tabs between where programs read it."""
+    rows = [
+        (
+            video["videoId"],
+            "review" if video["awaitingReview"] else video["status"],
+            _percent(video["progress"]),
+            time_left(video, 0).removesuffix(" left"),
+            _name(video),
+        )
+        for video in videos
+    ]
+    if not console.is_terminal:
+        # Rich would make blanks of tabs.
+        console.file.writelines("\t".join(row) + "\n" for row in rows)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column, title in enumerate(("video", "is", "")):
+        # What a command is given is never cut, however narrow the terminal is.
+        width = max(len(row[column]) for row in rows)
+        table.add_column(title, no_wrap=True, width=width, justify="left" if title else "right")
+    # Only where there is room, it is kept whole before the title is.
+    table.add_column("left", overflow="ellipsis", no_wrap=console.width >= ROOMY)
+    table.add_column("title", overflow="ellipsis")
+    for row in rows:
+        # Cut, not broken into lines.
+        table.add_row(*(Text(cell, no_wrap=True) for cell in row))
+    console.print(table)

@@ -1,0 +1,70 @@
+"""A video as the API shows it: its JSON, with types for what is used most. Times are in seconds, progress is 0-100."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+ENDED = ("completed", "failed", "cancelled", "expired")
+TITLE_LENGTH = 60
+
+
+class Scene(TypedDict):
+    """A scene of a video."""
+
+    sceneNumber: int
+    description: str
+    cameraAngle: str
+    duration: float
+    action: str
+    state: str
+    progress: float
+    videoUrl: str | None
+
+
+class Video(TypedDict):
+    """A video. There is more in it than is named here."""
+
+    videoId: str
+    status: str
+    progress: float
+    currentStep: str
+    awaitingReview: bool
+    totalScenes: int
+    etaSeconds: int | None
+    etaRangeSeconds: list[int] | None
+    title: str | None
+    prompt: str
+    niche: str
+    aspectRatio: str
+    duration: int | None
+    storyScript: str
+    scenes: list[Scene]
+    videoUrl: str | None
+    errorMessage: str | None
+    notice: str | None
+    costUsd: str
+    estimatedCostUsd: str
+    lastSeq: int
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that happened to a video. A hint of progress, which is not kept, has no `seq`."""
+
+    seq: int | None
+    type: str
+    data: Mapping[str, Any]
+
+
+def has_ended(video: Video) -> bool:
+    """Whether nothing is being done about a video any more."""
+    return video["status"] in ENDED
+
+
+def file_name(video: Video) -> str:
+    """The name of a film's file: its title, and enough of its id."""
+    plain = unicodedata.normalize("NFKC", video["title"] or "film").lower()
+    title = re.sub(r"\W+", "-", plain)[:TITLE_LENGTH].strip("-_")
+    return f"{title or 'film'}-{video['videoId'][:8]}.mp4"

@@ -1,0 +1,192 @@
+"""The command line as a person and a script see it."""
+
+import asyncio
+import io
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from multishot import Multishot
+from multishot.display import picture, print_list, time_left
+from shared.testing import eventually
+
+MULTISHOT = Path(sys.executable).with_name("multishot")
+
+
+class Shell:
+    """Runs the command against a served gateway."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+
+    async def start(self, *arguments: str) -> Process:
+        environment = {"PATH": os.environ["PATH"], "MULTISHOT_URL": self.url}
+        return await asyncio.create_subprocess_exec(
+            MULTISHOT, *arguments, env=environment, cwd=self.folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+
+    async def run(self, *arguments: str, given: str = "") -> tuple[int | None, str, str]:
+        process = await self.start(*arguments)
+        out, err = await process.communicate(given.encode())
+        return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def shell(served: Any, tmp_path: Path) -> Shell:
+    return Shell(served.url, tmp_path)
+
+
+async def test_make_tells_each_step_in_a_line_and_ends_with_the_film(shell: Shell, served: Any, tmp_path: Path) -> None:
+    process = await shell.start("make", "a fox", "--scenes", "2", "--download", "films")
+    async with Multishot(served.url) as multishot:
+        [video] = await eventually(multishot.list, 30)
+    assert process.stdout is not None
+    first = (await process.stdout.readline()).decode()
+    await served.write(video["videoId"])
+    second = (await process.stdout.readline()).decode()
+    await served.render(video["videoId"], tmp_path)
+    out, err = (text.decode() for text in await process.communicate())
+    assert process.returncode == 0, err
+    assert f"{video['videoId']}  writing the story" in first
+    assert "s left" in first
+    assert "rendering scenes (0 of 2 done)" in second
+    file = Path(out.splitlines()[-1])
+    assert (tmp_path / file).read_bytes() == served.film
+    assert "\x1b" not in first + second + out
+
+
+async def test_json_is_all_that_is_printed_where_it_is_asked_for(shell: Shell, served: Any, tmp_path: Path) -> None:
+    code, out, _ = await shell.run("make", "a fox", "--scenes", "2", "--detach", "--json")
+    video_id = json.loads(out)["videoId"]
+    assert code == 0
+    await served.write(video_id)
+    await served.render(video_id, tmp_path)
+    code, out, _ = await shell.run("watch", video_id, "--json", "--download", ".")
+    video = json.loads(out)
+    assert (code, video["status"], Path(tmp_path, video["file"]).read_bytes()) == (0, "completed", served.film)
+    code, out, _ = await shell.run("list", "--json")
+    assert [one["videoId"] for one in json.loads(out)] == [video_id]
+    code, out, _ = await shell.run("list")
+    assert out.split("\t")[:3] == [video_id, "completed", "100%"]
+    code, out, _ = await shell.run("get", video_id)
+    assert (code, out.splitlines()[-1]) == (0, f"{served.url}/api/v1/videos/{video_id}/content")
+
+
+async def test_the_exit_code_says_how_it_went(shell: Shell, served: Any, tmp_path: Path) -> None:
+    code, _, err = await shell.run("watch")
+    assert (code, "No films yet" in err) == (2, True)
+    _, out, _ = await shell.run("make", "a fox", "--detach")
+    video_id = out.strip()
+    code, out, err = await shell.run("get", "--download")
+    assert (code, video_id in out, "no film yet" in err) == (1, True, True)
+    assert (await shell.run("cancel", video_id))[0] == 0
+    code, _, err = await shell.run("watch", video_id)
+    assert (code, "not made" in err) == (1, True)
+    for arguments, about in (
+        (["make", "a fox", "--scenes", "9"], "sceneCount"),
+        (["make"], "prompt"),
+        (["get", "11111111-1111-4111-8111-111111111111"], "Video not found"),
+        (["cancel", "../videos"], "no film's id"),
+        (["get", "--download", video_id], "not a folder"),
+        (["list", "--limit", "0"], "from 1 on"),
+        (["approve", video_id], "does not await a review"),
+        (["make", "--storyboard", "missing.json"], "missing.json"),
+        (["nonsense"], "invalid choice"),
+    ):
+        code, out, err = await shell.run(*arguments)
+        assert (code, out, about in err) == (2, "", True), (arguments, err)
+    code, _, err = await Shell("http://127.0.0.1:1", tmp_path).run("list")
+    assert (code, "http://127.0.0.1:1" in err) == (3, True)
+
+
+async def test_a_review_stops_it_and_says_how_to_go_on(shell: Shell, served: Any) -> None:
+    _, out, _ = await shell.run("make", "a fox", "--scenes", "2", "--review", "--detach")
+    video_id = out.strip()
+    await served.write(video_id, review=True)
+    code, out, err = await shell.run("watch", video_id)
+    assert (code, f"multishot approve {video_id}" in err) == (0, True)
+    code, out, _ = await shell.run("get", video_id, "--storyboard")
+    board = json.loads(out)
+    too_long = {**board, "scenes": [{**board["scenes"][0], "duration": 90}, board["scenes"][1]]}
+    Path(shell.folder, "too_long.json").write_text(json.dumps(too_long))
+    code, _, err = await shell.run("approve", video_id, "--storyboard", "too_long.json")
+    assert (code, "storyboard.scenes.0.duration" in err) == (2, True)
+    board["scenes"][1]["action"] = "A hen sleeps"
+    Path(shell.folder, "board.json").write_text(json.dumps(board))
+    code, out, _ = await shell.run("approve", video_id, "--storyboard", "board.json")
+    assert (code, f"multishot watch {video_id}" in out) == (0, True)
+    code, out, _ = await shell.run("make", "--storyboard", "-", "--detach", "--json", given=json.dumps(board))
+    assert (code, json.loads(out)["totalScenes"]) == (0, 2)
+
+
+async def test_an_interrupted_watch_leaves_the_film_going_and_says_so(shell: Shell, served: Any) -> None:
+    _, out, _ = await shell.run("make", "a fox", "--detach")
+    video_id = out.strip()
+    process = await shell.start("watch", video_id)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, f"multishot watch {video_id}" in err.decode()) == (130, True)
+    assert "Traceback" not in err.decode()
+    async with Multishot(served.url) as multishot:
+        assert (await multishot.get(video_id))["status"] == "pending"
+
+
+async def test_a_terminal_sees_how_far_each_scene_is_and_whether_anybody_answers(served: Any, tmp_path: Path) -> None:
+    async with Multishot(served.url) as multishot:
+        video = await multishot.make("a fox", scenes=2, duration=30)
+        await served.write(video["videoId"])
+        await served.render(video["videoId"], tmp_path)
+        video = await multishot.get(video["videoId"])
+    video = {**video, "etaRangeSeconds": [20, 35], "status": "processing", "currentStep": "scenes"}
+    video["scenes"][1] = {**video["scenes"][1], "progress": 40.0}
+
+    def seen(silence: float) -> str:
+        console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
+        with console.capture() as capture:
+            console.print(picture(video, 0, silence))
+        return capture.get()
+
+    assert all(len(line) <= 80 for line in seen(0).splitlines())
+    for part in ("A fox [red] / 狐", video["videoId"], "about 20-35 s left", "scene 1/2", "100%", "scene 2/2", " 40%"):
+        assert part in seen(0)
+    assert "no answer for 12 s" in seen(12)
+    assert "left" not in seen(12)
+
+
+@pytest.mark.parametrize(("width", "also"), [(60, []), (80, ["about 20-35 s", "word"])])
+async def test_a_list_keeps_what_counts_where_the_terminal_is_narrow(width: int, also: list[str]) -> None:
+    video: Any = {
+        "videoId": "11111111-1111-4111-8111-111111111111", "status": "processing", "awaitingReview": False,
+        "progress": 40.0, "etaRangeSeconds": [20, 35], "etaSeconds": 35, "title": "word " * 40, "prompt": "p",
+    }  # fmt: skip
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        print_list(console, [video])
+    [_, line] = capture.get().splitlines()
+    assert all(part in line for part in (video["videoId"], "processing", "40%", *also))
+
+
+@pytest.mark.parametrize(
+    ("told", "age", "said"),
+    [
+        ([20, 35], 0, "about 20-35 s left"),
+        ([20, 35], 6, "about 14-30 s left"),
+        ([3, 9], 5, "less than 4 s left"),
+        ([3, 9], 60, "less than 1 s left"),
+        ([7, 7], 0, "about 7 s left"),
+        ([100, 300], 0, "about 2-5 min left"),
+        (None, 0, ""),
+    ],
+)
+def test_the_time_left_as_people_say_it(told: list[int] | None, age: float, said: str) -> None:
+    assert time_left({"etaRangeSeconds": told, "etaSeconds": None}, age) == said  # type: ignore[typeddict-item]

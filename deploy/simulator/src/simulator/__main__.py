@@ -1,0 +1,5 @@
+"""`python -m simulator`."""
+
+from simulator.app import main
+
+main()

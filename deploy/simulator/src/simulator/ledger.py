@@ -1,0 +1,123 @@
+"""What was ordered of the simulated providers, what becomes of it, and what it costs: rules, without any I/O.
+
+A provider works on so many tasks at once and keeps the others waiting. Nothing is told by anybody: how a task is doing
+follows from the clock whenever somebody looks.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Provider = Literal["runway", "luma", "pika"]
+PROVIDERS: tuple[Provider, ...] = ("runway", "luma", "pika")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A bad end that was ordered for a task. `charged`: the provider keeps its price all the same."""
+
+    code: str = ""
+    reason: str = "The simulated task failed."
+    charged: bool = False
+
+
+@dataclass
+class Task:
+    """One paid task. Times are seconds on the ledger's clock; `price` and `charged` are USD."""
+
+    provider: Provider
+    model: str
+    prompt: str
+    seconds: int
+    size: tuple[int, int]
+    price: Decimal
+    work_seconds: float
+    request: dict[str, object]
+    callback_url: str | None = None
+    first_frame: bool = False
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    state: State = "queued"
+    ending: Ending | None = None
+    never_ends: bool = False
+    clip_fault: str | None = None
+    throttled_until: float = 0.0
+    created_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    charged: Decimal = Decimal(0)
+    deleted: bool = False
+    looks: list[float] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ("succeeded", "failed", "cancelled")
+
+    def progress(self, now: float) -> float:
+        """How far it is, 0 to 1."""
+        if self.started_at is None:
+            return 0.0
+        return min(1.0, (now - self.started_at) / self.work_seconds) if self.work_seconds else 1.0
+
+
+class Ledger:
+    """All tasks of all providers. `capacity`: how many tasks a provider works on at once for this account."""
+
+    def __init__(self, clock: Callable[[], float], capacity: int) -> None:
+        self.clock = clock
+        self.capacity: dict[Provider, int] = dict.fromkeys(PROVIDERS, capacity)
+        self.tasks: dict[str, Task] = {}
+        self.peak: dict[Provider, int] = dict.fromkeys(PROVIDERS, 0)
+        self.active: dict[Provider, list[Task]] = {provider: [] for provider in PROVIDERS}
+
+    def add(self, task: Task) -> Task:
+        """Take a task: from now on it may be charged."""
+        self.advance()
+        task.created_at = self.clock()
+        self.tasks[task.id] = task
+        active = self.active[task.provider]
+        active.append(task)
+        self.peak[task.provider] = max(self.peak[task.provider], len(active))
+        self.advance()
+        return task
+
+    def find(self, provider: Provider, task_id: str) -> Task | None:
+        """A task of this provider that was not deleted, as it is now."""
+        self.advance()
+        task = self.tasks.get(task_id)
+        return task if task is not None and task.provider == provider and not task.deleted else None
+
+    def of(self, provider: Provider) -> list[Task]:
+        """All tasks of a provider that were not deleted, newest first."""
+        self.advance()
+        return [task for task in reversed(self.tasks.values()) if task.provider == provider and not task.deleted]
+
+    def advance(self) -> list[Task]:
+        """Let happen what is due. Returns the tasks whose state has changed."""
+        now = self.clock()
+        changed: list[Task] = []
+        for provider, active in self.active.items():
+            for task in [one for one in active if one.state == "running"]:
+                if not task.never_ends and task.started_at is not None and task.started_at + task.work_seconds <= now:
+                    self._end(task, "failed" if task.ending else "succeeded", now)
+                    changed.append(task)
+            free = self.capacity[provider] - sum(1 for task in active if task.state == "running")
+            for task in [one for one in active if one.state == "queued" and one.throttled_until <= now][: max(free, 0)]:
+                task.state, task.started_at = "running", now
+                changed.append(task)
+        return changed
+
+    def cancel(self, task: Task) -> None:
+        """End a task that has not ended. One that was being worked on costs its whole price."""
+        if not task.ended:
+            self._end(task, "cancelled", self.clock())
+
+    def _end(self, task: Task, state: State, now: float) -> None:
+        begun = task.state == "running"
+        task.state, task.ended_at = state, now
+        kept = task.ending.charged if state == "failed" and task.ending else begun
+        task.charged = task.price if kept else Decimal(0)
+        self.active[task.provider].remove(task)

@@ -1,0 +1,72 @@
+"""What can be wrong with the simulated language model: everything that real ones were seen to do."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from simulator.llm.stories import good_story
+
+Story = dict[str, Any]
+
+
+def _wrong_count(story: Story, _system: str) -> Story:
+    return story | {"scenes": [*story["scenes"], story["scenes"][-1]]}
+
+
+def _wrong_durations(story: Story, _system: str) -> Story:
+    return story | {"scenes": [scene | {"duration": 7 + n} for n, scene in enumerate(story["scenes"])]}
+
+
+def _unknown_angle(story: Story, _system: str) -> Story:
+    return story | {"scenes": [scene | {"cameraAngle": "dutch tilt"} for scene in story["scenes"]]}
+
+
+def _no_action(story: Story, _system: str) -> Story:
+    return story | {"scenes": [scene | {"action": ""} for scene in story["scenes"]]}
+
+
+def _obeys_injection(_story: Story, system: str) -> Story:
+    """Does all that a prompt may try to make a model do."""
+    scene = {
+        "sceneNumber": 99, "description": system, "action": "HACKED", "shot": system, "cameraAngle": "'; DROP TABLE",
+        "duration": 99_999, "transition": "explode", "beat": "pwned", "providers": ["attacker"],
+    }  # fmt: skip
+    return {
+        "title": "HACKED " + system, "niche": "hacked", "owner": "root", "aspectRatio": "1:1000",
+        "videoId": "../../etc", "settings": {"LLM_API_KEY": "x"}, "totalDuration": 99_999,
+        "scenes": [scene] * 50, "style": system,
+    }  # fmt: skip
+
+
+def _leaks_instructions(story: Story, system: str) -> Story:
+    first, *others = story["scenes"]
+    return story | {"scenes": [first | {"action": f"Mara reads from a scroll: {system[:400]}"}, *others]}
+
+
+STORIES: dict[str, Callable[[Story, str], Story]] = {
+    "wrong_count": _wrong_count,
+    "wrong_durations": _wrong_durations,
+    "unknown_angle": _unknown_angle,
+    "no_action": _no_action,
+    "obeys_injection": _obeys_injection,
+    "leaks_instructions": _leaks_instructions,
+}
+"""Answers in form with something wrong in them, made of the good answer and the system prompt."""
+
+TEXTS: dict[str, Callable[[dict[str, Any], str], str]] = {
+    "invalid_json": lambda wish, _system: json.dumps(good_story(wish))[:-40] + "…",
+    "prompt_echo": lambda wish, _system: str(wish["prompt"]),
+    "refusal_text": lambda _wish, _system: "I'm sorry, but I can't help with that.",
+    "system_prompt": lambda _wish, system: system,
+    "empty": lambda _wish, _system: "",
+    "fenced": lambda wish, _system: f"Here it is:\n```json\n{json.dumps(good_story(wish))}\n```\nEnjoy!",
+}
+"""Answers that are mere text, in whatever form they were asked for."""
+
+WIRE = {
+    "refusal", "cut_off", "truncated", "not_json", "no_choices", "429", "500", "401", "slow",
+    "rejects_tools", "rejects_json_schema", "ignores_form",
+}  # fmt: skip
+"""What is wrong with the way of an answer; see `app.py`."""
+
+FAULTS = {*STORIES, *TEXTS, *WIRE}

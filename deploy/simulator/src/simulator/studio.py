@@ -1,0 +1,96 @@
+"""The clips that simulated providers deliver: real MP4 files of the size and length that were asked for."""
+
+import asyncio
+import colorsys
+import hashlib
+import textwrap
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from shared.ffmpeg import Ffmpeg
+from simulator.ledger import Task
+
+FRAME_RATE = 24
+DRAWING_SECONDS = 120.0
+HUGE_BYTES = 3 * 2**30
+
+
+class Studio:
+    """Draws clips and keeps them. With captions each shows its prompt; without, clips of one form are one file."""
+
+    def __init__(self, folder: Path, *, captions: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.captions = captions
+        self.ffmpeg = Ffmpeg()
+        self.drawing: dict[Path, asyncio.Task[None]] = {}
+
+    async def clip(self, task: Task) -> Path:
+        """The clip of a task, with the fault that was ordered for it if that is one of the picture."""
+        seconds = 0.5 if task.clip_fault == "short" else float(task.seconds)
+        look = task.clip_fault if task.clip_fault in ("black", "frozen") else "moving"
+        caption = f"{task.provider} {task.model} (simulated)\n{task.prompt}" if self.captions else ""
+        what = f"{task.size} {seconds} {look} {caption}"
+        target = self.folder / f"{hashlib.sha256(what.encode()).hexdigest()[:24]}.mp4"
+        if not target.exists():
+            if target not in self.drawing:  # by another request
+                self.drawing[target] = asyncio.create_task(self._draw(target, task.size, seconds, look, caption))
+            try:
+                await asyncio.shield(self.drawing[target])
+            finally:
+                self.drawing.pop(target, None)
+        return target
+
+    async def _draw(self, target: Path, size: tuple[int, int], seconds: float, look: str, caption: str) -> None:
+        width, height = size
+        form = f"s={width}x{height}:r={FRAME_RATE}:d={seconds}"
+        first, second = _colours(caption)
+        sources = {
+            "black": f"color=c=black:{form}",
+            "frozen": f"color=c={first}:{form}",
+            "moving": f"gradients={form}:c0={first}:c1={second}:n=2:speed=0.02",
+        }
+        part, picture = target.with_suffix(".part"), target.with_suffix(".png")
+        arguments = ["-f", "lavfi", "-i", sources[look]]
+        filters = ["-vf", "format=yuv420p"]
+        if caption:
+            _letter(caption, size).save(picture)
+            arguments += ["-i", str(picture)]
+            filters = ["-filter_complex", "overlay=0:0,format=yuv420p"]
+        form_of_file = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "24", "-movflags", "+faststart", "-f", "mp4"]
+        await self.ffmpeg.run([*arguments, *filters, *form_of_file, "-y", str(part)], time_limit=DRAWING_SECONDS)
+        part.rename(target)
+        picture.unlink(missing_ok=True)
+
+
+def _colours(caption: str) -> tuple[str, str]:
+    hue = hashlib.sha256(caption.encode()).digest()[0] / 256
+    pair = (colorsys.hls_to_rgb(hue, 0.35, 0.6), colorsys.hls_to_rgb((hue + 0.3) % 1, 0.6, 0.6))
+    first, second = ("0x" + "".join(f"{round(part * 255):02x}" for part in colour) for colour in pair)
+    return first, second
+
+
+def _letter(caption: str, size: tuple[int, int]) -> Image.Image:
+    """The prompt on a clear picture, in lines that fit."""
+    width, height = size
+    letters = max(18, min(size) // 26)
+    picture = Image.new("RGBA", size, (0, 0, 0, 0))
+    head, _, prompt = caption.partition("\n")
+    lines = [head, "", *textwrap.wrap(prompt, int(width * 0.86 / (letters * 0.55)))][
+        : int(height * 0.8 / letters / 1.5)
+    ]
+    font = ImageFont.load_default(letters)
+    draw = ImageDraw.Draw(picture)
+    for number, line in enumerate(lines):
+        place = (width * 0.07, height * 0.08 + number * letters * 1.5)
+        draw.text(place, line, fill="white", font=font, stroke_width=2, stroke_fill="#0008")
+    return picture
+
+
+DAMAGED: dict[str, bytes] = {
+    "html": b"<!doctype html><title>Bad gateway</title><h1>502 Bad gateway</h1>",
+    "garbage": hashlib.shake_256(b"garbage").digest(200_000),
+    "playlist": b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+}
+"""What comes in the place of a clip."""

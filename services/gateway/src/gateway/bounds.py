@@ -1,0 +1,132 @@
+"""How large, how deep and how long a call may be, whichever face it is for."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.access import is_json
+
+MOST_BYTES = 1_048_576
+MOST_LEVELS = 20
+"""MariaDB takes JSON of at most 32 levels; what is sent is kept a few levels down."""
+
+LONGEST_WISHED_WAIT = 30.0
+TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+WAIT = re.compile(r"\bwait\s*=\s*(\d{1,4})\b", re.IGNORECASE)
+
+
+class _Refused(HTTPException):
+    def __str__(self) -> str:
+        return self.detail
+
+
+class BodyTooLarge(_Refused):
+    """The body of a call is larger than any may be."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"A body has at most {MOST_BYTES:,} bytes.")
+
+
+class BodyTooDeep(_Refused):
+    """The JSON of a call is nested deeper than any may be."""
+
+    def __init__(self) -> None:
+        super().__init__(400, f"JSON has at most {MOST_LEVELS} levels.")
+
+
+class TookTooLong(Exception):
+    """There is no answer after all the time a call may take."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"There was no answer within {seconds:g} s. It may have been done; look before you try again.")
+        self.seconds = seconds
+
+
+class Bounded:
+    """An app whose calls have bounds. Too much of a body is raised where it is read, for each face to say in its way.
+
+    An answer must begin within `seconds`, and may then take its time, as streams and films do. Whoever wishes to wait
+    (`Prefer: wait`) has so much longer, and so have the calls to the paths of `longer`, by their beginnings.
+    The paths of `careful` bound their bodies themselves. `refuse` answers what took too long.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        seconds: float,
+        longer: Mapping[str, float],
+        careful: tuple[str, ...],
+        refuse: Callable[[Exception, Scope], Response],
+    ) -> None:
+        self.app = app
+        self.seconds = seconds
+        self.longer = longer
+        self.careful = careful
+        self.refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        seconds = self._seconds_for(scope)
+        receive_some = receive if scope["path"].startswith(self.careful) else _within_bounds(scope, receive)
+        try:
+            async with asyncio.timeout(seconds) as limit:
+
+                async def begin(message: Message) -> None:
+                    if limit.expired():
+                        return
+                    limit.reschedule(None)
+                    await send(message)
+
+                await self.app(scope, receive_some, begin)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            await self.refuse(TookTooLong(seconds), scope)(scope, receive, send)
+
+    def _seconds_for(self, scope: Scope) -> float:
+        wished = WAIT.search(Headers(scope=scope).get("prefer", ""))
+        wait = min(float(wished[1]), LONGEST_WISHED_WAIT) if wished else 0.0
+        return self.seconds + wait + sum(more for path, more in self.longer.items() if scope["path"].startswith(path))
+
+
+def _within_bounds(scope: Scope, receive: Receive) -> Receive:
+    headers = Headers(scope=scope)
+    told = headers.get("content-length", "0")
+    chunks: list[bytes] = []
+    size = 0
+
+    async def receive_some() -> Message:
+        nonlocal size
+        if told.isdecimal() and int(told) > MOST_BYTES:
+            raise BodyTooLarge
+        message = await receive()
+        if message["type"] == "http.request":
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise BodyTooLarge
+            chunks.append(chunk)
+            if not message.get("more_body", False) and is_json(headers.get("content-type", "")):
+                _check_depth(b"".join(chunks))
+        return message
+
+    return receive_some
+
+
+def _check_depth(body: bytes) -> None:
+    if body.count(b"[") + body.count(b"{") <= MOST_LEVELS:
+        return
+    level = 0
+    for token in TOKENS.finditer(body):
+        first = token[0][:1]
+        level += (first in b"[{") - (first in b"]}")
+        if level > MOST_LEVELS:
+            raise BodyTooDeep

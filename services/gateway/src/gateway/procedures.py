@@ -1,0 +1,315 @@
+"""The tRPC API, as the existing application calls it: ask for a video, look at it, cancel it, hear what happens."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from uuid import UUID, uuid4
+
+from prometheus_client import Histogram
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from starlette.requests import Request
+
+from gateway.access import Access, Caller
+from gateway.errors import refusal
+from gateway.feed import LAST, Feed
+from gateway.idempotency import Idempotency, Key
+from gateway.models import Video
+from gateway.rest.resources import SceneResource, VideoResource, video_resource
+from gateway.trpc.errors import Refused, code_of
+from gateway.trpc.http import Server
+from gateway.trpc.router import Call, Router, Tracked
+from gateway.videos import VideoNotFound, Videos
+from gateway.view import Status, Step
+from shared.contracts.events import VideoRequested
+from shared.contracts.story import DEFAULT_NICHE, CameraAngle, Niche, Prompt, Transition
+from shared.unit_of_work import Work
+
+SECONDS = Histogram("multishot_trpc_seconds", "How long calls of the tRPC API take", ["procedure", "outcome"])
+REASON = "Cancelled by request."
+ENDED = ("completed", "cancelled", "expired")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request: who calls, and the tools for it."""
+
+    caller: Caller
+    videos: Videos
+    feed: Feed
+    idempotency: Idempotency
+    public_url: str
+
+
+router: Router[Visit] = Router()
+
+
+# --- what is sent -----------------------------------------------------------------------
+
+
+class _Input(BaseModel):
+    """Fields that nobody knows are passed over, as the application's own server does."""
+
+    model_config = ConfigDict(alias_generator=to_camel, allow_inf_nan=False)
+
+
+SceneCount = Annotated[int, Field(ge=1, le=5, strict=True)]
+Duration = Annotated[int, Field(ge=15, le=60, strict=True, description="Seconds")]
+
+
+class GenerateInput(_Input):
+    """A request for a video."""
+
+    prompt: Prompt
+    niche: Niche = DEFAULT_NICHE
+    scene_count: SceneCount = 3
+    duration: Duration = 30
+    total_duration: Duration = Field(30, description="Another name of `duration`")
+
+    @property
+    def seconds(self) -> int:
+        """How long the film is to be."""
+        return self.duration if "duration" in self.model_fields_set else self.total_duration
+
+
+class VideoInput(_Input):
+    """One video."""
+
+    video_id: Annotated[str, Field(max_length=255)]
+
+    @property
+    def id(self) -> UUID:
+        """Its id. Raises `VideoNotFound`: no video has such an id."""
+        try:
+            return UUID(self.video_id)
+        except ValueError:
+            raise VideoNotFound(self.video_id) from None
+
+
+class PageInput(_Input):
+    """A part of the list."""
+
+    limit: Annotated[int, Field(ge=1, le=100, strict=True)] = 20
+    offset: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 0
+
+
+class EventsInput(VideoInput):
+    """One video, and the last event of it that is known; without that, the feed begins with the newest."""
+
+    last_event_id: Annotated[str, Field(max_length=20)] | None = None
+    last_seq: Annotated[int, Field(ge=0, strict=True)] | None = None
+
+    @property
+    def since(self) -> int | None:
+        """The number of the last event that is known."""
+        last = self.last_event_id or ""
+        return int(last) if last.isascii() and last.isdigit() else self.last_seq
+
+
+# --- what is answered -------------------------------------------------------------------
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
+# The application's types have `?` here, not `| null`: what is not there is left out.
+_LeftOut = Field(default=None, exclude_if=_is_absent)
+OptionalText = Annotated[str | None, _LeftOut, WithJsonSchema({"type": "string"})]
+
+
+class Done(_Output):
+    """It is done."""
+
+    success: Literal[True] = Field(...)
+    message: str
+
+
+class Generated(Done):
+    """A video was accepted and is made in the background."""
+
+    video_id: str
+
+
+class SceneRow(_Output):
+    """A scene and how it is doing. `duration` is in seconds, `progress` 0-100; `videoUrl`: its clip, once rendered."""
+
+    scene_number: int
+    description: str
+    camera_angle: CameraAngle
+    duration: float
+    action: str
+    transition: Transition
+    state: Literal["waiting", "rendering", "rendered", "failed"]
+    progress: float
+    video_url: str | None
+    error_message: str | None
+
+
+class VideoStatus(_Output):
+    """How a video stands. `progress` is 0-100 and never falls; `etaSeconds` is null where nobody can tell."""
+
+    video_id: str
+    status: Status
+    progress: float
+    current_scene: int | None
+    total_scenes: int
+    current_step: Step
+    eta_seconds: int | None
+    eta_range_seconds: tuple[int, int] | None
+    video_url: OptionalText
+    thumbnail_url: OptionalText
+    error_message: OptionalText
+    scenes: list[SceneRow]
+
+
+class VideoRow(_Output):
+    """A row of the table `videos`, and how far it is. `duration` is in seconds."""
+
+    id: int
+    video_id: str
+    post_id: str | None
+    niche: str
+    prompt: str
+    story_script: str
+    scenes: list[SceneRow]
+    video_url: str | None
+    thumbnail_url: str | None
+    duration: int | None
+    status: Status
+    metadata: dict[str, JsonValue]
+    created_at: AwareDatetime
+    completed_at: AwareDatetime | None
+    title: str | None
+    progress: float
+    current_step: Step
+    error_message: str | None
+
+
+VideoEvent = Annotated[dict[str, JsonValue], WithJsonSchema({"tsType": "VideoEvent"})]
+"""`{type, data}`: a name of `gateway.told.TOLD`, and what goes with it."""
+
+
+class VideoList(_Output):
+    """Videos, newest first, and how many there are in all."""
+
+    videos: list[VideoRow]
+    total: int
+
+
+# --- the procedures ---------------------------------------------------------------------
+
+
+@router.mutation("video.generate")
+async def generate(call: Call[Visit], wish: GenerateInput) -> Generated:
+    """Ask for a video. With a header `idempotency-key` it can be sent again: it makes one video."""
+    visit = call.context
+    visit.caller.require("write")
+    event = VideoRequested(
+        video_id=uuid4(),
+        owner=visit.caller.owner,
+        prompt=wish.prompt,
+        niche=wish.niche,
+        scene_count=wish.scene_count,
+        duration=wish.seconds,
+    )
+
+    async def do(work: Work) -> dict[str, object]:
+        return {"videoId": (await visit.videos.accept(work, event)).video_id}
+
+    # Calls of one batch come with one header: each has its own key.
+    key = Key.read(visit.caller.owner, f"video.generate {call.index}", call.headers.get("idempotency-key"))
+    answer = await visit.idempotency.once(key, wish.model_dump(mode="json"), do)
+    return Generated(success=True, video_id=answer.body["videoId"], message="Video generation started")
+
+
+@router.query("video.status")
+async def status(call: Call[Visit], video: VideoInput) -> VideoStatus:
+    """See how a video stands."""
+    shown = video_resource(await _get(call, video.id), call.context.public_url)
+    fields = shown.model_dump(include=set(VideoStatus.model_fields) - {"video_id", "scenes"})
+    return VideoStatus(video_id=str(shown.video_id), scenes=_scenes(shown.scenes), **fields)
+
+
+@router.query("video.list")
+async def list_videos(call: Call[Visit], page: PageInput | None = None) -> VideoList:
+    """List the videos, newest first."""
+    visit = call.context
+    visit.caller.require("read")
+    part = page or PageInput()
+    found = await visit.videos.page(part.limit, part.offset, whose=visit.caller.whose)
+    return VideoList(videos=[_row(row, visit.public_url) for row in found.videos], total=found.total)
+
+
+@router.query("video.get")
+async def get(call: Call[Visit], video: VideoInput) -> VideoRow:
+    """Look at a video."""
+    return _row(await _get(call, video.id), call.context.public_url)
+
+
+@router.mutation("video.cancel")
+async def cancel(call: Call[Visit], video: VideoInput) -> Done:
+    """Cancel a video. Scenes that wait never start; what has started is not paid again."""
+    visit = call.context
+    visit.caller.require("write")
+    await visit.videos.cancel(video.id, by=visit.caller.owner, reason=REASON, whose=visit.caller.whose)
+    return Done(success=True, message="Video cancelled")
+
+
+@router.subscription("video.events")
+async def events(call: Call[Visit], wish: EventsInput) -> AsyncIterator[Tracked[VideoEvent]]:
+    """Hear what happens to a video: what was missed, then what comes, until it has ended."""
+    row = await _get(call, wish.id)
+    if row.status in ENDED and (wish.since or 0) >= row.last_seq:
+        return
+    last = None
+    async for event in call.context.feed.follow(wish.id, wish.since):
+        last = event.type
+        # A hint has no number of its own; whoever comes back after it knows the event before it.
+        number = event.after if event.seq is None else event.seq
+        yield Tracked(str(number), {"type": event.type, "data": dict(event.data)})
+    if last not in LAST:
+        raise Refused("SERVICE_UNAVAILABLE", "More came than was taken. Come again with the last id.")
+
+
+async def _get(call: Call[Visit], video_id: UUID) -> Video:
+    visit = call.context
+    visit.caller.require("read")
+    return await visit.videos.get(video_id, whose=visit.caller.whose)
+
+
+def _row(row: Video, public_url: str) -> VideoRow:
+    shown: VideoResource = video_resource(row, public_url)
+    fields = shown.model_dump(include=set(VideoRow.model_fields) - {"id", "video_id", "scenes"})
+    return VideoRow(id=row.id, video_id=row.video_id, scenes=_scenes(shown.scenes), **fields)
+
+
+def _scenes(shown: list[SceneResource]) -> list[SceneRow]:
+    return [SceneRow.model_validate(scene.model_dump(include=set(SceneRow.model_fields))) for scene in shown]
+
+
+# --- the server -------------------------------------------------------------------------
+
+
+def server(videos: Videos, feed: Feed, access: Access, idempotency: Idempotency, public_url: str) -> Server[Visit]:
+    """The tRPC server, on these tools."""
+
+    async def visit(request: Request, calls: int) -> Visit:
+        caller = await access.identify(request)
+        request.state.allowance = await access.count(caller, calls)
+        return Visit(caller, videos, feed, idempotency, public_url)
+
+    return Server(router, visit, _explain, _observe)
+
+
+def _explain(error: Exception) -> Refused | None:
+    said = refusal(error)
+    return None if said is None else Refused(code_of(said.status), said.detail or said.title, headers=said.headers)
+
+
+def _observe(procedure: str, code: str, seconds: float) -> None:
+    SECONDS.labels(procedure, code).observe(seconds)

@@ -1,0 +1,45 @@
+"""What stands before the API, whichever face is called: bounds of each call, and pages of other origins."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp, Scope
+
+from gateway.bounds import Bounded
+from gateway.errors import Refusal, kind_of, refusal
+from gateway.headers import Cors, Guarded
+from gateway.rest.guard import admit
+from gateway.rest.problems import problem
+from gateway.settings import Settings
+
+NOT_FOR_THIS_PAGE = kind_of(400, "not-for-this-page", "Not for this page")
+
+
+def behind_front(app: ASGIApp, settings: Settings, careful: tuple[str, ...] = ()) -> ASGIApp:
+    """The app, with bounds around it and, where pages elsewhere may call, what lets them.
+
+    What is below the paths of `careful` bounds its bodies itself.
+    """
+    longer = {"/api/v1/storyboards": settings.storyboard_wait_seconds}
+    bounded = Bounded(app, settings.call_seconds, longer, careful, refuse)
+    return Cors(bounded, settings.cors_origins, _no_preflight) if settings.cors_origins else bounded
+
+
+def guarded(route: BaseRoute) -> BaseRoute:
+    """A route of the process. Its metrics, which are mounted, are for whoever may read; its probes for anybody."""
+
+    async def read(request: Request) -> None:
+        await admit(request, "read")
+
+    return Mount(route.path, Guarded(route.app, read)) if isinstance(route, Mount) else route
+
+
+def refuse(error: Exception, scope: Scope) -> Response:
+    """The answer to a call that one of our own errors ended."""
+    said = refusal(error)
+    assert said is not None  # noqa: S101 - one of ours
+    return problem(said, scope)
+
+
+def _no_preflight(why: str) -> Response:
+    return problem(Refusal(*NOT_FOR_THIS_PAGE, why))

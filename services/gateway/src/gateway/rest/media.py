@@ -1,0 +1,83 @@
+"""The REST API of media: films, thumbnails and clips, by links that end soon."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, RedirectResponse
+
+from gateway.rest.guard import Reader
+from gateway.videos import Videos
+from shared.contracts.media import MediaReference
+from shared.storage import FolderStorage, ObjectMissing, S3Storage
+
+
+def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
+    """All routes of media, on these tools."""
+    router = APIRouter(tags=["media"])
+
+    moved: dict[str, Any] = {
+        "response_class": RedirectResponse,
+        "responses": {307: {"description": "The way to it, for a quarter of an hour"}},
+    }
+
+    @router.head("/api/v1/videos/{video_id}/content", status_code=307, include_in_schema=False)
+    @router.get("/api/v1/videos/{video_id}/content", status_code=307, **moved)
+    async def get_film(video_id: UUID, caller: Reader) -> RedirectResponse:
+        """Watch the film: leads on to a link that ends soon."""
+        return await _lead_on((await videos.get(video_id, whose=caller.whose)).film, f"film of {video_id}")
+
+    @router.head("/api/v1/videos/{video_id}/thumbnail", status_code=307, include_in_schema=False)
+    @router.get("/api/v1/videos/{video_id}/thumbnail", status_code=307, **moved)
+    async def get_thumbnail(video_id: UUID, caller: Reader) -> RedirectResponse:
+        """See the thumbnail: leads on to a link that ends soon."""
+        return await _lead_on((await videos.get(video_id, whose=caller.whose)).thumbnail, f"thumbnail of {video_id}")
+
+    @router.head("/api/v1/videos/{video_id}/scenes/{scene_number}/content", status_code=307, include_in_schema=False)
+    @router.get(
+        "/api/v1/videos/{video_id}/scenes/{scene_number}/content",
+        status_code=307,
+        **moved,
+    )
+    async def get_clip(video_id: UUID, scene_number: int, caller: Reader) -> RedirectResponse:
+        """Watch the clip of a scene: leads on to a link that ends soon."""
+        state = (await videos.get(video_id, whose=caller.whose)).scene_states.get(str(scene_number)) or {}
+        return await _lead_on(state.get("clip"), f"clip {scene_number} of {video_id}")
+
+    async def _lead_on(stored: dict[str, object] | None, name: str) -> RedirectResponse:
+        if stored is None:
+            raise ObjectMissing(name)
+        link = await storage.link(MediaReference.model_validate(stored))
+        return RedirectResponse(link, headers={"Cache-Control": "no-store"})
+
+    if isinstance(storage, FolderStorage):
+        _serve_folder(router, storage)
+    return router
+
+
+def _serve_folder(router: APIRouter, storage: FolderStorage) -> None:
+    """Serve a folder's media under signed links, in ranges, so that players can seek."""
+
+    @router.head("/media/{key:path}", include_in_schema=False)
+    @router.get(
+        "/media/{key:path}",
+        response_class=FileResponse,
+        responses={
+            200: {"description": "All of it", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+            206: {"description": "The part that `Range` asks for"},
+            400: {},
+            403: {"description": "The link was not made here, was changed, or has ended"},
+            416: {"description": "There is no such part"},
+        },
+    )
+    async def get_media(
+        key: str, end: int, signature: str, disposition: Literal["inline", "attachment"] = "inline"
+    ) -> FileResponse:
+        """Media of this machine, by a link that `/content` leads on to."""
+        if storage.signer is None:
+            raise ObjectMissing(key)
+        storage.signer.check(key, end, signature)
+        path = storage.path(key)
+        if not path.is_file():
+            raise ObjectMissing(key)
+        return FileResponse(path, content_disposition_type=disposition, filename=path.name)

@@ -1,0 +1,60 @@
+"""Writes the types of the page's and the application's clients: `python -m gateway.web_types [--check] <file>`."""
+
+import sys
+from pathlib import Path
+
+from gateway.procedures import router
+from gateway.told import TOLD
+from gateway.trpc.typescript import IMPORTS, ROOT, Types, paragraphs, router_types
+
+HEAD = """\
+// The types of the gateway's tRPC API and of its Socket.IO events. Written by `make types`; do not edit.
+//   import type { AppRouter } from './app-router';                     // with @trpc/client 11.0 and later, superjson
+//   import type { ServerToClientEvents, ClientToServerEvents } from './app-router';     // with socket.io-client 4"""
+
+CLIENT_TO_SERVER = """\
+/** One video, and the last `seq` of it that is known: what came after is told first. */
+export interface VideoSubscription {
+  videoId: string;
+  lastSeq?: number;
+}
+
+export type Answer = { ok: true } | { ok: false; error: string };
+
+/** A video by its bare id or with the last `seq` that is known; nothing: all videos that the caller sees. */
+export interface ClientToServerEvents {
+  subscribe_video_updates: (video?: VideoSubscription | string | null, answer?: (answer: Answer) => void) => void;
+  unsubscribe_video_updates: (video?: VideoSubscription | string | null, answer?: (answer: Answer) => void) => void;
+}"""
+
+VIDEO_EVENT = """\
+/** What `video.events` tells: the same as the socket does. */
+export type VideoEvent = {
+  [Name in keyof ServerToClientEvents]: { type: Name; data: Parameters<ServerToClientEvents[Name]>[0] };
+}[keyof ServerToClientEvents];"""
+
+
+def text() -> str:
+    """The file."""
+    of_calls, of_events = Types(), Types(date="string")
+    app_router = router_types(router, of_calls)
+    told = "\n".join(f"  {name}: (told: {of_events.model(model)}) => void;" for name, model in TOLD.items())
+    named = of_calls.named | of_events.named
+    if clash := [name for name in of_calls.named if named[name] != of_calls.named[name]]:
+        raise ValueError(f"two types are called {clash}")
+    server_to_client = "export interface ServerToClientEvents {\n" + told + "\n}"
+    events = (server_to_client, CLIENT_TO_SERVER, VIDEO_EVENT)
+    return paragraphs((HEAD, IMPORTS, ROOT, app_router, *events, *named.values()))
+
+
+def main(arguments: list[str]) -> None:
+    """Write the file; with `--check` only say whether it is up to date."""
+    path = Path(arguments[-1])
+    if arguments[0] != "--check":
+        path.write_text(text())
+    elif not path.exists() or path.read_text() != text():
+        sys.exit(f"{path} is out of date: run make types.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

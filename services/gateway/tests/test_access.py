@@ -1,0 +1,645 @@
+"""Who may call, and what they see: by keys, sessions and tokens, on every route there is and on the socket."""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import socketio
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy import text, update
+from starlette.routing import BaseRoute, Mount, Route
+
+from gateway import app as gateway_app
+from gateway import keys as keys_module
+from gateway import procedures
+from gateway.access import SESSION_COOKIE
+from gateway.app import Gateway
+from gateway.keys import KeyWish
+from gateway.models import ApiKey, WebhookEndpoint
+from gateway.settings import Settings
+from gateway.steps import LiveEvent
+from shared.contracts.events import SceneCharged, SceneRendered, StoryboardCreated, VideoComposed, VideoRequested
+from shared.contracts.media import Clip, MediaReference
+from shared.contracts.story import Scene
+from shared.database import now
+from shared.migrations import folder_of, migrate
+from shared.testing import eventually, published
+from shared.unit_of_work import working
+
+SECRET = "0123456789abcdef" * 2
+WISH = {"prompt": "anna's secret fox", "sceneCount": 1, "duration": 15}
+MEDIA = MediaReference(key="videos/1/film.mp4", content_type="video/mp4", size=1, sha256="0" * 64)
+SCENES = (Scene(scene_number=1, description="d", camera_angle="wide", duration=15, action="a", transition="cut"),)
+
+Open = Callable[..., Awaitable[Gateway]]
+MakeKey = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, empty_database: Path) -> AsyncIterator[Open]:
+    """Open gateways that ask for keys, all on one database, as replicas are."""
+    shutil.copy(empty_database, tmp_path / "gateway.db")
+    gateways: list[Gateway] = []
+
+    async def open_it(url: str = "", **settings: Any) -> Gateway:
+        chosen = {"auth": "keys", "auth_secret": SecretStr(SECRET), **settings}
+        database_url = SecretStr(url or f"sqlite+aiosqlite:///{tmp_path}/gateway.db")
+        gateway = Gateway(
+            Settings(
+                database_url=database_url, storage_url=tmp_path.as_uri(), media_secret=SecretStr("secret"), **chosen
+            )
+        )
+        gateways.append(gateway)
+        if url:
+            await migrate(gateway.database, folder_of(gateway_app.__file__))
+        return gateway
+
+    yield open_it
+    for gateway in gateways:
+        await gateway.database.close()
+
+
+@pytest.fixture
+async def gateway(opened: Open) -> Gateway:
+    return await opened()
+
+
+@pytest.fixture
+def key(gateway: Gateway) -> MakeKey:
+    """Make a key."""
+
+    async def make(owner: str, *scopes: str, **more: Any) -> str:
+        wish = KeyWish.model_validate({"owner": owner, "name": "n", "scopes": scopes or ("read", "write"), **more})
+        return (await gateway.keys.make(wish))[0]
+
+    return make
+
+
+def calling(gateway: Gateway, key: str | None = None, **more: Any) -> httpx.AsyncClient:
+    """Whoever calls with this key."""
+    asgi = gateway.app(gateway.storage, routes=[])
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    transport = httpx.ASGITransport(app=asgi, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers, **more)
+
+
+# --- keys
+
+
+async def test_without_a_key_or_with_a_wrong_one_nobody_gets_in(gateway: Gateway, key: MakeKey) -> None:
+    good = await key("anna")
+    other = good[:-1] + ("A" if good[-1] != "A" else "B")
+    for authorization in (None, "Bearer", "Bearer x", f"Bearer {other}", f"Basic {good}", good, "Bearer msk_ü", ""):
+        headers = {} if authorization is None else {"authorization": authorization.encode()}
+        answer = await calling(gateway).get("/api/v1/videos", headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json"), authorization
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert ("invalid_token" in answer.headers["www-authenticate"]) == (authorization is not None)
+    assert (await calling(gateway, good).get("/api/v1/videos")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("scopes", "read", "write", "admin"),
+    [
+        (("read",), 200, 403, 403),
+        (("write",), 403, 202, 403),
+        (("read", "write"), 200, 202, 403),
+        (("admin",), 200, 202, 200),
+    ],
+)
+async def test_a_key_allows_what_its_scopes_say(
+    gateway: Gateway, key: MakeKey, scopes: tuple[str, ...], read: int, write: int, admin: int
+) -> None:
+    api = calling(gateway, await key("anna", *scopes))
+    assert (await api.get("/api/v1/videos")).status_code == read
+    assert (await api.post("/api/v1/videos", json=WISH)).status_code == write
+    assert (await api.get("/api/v1/keys")).status_code == admin
+
+
+async def test_a_key_is_made_shown_once_listed_without_it_used_and_revoked(gateway: Gateway, key: MakeKey) -> None:
+    admin = calling(gateway, await key("root", "admin"))
+    wish = {"owner": "anna", "name": "her server", "scopes": ["read", "write"], "callsPerMinute": 60, "days": 90}
+    made = await admin.post("/api/v1/keys", json=wish)
+    assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
+    secret = made.json()["key"]
+    assert made.headers["location"] == f"/api/v1/keys/{made.json()['keyId']}"
+    shown = (await admin.get(made.headers["location"])).json()
+    assert {name: shown[name] for name in ("owner", "name", "scopes", "callsPerMinute")} == {
+        name: wish[name] for name in ("owner", "name", "scopes", "callsPerMinute")
+    }
+    assert shown["expiresAt"] > shown["createdAt"]
+    assert shown["lastUsedAt"] is None
+    assert secret not in (await admin.get("/api/v1/keys")).text
+
+    anna = calling(gateway, secret)
+    assert (await anna.get("/api/v1/session")).json() == {
+        "owner": "anna",
+        "scopes": ["read", "write"],
+        "expiresAt": None,
+    }
+    [listed] = (await admin.get("/api/v1/keys", params={"owner": "anna"})).json()["keys"]
+    assert listed["lastUsedAt"] is not None
+    assert (await admin.delete(made.headers["location"])).status_code == 204
+    assert (await anna.get("/api/v1/videos")).status_code == 401
+    assert (await admin.delete(made.headers["location"])).status_code == 204
+    assert (await admin.delete("/api/v1/keys/none")).status_code == 404
+
+
+async def test_the_database_holds_no_key(gateway: Gateway, key: MakeKey) -> None:
+    secret = (await key("anna")).rpartition("_")[2]
+    async with gateway.database.reading() as session:
+        rows = (await session.execute(text("SELECT * FROM api_keys"))).all()
+    assert len(rows) == 1
+    assert secret not in str(rows)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"owner": ""}, {"name": ""}, {"scopes": []}, {"scopes": ["all"]}, {"callsPerMinute": 0}, {"days": 0},
+        {"budgetDayUsd": -1}, {"owner": "o" * 256}, {"invented": 1},
+    ],
+)  # fmt: skip
+async def test_a_key_that_makes_no_sense_is_refused(gateway: Gateway, key: MakeKey, wrong: dict[str, Any]) -> None:
+    admin = calling(gateway, await key("root", "admin"))
+    wish = {"owner": "anna", "name": "n", "scopes": ["read"], **wrong}
+    assert (await admin.post("/api/v1/keys", json=wish)).status_code == 422
+
+
+async def test_a_revoked_key_ends_on_other_replicas_within_seconds_and_an_expired_one_by_itself(
+    gateway: Gateway, opened: Open, key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = await opened()
+    revoked, expired = await key("anna"), await key("anna", days=1)
+    clock = time.monotonic()
+    for secret in (revoked, expired):
+        assert (await calling(replica, secret).get("/api/v1/videos")).status_code == 200
+    await gateway.keys.revoke(revoked.split("_")[1])
+    async with gateway.database.sessions.begin() as session:
+        gone = update(ApiKey).where(ApiKey.key_id == expired.split("_")[1]).values(expires_at=now(-1))
+        await session.execute(gone)
+    monkeypatch.setattr(keys_module.time, "monotonic", lambda: clock + keys_module.KEPT_SECONDS + 60)
+    for secret in (revoked, expired):
+        assert (await calling(replica, secret).get("/api/v1/videos")).status_code == 401
+
+
+async def test_calls_with_a_known_key_cost_no_query(
+    gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = calling(gateway, await key("anna"))
+    loads = 0
+    load = gateway.keys._load
+
+    async def counted(key_id: str) -> ApiKey | None:
+        nonlocal loads
+        loads += 1
+        return await load(key_id)
+
+    monkeypatch.setattr(gateway.keys, "_load", counted)
+    for _ in range(20):
+        assert (await api.get("/api/v1/session")).status_code == 200
+    assert loads == 1
+
+
+async def test_where_no_keys_are_asked_for_none_are_made_by_whoever_calls(opened: Open) -> None:
+    gateway = await opened(auth="none")
+    answer = await calling(gateway).post("/api/v1/keys", json={"owner": "a", "name": "n", "scopes": ["admin"]})
+    assert answer.status_code == 409
+    assert await gateway.keys.all(None) == []
+    assert (await calling(gateway, "nonsense").get("/api/v1/videos")).status_code == 200
+    signed_in = await calling(gateway).post("/api/v1/session", json={"key": "nonsense"})
+    assert (signed_in.json()["owner"], "set-cookie" in signed_in.headers) == ("anonymous", False)
+
+
+# --- sessions and tokens
+
+
+async def signed_in(gateway: Gateway, secret: str) -> httpx.AsyncClient:
+    browser = calling(gateway)
+    answer = await browser.post("/api/v1/session", json={"key": secret})
+    assert answer.status_code == 200
+    return browser
+
+
+async def test_a_browser_signs_in_with_a_cookie_that_scripts_cannot_read_and_out_again(
+    gateway: Gateway, key: MakeKey
+) -> None:
+    secret = await key("anna")
+    browser = calling(gateway)
+    assert (await browser.post("/api/v1/session", json={"key": "msk_wrong"})).status_code == 401
+    answer = await browser.post("/api/v1/session", json={"key": secret})
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert secret not in cookie
+    assert (await browser.get("/api/v1/videos")).status_code == 200
+    assert (await browser.post("/api/v1/videos", json=WISH)).json()["owner"] == "anna"
+    assert (await browser.delete("/api/v1/session")).status_code == 204
+    assert (await browser.get("/api/v1/videos")).status_code == 401
+
+
+async def test_the_cookie_is_secure_where_the_gateway_is_reached_by_https(opened: Open) -> None:
+    gateway = await opened(public_url="https://video.example")
+    secret, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read"}))
+    answer = await calling(gateway).post("/api/v1/session", json={"key": secret})
+    assert "; secure" in answer.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+)
+async def test_a_form_on_another_page_cannot_use_the_cookie(
+    gateway: Gateway, key: MakeKey, content_type: str | None
+) -> None:
+    browser = await signed_in(gateway, await key("anna"))
+    video = (await browser.post("/api/v1/videos", json=WISH)).json()
+    headers = {"content-type": content_type} if content_type else {}
+    forged = await browser.post(f"/api/v1/videos/{video['videoId']}/cancel", content=b"{}", headers=headers)
+    assert forged.status_code == 401
+    made = await browser.post("/api/v1/videos", content=b'{"prompt": "a fox"}', headers=headers)
+    assert made.status_code in (401, 415)
+    listed = (await browser.get("/api/v1/videos")).json()
+    assert [video["status"] for video in listed["videos"]] == ["pending"]
+
+
+async def test_a_token_in_the_address_looks_and_does_nothing_else(gateway: Gateway, key: MakeKey) -> None:
+    secret = await key("anna")
+    anna = calling(gateway, secret)
+    video = (await anna.post("/api/v1/videos", json=WISH)).json()
+    answer = await anna.post("/api/v1/token")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    by_token = {"token": answer.json()["token"]}
+    stranger = calling(gateway)
+    seen = (await stranger.get("/api/v1/videos", params={"limit": 1, **by_token})).json()["videos"]
+    assert [one["videoId"] for one in seen] == [video["videoId"]]
+    assert (await stranger.get(video["links"]["self"], params=by_token)).json()["videoId"] == video["videoId"]
+    assert (await stranger.get("/api/v1/keys", params=by_token)).status_code == 403
+    for path in ("/api/v1/token", video["links"]["cancel"]):
+        assert (await stranger.post(path, params=by_token, json={})).status_code == 401
+    bearer = {"authorization": f"Bearer {by_token['token']}"}
+    assert (await stranger.post("/api/v1/token", headers=bearer)).status_code == 401
+
+
+async def test_sessions_and_tokens_hold_on_every_replica_until_they_end_are_changed_or_their_key_goes(
+    gateway: Gateway, opened: Open, key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = await opened()
+    secret = await key("anna")
+    browser = await signed_in(gateway, secret)
+    session = browser.cookies[SESSION_COOKIE]
+    token = (await calling(gateway, secret).post("/api/v1/token")).json()["token"]
+
+    async def statuses(session: str, token: str, at: Gateway = replica) -> set[int]:
+        by_session = await calling(at, cookies={SESSION_COOKIE: session}).get("/api/v1/videos")
+        by_token = await calling(at).get("/api/v1/videos", params={"token": token})
+        return {by_session.status_code, by_token.status_code}
+
+    assert await statuses(session, token) == {200}
+    assert await statuses(token, session) == {401}, "each for its own purpose"
+    for wrong in ("", "x", "a.b.c", "a.1", ".".join([*session.split(".")[:2], "ü"]), session[:-2] + "xx"):
+        by_session = {"cookie": f"{SESSION_COOKIE}={wrong}".encode()}
+        assert (await calling(replica).get("/api/v1/videos", headers=by_session)).status_code == 401
+        assert (await calling(replica).get("/api/v1/videos", params={"token": wrong})).status_code == 401
+    later = ".".join([token.split(".")[0], str(int(token.split(".")[1]) + 1000), token.split(".")[2]])
+    assert await statuses(later, later) == {401}
+    other_secret = await opened(auth_secret=SecretStr("f" * 32))
+    assert await statuses(session, token, at=other_secret) == {401}
+
+    moment = time.time()
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: moment + 301)
+        assert (await calling(replica).get("/api/v1/videos", params={"token": token})).status_code == 401
+        assert (await calling(replica, cookies={SESSION_COOKIE: session}).get("/api/v1/videos")).status_code == 200
+        patched.setattr(time, "time", lambda: moment + 12 * 3600 + 1)
+        assert await statuses(session, token) == {401}
+    await replica.keys.revoke(secret.split("_")[1])
+    assert await statuses(session, token) == {401}
+
+
+# --- whose videos
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.connected)])
+async def either(request: pytest.FixtureRequest, opened: Open) -> Gateway:
+    """A gateway that asks for keys, on each database."""
+    if request.param == "sqlite":
+        return await opened()
+    schema = request.getfixturevalue("schema")()
+    return await opened(request.getfixturevalue("sql_server").url(schema))
+
+
+async def test_whose_a_video_is_comes_from_the_key_and_names_are_told_apart_by_each_letter(either: Gateway) -> None:
+    async def make(owner: str) -> httpx.AsyncClient:
+        return calling(either, (await either.keys.make(KeyWish(owner=owner, name="n", scopes={"read", "write"})))[0])
+
+    anna, other = await make("anna"), await make("Anna")
+    assert (await anna.post("/api/v1/videos", json={**WISH, "owner": "bob"})).status_code == 422
+    assert (await anna.post("/api/v1/videos", json=WISH)).json()["owner"] == "anna"
+    [request] = [event for event in await published(either.database) if isinstance(event, VideoRequested)]
+    assert request.owner == "anna"
+    assert [(await api.get("/api/v1/videos")).json()["total"] for api in (anna, other)] == [1, 0]
+
+
+async def test_a_key_s_budget_narrows_what_its_owner_may_spend_in_a_day(either: Gateway) -> None:
+    gateway = either
+    gateway.money.provider, gateway.money.tariffs = "runway", {"runway": gateway.settings.tariff("runway")}
+    keys = [
+        (
+            await gateway.keys.make(
+                KeyWish.model_validate({"owner": owner, "name": "n", "scopes": {"read", "write"}, **more})
+            )
+        )[0]
+        for owner, more in (("anna", {}), ("anna", {"budget_day_usd": "2.00"}), ("bob", {}))
+    ]
+    anna, annas_other, bob = (calling(gateway, secret) for secret in keys)
+    wish = {"prompt": "a fox", "sceneCount": 1, "duration": 15}
+    quote = (await anna.post("/api/v1/estimates", json=wish)).json()
+    assert (float(quote["estimateUsd"]), float(quote["capPerOwnerAndDayUsd"])) == (1.8, 2)
+    assert (await anna.post("/api/v1/videos", json=wish)).status_code == 202
+    for api in (anna, annas_other):
+        refused = await api.post("/api/v1/videos", json=wish)
+        assert (refused.status_code, refused.json()["capUsd"]) == (402, 2)
+    assert (await bob.post("/api/v1/videos", json=wish)).status_code == 202
+    await gateway.keys.revoke(keys[1].split("_")[1])
+    assert (await anna.post("/api/v1/videos", json=wish)).status_code == 202
+
+
+def routes_of(gateway: Gateway) -> Iterator[tuple[str, str]]:
+    """Every method and path the app answers, documented or not."""
+
+    def walk(routes: list[BaseRoute], before: str = "") -> Iterator[tuple[str, str]]:
+        for route in routes:
+            included = getattr(route, "original_router", None)
+            if included is not None:
+                yield from walk(included.routes, before)
+            elif isinstance(route, Mount) and route.routes:
+                yield from walk(list(route.routes), before + route.path)
+            elif isinstance(route, Mount):
+                yield "GET", before + route.path + "/"
+            elif isinstance(route, Route) or hasattr(route, "methods"):
+                methods = getattr(route, "methods", None) or {"GET", "POST"}
+                yield from ((method, before + route.path) for method in sorted(methods - {"HEAD", "OPTIONS"}))
+
+    app: Any = gateway.app(gateway.storage, routes=[])
+    while not isinstance(app, FastAPI):
+        app = getattr(app, "other_asgi_app", None) or app.app
+    return walk(app.routes)
+
+
+OPEN = {
+    ("GET", "/"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/docs/oauth2-redirect"),
+    ("GET", "/problems"),
+    ("GET", "/redoc"),
+    ("GET", "/problems"),
+    ("GET", "/static-offline-docs/"),
+    ("GET", "/media/{key:path}"),
+    ("POST", "/api/v1/session"),
+    ("DELETE", "/api/v1/session"),
+    *((method, "/api/trpc/{path:path}") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
+}
+"""What anybody may call: documents hold nothing secret, media have signed links, a session is for who shows a key.
+
+tRPC asks for a key at each of its procedures.
+"""
+
+BODIES: dict[str, Any] = {
+    "/api/v1/videos": {"prompt": "bob's hen"},
+    "/api/v1/storyboards": {"prompt": "bob's hen"},
+    "/api/v1/estimates": {"prompt": "bob's hen"},
+    "/api/v1/charges/{attempt_id}/settle": {"paid": False},
+    "/api/v1/videos/{video_id}/rating": {"rating": 1},
+    "/api/v1/keys": {"owner": "bob", "name": "n", "scopes": ["admin"]},
+}
+"""A good body for each route that wants more than `{}`, so that it comes to the question whose it is."""
+
+
+@pytest.fixture
+async def annas(gateway: Gateway, key: MakeKey) -> dict[str, str]:
+    """What anna has, by the names of the places for it in paths: a finished video, a storyboard, a charge, a key."""
+    secret = await key("anna", "read", "write")
+    anna = calling(gateway, secret)
+    video_id = (await anna.post("/api/v1/videos", json=WISH)).json()["videoId"]
+    storyboard_id, attempt_id = str(uuid4()), str(uuid4())
+    gateway.storyboards.wait_seconds = 0
+    await anna.post("/api/v1/storyboards", json={"prompt": "anna's secret fox", "storyboardId": storyboard_id})
+    clip = Clip(media=MEDIA, width=1280, height=720, frames=360, has_audio=True)
+    events = (
+        StoryboardCreated(
+            video_id=video_id, title="anna's secret title", niche="n", overall_prompt="p", total_duration=15,
+            scenes=SCENES, story_script="s", aspect_ratio="16:9",
+        ),
+        SceneCharged(
+            video_id=video_id, scene_number=1, attempt_id=attempt_id, revision=1, owner="anna", provider="runway",
+            day="2026-11-20", state="unknown", held_usd="1", booked_usd="0",
+        ),
+        SceneRendered(video_id=video_id, scene_number=1, clip=clip, duration=15, cost_usd="0", provider="p"),
+        VideoComposed(video_id=video_id, film=MEDIA, thumbnail=MEDIA, duration=15, width=1280, height=720),
+    )  # fmt: skip
+    endpoint_id = str(uuid4())
+    async with working(gateway.database) as work:
+        for event in events:
+            await gateway.videos.record(work, event)
+        work.session.add(
+            WebhookEndpoint(
+                endpoint_id=endpoint_id, owner="anna", url="https://anna.example", types=["video.failed"],
+                secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", created_at=now(),
+            )
+        )  # fmt: skip
+    return {
+        "endpoint_id": endpoint_id,
+        "delivery_id": str(uuid4()),
+        "key": secret,
+        "video_id": video_id,
+        "storyboard_id": storyboard_id,
+        "attempt_id": attempt_id,
+        "key_id": secret.split("_")[1],
+        "scene_number": "1",
+    }
+
+
+def filled(path: str, things: dict[str, str]) -> str:
+    for name, value in things.items():
+        path = path.replace("{" + name + "}", value)
+    return path
+
+
+async def test_every_route_but_the_open_ones_asks_for_a_key(gateway: Gateway, annas: dict[str, str]) -> None:
+    routes = set(routes_of(gateway))
+    assert len(routes) > 20
+    for method, path in sorted(routes - OPEN):
+        answer = await calling(gateway).request(method, filled(path, annas), json=BODIES.get(path, {}))
+        assert answer.status_code == 401, (method, path, answer.text)
+
+
+async def test_on_no_route_does_an_owner_see_or_touch_what_is_another_s(
+    gateway: Gateway, annas: dict[str, str], key: MakeKey
+) -> None:
+    before = (await calling(gateway, annas["key"]).get(f"/api/v1/videos/{annas['video_id']}")).json()
+    bob = calling(gateway, await key("bob"))
+    asked = 0
+    named = {"owner": "anna", "videoId": annas["video_id"]}
+    for method, path in sorted(set(routes_of(gateway)) - OPEN):
+        answer = await bob.request(method, filled(path, annas), json=BODIES.get(path, {}), params=named)
+        told = (method, path, answer.status_code, answer.text)
+        assert "anna" not in answer.text, told
+        if "{" in path:
+            # 403 where bob's key allows such a thing to nobody; what is there does not show either way.
+            assert answer.status_code in (404, 403), told
+            asked += answer.status_code == 404
+        if answer.status_code == 403:
+            elsewhere = {name: str(uuid4()) if "_id" in name else value for name, value in annas.items()}
+            assert (await bob.request(method, filled(path, elsewhere), json=BODIES.get(path, {}))).status_code == 403
+    assert asked >= 8
+    assert (await calling(gateway, annas["key"]).get(f"/api/v1/videos/{annas['video_id']}")).json() == before
+
+
+@pytest.mark.parametrize("name", sorted(procedures.router.procedures))
+async def test_no_procedure_of_trpc_is_open_or_shows_what_is_another_s(
+    gateway: Gateway, annas: dict[str, str], key: MakeKey, name: str
+) -> None:
+    async def call(secret: str | None, video_id: str) -> tuple[int, str]:
+        given = {"prompt": "bob's hen"} if name == "video.generate" else {"videoId": video_id}
+        if name == "video.list":
+            given = {}
+        # Every kind takes a POST, so one way of asking is enough.
+        answer = await calling(gateway, secret).post(f"/api/trpc/{name}", json=given)
+        return answer.status_code, answer.text.replace(annas["video_id"], "").replace(video_id, "")
+
+    bobs = await key("bob")
+    status, text = await call(None, annas["video_id"])
+    assert status == 401 or "UNAUTHORIZED" in text
+    other = await call(bobs, annas["video_id"])
+    assert "anna" not in other[1]
+    if name not in ("video.generate", "video.list"):
+        assert "NOT_FOUND" in other[1]
+        unknown = await call(bobs, str(uuid4()))
+        assert re.sub(r'"requestId":"\w+"', "", other[1]) == re.sub(r'"requestId":"\w+"', "", unknown[1])
+        assert "NOT_FOUND" not in (await call(annas["key"], annas["video_id"]))[1]
+
+
+async def test_its_owner_and_an_administrator_find_it_on_each_of_these_routes(
+    gateway: Gateway, annas: dict[str, str], key: MakeKey
+) -> None:
+    root = await key("root", "admin")
+    of_hers = [one for one in set(routes_of(gateway)) - OPEN if "{video_id}" in one[1] or "{storyboard_id}" in one[1]]
+    looks = sorted(one for one in of_hers if one[0] != "DELETE")
+    # What is deleted is gone for the next one: from the inside out, and once.
+    deletes = sorted((one for one in of_hers if one[0] == "DELETE"), key=lambda one: -len(one[1]))
+    for secret, routes in ((annas["key"], looks), (root, [*looks, *deletes])):
+        api = calling(gateway, secret)
+        assert (await api.get("/api/v1/videos")).json()["total"] >= 1
+        for method, path in routes:
+            answer = await api.request(method, filled(path, annas), json=BODIES.get(path, {}))
+            assert answer.status_code not in (401, 403, 404), (method, path, answer.text)
+
+
+# --- sockets
+
+
+@contextlib.asynccontextmanager
+async def serving(gateway: Gateway) -> AsyncIterator[str]:
+    """Serve on a port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        app = gateway.app(gateway.storage, routes=[])
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            await eventually(lambda: server.started, 20, "it serves", every=0.01)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    url: str, auth: object = None, headers: dict[str, str] | None = None
+) -> AsyncIterator[tuple[socketio.AsyncClient, list[tuple[str, Any]]]]:
+    """A socket, and what it hears."""
+    client, heard = socketio.AsyncClient(reconnection=False), list[tuple[str, Any]]()
+    client.on("*", lambda name, data: heard.append((name, data)))
+    await client.connect(url, auth=auth, headers=headers or {}, transports=["websocket"], wait_timeout=10)
+    try:
+        yield client, heard
+    finally:
+        await client.disconnect()
+
+
+async def test_a_socket_hears_its_owner_s_videos_and_can_subscribe_to_no_other(
+    gateway: Gateway, annas: dict[str, str], key: MakeKey
+) -> None:
+    video = UUID(annas["video_id"])
+    token = (await calling(gateway, annas["key"]).post("/api/v1/token")).json()["token"]
+    browser = await signed_in(gateway, annas["key"])
+    cookie = {"Cookie": f"{SESSION_COOKIE}={browser.cookies[SESSION_COOKIE]}"}
+    async with serving(gateway) as url, contextlib.AsyncExitStack() as stack:
+
+        async def open_socket(auth: object = None, **headers: str) -> Any:
+            return await stack.enter_async_context(connected(url, auth, headers))
+
+        bob, bob_heard = await open_socket({"token": await key("bob")})
+        eve, eve_heard = await open_socket({"token": await key("eve")})
+        annas_heard = [
+            (await open_socket({"token": annas["key"]}))[1],
+            (await open_socket({"token": token}))[1],
+            (await open_socket(**cookie))[1],
+            (await open_socket(Authorization=f"Bearer {annas['key']}"))[1],
+            (await open_socket({"token": await key("root", "admin")}))[1],
+        ]
+        for wish in ({"videoId": str(video)}, {"videoId": str(video), "lastSeq": 0}, str(video), str(uuid4())):
+            answer = await bob.call("subscribe_video_updates", wish, timeout=10)
+            assert answer["ok"] is False
+            assert "secret" not in answer["error"]
+        seq = (await gateway.videos.newest_event(video))[0].seq or 0
+        told = LiveEvent(seq=seq + 1, after=seq, type="video_failed", data={"videoId": str(video), "seq": seq + 1})
+        await gateway.feed.tell(video, "anna", told)
+        # An answer comes after whatever was sent before it.
+        assert (await eve.call("subscribe_video_updates", str(uuid4()), timeout=10))["ok"] is False
+        assert (await bob.call("subscribe_video_updates", str(uuid4()), timeout=10))["ok"] is False
+        assert (bob_heard, eve_heard) == ([], [])
+        await eventually(lambda: all(annas_heard), 10, "all of anna's sockets hear it", every=0.02)
+        assert {data["videoId"] for heard in annas_heard for _, data in heard} == {str(video)}
+
+
+async def test_a_bad_token_opens_no_socket(gateway: Gateway, key: MakeKey) -> None:
+    good = await key("anna")
+    writer = await key("anna", "write")
+    async with serving(gateway) as url:
+        for auth in (
+            None,
+            {},
+            {"token": ""},
+            {"token": "x"},
+            {"token": 5},
+            {"token": good[:-3] + "xxx"},
+            "x",
+            {"token": writer},
+        ):
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                async with connected(url, auth):
+                    pass
+        assert not [room for room in gateway.live.server.manager.rooms.get("/", {}) if room is not None]
+        async with connected(url, {"token": good}):
+            pass
+
+
+async def test_what_outlives_a_call_can_ask_whether_its_key_still_holds(gateway: Gateway, key: MakeKey) -> None:
+    secret = await key("anna")
+    caller = await gateway.access.identify_socket({}, {"token": secret})
+    assert await gateway.access.still_holds(caller)
+    await gateway.keys.revoke(secret.split("_")[1])
+    assert not await gateway.access.still_holds(caller)

@@ -1,0 +1,325 @@
+"""What every call meets, whoever makes it: limits, ids, careful headers, and pages of other origins."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+
+from gateway.app import Gateway
+from gateway.bounds import MOST_BYTES, MOST_LEVELS, Bounded
+from gateway.keys import KeyWish
+from gateway.limits import Limits, TooManyCalls
+from gateway.rest.front import refuse
+from gateway.settings import Settings
+
+PAGE = "https://app.example"
+FOREIGN = "https://evil.example"
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, empty_database: Path) -> AsyncIterator[Gateway]:
+    shutil.copy(empty_database, tmp_path / "gateway.db")
+    gateway = Gateway(
+        Settings(
+            database_url=SecretStr(f"sqlite+aiosqlite:///{tmp_path}/gateway.db"),
+            storage_url=tmp_path.as_uri(),
+            media_secret=SecretStr("secret"),
+            auth_secret=SecretStr("s" * 32),
+            auth="keys",
+            cors_origins=(PAGE,),
+            calls_per_minute=30,
+            storyboard_wait_seconds=0,
+        )
+    )
+    yield gateway
+    await gateway.database.close()
+
+
+@pytest.fixture
+async def key(gateway: Gateway) -> str:
+    return (await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read", "write"})))[0]
+
+
+@pytest.fixture
+async def api(gateway: Gateway, key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The API for somebody with a key."""
+    transport = httpx.ASGITransport(app=gateway.app(gateway.storage, routes=[]), raise_app_exceptions=False)
+    headers = {"authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
+        yield client
+
+
+def is_problem(answer: httpx.Response, status: int) -> bool:
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    assert answer.json()["status"] == status
+    return bool(answer.headers["x-request-id"])
+
+
+# --- how many
+
+
+@pytest.mark.parametrize(
+    ("limit", "calls", "then"),
+    [
+        # calls as (when, how many, whether they are taken)
+        (60, [(0, 60, True), (0, 1, False), (0.5, 1, False), (1, 1, True), (1, 1, False)], 0),
+        (60, [(0, 10, True), (0, 50, True), (0, 1, False), (30, 30, True), (30, 1, False)], 0),
+        (7, [(0, 1, True)] * 7 + [(0, 1, False), (60, 7, True), (60, 1, False)], 0),
+        (5, [(0, 6, False), (0, 5, True)], 0),
+        (60, [(0, 60, True), (3600, 60, True), (3600, 1, False)], 0),
+        (60, [(100, 59, True)], 1),
+    ],
+)
+def test_a_bucket_of_calls_fills_evenly_and_a_batch_is_taken_whole_or_not(
+    limit: int, calls: list[tuple[float, int, bool]], then: int
+) -> None:
+    limits = Limits()
+    left = None
+    for when, many, taken in calls:
+        if taken:
+            left = limits.take("anna", limit, many, when).left
+            continue
+        with pytest.raises(TooManyCalls) as refused:
+            limits.take("anna", limit, many, when)
+        assert refused.value.seconds > 0
+        if many <= limit:
+            limits_later = Limits()
+            limits_later.full_at = dict(limits.full_at)
+            limits_later.take("anna", limit, many, when + refused.value.seconds)
+    if calls[-1][2]:
+        assert left == then
+    assert limits.take("bob", limit, limit, 0).left == 0
+
+
+async def test_too_many_calls_of_an_owner_are_refused_with_when_to_come_back(
+    gateway: Gateway, api: httpx.AsyncClient
+) -> None:
+    other_wish = KeyWish(owner="anna", name="her other one", scopes={"read"})
+    hers, _ = await gateway.keys.make(other_wish)
+    bobs, _ = await gateway.keys.make(KeyWish(owner="bob", name="n", scopes={"read"}))
+    narrow, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read"}, calls_per_minute=2))
+    first = await api.get("/api/v1/session")
+    assert first.headers["ratelimit-policy"] == '"calls";q=30;w=60'
+    assert first.headers["ratelimit"].startswith('"calls";r=29;t=')
+    for _ in range(29):
+        assert (await api.get("/api/v1/session")).status_code == 200
+    for key in (None, hers):
+        answer = await api.get("/api/v1/session", headers={"authorization": f"Bearer {key}"} if key else {})
+        assert is_problem(answer, 429)
+        assert 1 <= int(answer.headers["retry-after"]) <= 3
+    for key, statuses in ((bobs, [200, 200, 200]), (narrow, [200, 200, 429])):
+        headers = {"authorization": f"Bearer {key}"}
+        assert [(await api.get("/api/v1/session", headers=headers)).status_code for _ in range(3)] == statuses
+
+
+async def test_a_batch_counts_each_of_its_calls(gateway: Gateway, key: str) -> None:
+    caller = await gateway.access.identify_socket({}, {"token": key})
+    for _ in range(3):
+        await gateway.access.count(caller, 10)
+    with pytest.raises(TooManyCalls):
+        await gateway.access.count(caller, 1)
+
+
+# --- how large, how deep, how long
+
+
+async def sent(size: int) -> AsyncIterator[bytes]:
+    """A body of this size that does not say so before."""
+    for _ in range(size // 65_536):
+        yield b" " * 65_536
+    yield b" " * (size % 65_536)
+
+
+async def test_a_body_over_the_limit_is_refused_whether_it_says_its_size_or_not(api: httpx.AsyncClient) -> None:
+    good = json.dumps({"prompt": "a fox"}).encode()
+    fits = good + b" " * (MOST_BYTES - len(good))
+    assert (await api.post("/api/v1/videos", content=fits, headers=JSON)).status_code == 202
+    for path in ("/api/v1/videos", "/api/v1/storyboards", "/api/v1/session", "/api/v1/estimates"):
+        assert is_problem(await api.post(path, content=fits + b" ", headers=JSON), 413)
+        assert is_problem(await api.post(path, content=sent(MOST_BYTES + 1), headers=JSON), 413)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("[" * 3_000 + "]" * 3_000, 400),
+        ('{"a":' * 3_000 + "1" + "}" * 3_000, 400),
+        ("[" * 500_000, 400),
+        ("[" * (MOST_LEVELS + 1), 400),
+        ('{"prompt": "' + "[{" * 100 + '"}', 202),
+        ('{"prompt": "' + r"\"[" * 100 + '"}', 202),
+        ('{"prompt": "a fox", "metadata": {"list": [' + ",".join(["[]"] * 1_000) + "]}}", 202),
+        ('{"prompt": "a fox", "metadata": ' + '{"a":' * (MOST_LEVELS - 1) + "1" + "}" * (MOST_LEVELS - 1) + "}", 202),
+        ('{"prompt": "a fox", "metadata": ' + '{"a":' * MOST_LEVELS + "1" + "}" * MOST_LEVELS + "}", 400),
+    ],
+)
+async def test_json_has_a_depth_and_what_stands_in_texts_does_not_count(
+    api: httpx.AsyncClient, body: str, status: int
+) -> None:
+    answer = await api.post("/api/v1/videos", content=body, headers=JSON)
+    assert answer.status_code == status, answer.text
+    assert status == 202 or is_problem(answer, status)
+
+
+async def test_a_call_that_takes_too_long_is_given_up(
+    gateway: Gateway, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.settings = gateway.settings.model_copy(update={"call_seconds": 1.5})
+    given_up = asyncio.Event()
+
+    async def hang(*_: Any, **__: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    monkeypatch.setattr(gateway.videos, "get", hang)
+    transport = httpx.ASGITransport(app=gateway.app(gateway.storage, routes=[]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        headers = {"origin": PAGE, "authorization": f"Bearer {key}"}
+        answer = await client.get(f"/api/v1/videos/{uuid4()}", headers=headers)
+    assert is_problem(answer, 503)
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert answer.headers["retry-after"]
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert given_up.is_set()
+
+
+@pytest.mark.parametrize(
+    ("path", "prefer", "seconds"),
+    [
+        ("/api/v1/videos", "", 30),
+        ("/api/v1/videos", "wait=20", 50),
+        ("/api/v1/videos", "respond-async, wait = 5", 35),
+        ("/api/v1/videos", "wait=9999", 60),
+        ("/api/v1/videos", "wait=x", 30),
+        ("/api/v1/storyboards", "", 130),
+        ("/api/v1/storyboards/1", "wait=10", 140),
+    ],
+)
+def test_whoever_means_to_wait_may_take_longer(path: str, prefer: str, seconds: float) -> None:
+    async def nothing(*_: Any) -> None:
+        """Not called."""
+
+    scope = {"type": "http", "path": path, "headers": [(b"prefer", prefer.encode())]}
+    assert Bounded(nothing, 30, {"/api/v1/storyboards": 100}, (), refuse)._seconds_for(scope) == seconds
+
+
+async def test_an_answer_that_has_begun_may_take_its_time() -> None:
+    async def slow() -> AsyncIterator[str]:
+        for n in range(4):
+            yield f"{n} "
+            await asyncio.sleep(0.5)
+
+    streaming = Starlette(routes=[Route("/", lambda _request: StreamingResponse(slow()))])
+    transport = httpx.ASGITransport(app=Bounded(streaming, 1, {}, (), refuse))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        assert (await client.get("/")).text == "0 1 2 3 "
+
+
+# --- errors
+
+
+async def test_what_goes_wrong_inside_is_not_told_but_can_be_found_by_its_id(
+    gateway: Gateway, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("secret dsn mysql://root:hunter2@db")
+
+    monkeypatch.setattr(gateway.videos, "get", broken)
+    answer = await api.get(f"/api/v1/videos/{uuid4()}", headers={"origin": PAGE})
+    assert is_problem(answer, 500)
+    assert answer.json()["title"] == "Internal server error"
+    assert "hunter2" not in answer.text + str(answer.headers)
+    assert "Traceback" not in answer.text
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert answer.headers["x-request-id"] in "".join(capsys.readouterr())
+
+
+async def test_every_answer_has_an_id_and_the_caller_s_own_where_it_is_one(api: httpx.AsyncClient) -> None:
+    ids = {
+        (await api.get(path)).headers["x-request-id"] for path in ("/", "/api/v1/videos", "/nothing", "/openapi.json")
+    }
+    assert len(ids) == 4
+    for own, kept in (("trace-12345", True), ("x" * 65, False), ("short", False), ("a b\tc;d<script>", False)):
+        answer = await api.get("/api/v1/videos", headers={"x-request-id": own})
+        assert (answer.headers["x-request-id"] == own) is kept
+
+
+async def test_answers_carry_headers_that_keep_browsers_careful_and_the_page_runs_its_own_script_alone(
+    api: httpx.AsyncClient,
+) -> None:
+    for path in ("/", "/api/v1/videos", "/nothing", "/openapi.json"):
+        headers = (await api.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    policy = (await api.get("/")).headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert policy.count("'sha256-") == 2
+
+
+# --- pages of other origins
+
+
+@pytest.mark.parametrize("path", ["/api/v1/videos", "/api/trpc/video.get", "/api/v1/nothing"])
+async def test_a_page_of_the_list_may_call(api: httpx.AsyncClient, path: str) -> None:
+    names = "content-type, authorization, trpc-accept, idempotency-key, if-none-match, last-event-id, prefer"
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        asked = {"origin": PAGE, "access-control-request-method": method, "access-control-request-headers": names}
+        answer = await api.options(path, headers=asked)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        allowed = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
+        assert {name.strip() for name in names.split(",")} <= allowed
+        assert method in answer.headers["access-control-allow-methods"]
+
+
+async def test_a_foreign_page_is_told_nothing_and_errors_can_be_read_by_a_listed_one(api: httpx.AsyncClient) -> None:
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    refused = await api.options("/api/v1/videos", headers={**asked, "origin": FOREIGN})
+    assert is_problem(refused, 400)
+    for answer in (refused, await api.get("/api/v1/videos", headers={"origin": FOREIGN})):
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+        assert "origin" in answer.headers["vary"].lower()
+    calls = [
+        ("GET", "/api/v1/nothing", None, 404),
+        ("PUT", "/api/v1/videos", None, 405),
+        ("POST", "/api/v1/videos", b"x", 415),
+        ("GET", "/api/v1/keys", None, 403),
+    ]
+    for method, path, content, status in calls:
+        answer = await api.request(method, path, content=content, headers={"origin": PAGE})
+        assert is_problem(answer, status)
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        assert "x-request-id" in answer.headers["access-control-expose-headers"]
+    nobody = await api.get("/api/v1/videos", headers={"origin": PAGE, "authorization": "Bearer x"})
+    assert is_problem(nobody, 401)
+    assert nobody.headers["access-control-allow-origin"] == PAGE
+
+
+async def test_what_a_form_can_send_is_no_request(api: httpx.AsyncClient) -> None:
+    for content_type in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "",
+        None,
+    ):
+        headers = {} if content_type is None else {"content-type": content_type}
+        for path in ("/api/v1/videos", "/api/v1/storyboards", "/api/v1/session", "/api/v1/estimates"):
+            answer = await api.post(path, content=b'{"prompt": "a fox", "key": "k"}', headers=headers)
+            assert is_problem(answer, 415)
+    assert (await api.get("/api/v1/videos")).json()["total"] == 0

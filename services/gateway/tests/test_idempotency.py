@@ -1,0 +1,179 @@
+"""A call that is sent twice is done once: keys of one's own, and waiting for the end."""
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from gateway.access import Caller
+from gateway.app import Gateway
+from gateway.rest.conditions import wait_of
+from shared.contracts.events import VideoCancelled, VideoRequested
+from shared.testing import published
+
+GOOD = {"prompt": "a fox"}
+VIDEOS = "/api/v1/videos"
+
+either = pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("mariadb", marks=pytest.mark.connected)], indirect=True
+)
+
+
+async def requests(gateway: Gateway) -> list[VideoRequested]:
+    return [event for event in await published(gateway.database) if isinstance(event, VideoRequested)]
+
+
+@either
+async def test_the_same_call_with_a_key_is_answered_alike_and_makes_one_video(
+    api: httpx.AsyncClient, gateway: Gateway
+) -> None:
+    first = await api.post(VIDEOS, json=GOOD, headers={"Idempotency-Key": "k1"})
+    await api.post(first.json()["links"]["cancel"], json={})
+    again = await api.post(VIDEOS, json=dict(GOOD, sceneCount=3), headers={"Idempotency-Key": '"k1"'})
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() == again.json()
+    assert again.headers["location"] == first.headers["location"] == first.json()["links"]["self"]
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(await requests(gateway)) == 1
+
+
+@either
+async def test_twenty_calls_at_once_with_one_key_make_one_video(api: httpx.AsyncClient, gateway: Gateway) -> None:
+    calls = (api.post(VIDEOS, json=GOOD, headers={"Idempotency-Key": "k"}) for _ in range(20))
+    answers = await asyncio.gather(*calls)
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["videoId"] for answer in answers}) == 1
+    assert sum("idempotent-replayed" in answer.headers for answer in answers) == 19
+    assert len(await requests(gateway)) == 1
+    assert (await api.get(VIDEOS)).json()["total"] == 1
+
+
+@either
+async def test_twenty_calls_at_once_with_one_id_make_one_video(api: httpx.AsyncClient, gateway: Gateway) -> None:
+    wish = {**GOOD, "videoId": str(uuid4())}
+    answers = await asyncio.gather(*(api.post(VIDEOS, json=wish) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len(await requests(gateway)) == 1
+
+
+@either
+async def test_twenty_calls_at_once_that_are_refused_are_all_told_why(api: httpx.AsyncClient, gateway: Gateway) -> None:
+    taken = {**GOOD, "videoId": str(uuid4())}
+    await api.post(VIDEOS, json=taken)
+    other = {"prompt": "a hen", "videoId": taken["videoId"]}
+    answers = await asyncio.gather(*(api.post(VIDEOS, json=other, headers={"Idempotency-Key": "k"}) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {409}
+    assert {answer.json()["title"] for answer in answers} == {"Id already used"}
+
+
+async def test_a_key_is_for_one_request_and_a_refused_one_does_not_use_it_up(api: httpx.AsyncClient) -> None:
+    key = {"Idempotency-Key": "k"}
+    assert (await api.post(VIDEOS, json={"prompt": ""}, headers=key)).status_code == 422
+    assert (await api.post(VIDEOS, json=GOOD, headers=key)).status_code == 202
+    other = await api.post(VIDEOS, json={"prompt": "a hen"}, headers=key)
+    assert (other.status_code, other.json()["type"]) == (422, "/problems#idempotency-key-reused")
+    assert (await api.get(VIDEOS)).json()["total"] == 1
+
+
+async def test_a_key_is_its_owner_s_own(
+    api: httpx.AsyncClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def identify(connection: Any) -> Caller:
+        return Caller(connection.headers["x-owner"], frozenset({"read", "write"}))
+
+    monkeypatch.setattr(gateway.access, "identify", identify)
+    made = [
+        (await api.post(VIDEOS, json=GOOD, headers={"Idempotency-Key": "k", "x-owner": owner})).json()
+        for owner in ("ann", "bob", "ann")
+    ]
+    assert made[0] == made[2]
+    assert made[0]["videoId"] != made[1]["videoId"]
+    assert (await api.get(made[1]["links"]["self"], headers={"x-owner": "ann"})).status_code == 404
+
+
+@either
+async def test_after_a_day_a_key_can_be_used_anew(api: httpx.AsyncClient, gateway: Gateway) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = (await api.post(VIDEOS, json=GOOD, headers=key)).json()
+    async with gateway.database.sessions.begin() as session:
+        await session.execute(text("UPDATE kept_answers SET createdAt = '2026-01-01 00:00:00'"))
+    second = (await api.post(VIDEOS, json={"prompt": "a hen"}, headers=key)).json()
+    assert second["videoId"] != first["videoId"]
+    await gateway.idempotency.forget_old()
+    assert (await api.post(VIDEOS, json={"prompt": "a hen"}, headers=key)).json() == second
+
+
+async def test_a_key_that_cannot_be_kept_is_refused(api: httpx.AsyncClient) -> None:
+    for key in ("", '""', "k" * 256, "kopi☕".encode(), "a\tb"):
+        answer = await api.post(VIDEOS, json=GOOD, headers={b"Idempotency-Key": key})
+        assert (answer.status_code, answer.json()["type"]) == (400, "/problems#idempotency-key-invalid"), key
+
+
+async def test_an_approval_with_a_key_can_be_sent_again(api: httpx.AsyncClient, happen: Any, film_of: Any) -> None:
+    video = (await api.post(VIDEOS, json={**GOOD, "sceneCount": 2, "review": True})).json()
+    [storyboard, *_] = await film_of(video["videoId"])
+    await happen(storyboard.model_copy(update={"review": True}))
+    own = (await api.get(video["links"]["self"])).json()
+    approve = [
+        await api.post(own["links"]["approve"], json={}, headers={"Idempotency-Key": key}) for key in ("a", "a", "b")
+    ]
+    assert [answer.status_code for answer in approve] == [202, 202, 409]
+    assert approve[0].json() == approve[1].json()
+    assert approve[0].json()["currentStep"] == "scenes"
+    previews = [await api.post(own["links"]["animatic"], json={}, headers={"Idempotency-Key": "a"}) for _ in range(2)]
+    assert [answer.headers.get("idempotent-replayed") for answer in previews] == [None, "true"]
+    assert previews[0].json() == previews[1].json()
+
+
+# --- waiting
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ("wait=10", 10),
+        ("respond-async, wait=5", 5),
+        ("wait = 7; x=1", 7),
+        ("WAIT=3", 3),
+        ("wait=3600", 30),
+        ("wait=0", 0),
+        ("wait=soon", None),
+        ("wait=-1", None),
+        ("await=5", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_how_long_to_wait_is_read_from_what_is_preferred(prefer: str | None, seconds: int | None) -> None:
+    assert wait_of(prefer) == seconds
+
+
+async def test_whoever_wants_to_wait_is_answered_when_the_video_has_ended(
+    api: httpx.AsyncClient, gateway: Gateway, happen: Any
+) -> None:
+    own = str(uuid4())
+    asking = asyncio.create_task(
+        api.post(VIDEOS, json={**GOOD, "videoId": own}, headers={"Prefer": "wait=30", "Idempotency-Key": "k"})
+    )
+    while UUID(own) not in gateway.feed.keeping_for:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.01)
+    assert not asking.done()
+    await happen(VideoCancelled(video_id=own, by="t", reason="r"))
+    answer = await asking
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+    assert answer.headers["preference-applied"] == "wait=30"
+    assert answer.headers["location"] == f"{VIDEOS}/{own}"
+    assert not gateway.feed.keeping_for
+    again = await api.post(VIDEOS, json={**GOOD, "videoId": own}, headers={"Idempotency-Key": "k"})
+    assert again.json()["status"] == "pending"  # the answer of the first time
+
+
+async def test_whoever_waits_too_short_is_answered_as_it_stands(api: httpx.AsyncClient) -> None:
+    answer = await api.post(VIDEOS, json=GOOD, headers={"Prefer": "wait=0"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert answer.headers["preference-applied"] == "wait=0"
+    assert int(answer.headers["retry-after"]) > 0

@@ -1,0 +1,330 @@
+// The types of the gateway's tRPC API and of its Socket.IO events. Written by `make types`; do not edit.
+//   import type { AppRouter } from './app-router';                     // with @trpc/client 11.0 and later, superjson
+//   import type { ServerToClientEvents, ClientToServerEvents } from './app-router';     // with socket.io-client 4
+
+import type {
+  BuiltRouter,
+  MutationProcedure,
+  QueryProcedure,
+  SubscriptionProcedure,
+  TRPC_ERROR_CODE_KEY,
+  TRPC_ERROR_CODE_NUMBER,
+} from '@trpc/server/unstable-core-do-not-import';
+
+export interface ErrorShape {
+  /** For people; of a wrong input, its issues as JSON. */
+  message: string;
+  code: TRPC_ERROR_CODE_NUMBER;
+  data: {
+    code: TRPC_ERROR_CODE_KEY;
+    httpStatus: number;
+    path?: string;
+    /** What is wrong with the input, if that is it. */
+    zodError: { formErrors: string[]; fieldErrors: Record<string, string[] | undefined> } | null;
+    /** Names the request in the log of the server. */
+    requestId: string;
+  };
+}
+
+interface Root {
+  ctx: object;
+  meta: object;
+  errorShape: ErrorShape;
+  transformer: true;
+}
+
+export type AppRouter = BuiltRouter<Root, {
+  video: {
+    /** Ask for a video. With a header `idempotency-key` it can be sent again: it makes one video. */
+    generate: MutationProcedure<{ meta: object; input: GenerateInput; output: Generated }>;
+    /** See how a video stands. */
+    status: QueryProcedure<{ meta: object; input: VideoInput; output: VideoStatus }>;
+    /** List the videos, newest first. */
+    list: QueryProcedure<{ meta: object; input: PageInput | undefined | void; output: VideoList }>;
+    /** Look at a video. */
+    get: QueryProcedure<{ meta: object; input: VideoInput; output: VideoRow }>;
+    /** Cancel a video. Scenes that wait never start; what has started is not paid again. */
+    cancel: MutationProcedure<{ meta: object; input: VideoInput; output: Done }>;
+    /** Hear what happens to a video: what was missed, then what comes, until it has ended. */
+    events: SubscriptionProcedure<{ meta: object; input: EventsInput; output: AsyncIterable<{ id: string; data: VideoEvent }, void, unknown> }>;
+  };
+}>;
+
+export interface ServerToClientEvents {
+  video_generation_started: (told: Told) => void;
+  video_storyboard_created: (told: StoryboardTold) => void;
+  video_scene_processing: (told: SceneTold) => void;
+  video_scene_completed: (told: SceneCompletedTold) => void;
+  video_scene_failed: (told: SceneFailedTold) => void;
+  video_combining_scenes: (told: Told) => void;
+  video_completed: (told: CompletedTold) => void;
+  video_failed: (told: FailedTold) => void;
+  video_cancelled: (told: Told) => void;
+}
+
+/** One video, and the last `seq` of it that is known: what came after is told first. */
+export interface VideoSubscription {
+  videoId: string;
+  lastSeq?: number;
+}
+
+export type Answer = { ok: true } | { ok: false; error: string };
+
+/** A video by its bare id or with the last `seq` that is known; nothing: all videos that the caller sees. */
+export interface ClientToServerEvents {
+  subscribe_video_updates: (video?: VideoSubscription | string | null, answer?: (answer: Answer) => void) => void;
+  unsubscribe_video_updates: (video?: VideoSubscription | string | null, answer?: (answer: Answer) => void) => void;
+}
+
+/** What `video.events` tells: the same as the socket does. */
+export type VideoEvent = {
+  [Name in keyof ServerToClientEvents]: { type: Name; data: Parameters<ServerToClientEvents[Name]>[0] };
+}[keyof ServerToClientEvents];
+
+/** A request for a video. */
+export interface GenerateInput {
+  prompt: string;
+  niche?: string;
+  sceneCount?: number;
+  /** Seconds */
+  duration?: number;
+  /** Another name of `duration` */
+  totalDuration?: number;
+}
+
+/** A video was accepted and is made in the background. */
+export interface Generated {
+  success: true;
+  message: string;
+  videoId: string;
+}
+
+/** One video. */
+export interface VideoInput {
+  videoId: string;
+}
+
+/** A scene and how it is doing. `duration` is in seconds, `progress` 0-100; `videoUrl`: its clip, once rendered. */
+export interface SceneRow {
+  sceneNumber: number;
+  description: string;
+  cameraAngle: "wide" | "medium" | "close-up" | "overhead" | "pov";
+  duration: number;
+  action: string;
+  transition: "cut" | "fade" | "dissolve" | "wipe";
+  state: "waiting" | "rendering" | "rendered" | "failed";
+  progress: number;
+  videoUrl: string | null;
+  errorMessage: string | null;
+}
+
+/** How a video stands. `progress` is 0-100 and never falls; `etaSeconds` is null where nobody can tell. */
+export interface VideoStatus {
+  videoId: string;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentScene: number | null;
+  totalScenes: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  etaSeconds: number | null;
+  etaRangeSeconds: unknown[] | null;
+  videoUrl?: string;
+  thumbnailUrl?: string;
+  errorMessage?: string;
+  scenes: SceneRow[];
+}
+
+/** A part of the list. */
+export interface PageInput {
+  limit?: number;
+  offset?: number;
+}
+
+export type JsonValue = unknown;
+
+/** A row of the table `videos`, and how far it is. `duration` is in seconds. */
+export interface VideoRow {
+  id: number;
+  videoId: string;
+  postId: string | null;
+  niche: string;
+  prompt: string;
+  storyScript: string;
+  scenes: SceneRow[];
+  videoUrl: string | null;
+  thumbnailUrl: string | null;
+  duration: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  metadata: Record<string, JsonValue>;
+  createdAt: Date;
+  completedAt: Date | null;
+  title: string | null;
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  errorMessage: string | null;
+}
+
+/** Videos, newest first, and how many there are in all. */
+export interface VideoList {
+  videos: VideoRow[];
+  total: number;
+}
+
+/** It is done. */
+export interface Done {
+  success: true;
+  message: string;
+}
+
+/** One video, and the last event of it that is known; without that, the feed begins with the newest. */
+export interface EventsInput {
+  videoId: string;
+  lastEventId?: string | null;
+  lastSeq?: number | null;
+}
+
+/** How one scene is doing. `progress` is 0-100. */
+export interface SceneStanding {
+  sceneNumber: number;
+  state: "waiting" | "rendering" | "rendered" | "failed";
+  progress: number;
+}
+
+/** How a video stands. `progress` is 0-100 and never falls; `seq` is null in hints, which are not kept. */
+export interface Told {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentScene: number | null;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneStanding[];
+}
+
+/** One scene of a story. `duration` is in seconds; `transition` leads to the next scene. */
+export interface Scene {
+  sceneNumber: number;
+  description: string;
+  cameraAngle: "wide" | "medium" | "close-up" | "overhead" | "pov";
+  duration: number;
+  action: string;
+  transition: "cut" | "fade" | "dissolve" | "wipe";
+}
+
+/** The story is written. */
+export interface StoryboardTold {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentScene: number | null;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneStanding[];
+  title: string | null;
+  scenes: Scene[];
+}
+
+/** As `Told`, and how one scene is doing. `sceneProgress` is 0-100. */
+export interface SceneTold {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentScene: number | null;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneStanding[];
+  sceneNumber: number;
+  sceneDescription: string | null;
+  sceneProgress: number;
+}
+
+/** A scene is rendered: its clip can be watched. */
+export interface SceneCompletedTold {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentScene: number | null;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneStanding[];
+  sceneNumber: number;
+  sceneDescription: string | null;
+  sceneProgress: number;
+  sceneVideoUrl: string;
+}
+
+/** A scene will not come, and why. */
+export interface SceneFailedTold {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentScene: number | null;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneStanding[];
+  sceneNumber: number;
+  sceneDescription: string | null;
+  sceneProgress: number;
+  error: string;
+}
+
+/** The film can be watched. */
+export interface CompletedTold {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentScene: number | null;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneStanding[];
+  videoUrl: string | null;
+  thumbnailUrl: string | null;
+}
+
+/** The video will not be finished, and why. Somebody may resume it. */
+export interface FailedTold {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentScene: number | null;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneStanding[];
+  error: string;
+  stage: string;
+}

@@ -1,0 +1,34 @@
+"""The paid providers that the settings name, ready to be opened."""
+
+from scene_render.callbacks import Callbacks
+from scene_render.download import Downloader
+from scene_render.luma import Luma
+from scene_render.pika import Pika
+from scene_render.runway import Runway
+from scene_render.settings import Settings
+from shared.prices import Tariff
+from shared.settings import ProviderName
+
+
+def paid_provider(name: ProviderName, settings: Settings, callbacks: Callbacks) -> Runway | Luma | Pika:
+    """One paid provider."""
+    url, key = settings.api_url(name), settings.api_key(name).get_secret_value()
+    tariff, scale = settings.tariff(name) or Tariff({}), 1 / settings.simulator_speed
+    downloader = Downloader(getattr(settings, f"{name}_clip_hosts"), settings.origin(name))
+    concurrency: int = getattr(settings, f"{name}_concurrency")
+    seconds = settings.submit_seconds
+    provider: Runway | Luma | Pika
+    match name:
+        case "runway":
+            provider = Runway(url, key, settings.runway_model, tariff, concurrency, seconds, downloader)
+        case "luma":
+            of_luma = (settings.luma_model, settings.luma_resolution)
+            provider = Luma(url, key, *of_luma, tariff, concurrency, seconds, downloader, callbacks, scale)
+        case _:
+            of_pika = (settings.pika_model, settings.pika_resolution)
+            provider = Pika(url, key, *of_pika, tariff, concurrency, seconds, downloader, callbacks)
+    # A simulated provider that is faster than life is also looked at more often.
+    provider.usual_seconds *= scale
+    provider.check_seconds *= scale
+    provider.attempt_seconds *= scale
+    return provider

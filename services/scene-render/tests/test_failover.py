@@ -1,0 +1,262 @@
+"""Who renders a scene when its provider does not: the next one, and only where nothing is paid twice."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from scene_render import breaker, pace
+from scene_render.provider import Failed, Lost, SubmissionPutOff, SubmissionRefused
+from scene_render.routing import candidates, choose
+from scene_render.steps import CheckDue, SceneOverdue, SlotOffered
+from scene_render.turns import wake_waiting
+from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoResumed
+from shared.testing import published
+
+Scene = Callable[..., SceneRequested]
+WHERE = "SELECT provider, state FROM renders ORDER BY scene_number"
+ATTEMPTS = "SELECT provider, state FROM attempts ORDER BY number"
+
+
+def of(kind: type, events: list[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+async def offer(desk: Any, provider: str = "ledger") -> list[Any]:
+    await desk.hear(SlotOffered(video_id=UUID(int=1), provider=provider))
+    return await published(desk.database)
+
+
+@pytest.fixture
+def desk(sqlite_desk: Any) -> Any:
+    """What is about rows and locks is tested on MariaDB too, in test_paid_step.py."""
+    return sqlite_desk
+
+
+@pytest.fixture
+async def both(desk: Any) -> Any:
+    """A desk with two providers, `ledger` preferred."""
+    desk.configure("ledger", "second")
+    return desk
+
+
+def test_candidates_are_those_wished_for_as_far_as_they_are_there() -> None:
+    assert candidates(("luma", "other"), ("runway", "luma")) == ("luma",)
+    assert candidates((), ("runway", "luma")) == ("runway", "luma")
+    assert candidates(("other",), ("runway",)) == ("runway",)
+
+
+def test_a_parked_provider_is_chosen_only_where_no_other_is_left() -> None:
+    assert choose(("a", "b"), (), ()) == "a"
+    assert choose(("a", "b"), (), ("a",)) == "b"
+    assert choose(("a", "b"), ("b",), ("a",)) == "a"
+    assert choose(("a", "b"), (), ("b", "a")) == "b"
+    assert choose(("a",), ("a",), ()) is None
+
+
+def test_pauses_grow_and_end_and_a_told_one_is_kept() -> None:
+    assert [breaker.pause("auth", n, None) for n in (1, 2, 3, 9)] == [60, 120, 240, 600]
+    assert [breaker.pause("outage", n, None) for n in (3, 4, 9)] == [5, 10, 120]
+    assert breaker.pause("rate_limit", 1, 42.0) == 42
+    assert [breaker.parks("outage", n) for n in (1, 2, 3)] == [False, False, True]
+
+
+def test_looks_come_closer_around_the_usual_time() -> None:
+    assert pace.first_look(100, 5) == 75
+    assert pace.first_look(1, 5) == 5
+    assert [pace.next_look(elapsed, 100, 5) for elapsed in (0, 70, 80, 200, 1000)] == [75, 5, 10, 25, 225]
+    assert pace.usual(60, []) == 60
+    assert pace.usual(60, [10, 30, 20]) == 20
+
+
+@pytest.mark.parametrize("kind", ["auth", "credits", "rate_limit"])
+async def test_a_scene_goes_to_the_next_provider_when_the_first_takes_nothing(
+    both: Any, scene: Scene, kind: Any
+) -> None:
+    both.ledger.lose_answers(SubmissionPutOff(kind, "Not now."))
+    await both.hear(scene(1))
+    await both.hear(scene(2))
+    await published(both.database)
+    events = await offer(both)
+    assert await both.rows(WHERE) == [("second", "waiting"), ("second", "waiting")]
+    for event in of(SlotOffered, events):
+        await both.hear(event)
+    assert (len(both.ledger.taken), len(both.second.taken)) == (1, 2)
+    later = await published(both.database)
+    assert len(of(SceneStarted, later)) == 2
+    await both.hear(scene(3))
+    assert await both.rows("SELECT provider FROM renders WHERE scene_number = 3") == [("second",)]
+
+
+async def test_an_unanswered_submission_is_carried_to_nobody(both: Any, scene: Scene) -> None:
+    both.ledger.lose_answers(ConnectionError())
+    await both.hear(scene())
+    await offer(both)
+    await offer(both, "second")
+    assert await both.rows(ATTEMPTS) == [("ledger", "INTENT")]
+    assert both.second.taken == []
+
+
+async def test_a_provider_that_does_not_answer_three_times_is_parked(both: Any, scene: Scene) -> None:
+    both.ledger.concurrency = 5
+    await both.use(both.ledger, both.second, scale=1.0)
+    both.ledger.lose_answers(ConnectionError())
+    for n in range(1, 6):
+        await both.hear(scene(n))
+    for _ in range(5):
+        await offer(both)
+    assert len(both.ledger.taken) == 3
+    assert [row for row in await both.rows(WHERE) if row == ("second", "waiting")] == [("second", "waiting")] * 2
+
+
+async def test_a_task_that_has_surely_ended_badly_is_tried_at_the_next_provider(both: Any, scene: Scene) -> None:
+    await both.hear(scene())
+    await published(both.database)
+    for _ in range(3):
+        [check] = of(CheckDue, await offer(both))
+        both.ledger.status = Failed("transient", "It broke.", Decimal(0), again=True)
+        await both.hear(check)
+        await both.rows("SELECT 1")
+        async with both.database.sessions.begin() as session:
+            await session.execute(text("UPDATE renders SET available_at = '2020-01-01 00:00:00'"))
+        await published(both.database)
+    assert await both.rows(WHERE) == [("second", "waiting")]
+    assert len(both.ledger.taken) == 3
+    await offer(both, "second")
+    assert len(both.second.taken) == 1
+
+
+async def test_what_one_provider_cannot_make_another_may(both: Any, scene: Scene) -> None:
+    both.ledger.lose_answers(SubmissionRefused("invalid_request", "No such shape."))
+    await both.hear(scene())
+    await offer(both)
+    await offer(both, "second")
+    assert await both.rows(ATTEMPTS) == [("ledger", "FAILED"), ("second", "SUBMITTED")]
+
+
+async def test_what_one_provider_does_not_want_to_show_is_carried_to_nobody(both: Any, scene: Scene) -> None:
+    both.ledger.lose_answers(SubmissionRefused("moderation", "Not with us."))
+    await both.hear(scene())
+    [failed] = of(SceneFailed, await offer(both))
+    assert failed.kind == "moderation"
+    assert both.second.taken == []
+
+
+async def test_after_a_pause_one_scene_tries_the_provider_and_the_others_follow(desk: Any, scene: Scene) -> None:
+    desk.configure("ledger", scale=0.002)
+    desk.ledger.lose_answers(SubmissionPutOff("auth", "Not your key."))
+    for n in (1, 2, 3):
+        await desk.hear(scene(n))
+    told = await desk.play(lambda told: len(of(SceneDelayed, told)) == 3)
+    assert {event.reason for event in of(SceneDelayed, told)} == {"Not your key."}
+    desk.ledger.answer = lambda attempt_id: f"task-{attempt_id}"
+    await desk.play(lambda told: len(of(SceneStarted, told)) == 2)
+    assert len(set(desk.ledger.taken)) <= 5
+    assert (await desk.rows("SELECT failures, parked_until FROM provider_states WHERE provider = 'ledger'")) == [
+        (0, None)
+    ]
+
+
+async def test_a_scene_that_waits_too_long_for_a_parked_provider_is_given_up_with_the_reason(
+    desk: Any, scene: Scene
+) -> None:
+    desk.ledger.lose_answers(SubmissionPutOff("credits", "The account has no credit left."))
+    await desk.hear(scene())
+    await offer(desk)
+    overdue = SceneOverdue(video_id=UUID(int=1), scene_number=1)
+    await desk.hear(overdue)
+    assert of(SceneOverdue, await published(desk.database)) == [overdue], "it was given up before its time"
+    async with desk.database.sessions.begin() as session:
+        await session.execute(text("UPDATE renders SET delayed_since = '2020-01-01 00:00:00'"))
+    await desk.hear(overdue)
+    assert of(SceneFailed, await published(desk.database)) == [], "it took something since, from others"
+    async with desk.database.sessions.begin() as session:
+        await session.execute(text("UPDATE provider_states SET failing_since = '2020-01-01 00:00:00'"))
+    await desk.hear(overdue)
+    [failed] = of(SceneFailed, await published(desk.database))
+    assert (failed.kind, failed.cost_usd) == ("credits", 0)
+    assert failed.reason == "ledger took nothing for 60 minutes: The account has no credit left."
+
+
+async def test_a_scene_is_not_given_up_while_another_provider_takes_tasks(both: Any, scene: Scene) -> None:
+    both.ledger.lose_answers(SubmissionPutOff("credits", "The account has no credit left."))
+    await both.hear(scene())
+    await offer(both)
+    async with both.database.sessions.begin() as session:
+        long_ago = "'2020-01-01 00:00:00'"
+        await session.execute(text(f"UPDATE renders SET provider = 'ledger', delayed_since = {long_ago}"))
+        await session.execute(text(f"UPDATE provider_states SET failing_since = {long_ago}"))
+    await both.hear(SceneOverdue(video_id=UUID(int=1), scene_number=1))
+    told = await published(both.database)
+    assert of(SceneFailed, told) == []
+    assert [offered.provider for offered in of(SlotOffered, told)] == ["second"]
+
+
+async def test_a_scene_that_only_waits_for_its_turn_is_not_given_up(desk: Any, scene: Scene) -> None:
+    await desk.hear(scene())
+    await desk.hear(SceneOverdue(video_id=UUID(int=1), scene_number=1))
+    assert of(SceneFailed, await published(desk.database)) == []
+
+
+async def test_scenes_of_a_provider_that_is_configured_no_more_go_to_the_others(both: Any, scene: Scene) -> None:
+    await both.hear(scene())
+    both.configure("second")
+    [moved] = of(SlotOffered, await offer(both))[-1:]
+    assert moved.provider == "second"
+    await both.hear(moved)
+    assert len(both.second.taken) == 1
+
+
+async def test_what_waits_for_a_parked_provider_goes_to_one_that_has_recovered(both: Any, scene: Scene) -> None:
+    both.configure("ledger", "second", scale=0.002)
+    for provider in (both.ledger, both.second):
+        provider.lose_answers(SubmissionPutOff("auth", "Not your key."))
+    for n in (1, 2, 3):
+        await both.hear(scene(n))
+    await both.play(lambda told: len(of(SceneDelayed, told)) >= 3)
+    both.second.answer = lambda attempt_id: f"task-{attempt_id}"
+    started = of(SceneStarted, await both.play(lambda told: len(of(SceneStarted, told)) == 2))
+    assert {event.provider for event in started} == {"second"}
+
+
+async def test_a_task_the_provider_does_not_know_any_more_is_ordered_from_nobody_else(both: Any, scene: Scene) -> None:
+    await both.hear(scene())
+    [check] = of(CheckDue, await offer(both))
+    both.ledger.status = Lost()
+    await both.hear(check)
+    assert await both.rows(ATTEMPTS) == [("ledger", "SUBMITTED")], "it may only not be known yet"
+    async with both.database.sessions.begin() as session:
+        await session.execute(text("UPDATE attempts SET intended_at = '2020-01-01 00:00:00'"))
+    await both.hear(check)
+    [failed] = of(SceneFailed, await published(both.database))
+    assert failed.kind == "submission_unknown"
+    assert both.second.taken == []
+
+
+async def test_a_scene_that_began_to_wait_as_its_video_was_cancelled_is_never_paid(desk: Any, scene: Scene) -> None:
+    await desk.hear(scene())
+    async with desk.database.sessions.begin() as session:
+        # As if the cancelling had looked before the scene was there.
+        await session.execute(text(f"INSERT INTO cancelled_videos VALUES ('{UUID(int=1)}')"))
+    await offer(desk)
+    assert desk.ledger.taken == []
+    assert await desk.rows("SELECT state FROM renders") == [("cancelled",)]
+
+
+async def test_a_video_that_goes_on_is_told_again_what_has_failed_for_good(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(SubmissionRefused("moderation", "Not with us."))
+    await desk.hear(scene())
+    await offer(desk)
+    await desk.hear(VideoResumed(video_id=UUID(int=1)))
+    assert [event.kind for event in of(SceneFailed, await published(desk.database))] == ["moderation"]
+
+
+async def test_scenes_that_wait_are_woken_at_every_start(desk: Any, scene: Scene) -> None:
+    await desk.hear(scene())
+    await published(desk.database)
+    await wake_waiting(desk.database)
+    [woken] = of(SlotOffered, await published(desk.database))
+    assert woken.provider == "ledger"

@@ -1,0 +1,354 @@
+"""The money of the paid step: reserved before, booked after, held while nobody knows, capped always."""
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from scene_render.callbacks import Callbacks, route
+from scene_render.provider import Found, Running
+from scene_render.settings import KeyMissing, Settings
+from scene_render.steps import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue, UnknownOverdue
+from shared.contracts.events import (
+    ChargeReviewed,
+    SceneCharged,
+    SceneFailed,
+    SceneRendered,
+    SceneRequested,
+    VideoCancelled,
+    VideoResumed,
+)
+from shared.ffmpeg import Ffmpeg
+from shared.prices import STANDS_STILL_SECONDS, TARIFFS, PriceUnknown, estimate_request, tariff_of
+from shared.testing import published
+
+Scene = Callable[..., SceneRequested]
+VIDEO = UUID(int=1)
+
+
+@pytest.fixture
+def desk(sqlite_desk: Any) -> Any:
+    """What is about rows and locks is tested on MariaDB too, in test_paid_step.py and below."""
+    return sqlite_desk
+
+
+def of(kind: type, events: list[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+async def offer(desk: Any) -> list[Any]:
+    await desk.hear(SlotOffered(video_id=VIDEO, provider="ledger"))
+    return await published(desk.database)
+
+
+async def used(desk: Any, scope: str) -> Decimal:
+    [(units,)] = await desk.rows(f"SELECT used FROM budgets WHERE scope = '{scope}'")
+    return units * Decimal("0.0001")
+
+
+async def lost(desk: Any, scene: SceneRequested) -> UUID:
+    """Lose a submission for good; returns its attempt's id."""
+    desk.ledger.lose_answers(ConnectionError())
+    await desk.hear(scene)
+    [overdue] = of(SubmissionOverdue, await offer(desk))
+    await desk.hear(overdue)
+    return overdue.attempt_id
+
+
+# --- prices
+
+
+@given(st.floats(0.5, 60), st.sampled_from(sorted(TARIFFS)))
+def test_the_clips_of_a_scene_last_as_long_as_it_or_stand_still_at_the_end(seconds: float, model: str) -> None:
+    tariff = TARIFFS[model]
+    parts = tariff.split(seconds)
+    assert set(parts) <= set(tariff.usd)
+    assert sum(parts) >= seconds - STANDS_STILL_SECONDS - 1e-6
+    assert tariff.cost(seconds) == sum(tariff.usd[part] for part in parts)
+    # Ordered one after the other, what is left is split the same way.
+    assert len(tariff.split(seconds - parts[0])) <= max(len(parts) - 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "seconds", "parts"),
+    [
+        ("runway/gen4.5", 5, (5,)), ("runway/gen4.5", 10.75, (10,)), ("runway/gen4.5", 13, (7, 6)),
+        ("runway/gen4.5", 60, (10,) * 6), ("luma/ray-2/720p", 5, (5,)), ("luma/ray-2/720p", 6, (9,)),
+        ("luma/ray-2/720p", 10, (5, 5)), ("luma/ray-2/720p", 13, (9, 5)), ("luma/ray-2/720p", 17, (9, 9)),
+        ("pika/v2.2/720p", 4, (5,)), ("pika/v2.2/720p", 8, (10,)), ("pika/v2.2/720p", 15, (10, 5)),
+    ],
+)  # fmt: skip
+def test_a_scene_is_split_into_few_and_short_clips(model: str, seconds: float, parts: tuple[int, ...]) -> None:
+    assert TARIFFS[model].split(seconds) == parts
+
+
+def test_prices_can_be_overridden_and_a_model_without_one_is_refused() -> None:
+    assert tariff_of("runway/gen4.5", {"runway/gen4.5": Decimal("0.1")}).price(10) == 1  # type: ignore[union-attr]
+    assert tariff_of("luma/ray-9/720p", {"luma/ray-9/720p": {6: Decimal(2)}}).split(11) == (6, 6)  # type: ignore[union-attr]
+    with pytest.raises(PriceUnknown, match="VIDEO_PRICES"):
+        tariff_of("runway/gen3a_turbo", {})
+    assert estimate_request(None, 60, 5) == 0
+
+
+def test_a_paid_provider_without_a_key_is_refused_at_the_start() -> None:
+    given = {"database_url": "sqlite://", "storage_url": "file:///x"}
+    with pytest.raises(ValueError, match="runway needs a key: set VIDEO_API_KEY or RUNWAY_API_KEY"):
+        Settings(**given, video_api_provider="runway")
+    assert issubclass(KeyMissing, ValueError)
+    both = Settings(**given, video_providers="runway, luma", runway_api_key="key_1", luma_api_key="luma-1")
+    assert both.providers == ("runway", "luma")
+    assert both.api_key("luma").get_secret_value() == "luma-1"
+
+
+# --- budgets
+
+
+async def test_what_is_intended_is_reserved_and_what_it_took_is_booked(desk: Any, scene: Scene) -> None:
+    await desk.hear(scene())
+    events = await offer(desk)
+    assert [await used(desk, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.75")] * 3
+    await desk.hear(of(CheckDue, events)[0])
+    assert [await used(desk, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.6")] * 3
+    charges = of(SceneCharged, events) + of(SceneCharged, await published(desk.database))
+    assert [(c.state, c.held_usd, c.booked_usd, c.revision) for c in charges] == [
+        ("held", Decimal("0.75"), 0, 1), ("held", Decimal("0.75"), 0, 2), ("settled", 0, Decimal("0.6"), 3)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cap", ["video", "owner_day", "day"])
+async def test_a_scene_that_does_not_fit_any_more_fails_with_the_figure_and_nothing_is_sent(
+    desk: Any, scene: Scene, cap: str
+) -> None:
+    desk.configure(**{cap: Decimal("1.00")})
+    await desk.hear(scene(1))
+    await desk.hear(scene(2))
+    await offer(desk)
+    [failed] = of(SceneFailed, await offer(desk))
+    assert (failed.kind, failed.scene_number) == ("budget", 2)
+    assert failed.reason.startswith("$0.75 are needed, but of the $1.00 for")
+    assert failed.reason.endswith("$0.25 are left.")
+    assert len(desk.ledger.taken) == 1
+    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
+
+
+async def test_however_many_intend_at_once_the_cap_holds(mariadb_desk: Any, scene: Scene) -> None:
+    desk = mariadb_desk
+    desk.ledger.concurrency = 12
+    await desk.use(desk.ledger)
+    desk.configure(day=Decimal("2.30"), scale=1.0)
+    for video in range(1, 13):
+        await desk.hear(scene(1, video=video))
+
+    async def one() -> None:
+        await desk.hear(SlotOffered(video_id=VIDEO, provider="ledger"))
+
+    results = await asyncio.gather(*(one() for _ in range(12)), return_exceptions=True)
+    assert len(desk.ledger.taken) == 3, results
+
+
+# --- what nobody knows
+
+
+async def test_an_unknown_attempt_keeps_its_money_and_gives_its_slot_back_in_the_end(desk: Any, scene: Scene) -> None:
+    attempt_id = await lost(desk, scene())
+    events = await published(desk.database)
+    [charge] = of(SceneCharged, events)
+    assert (charge.state, charge.held_usd) == ("unknown", Decimal("0.75"))
+    [overdue] = of(UnknownOverdue, events)
+    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
+    await desk.hear(overdue)
+    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
+    assert await used(desk, "all") == Decimal("0.75")
+    assert overdue.attempt_id == attempt_id
+
+
+async def clip_of(path: Path, seconds: float) -> Path:
+    source = f"testsrc2=s=1280x720:r=24:d={seconds}"
+    arguments = ["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-preset", "ultrafast", "-y", str(path)]
+    await Ffmpeg().run(arguments, time_limit=30)
+    return path
+
+
+async def test_settled_as_paid_with_its_task_the_clip_is_used_and_the_video_goes_on(
+    desk: Any, scene: Scene, tmp_path: Path
+) -> None:
+    desk.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
+    attempt_id = await lost(desk, scene())
+    await published(desk.database)
+    await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
+    events = await published(desk.database)
+    assert len(of(VideoResumed, events)) == 1
+    await desk.hear(of(CheckDue, events)[0])
+    [ready] = of(ClipReady, await published(desk.database))
+    await desk.hear(ready)
+    [rendered] = of(SceneRendered, await published(desk.database))
+    assert (rendered.cost_usd, len(desk.ledger.taken)) == (Decimal("0.6"), 1)
+
+
+@pytest.mark.parametrize(("paid", "cost", "booked"), [(True, None, "0.75"), (True, "0.30", "0.3"), (False, None, "0")])
+async def test_settled_without_a_task_the_money_is_booked_or_free(
+    desk: Any, scene: Scene, paid: bool, cost: str | None, booked: str
+) -> None:
+    attempt_id = await lost(desk, scene())
+    await published(desk.database)
+    review = ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=paid, cost_usd=cost, by="me")
+    await desk.hear(review)
+    await desk.hear(review)
+    charges = of(SceneCharged, await published(desk.database))
+    assert [(charge.state, charge.held_usd, charge.booked_usd) for charge in charges] == [
+        ("settled", 0, Decimal(booked))
+    ]
+    assert await used(desk, "all") == Decimal(booked)
+    assert await desk.rows("SELECT state FROM renders") == [("failed",)]
+
+
+async def test_settled_as_not_paid_the_scene_can_be_tried_again(desk: Any, scene: Scene) -> None:
+    attempt_id = await lost(desk, scene())
+    await published(desk.database)
+    desk.ledger.answer = lambda _: "task-2"
+    await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=False, again=True, by="me"))
+    assert len(of(VideoResumed, await published(desk.database))) == 1
+    await offer(desk)
+    assert len(set(desk.ledger.taken)) == 2
+    assert await desk.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
+
+
+# --- callbacks
+
+
+@pytest.mark.parametrize("state", ["INTENT", "UNKNOWN"])
+async def test_a_callback_makes_a_lost_task_known(desk: Any, scene: Scene, state: str) -> None:
+    desk.ledger.lose_answers(ConnectionError())
+    await desk.hear(scene())
+    [overdue] = of(SubmissionOverdue, await offer(desk))
+    if state == "UNKNOWN":
+        await desk.hear(overdue)
+    await desk.hear(CallbackReceived(video_id=VIDEO, attempt_id=overdue.attempt_id, task_id="task-3"))
+    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-3")]
+    assert await desk.rows("SELECT state FROM renders") == [("running",)]
+
+
+async def test_a_callback_triggers_one_look_and_no_second_row_of_them(desk: Any, scene: Scene) -> None:
+    await desk.hear(scene())
+    [check] = of(CheckDue, await offer(desk))
+    desk.ledger.status = Running(percent=40)
+    await desk.hear(CallbackReceived(video_id=VIDEO, attempt_id=check.attempt_id, task_id="forged"))
+    [hint] = of(CheckDue, await published(desk.database))
+    assert hint.hint
+    await desk.hear(hint)
+    assert await published(desk.database) == []
+    assert await desk.rows("SELECT task_id <> 'forged' FROM attempts") == [(1,)]
+
+
+async def test_only_who_knows_the_address_is_heard(sqlite_desk: Any, scene: Scene) -> None:
+    desk = sqlite_desk
+    await desk.hear(scene())
+    [check] = of(CheckDue, await offer(desk))
+    callbacks = Callbacks("https://here.example", b"secret")
+    address = callbacks.address("ledger", str(check.attempt_id)).removeprefix("https://here.example")
+    door = TestClient(Starlette(routes=[route(callbacks, desk.providers, desk.database)]))
+    answers = {
+        "forged token": door.post(address[:-4] + "0000", json={"id": "t"}).status_code,
+        "other provider": door.post(address.replace("ledger", "second"), json={"id": "t"}).status_code,
+        "not JSON": door.post(address, content=b"{").status_code,
+        "too large": door.post(address, content=b" " * 70_000).status_code,
+    }
+    assert answers == {"forged token": 404, "other provider": 404, "not JSON": 400, "too large": 413}
+    assert await published(desk.database) == []
+    assert door.post(address, json={"id": "t"}).status_code == 204
+    [heard] = of(CallbackReceived, await published(desk.database))
+    assert (heard.attempt_id, heard.task_id) == (check.attempt_id, "t")
+
+
+# --- cancelling
+
+
+async def test_a_queued_task_of_a_cancelled_video_is_ended_and_costs_nothing(desk: Any, scene: Scene) -> None:
+    await desk.hear(scene())
+    await offer(desk)
+    desk.ledger.status = Running(queued=True)
+    await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    [due] = await published(desk.database)
+    await desk.hear(due)
+    assert len(desk.ledger.cancelled) == 1
+    assert await used(desk, "all") == 0
+    assert await desk.rows("SELECT state FROM attempts") == [("CANCELLED",)]
+    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
+
+
+async def test_a_running_task_of_a_cancelled_video_is_paid_collected_and_kept(
+    desk: Any, scene: Scene, tmp_path: Path
+) -> None:
+    desk.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
+    await desk.hear(scene())
+    [check] = of(CheckDue, await offer(desk))
+    succeeded, desk.ledger.status = desk.ledger.status, Running()
+    await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    await desk.hear((await published(desk.database))[0])
+    assert desk.ledger.cancelled == []
+    desk.ledger.status = succeeded
+    await desk.hear(check)
+    events = await published(desk.database)
+    assert of(SceneCharged, events)[-1].booked_usd == Decimal("0.6")
+    await desk.hear(of(ClipReady, events)[0])
+    assert len(of(SceneRendered, await published(desk.database))) == 1
+
+
+async def test_a_task_that_is_found_after_the_video_was_cancelled_is_dealt_with(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(ConnectionError())
+    await desk.hear(scene())
+    [overdue] = of(SubmissionOverdue, await offer(desk))
+    await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    desk.ledger.found, desk.ledger.status = Found("task-7"), Running(queued=True)
+    await desk.hear(overdue)
+    [due] = [event for event in await published(desk.database) if event.name == "scene-render.cancel.due"]
+    await desk.hear(due)
+    assert desk.ledger.cancelled == ["task-7"]
+
+
+# --- long scenes
+
+
+async def test_a_long_scene_is_rendered_in_parts_each_beginning_where_the_last_ended(
+    sqlite_desk: Any, scene: Scene, tmp_path: Path
+) -> None:
+    desk = sqlite_desk
+    desk.ledger.clip = await clip_of(tmp_path / "clip.mp4", 10)
+    await desk.hear(scene(clip_frames=13 * 24))
+    await published(desk.database)
+    for _ in range(2):
+        [check] = of(CheckDue, await offer(desk))
+        await desk.hear(check)
+        [ready] = of(ClipReady, await published(desk.database))
+        await desk.hear(ready)
+    [rendered] = of(SceneRendered, await published(desk.database))
+    assert (rendered.clip.frames, rendered.cost_usd) == (312, Decimal("1.2"))
+    first, second = desk.ledger.orders
+    assert (first.seconds, first.first_frame) == (10, None)
+    assert second.seconds == 5
+    assert second.first_frame.content_type == "image/jpeg"
+    assert second.first_frame.task_id == f"task-{desk.ledger.taken[0]}"
+
+
+@pytest.mark.parametrize("name", ["runway", "luma", "pika"])
+async def test_the_parts_are_chained_at_each_provider(
+    sqlite_desk: Any, simulated: Any, scene: Scene, name: str
+) -> None:
+    provider = simulated.provider(name)
+    await sqlite_desk.use(provider)
+    await sqlite_desk.hear(scene(clip_frames=14 * 24))
+    async with provider:
+        told = await sqlite_desk.play(lambda told: bool(of(SceneRendered, told) or of(SceneFailed, told)), seconds=60)
+    [rendered] = of(SceneRendered, told)
+    tasks = await simulated.tasks()
+    assert [task["firstFrame"] for task in tasks] == [False, True]
+    assert rendered.clip.frames == 14 * 24
+    assert rendered.cost_usd == sum(Decimal(task["chargedUsd"]) for task in tasks)

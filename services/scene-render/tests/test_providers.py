@@ -1,0 +1,367 @@
+"""What each answer of each provider means: what the attempt becomes, whether another is made, what a person reads.
+
+All of it at the simulator, through the providers' own SDKs.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from scene_render.provider import Shot
+from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
+from shared.contracts.story import Scene as StoryScene
+
+Scene = Callable[..., SceneRequested]
+PAID = ["runway", "luma", "pika"]
+POLICY = {"detail": [{"loc": ["body", "prompt"], "msg": "No.", "type": "content_policy_violation"}]}
+LITERAL = {"detail": [{"loc": ["body", "duration"], "msg": "Input should be 5", "type": "literal_error"}]}
+VALIDATION = {"error": "Validation of body failed", "issues": [{"path": ["ratio"], "message": "Invalid"}]}
+LOCKED = {"detail": "User is locked. Reason: Exhausted balance. Top up your balance."}
+NO_CREDITS = {"error": "You do not have enough credits to run this task."}
+DAILY = {"error": "Your daily task limit has been reached."}
+
+
+def ended(told: list[Any]) -> bool:
+    return any(isinstance(event, SceneRendered | SceneFailed) for event in told)
+
+
+async def play(desk: Any, provider: Any, scene: SceneRequested, until: Any = ended, **more: Any) -> list[Any]:
+    await desk.use(provider, **more)
+    await desk.hear(scene)
+    async with provider:
+        return await desk.play(until)
+
+
+def patience(fault: dict[str, Any]) -> float:
+    """How long to wait for an answer: long enough to be heard where none comes."""
+    return 1.5 if "hang" in fault else 0.6
+
+
+def of(kind: type, told: list[Any]) -> list[Any]:
+    return [event for event in told if isinstance(event, kind)]
+
+
+@pytest.fixture
+def short(scene: Scene) -> SceneRequested:
+    """A scene of three seconds: the shortest clip will do."""
+    return scene(clip_frames=72, shot_prompt="A fox crosses the night market.")
+
+
+@pytest.mark.parametrize("name", PAID)
+async def test_a_scene_is_ordered_rendered_collected_and_booked_to_the_cent(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+) -> None:
+    told = await play(sqlite_desk, simulated.provider(name), short)
+    [rendered] = of(SceneRendered, told)
+    [task] = await simulated.tasks()
+    assert rendered.provider == name
+    assert (rendered.clip.width, rendered.clip.height) == (1280, 720)
+    assert f"{rendered.cost_usd:.2f}" == f"{float(task['chargedUsd']):.2f}"
+    assert task["prompt"] == "Wide establishing shot, full environment visible. A fox crosses the night market."
+    requests = (await simulated.control.get("/requests")).json()
+    assert requests["sdkRetries"] == 0
+    assert (await sqlite_desk.rows("SELECT reserved_usd, state FROM spend")) == [(0, "settled")]
+
+
+LOST = [
+    pytest.param({"drop": True, "done": True}, id="connection dropped"),
+    pytest.param({"hang": 4.0, "drop": True, "done": True}, id="no answer in time"),
+    pytest.param({"status": 500, "body": {"error": "Oops"}, "done": True}, id="500"),
+    pytest.param({"status": 504, "body": {"error": "Oops"}, "done": True}, id="504"),
+    pytest.param({"status": 200, "text": "<h1>nginx</h1>", "done": True}, id="a page instead of a task"),
+    pytest.param({"status": 200, "body": {"hello": "you"}, "done": True}, id="an answer without an id"),
+    pytest.param({"status": 409, "body": {"error": "Conflict"}, "done": True}, id="409"),
+]
+LOST_AT_OTHERS = pytest.param({"status": 503, "text": "<h1>503 nginx</h1>", "done": True}, id="503 page of nginx")
+
+
+@pytest.mark.parametrize("fault", LOST)
+async def test_a_lost_answer_of_runway_is_one_post_and_becomes_unknown(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
+) -> None:
+    await simulated.wrong("create", **fault)
+    [failed] = of(
+        SceneFailed, await play(sqlite_desk, simulated.provider("runway", submit_seconds=patience(fault)), short)
+    )
+    assert (failed.kind, await simulated.posts()) == ("submission_unknown", 1)
+    assert "may have been paid" in failed.reason
+    assert await sqlite_desk.rows("SELECT state FROM attempts") == [("UNKNOWN",)]
+    assert await sqlite_desk.rows("SELECT reserved_usd > 0, booked_usd, state FROM spend") == [(1, 0, "unknown")]
+
+
+@pytest.mark.parametrize("fault", [*LOST, LOST_AT_OTHERS])
+async def test_a_lost_answer_of_pika_is_one_post_and_becomes_unknown(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
+) -> None:
+    await simulated.wrong("create", **fault)
+    [failed] = of(
+        SceneFailed, await play(sqlite_desk, simulated.provider("pika", submit_seconds=patience(fault)), short)
+    )
+    assert (failed.kind, await simulated.posts()) == ("submission_unknown", 1)
+
+
+@pytest.mark.parametrize("fault", [*LOST, LOST_AT_OTHERS])
+async def test_a_lost_answer_of_luma_is_one_post_and_its_task_is_found_in_the_list(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
+) -> None:
+    await simulated.wrong("create", **fault)
+    [rendered] = of(
+        SceneRendered, await play(sqlite_desk, simulated.provider("luma", submit_seconds=patience(fault)), short)
+    )
+    assert rendered.provider == "luma"
+    assert (await simulated.posts(), len(await simulated.tasks())) == (1, 1)
+
+
+async def test_luma_is_asked_again_only_when_its_list_proves_that_nothing_arrived(
+    sqlite_desk: Any, simulated: Any, scene: Scene
+) -> None:
+    """A list that shows no marker at all proves nothing; one that shows those of other tasks does."""
+    await simulated.wrong("create", status=500, body={"detail": "Oops"}, times=1)
+    provider = simulated.provider("luma", submit_seconds=0.6)
+    [failed] = of(SceneFailed, await play(sqlite_desk, provider, scene(1)))
+    assert failed.kind == "submission_unknown"
+
+    provider = simulated.provider("luma", submit_seconds=0.6)
+    async with provider:
+        await sqlite_desk.use(provider)
+        await sqlite_desk.hear(scene(2))
+        await sqlite_desk.play(ended)
+        await simulated.wrong("create", status=500, body={"detail": "Oops"}, times=1)
+        await sqlite_desk.hear(scene(3))
+        [rendered] = of(SceneRendered, await sqlite_desk.play(ended))
+    assert rendered.scene_number == 3
+    assert len(await simulated.tasks()) == 2
+    assert await sqlite_desk.rows("SELECT posts FROM attempts WHERE scene_number = 3") == [(2,)]
+
+
+@pytest.mark.parametrize("name", PAID)
+async def test_a_provider_that_cannot_be_reached_has_surely_taken_nothing(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+) -> None:
+    provider = simulated.provider(name, video_api_url="http://127.0.0.1:1/x")
+    [delayed] = of(
+        SceneDelayed, await play(sqlite_desk, provider, short, lambda told: bool(of(SceneDelayed, told)), scale=0.1)
+    )
+    assert (delayed.kind, delayed.reason) == ("outage", f"{name} cannot be reached.")
+    assert {state for (state,) in await sqlite_desk.rows("SELECT state FROM attempts")} == {"FAILED"}
+    assert await sqlite_desk.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend") == [(0, 0)]
+
+
+REFUSED = [
+    ("runway", {"status": 400, "body": VALIDATION}, "invalid_request", "ratio: Invalid"),
+    ("runway", {"status": 400, "body": {"error": "Only HTTPS URLs are allowed."}}, "invalid_request", "Only HTTPS"),
+    ("runway", {"status": 404, "body": {"error": "Not found"}}, "invalid_request", "HTTP 404"),
+    ("luma", {"status": 400, "body": {"detail": "No end credits roll in prompts"}}, "invalid_request", "end credits"),
+    ("runway", {"status": 405, "body": {"error": "Not allowed here"}}, "moderation", "Not allowed"),
+    ("luma", {"status": 400, "body": {"detail": "Prompt is too short"}}, "invalid_request", "too short"),
+    ("luma", {"status": 422, "body": {"detail": "No keyframes provided"}}, "invalid_request", "keyframes"),
+    ("luma", {"status": 400, "body": {"detail": "prompt not allowed"}}, "moderation", "not want to show"),
+    ("pika", {"status": 422, "body": POLICY}, "moderation", "content_policy_violation"),
+    ("pika", {"status": 422, "body": LITERAL}, "invalid_request", "body.duration: literal_error Input should be 5"),
+    ("pika", {"status": 400, "body": {"detail": "bad", "error_type": "bad_request"}}, "invalid_request", "bad"),
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "kind", "says"), REFUSED)
+async def test_a_refused_order_fails_the_scene_at_once_and_costs_nothing(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any], kind: str, says: str
+) -> None:
+    await simulated.wrong("create", times=None, **fault)
+    [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider(name), short))
+    assert (failed.kind, await simulated.posts()) == (kind, 1)
+    assert says in failed.reason
+    assert await sqlite_desk.rows("SELECT reserved_usd, booked_usd FROM spend") == [(0, 0)]
+
+
+PUT_OFF = [
+    ("runway", {"status": 400, "body": NO_CREDITS}, "credits", "no credit left"),
+    ("runway", {"status": 401, "body": {"error": "No key"}}, "auth", "does not accept the key"),
+    ("runway", {"status": 429, "body": DAILY, "headers": {"Retry-After": "30"}}, "rate_limit", "fewer requests"),
+    ("runway", {"status": 429, "body": {"error": "Slow down"}}, "rate_limit", "fewer requests"),
+    ("luma", {"status": 401, "body": {"detail": "Invalid API key"}}, "auth", "does not accept the key"),
+    ("luma", {"status": 403, "body": {"detail": "Forbidden"}}, "auth", "does not accept the key"),
+    ("luma", {"status": 402, "body": {"detail": "Pay"}}, "credits", "no credit left"),
+    ("luma", {"status": 400, "body": {"detail": "Insufficient credits"}}, "credits", "no credit left"),
+    ("luma", {"status": 429, "body": {"detail": "Slow down"}}, "rate_limit", "fewer requests"),
+    ("pika", {"status": 401, "body": {"detail": "Who?"}}, "auth", "does not accept the key"),
+    ("pika", {"status": 403, "body": LOCKED}, "credits", "no credit left"),
+    ("pika", {"status": 429, "body": {"detail": "Slow down"}}, "rate_limit", "fewer requests"),
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "kind", "says"), PUT_OFF)
+async def test_a_provider_that_takes_nothing_is_parked_the_scene_says_why_and_goes_on_later(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any], kind: str, says: str
+) -> None:
+    await simulated.wrong("create", times=2, **fault)
+    told = await play(sqlite_desk, simulated.provider(name), short)
+    delayed = of(SceneDelayed, told)
+    assert (len(delayed), delayed[0].kind) == (1, kind)
+    assert says in delayed[0].reason
+    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+    assert await sqlite_desk.rows("SELECT state FROM attempts ORDER BY number") == [
+        ("FAILED",), ("FAILED",), ("SUCCEEDED",)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [502, 503])
+async def test_runway_sheds_load_and_is_asked_again(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, status: int
+) -> None:
+    await simulated.wrong("create", times=2, status=status, body={"error": "Busy"})
+    told = await play(sqlite_desk, simulated.provider("runway"), short)
+    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+
+
+FAILURES = [
+    ("runway", "SAFETY.INPUT.TEXT", "", "moderation", 1, "moderation does not allow the prompt"),
+    ("runway", "SAFETY.OUTPUT.VIDEO", "", "moderation", 1, "moderation does not allow what came out"),
+    ("runway", "INPUT_PREPROCESSING.SAFETY.TEXT", "", "moderation", 1, "moderation"),
+    ("runway", "INPUT_PREPROCESSING.INTERNAL", "", "transient", 3, "Runway failed"),
+    ("runway", "INTERNAL.BAD_OUTPUT.01", "", "bad_output", 2, "not content"),
+    ("runway", "INTERNAL.BAD_OUTPUT.CODE01", "", "bad_output", 2, "not content"),
+    ("runway", "ASSET.INVALID", "", "invalid_request", 1, "first frame"),
+    ("runway", "THIRD_PARTY.UNAVAILABLE", "", "transient", 3, "partner"),
+    ("runway", "INTERNAL", "It broke.", "transient", 3, "It broke."),
+    ("runway", "", "It broke.", "transient", 3, "It broke."),
+    ("luma", "", "Contains blacklisted words", "moderation", 1, "blacklisted"),
+    ("luma", "", "Frame moderation failed", "moderation", 1, "moderation"),
+    ("luma", "", "Advanced prompt moderation failed", "moderation", 1, "moderation"),
+    ("luma", "", "Prompt contains IP", "moderation", 1, "moderation"),
+    ("luma", "", "Failed to read user input frames", "invalid_request", 1, "first frame"),
+    ("luma", "", "Prompt processing failed", "job_failed", 2, "Prompt processing failed"),
+    ("luma", "", "Job failed", "job_failed", 2, "Job failed"),
+    ("pika", "content_policy_violation", "No.", "moderation", 1, "moderation"),
+    ("pika", "no_media_generated", "Nothing.", "job_failed", 2, "Nothing."),
+    ("pika", "image_too_large", "Too large.", "invalid_request", 1, "Too large."),
+    ("pika", "bad_request", "Bad.", "invalid_request", 1, "Bad."),
+    *(
+        ("pika", kind, "It broke.", "transient", 3, "It broke.")
+        for kind in (
+            "request_timeout", "startup_timeout", "runner_scheduling_failure", "runner_connection_timeout",
+            "runner_connection_refused", "runner_connection_error", "runner_disconnected",
+            "runner_incomplete_response", "runner_server_error", "internal_error", "client_disconnected",
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "code", "reason", "kind", "tasks", "says"), FAILURES)
+async def test_a_failed_task_is_ordered_again_only_where_that_may_help(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested,
+    name: str, code: str, reason: str, kind: str, tasks: int, says: str,
+) -> None:  # fmt: skip
+    await simulated.wrong("create", times=None, outcome="failed", code=code, reason=reason)
+    [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider(name), short))
+    assert (failed.kind, len(await simulated.tasks())) == (kind, tasks)
+    assert says in failed.reason
+    assert failed.cost_usd == 0
+
+
+@pytest.mark.parametrize(("name", "code"), [("runway", "SAFETY.INPUT.TEXT"), ("pika", "content_policy_violation")])
+async def test_what_a_failed_task_cost_is_booked(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, code: str
+) -> None:
+    await simulated.wrong("create", outcome="failed", code=code, charged=True)
+    [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider(name), short))
+    [task] = await simulated.tasks()
+    assert f"{failed.cost_usd:.2f}" == f"{float(task['chargedUsd']):.2f}" != "0.00"
+
+
+@pytest.mark.parametrize("name", PAID)
+async def test_a_throttled_task_is_waited_for_and_not_ordered_again(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+) -> None:
+    await simulated.wrong("create", outcome="throttled", seconds=1.6)  # longer than a task may be worked on
+    provider = simulated.provider(name)
+    provider.attempt_seconds = 1.0
+    told = await play(sqlite_desk, provider, short)
+    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+
+
+@pytest.mark.parametrize("name", PAID)
+async def test_a_task_that_never_ends_is_ended_booked_and_tried_once_more(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+) -> None:
+    await simulated.wrong("create", outcome="never")
+    provider = simulated.provider(name)
+    provider.attempt_seconds = 0.4
+    [rendered] = of(SceneRendered, await play(sqlite_desk, provider, short))
+    first, second = await simulated.tasks()
+    assert (first["state"], second["state"]) == ("cancelled", "succeeded")
+    assert float(rendered.cost_usd) == pytest.approx(float(first["chargedUsd"]) + float(second["chargedUsd"]))
+
+
+@pytest.mark.parametrize("name", PAID)
+@pytest.mark.parametrize(
+    "fault",
+    [{"status": 500, "body": {}}, {"status": 503, "text": "nginx"}, {"drop": True}, {"status": 200, "text": "<p>"},
+     {"status": 429, "body": {}, "headers": {"Retry-After": "1"}}],
+)  # fmt: skip
+async def test_looks_that_fail_cost_nothing(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any]
+) -> None:
+    await simulated.wrong("get", times=3, **fault)
+    told = await play(sqlite_desk, simulated.provider(name), short)
+    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+
+
+DAMAGED = [
+    ("html", "not to a video"),
+    ("garbage", "cannot be read"),
+    ("truncated", "cannot be read"),
+    ("playlist", "cannot be read"),
+    ("redirect", "not followed"),
+    ("huge", "larger than"),
+    ("black", "is black"),
+    ("frozen", "stands still"),
+    ("short", "frames"),
+]
+
+
+@pytest.mark.parametrize(("clip", "says"), DAMAGED)
+async def test_a_clip_that_cannot_be_used_is_ordered_once_more_and_says_why(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, clip: str, says: str
+) -> None:
+    await simulated.wrong("create", times=None, clip=clip)
+    [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider("luma"), short))
+    assert (failed.kind, len(await simulated.tasks())) == ("clip_unusable", 2)
+    assert says in failed.reason
+    assert float(failed.cost_usd) == pytest.approx(2 * 0.71)
+
+
+@pytest.mark.parametrize("name", ["runway", "luma"])
+async def test_an_ended_link_is_asked_for_afresh_once(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+) -> None:
+    await simulated.wrong("clip", status=403, text="<Error/>")
+    told = await play(sqlite_desk, simulated.provider(name), short)
+    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+
+
+async def test_a_link_that_has_ended_for_good_is_a_clip_that_cannot_be_used(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested
+) -> None:
+    await simulated.wrong("create", clip="gone")
+    told = await play(sqlite_desk, simulated.provider("pika"), short)
+    assert (len(of(SceneRendered, told)), len(await simulated.tasks())) == (1, 2)
+
+
+async def test_runway_is_looked_at_every_five_seconds_at_most(simulated: Any) -> None:
+    assert simulated.provider("runway", simulator_speed=1.0).check_seconds >= 5.0
+
+
+@pytest.mark.parametrize("name", PAID)
+async def test_every_angle_and_shape_is_an_order_the_provider_takes(simulated: Any, scene: Scene, name: str) -> None:
+    angles = ["wide", "medium", "close-up", "overhead", "pov"]
+    async with simulated.provider(name) as provider:
+        seconds = min(provider.tariff.usd)
+        for angle, aspect in itertools.product(angles, ["16:9", "9:16", "1:1"]):
+            told = StoryScene(
+                scene_number=1, description="d", camera_angle=angle, duration=5, action="a", transition="cut"
+            )
+            request = scene(scene=told, aspect_ratio=aspect, shot_prompt="🦊 rubah " * 300)
+            await provider.submit("an-attempt", Shot(request, seconds))
+    assert [task["seconds"] for task in await simulated.tasks()] == [seconds] * 15

@@ -1,0 +1,56 @@
+"""Who renders a scene that wishes for somebody."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from scene_render.routing import candidates
+from scene_render.steps import SlotOffered
+from shared.contracts.events import SceneRequested
+from shared.testing import published
+
+Scene = Callable[..., SceneRequested]
+
+
+@pytest.mark.parametrize(
+    ("wished", "configured", "given"),
+    [
+        ((), ("runway", "luma"), ("runway", "luma")),
+        (("luma",), ("runway", "luma"), ("luma",)),
+        (("pika",), ("runway", "luma"), ("runway", "luma")),
+        (("animatic",), ("runway", "luma"), ("animatic",)),
+        (("luma", "animatic"), ("runway",), ("animatic",)),
+        ((), ("animatic",), ("animatic",)),
+    ],
+)
+def test_wishes_are_honoured_as_far_as_they_are_there_and_animatics_always(
+    wished: tuple[str, ...], configured: tuple[str, ...], given: tuple[str, ...]
+) -> None:
+    assert candidates(wished, configured) == given
+
+
+async def test_an_animatic_is_drawn_for_nothing_where_only_paid_providers_are_configured(
+    desk: Any, scene: Scene
+) -> None:
+    await desk.hear(scene(providers=("animatic",)))
+    await desk.hear(scene(video=2))
+    await published(desk.database)
+    await desk.hear(SlotOffered(video_id=UUID(int=1), provider="animatic"))
+    assert await desk.rows("SELECT video_id, provider FROM attempts") == [(str(UUID(int=1)), "animatic")]
+    assert await desk.rows("SELECT COUNT(*) FROM spend") == [(0,)]
+    assert desk.ledger.taken == []
+
+
+async def test_what_waits_for_animatics_without_a_wish_goes_to_those_who_are_configured(
+    desk: Any, scene: Scene
+) -> None:
+    desk.configure("animatic")
+    await desk.hear(scene())
+    desk.configure("ledger")
+    await published(desk.database)
+    await desk.hear(SlotOffered(video_id=UUID(int=1), provider="animatic"))
+    assert await desk.rows("SELECT COUNT(*) FROM attempts") == [(0,)]
+    [offer] = await published(desk.database)
+    assert offer.provider == "ledger"

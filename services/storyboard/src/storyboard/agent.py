@@ -1,0 +1,121 @@
+"""A writer that asks a language model.
+
+The turns are taken here and not by an agent loop of a library's: each answer is kept before anything follows from it,
+so that a request that comes again goes on where it was, and pays for nothing twice.
+"""
+
+import re
+
+import structlog
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
+
+from shared.contracts.events import StoryRequested
+from shared.errors import StepFailed
+from shared.story_rules import SceneSeconds
+from storyboard.answers import Answer, Answers
+from storyboard.draft import read_draft
+from storyboard.endpoint import Endpoint, Form, FormRejected, LanguageModelUnusable
+from storyboard.instructions import INSTRUCTIONS, correction, wish
+from storyboard.linter import leaks, lint
+from storyboard.rules import StoryboardInvalid, check_wish
+from storyboard.shots import bible_text, cut_shots
+from storyboard.text import cut, flat
+from storyboard.writer import Written, storyboard_of
+
+log = structlog.get_logger()
+
+TURNS = 3
+LONGEST_REFUSAL = 200
+REFUSES = re.compile(
+    r"\bI(?:['’]m| am) (?:sorry|unable)|\bI (?:can(?:['’]|no)t|won['’]t)|\bmaaf\b|\btidak (?:bisa|dapat)\b",
+    re.IGNORECASE,
+)
+
+
+class LanguageModelRefused(StepFailed):
+    """The language model, or who guards it, will not write this story."""
+
+    def __init__(self, words: str) -> None:
+        said = cut(flat(words), LONGEST_REFUSAL)
+        super().__init__("storyboard", f"The language model will not write this story{f': {said}' if said else '.'}")
+
+
+class NoStoryFound(StepFailed):
+    """What the language model wrote could not be filmed, however often it was told why."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__(
+            "storyboard",
+            f"The language model wrote no story that can be filmed, in {TURNS} tries: {'; '.join(faults)}.",
+        )
+        self.faults = faults
+
+
+class LanguageModelWriter:
+    """Writes with a language model; what it gets wrong goes back to it, with the reason."""
+
+    def __init__(self, endpoint: Endpoint, answers: Answers, seconds: SceneSeconds) -> None:
+        self.endpoint = endpoint
+        self.answers = answers
+        self.seconds = seconds
+
+    async def write(self, request: StoryRequested) -> Written:
+        """See `Writer.write`.
+
+        Raises:
+            LanguageModelAway: asking later may help.
+        """
+        check_wish(request, self.seconds)
+        talk: list[ModelMessage] = [
+            ModelRequest.user_text_prompt(wish(request, self.seconds), instructions=INSTRUCTIONS)
+        ]
+        forms = list(self.endpoint.forms)
+        faults: tuple[str, ...] = ()
+        for turn in range(TURNS):
+            answer = await self.answers.get(request, turn)
+            is_new = answer is None
+            if answer is None:
+                answer = await self.answers.keep(request, turn, await self._ask(talk, forms))
+            try:
+                written = self._written(answer, request)
+            except StoryboardInvalid as invalid:
+                faults = invalid.faults
+                log.info("llm.answer_invalid", turn=turn, faults=faults)
+                talk += [
+                    ModelResponse(parts=[TextPart(answer.text or "…")]),
+                    ModelRequest.user_text_prompt(correction(faults), instructions=INSTRUCTIONS),
+                ]
+                if read_draft(answer.text) is None and len(forms) > 1:
+                    # It may not know the form: some endpoints pass over what they do not know.
+                    forms.pop(0)
+            else:
+                if is_new:
+                    self.endpoint.remember(forms[0])
+                return written
+        raise NoStoryFound(faults)
+
+    async def _ask(self, talk: list[ModelMessage], forms: list[Form]) -> Answer:
+        """Ask in the first form that is taken; those that are not are dropped."""
+        while True:
+            try:
+                return await self.endpoint.ask(talk, forms[0])
+            except FormRejected as rejected:
+                if len(forms) == 1:
+                    raise LanguageModelUnusable(str(rejected)) from rejected
+                log.info("llm.form_rejected", form=forms.pop(0), reason=str(rejected))
+
+    def _written(self, answer: Answer, request: StoryRequested) -> Written:
+        draft = read_draft(answer.text)
+        if leaks(draft.everything() if draft else answer.text, INSTRUCTIONS):
+            raise StoryboardInvalid(["the answer is about the rules and not about the film"])
+        if answer.refused or (draft is None and "{" not in answer.text and REFUSES.search(answer.text)):
+            raise LanguageModelRefused(answer.text)
+        if draft is None:
+            raise StoryboardInvalid(["the answer is no storyboard in JSON"])
+        if draft.refusal and len(draft.scenes) != request.scene_count:
+            raise LanguageModelRefused(draft.refusal)
+        story, repairs = lint(draft, request, self.seconds, with_style=True)
+        style, was_shortened = bible_text(draft.style)
+        repairs += ["the style bible was shortened"] if was_shortened else []
+        shots, shortened = cut_shots([scene.shot for scene in draft.scenes], style)
+        return Written(storyboard_of(story, shots, style), (*repairs, *shortened))

@@ -1,0 +1,133 @@
+"""A storyboard as a language model writes it: taken as leniently as it can be read, judged by the linter."""
+
+from typing import Annotated, get_args
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import from_json
+from pydantic_core.core_schema import WithDefaultSchema
+
+from shared.contracts.story import CameraAngle, Contract, Transition, VideoStory
+from storyboard.text import flat
+
+BEATS = ("beginning", "middle", "turn", "end")
+BEATS_OF = {
+    1: ("beginning",),
+    2: ("beginning", "end"),
+    3: ("beginning", "turn", "end"),
+    4: ("beginning", "middle", "turn", "end"),
+    5: ("beginning", "middle", "turn", "middle", "end"),
+}
+"""The part each scene plays in a story of so many scenes."""
+
+
+def _text(value: object) -> str:
+    return flat(str(value)) if isinstance(value, str | int | float) else ""
+
+
+def _seconds(value: object) -> float:
+    """Zero where it is no duration."""
+    try:
+        seconds = float(str(value).strip().rstrip("sS"))
+    except ValueError:
+        return 0.0
+    return seconds if 0 < seconds < float("inf") else 0.0
+
+
+def _list(value: object) -> object:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _object(value: object) -> object:
+    return value if isinstance(value, dict) else {}
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+# Asked for as one of a list, taken as any text: what is nearly right can be repaired.
+Angle = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(get_args(CameraAngle))})]
+Join = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(get_args(Transition))})]
+Beat = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(BEATS)})]
+Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "number"})]
+
+
+class _Lenient(Contract):
+    # The model is asked for every field, and what it leaves out is empty.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class Character(_Lenient):
+    """Somebody who is seen, always looking the same."""
+
+    name: Text = ""
+    look: Annotated[Text, Field(description="Age, build, hair, clothes with colours; in English")] = ""
+
+
+class StyleBible(_Lenient):
+    """What every shot has in common, in English, so that scenes rendered apart look like one film."""
+
+    characters: Annotated[tuple[Character, ...], BeforeValidator(_list)] = ()
+    place: Text = ""
+    palette: Annotated[Text, Field(description="Three to five colours")] = ""
+    lens: Annotated[Text, Field(description="Focal length and film look")] = ""
+    light: Text = ""
+
+
+class DraftScene(_Lenient):
+    """One scene. `transition` leads to the next one."""
+
+    beat: Annotated[Beat, Field(description="The part this scene plays in the story")] = ""
+    description: Annotated[Text, Field(description="What the scene is about, in the language of the prompt")] = ""
+    action: Annotated[Text, Field(description="What is seen to happen, in the language of the prompt")] = ""
+    shot: Annotated[Text, Field(description="The picture for the video generator, in English, without angle")] = ""
+    camera_angle: Angle = ""
+    duration: Annotated[Seconds, Field(description="Seconds")] = 0.0
+    transition: Join = ""
+
+
+class Draft(_Lenient):
+    """A whole storyboard."""
+
+    refusal: Annotated[Text, Field(description="Empty; or why you will not write this story")] = ""
+    title: Text = ""
+    style: Annotated[StyleBible, BeforeValidator(_object)] = StyleBible()
+    scenes: Annotated[tuple[DraftScene, ...], BeforeValidator(_list)] = ()
+
+    @classmethod
+    def of(cls, story: VideoStory) -> "Draft":
+        """A finished story as a draft, to be judged like one; it has no style bible."""
+        beats = BEATS_OF[len(story.scenes)]
+        scenes = [{**scene.model_dump(), "beat": beat} for scene, beat in zip(story.scenes, beats, strict=True)]
+        return cls.model_validate({"title": story.title, "scenes": scenes})
+
+    def everything(self) -> str:
+        """All words of it, one after the other."""
+        style = self.style
+        words = [self.refusal, self.title, style.place, style.palette, style.lens, style.light]
+        words += [word for person in style.characters for word in (person.name, person.look)]
+        words += [word for scene in self.scenes for word in (scene.description, scene.action, scene.shot)]
+        return " ".join(words)
+
+    def texts(self) -> list[str]:
+        """What people will read."""
+        return [self.title, *(text for scene in self.scenes for text in (scene.description, scene.action))]
+
+
+def read_draft(answer: str) -> Draft | None:
+    """The draft in a model's answer, also between other words; None where there is none."""
+    for text in (answer, answer[answer.find("{") : answer.rfind("}") + 1]):
+        try:
+            return Draft.model_validate(from_json(text, allow_inf_nan=False))
+        except (ValueError, ValidationError):
+            continue
+    return None
+
+
+class _Strict(GenerateJsonSchema):
+    """Without defaults: a model is to fill in every field."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+DRAFT_SCHEMA = Draft.model_json_schema(mode="serialization", schema_generator=_Strict)
+"""What a model is asked to answer with."""

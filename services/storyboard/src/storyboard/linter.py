@@ -1,0 +1,81 @@
+"""Judges what a model wrote: what can be repaired is repaired and said so, the rest is named. No I/O."""
+
+import re
+
+from shared.contracts.events import StoryRequested
+from shared.contracts.story import VideoStory
+from shared.story_rules import SceneSeconds
+from storyboard.draft import Draft, DraftScene, StyleBible
+from storyboard.language import NAMES, evident_language
+from storyboard.repairs import repair
+from storyboard.rules import StoryboardInvalid, check
+
+LONGEST_SHARED_RUN = 8
+"""So many words in a row shared with the instructions are no chance."""
+
+WORD = re.compile(r"[^\W_]+")
+NOT_VISIBLE = re.compile(
+    r"\b(?:symboli[sz]es?|represents?|conveys?|evokes?|melambangkan|mewakili|menyimbolkan)\b", re.IGNORECASE
+)
+
+
+def lint(
+    draft: Draft, request: StoryRequested, seconds: SceneSeconds, *, with_style: bool = False
+) -> tuple[VideoStory, list[str]]:
+    """The story of a draft, and what was repaired in it. `with_style`: it must have a whole style bible.
+
+    Raises:
+        StoryboardInvalid: only who wrote the draft can mend it.
+    """
+    faults = _faults_of_draft(draft, request) + (_faults_of_style(draft.style) if with_style else [])
+    if faults:
+        raise StoryboardInvalid(faults)
+    story, repairs = repair(draft, request, seconds)
+    check(story, request, seconds)
+    return story, repairs
+
+
+def _faults_of_draft(draft: Draft, request: StoryRequested) -> list[str]:
+    scenes = draft.scenes
+    if len(scenes) != request.scene_count:
+        return [f"{len(scenes)} scenes where {request.scene_count} were asked for"]
+    faults = [
+        f"scene {number}: {fault}" for number, scene in enumerate(scenes, 1) if (fault := _fault_of_action(scene))
+    ]
+    if len({scene.action.lower() for scene in scenes}) < len(scenes):
+        faults.append("the same thing happens in two scenes")
+    beats = [scene.beat.lower() for scene in scenes]
+    if len(beats) > 1 and (beats[0] != "beginning" or beats[-1] != "end"):
+        faults.append("the story does not go from a beginning to an end")
+    if len(beats) > 2 and "turn" not in beats[1:-1]:
+        faults.append("nothing turns between the beginning and the end")
+    asked, written = evident_language(request.prompt), evident_language(" ".join(draft.texts()))
+    if asked and written and asked != written:
+        faults.append(f"the story is in {NAMES[written]}, the prompt in {NAMES[asked]}")
+    return faults
+
+
+def _fault_of_action(scene: DraftScene) -> str:
+    letters = [c for c in scene.action if c.isalpha()]
+    wordy = any(c >= "\u0250" for c in letters)  # scripts that may not part their words
+    if len(letters) < 3 or not (wordy or len(WORD.findall(scene.action)) > 1):
+        return "nothing is seen to happen"
+    if found := NOT_VISIBLE.search(scene.action):
+        return f"what it «{found.group().lower()}» cannot be seen"
+    return ""
+
+
+def _faults_of_style(style: StyleBible) -> list[str]:
+    faults = [f"{person.name or 'somebody'} has no look" for person in style.characters if not person.look]
+    traits = {"place": style.place, "palette": style.palette, "lens": style.lens, "light": style.light}
+    return faults + [f"the style bible says no {name}" for name, text in traits.items() if not text]
+
+
+def leaks(text: str, instructions: str) -> bool:
+    """Whether a text repeats a good part of the instructions word by word."""
+    return not _runs(instructions).isdisjoint(_runs(text))
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    words = [word.lower() for word in WORD.findall(text)]
+    return {tuple(words[n : n + LONGEST_SHARED_RUN]) for n in range(len(words) - LONGEST_SHARED_RUN + 1)}

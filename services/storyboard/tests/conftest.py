@@ -1,0 +1,109 @@
+"""A storyboard service on a database of its own and the simulated language model, in this process."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import hypothesis
+import pytest
+import structlog
+from httpx2 import ASGITransport, AsyncClient
+from sqlalchemy import select
+
+from shared.contracts.events import VideoRequested
+from shared.database import Database
+from shared.frame import Outcome, Service, deliver, fails_video
+from shared.handling import Delivery
+from shared.migrations import folder_of
+from shared.testing import migrated
+from simulator.llm.app import llm_app
+from storyboard import app
+from storyboard.agent import LanguageModelWriter
+from storyboard.answers import Answers
+from storyboard.endpoint import Endpoint, Form, Prices, language_model
+from storyboard.handlers import Tools, story
+from storyboard.models import Base, LlmAnswerRow, StoryboardRow
+from storyboard.rules import SceneSeconds
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    everything = config.getoption("--all", default=False)
+    hypothesis.settings.register_profile(
+        "storyboard",
+        # The same answers each time, unless there is time to look for new ones.
+        derandomize=not everything,
+        max_examples=5000 if everything else 300,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    hypothesis.settings.load_profile("storyboard")
+
+
+@dataclass
+class Studio:
+    """The service, and the simulator it talks to."""
+
+    database: Database
+    client: AsyncClient
+
+    def request(self, prompt: str = "A lighthouse keeper befriends a storm", **wish: Any) -> VideoRequested:
+        return VideoRequested(**({"video_id": uuid4(), "prompt": prompt} | wish))
+
+    def writer(
+        self, form: Form | None = "tool", seconds: SceneSeconds | None = None, timeout: float = 20
+    ) -> LanguageModelWriter:
+        model = language_model("http://llm", "secret-key", "simulated-1", self.client)
+        endpoint = Endpoint(model, form, Prices(Decimal(2), Decimal(8)), timeout)
+        return LanguageModelWriter(endpoint, Answers(self.database, "simulated-1"), seconds or SceneSeconds())
+
+    def service(self, writer: LanguageModelWriter | None = None) -> Service[Tools]:
+        tools = Tools(self.database, writer or self.writer())
+        return Service(story, tools, self.database, on_death=fails_video("storyboard"))
+
+    async def deliver(
+        self, request: VideoRequested, service: Service[Tools] | None = None, attempt: int = 1
+    ) -> Outcome:
+        """Deliver the request, as a message nobody has seen before."""
+        delivery = Delivery("storyboard.video.requested", secrets.token_hex(8), attempt=attempt)
+        body = request.model_dump_json().encode()
+        return await deliver(service or self.service(), story.subscriptions[0], delivery, body)
+
+    async def fault(self, fault: str, times: int | None = None, **more: Any) -> None:
+        wish = {"fault": fault, "times": times, **more}
+        answer = await self.client.post("http://llm/control/llm/faults", json=wish)
+        assert answer.status_code == 200, answer.text
+
+    async def heal(self) -> None:
+        await self.client.delete("http://llm/control/llm/faults")
+
+    async def bodies(self) -> list[dict[str, Any]]:
+        return (await self.client.get("http://llm/control/llm/calls")).json()["bodies"]
+
+    async def calls(self) -> int:
+        return (await self.client.get("http://llm/control/llm/calls")).json()["calls"]
+
+    async def rows(self, kind: type[StoryboardRow] | type[LlmAnswerRow]) -> list[Any]:
+        async with self.database.reading() as session:
+            return list(await session.scalars(select(kind)))
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[Any]]:
+    """What was logged; printing tracebacks in colours takes seconds."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
+    url = f"sqlite+aiosqlite:///{tmp_path}/storyboard.db"
+    async with migrated(url, Base.metadata, folder_of(app.__file__)) as database:
+        # Raw: an error of the simulator's own would otherwise end the test instead of the connection.
+        transport = ASGITransport(llm_app(), raise_app_exceptions=False)
+        async with AsyncClient(transport=transport) as client:
+            yield Studio(database, client)

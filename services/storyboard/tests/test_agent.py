@@ -1,0 +1,256 @@
+"""The language model's writer, at the simulated endpoint: what comes of good answers, of bad ones and of none."""
+
+import asyncio
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from shared.contracts.events import SceneRequested, StoryboardCreated, VideoFailed
+from shared.errors import StepFailed
+from shared.frame import ComesBack, Dead, Handled
+from shared.story_rules import SceneSeconds
+from shared.testing import eventually, published
+from storyboard import agent
+from storyboard.app import build
+from storyboard.endpoint import LanguageModelAway
+from storyboard.language import evident_language
+from storyboard.models import LlmAnswerRow, StoryboardRow
+from storyboard.rules import check
+from storyboard.settings import Settings
+from storyboard.template import TemplateWriter
+from storyboard.text import units
+
+PAGE = (
+    """An old fisherman who lives alone at the edge of a lake finds, after the longest storm of the year, a small
+robot tangled in his net. It does not speak, but it hums when the wind turns. """
+    * 20
+)
+PROMPTS = [
+    "coffee",
+    "A lighthouse keeper befriends a storm",
+    "How to repair a bicycle in ten minutes",
+    "The last train leaves. A girl runs after it. The conductor pulls the brake!",
+    PAGE[:3900],
+    "kopi",
+    "Kopi pagi di warung nenek",
+    "Seorang nelayan tua menemukan botol berisi surat di pantai, lalu berlayar mencari pengirimnya",
+    "Resep rendang nenek yang rahasia. Buatkan dengan suasana hangat dan hujan di luar.",
+    ("Hujan turun di desa dan anak-anak berlari pulang ke rumah. " * 60)[:3900],
+]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+async def test_every_prompt_becomes_a_story_in_its_language(studio, prompt: str) -> None:
+    request = studio.request(prompt, scene_count=1 + len(prompt) % 5, duration=15 + len(prompt) % 46)
+    board = await studio.writer().write(request)
+    check(board.story, request, SceneSeconds())
+    assert board.repairs == ()
+    spoken = " ".join(scene.action for scene in board.story.scenes)
+    assert evident_language(spoken) == ("id" if PROMPTS.index(prompt) >= 5 else "en")
+
+
+@pytest.mark.parametrize("form", ["tool", "json_schema", "json"])
+async def test_every_form_of_answer_makes_the_same_story(studio, form: str) -> None:
+    board = await studio.writer(form).write(studio.request())
+    assert [scene.camera_angle for scene in board.story.scenes] == ["wide", "medium", "close-up"]
+    [body] = await studio.bodies()
+    assert ("tools" in body) == (form == "tool")
+    assert ("response_format" in body) == (form == "json_schema")
+    assert ("cameraAngle" in body["messages"][0]["content"]) == (form == "json")
+
+
+async def test_what_an_endpoint_can_do_is_found_out_once(studio) -> None:
+    await studio.fault("rejects_tools")
+    await studio.fault("rejects_json_schema")
+    writer = studio.writer(form=None)
+    await writer.write(studio.request())
+    assert await studio.calls() == 3
+    await writer.write(studio.request())
+    assert await studio.calls() == 4
+
+
+async def test_a_form_that_is_passed_over_is_given_up(studio) -> None:
+    await studio.fault("prompt_echo", times=1)
+    await studio.writer(form=None).write(studio.request())
+    assert ["tools" in body for body in await studio.bodies()] == [True, False]
+
+
+async def test_json_where_a_tool_was_to_be_called_is_taken(studio) -> None:
+    await studio.fault("ignores_form")
+    await studio.writer("tool").write(studio.request())
+    assert await studio.calls() == 1
+
+
+async def test_scenes_rendered_apart_share_one_look(studio) -> None:
+    board = await studio.writer().write(studio.request())
+    for shot in board.shot_prompts:
+        assert "Mara: woman of 60, grey braid" in shot
+        assert "Place: a small wooden harbour" in shot
+        assert "Palette: slate blue, amber, rust red. Lens: 35 mm" in shot
+        assert units(shot) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("fault", "repair"),
+    [
+        ("wrong_durations", "the durations were 7, 8, 9 s, are now"),
+        ("unknown_angle", "scene 1: its angle was dutch tilt, is now wide"),
+        ("fenced", None),
+    ],
+)
+async def test_what_can_be_repaired_is_repaired_and_noted(studio, fault: str, repair: str | None) -> None:
+    await studio.fault(fault)
+    request = studio.request()
+    assert await studio.deliver(request) == Handled()
+    [row] = await studio.rows(StoryboardRow)
+    assert await studio.calls() == 1
+    assert bool(row.repairs) == bool(repair)
+    assert repair is None or repair in "; ".join(row.repairs)
+
+
+@pytest.mark.parametrize(
+    "fault", ["invalid_json", "wrong_count", "no_action", "prompt_echo", "cut_off", "empty", "obeys_injection"]
+)
+async def test_what_cannot_be_repaired_goes_back_with_the_reason(studio, fault: str) -> None:
+    await studio.fault(fault, times=1)
+    await studio.writer().write(studio.request())
+    first, second = await studio.bodies()
+    assert second["messages"][: len(first["messages"])] == first["messages"]
+    assert "cannot be filmed: " in second["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("wrong_count", "4 scenes where 3 were asked for"),
+        ("no_action", "scene 1: nothing is seen to happen"),
+        ("invalid_json", "the answer is no storyboard in JSON"),
+        ("refusal", "will not write this story: I can't help with that."),
+        ("refusal_text", "will not write this story: I'm sorry, but I can't help with that."),
+        ("401", "The language model cannot be used: HTTP 401."),
+    ],
+)
+async def test_a_video_without_a_story_fails_and_says_why(studio, fault: str, reason: str) -> None:
+    await studio.fault(fault)
+    outcome = await studio.deliver(studio.request())
+    assert isinstance(outcome, Dead)
+    [failed] = await published(studio.database)
+    assert isinstance(failed, VideoFailed)
+    assert (failed.stage, failed.kind) == ("storyboard", "storyboard")
+    assert reason in failed.reason
+    assert await studio.rows(StoryboardRow) == []
+    assert await studio.calls() <= agent.TURNS
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "truncated", "not_json", "no_choices"])
+async def test_an_endpoint_in_trouble_is_asked_again_later(studio, fault: str) -> None:
+    await studio.fault(fault, times=1)
+    request = studio.request()
+    assert isinstance(await studio.deliver(request), ComesBack)
+    assert await studio.calls() == 1
+    assert await studio.deliver(request, attempt=2) == Handled()
+    assert len(await studio.rows(StoryboardRow)) == 1
+
+
+async def test_an_answer_that_takes_too_long_is_not_waited_for(studio) -> None:
+    await studio.fault("slow", times=1, seconds=5)
+    with pytest.raises(LanguageModelAway):
+        await studio.writer(timeout=0.2).write(studio.request())
+
+
+async def test_a_slow_answer_holds_up_no_other_request(studio) -> None:
+    await studio.fault("slow", times=1, seconds=1.5)
+    service = studio.service()
+    slow = asyncio.create_task(studio.deliver(studio.request(PAGE[:3900]), service))
+    await eventually(studio.calls, what="the slow one is asked", every=0.01)
+    outcomes = await asyncio.gather(*[studio.deliver(studio.request(), service) for _ in range(7)])
+    assert outcomes == [Handled()] * 7
+    assert not slow.done()
+    assert await slow == Handled()
+
+
+async def test_an_endpoint_that_stays_in_trouble_fails_the_video(studio) -> None:
+    await studio.fault("500")
+    assert isinstance(await studio.deliver(studio.request(), attempt=6), Dead)
+    [failed] = await published(studio.database)
+    assert "HTTP 500" in failed.reason
+
+
+async def test_more_seconds_than_the_provider_renders_are_not_even_asked_for(studio) -> None:
+    writer = studio.writer(seconds=SceneSeconds(2, 10))
+    with pytest.raises(StepFailed, match="60 s cannot be made of 5 scenes of 2 to 10 s each"):
+        await writer.write(studio.request(scene_count=5, duration=60))
+    assert await studio.calls() == 0
+
+
+async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(studio) -> None:
+    request = studio.request(scene_count=4, duration=40)
+    assert await studio.deliver(request) == Handled()
+    created, *scenes = await published(studio.database)
+    assert isinstance(created, StoryboardCreated)
+    assert created.total_duration == 40
+    assert [type(scene) for scene in scenes] == [SceneRequested] * 4
+    [answer] = await studio.rows(LlmAnswerRow)
+    assert answer.video_id == str(request.video_id)
+    assert answer.model == "simulated-1"
+    assert len(json.loads(answer.answer)["scenes"]) == 4
+    expected = (answer.input_tokens * Decimal(2) + answer.output_tokens * Decimal(8)) / 1_000_000
+    assert answer.cost_usd == round(expected, 6) > 0
+
+
+async def test_a_request_that_comes_again_reuses_every_answer(studio) -> None:
+    await studio.fault("wrong_count", times=1)
+    request = studio.request()
+    board = await studio.writer().write(request)
+    assert await studio.calls() == 2
+    assert await studio.writer().write(request) == board
+    assert await studio.calls() == 2
+    await studio.writer().write(request.model_copy(update={"prompt": "Another story of the same id"}))
+    assert await studio.calls() == 3
+
+
+async def test_two_deliveries_at_once_keep_one_answer(studio) -> None:
+    request = studio.request()
+    answers = studio.writer().answers
+    first = await answers.keep(request, 0, agent.Answer("first"))
+    assert await answers.keep(request, 0, agent.Answer("second")) == first
+
+
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/s.db", **environment}.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def test_without_an_endpoint_the_template_writes(tmp_path, monkeypatch) -> None:
+    service = build(settings(tmp_path, monkeypatch, LLM_API_URL="", LLM_API_KEY="k"), None)
+    assert isinstance(service.tools.writer, TemplateWriter)
+
+
+async def test_with_an_endpoint_the_language_model_writes(tmp_path, monkeypatch) -> None:
+    service = build(settings(tmp_path, monkeypatch, LLM_API_URL="http://llm.test:1234/"), None)
+    assert isinstance(service.tools.writer, agent.LanguageModelWriter)
+    [model] = service.resources
+    assert model.base_url == "http://llm.test:1234/v1/"
+    async with model:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "key"),
+    [
+        ({"BUILT_IN_FORGE_API_URL": "https://f", "BUILT_IN_FORGE_API_KEY": "fk"}, "https://f", "fk"),
+        ({"LLM_API_URL": "", "BUILT_IN_FORGE_API_URL": "https://f", "LLM_API_KEY": "lk"}, "https://f", "lk"),
+        ({"LLM_API_URL": "https://l", "BUILT_IN_FORGE_API_URL": "https://f"}, "https://l", None),
+        ({"LLM_API_URL": "https://l", "BUILT_IN_FORGE_API_KEY": "fk"}, "https://l", None),
+    ],
+)
+def test_the_existing_application_s_settings_are_taken_where_ours_are_unset(
+    tmp_path, monkeypatch, environment: dict[str, str], url: str, key: str | None
+) -> None:
+    taken = settings(tmp_path, monkeypatch, **environment)
+    assert taken.llm_api_url == url
+    assert (taken.llm_api_key.get_secret_value() if taken.llm_api_key else None) == key

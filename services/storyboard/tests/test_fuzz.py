@@ -1,0 +1,106 @@
+"""Whatever a model answers, a video gets a storyboard that keeps all rules, or a failure that says why."""
+
+import json
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.models.function import FunctionModel
+
+from shared.contracts.events import VideoRequested
+from shared.errors import StepFailed
+from shared.story_rules import SceneSeconds
+from simulator.llm.stories import good_story
+from storyboard.agent import LanguageModelWriter
+from storyboard.answers import Answers
+from storyboard.endpoint import Endpoint, Prices
+from storyboard.instructions import wish
+from storyboard.rules import check
+from storyboard.shots import LONGEST_SHOT_PROMPT
+from storyboard.text import units
+
+SECONDS = SceneSeconds(2, 12)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+NUMBERS = st.floats(allow_nan=True) | st.integers(-5, 100) | st.sampled_from(["5s", "ten", "1e999", -0.0, 1e308])
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "cameraAngle": st.sampled_from(["wide", "Close Up", "dutch tilt", "POV", "bird's eye view", "overhead", ""]),
+    "duration": NUMBERS,
+    "transition": st.sampled_from(["cut", "FADE", "wipe", "dissolve", "explode", ""]),
+    "action": st.sampled_from(["A fox jumps.", "It represents hope.", "x", "", "猫が走る。", "é " * 400]) | st.text(),
+    "description": st.text(max_size=400),
+    "shot": st.text() | st.just("A very long shot. 🎬" * 100),
+    "beat": st.sampled_from(["beginning", "turn", "end", "climax"]),
+}
+
+
+@st.composite
+def nearly_good(draw: st.DrawFn, request: Any) -> str:
+    """A good answer in which some things were changed."""
+    story = json.loads(json.dumps(good_story(json.loads(wish(request, SECONDS)))))
+    for _ in range(draw(st.integers(0, 4))):
+        scene = draw(st.sampled_from(story["scenes"] or [{}]))
+        field = draw(st.sampled_from(list(FIELDS)))
+        match draw(st.integers(0, 9)):
+            case 0:
+                scene.pop(field, None)
+            case 1:
+                scene[field] = draw(ANYTHING)
+            case 2:
+                story[draw(st.sampled_from(list(story)))] = draw(ANYTHING)
+                if not isinstance(story["scenes"], list) or not all(isinstance(s, dict) for s in story["scenes"]):
+                    break
+            case 3:
+                story["style"] = {"characters": [{"name": "A", "look": draw(st.text())}] * 9, "place": draw(st.text())}
+            case _:
+                scene[field] = draw(FIELDS[field])
+    text = json.dumps(story)
+    return text[: draw(st.integers(0, len(text)))] if draw(st.integers(0, 9)) == 0 else text
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Any, list[str]]:
+    count = draw(st.integers(1, 5))
+    duration = draw(st.integers(15, 60))
+    prompt = draw(st.sampled_from(["A fox and the moon", "Kopi pagi di warung", "Start with a close-up of the sea"]))
+    request = VideoRequested(video_id=uuid4(), prompt=prompt, scene_count=count, duration=duration)
+    answer = nearly_good(request) | nearly_good(request) | ANYTHING.map(json.dumps) | st.text()
+    return request, draw(st.lists(answer, min_size=3, max_size=3))
+
+
+OUTCOMES: Counter[str] = Counter()
+
+
+@given(cases())
+async def test_any_answer_ends_in_a_good_storyboard_or_in_a_failure_with_a_reason(studio, case) -> None:
+    request, said = case
+    replies = iter(said)
+    model = FunctionModel(lambda _messages, _info: ModelResponse(parts=[TextPart(next(replies))]))
+    writer = LanguageModelWriter(Endpoint(model, "json", Prices(), 20), Answers(studio.database, "m"), SECONDS)
+    try:
+        board = await writer.write(request)
+    except StepFailed as failed:
+        assert (failed.kind, bool(failed.reason)) == ("storyboard", True)  # noqa: PT017 - one of two good ends
+        OUTCOMES["failed"] += 1
+        return
+    OUTCOMES["repaired" if board.repairs else "good"] += 1
+    check(board.story, request, SECONDS)
+    assert len(board.shot_prompts) == request.scene_count
+    assert all(0 < units(shot) <= LONGEST_SHOT_PROMPT for shot in board.shot_prompts)
+    assert len({shot[shot.index("Characters: ") :] for shot in board.shot_prompts if "Characters: " in shot}) <= 1
+    # As the wire and the database take it.
+    board.story.model_dump_json()
+    "".join([board.story_script, *board.shot_prompts, *board.repairs]).encode()
+
+
+def test_the_answers_above_led_to_every_outcome() -> None:
+    if not OUTCOMES:
+        pytest.skip("they were not tried")
+    assert min(OUTCOMES[outcome] for outcome in ("good", "repaired", "failed")) > OUTCOMES.total() // 50, OUTCOMES

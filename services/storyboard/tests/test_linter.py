@@ -1,0 +1,233 @@
+"""The rules of a good storyboard: what is repaired and how it is said, what only the writer can mend."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shared.contracts.events import VideoRequested
+from shared.story_rules import SceneSeconds
+from simulator.llm.stories import good_story
+from storyboard.draft import Draft, StyleBible, read_draft
+from storyboard.instructions import INSTRUCTIONS
+from storyboard.linter import leaks, lint
+from storyboard.rules import StoryboardInvalid, check, opening
+from storyboard.shots import LONGEST_BIBLE, LONGEST_SHOT_PROMPT, bible_text, cut_shots, shot_prompts
+from storyboard.text import units
+from storyboard.writer import storyboard_of
+
+SECONDS = SceneSeconds(2, 12)
+
+
+def asked(prompt: str = "The fox and the moon", scenes: int = 3, duration: int = 30) -> VideoRequested:
+    return VideoRequested(video_id=UUID(int=1), prompt=prompt, scene_count=scenes, duration=duration)
+
+
+def written(request: VideoRequested, **changes: list[Any]) -> Draft:
+    """A good draft, with these values in its scenes instead."""
+    wish = {"prompt": request.prompt, "sceneCount": request.scene_count, "totalSeconds": request.duration}
+    story = good_story(wish | {"secondsPerScene": {"max": SECONDS.longest}})
+    for field, values in changes.items():
+        for scene, value in zip(story["scenes"], values, strict=True):
+            scene[field] = value
+    return Draft.model_validate(story)
+
+
+def linted(request: VideoRequested, **changes: list[Any]) -> tuple[list[Any], list[str]]:
+    """What becomes of these values, and the repairs."""
+    story, repairs = lint(written(request, **changes), request, SECONDS)
+    check(story, request, SECONDS)
+    scenes = [scene.model_dump(by_alias=True) for scene in story.scenes]
+    return [[scene[field] for scene in scenes] for field in changes], repairs
+
+
+@pytest.mark.parametrize("scenes", range(1, 6))
+@pytest.mark.parametrize("duration", [15, 16, 31, 47, 60])
+def test_a_good_draft_is_left_as_it_is(scenes: int, duration: int) -> None:
+    request = asked(scenes=scenes, duration=duration)
+    story, repairs = lint(written(request), request, SceneSeconds())
+    assert repairs == []
+    check(story, request, SceneSeconds())
+
+
+@pytest.mark.parametrize(
+    ("wished", "given"),
+    [
+        (["wide", "medium", "medium"], ["wide", "medium", "close-up"]),
+        (["medium", "close-up", "wide"], ["wide", "close-up", "medium"]),
+        (["wide", "medium", "wide"], ["wide", "medium", "close-up"]),
+        (["Establishing shot", "Close Up", "bird's-eye view"], ["wide", "close-up", "overhead"]),
+        (["wide", "dutch tilt", ""], ["wide", "medium", "close-up"]),
+    ],
+)
+def test_angles_change_as_little_as_can_be(wished: list[str], given: list[str]) -> None:
+    [angles], repairs = linted(asked(), cameraAngle=wished)
+    assert angles == given
+    assert len(repairs) == sum(a != b for a, b in zip(angles, wished, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "first"),
+    [
+        ("A fox crosses the night market", "wide"),
+        ("Start with a close-up of her eyes, then the city", "close-up"),
+        ("Dimulai dengan close up tangan nenek", "close-up"),
+        ("The first shot is from above, a bird's eye view", "overhead"),
+        ("Open on a medium shot of the baker", "medium"),
+        ("It starts with a bird on a wire", "wide"),
+        ("The first person to cross the wide river", "wide"),
+    ],
+)
+def test_the_establishing_shot_is_first_unless_the_prompt_says_otherwise(prompt: str, first: str) -> None:
+    assert opening(asked(prompt)) == first
+    [angles], _ = linted(asked(prompt), cameraAngle=["wide", "medium", "close-up"])
+    assert angles[0] == first
+
+
+@pytest.mark.parametrize(
+    ("wished", "given"),
+    [
+        ([10, 10, 10], [10, 10, 10]),
+        ([9.5, 10.25, 10.25], [9.5, 10.25, 10.25]),
+        ([5, 5, 5], [10, 10, 10]),
+        ([1, 1, 30], None),
+        ([0, 0, 0], [10, 10, 10]),
+        ([-3, 1e308, "7s"], None),
+        (["long", None, float("nan")], [10, 10, 10]),
+    ],
+)
+def test_durations_are_rebalanced_to_the_request(wished: list[Any], given: list[float] | None) -> None:
+    [durations], repairs = linted(asked(), duration=wished)
+    assert sum(durations) == 30
+    assert all(SECONDS.shortest <= duration <= SECONDS.longest for duration in durations)
+    assert given is None or durations == given
+    assert bool(repairs) == (durations != wished)
+
+
+def test_a_clip_is_no_longer_than_the_provider_renders_with_its_overlap() -> None:
+    request = asked(duration=35)
+    [durations, joins], _ = linted(request, duration=[12, 11.5, 11.5], transition=["dissolve", "cut", "cut"])
+    assert (durations, joins) == ([11, 12, 12], ["dissolve", "cut", "cut"])
+    [durations, joins], repairs = linted(
+        asked(duration=36), duration=[12, 12, 12], transition=["dissolve", "fade", "cut"]
+    )
+    assert (durations, joins) == ([12, 12, 12], ["cut", "cut", "cut"])
+    assert any("all transitions were made cuts" in repair for repair in repairs)
+
+
+def test_a_transition_that_is_too_long_for_its_neighbours_becomes_a_cut() -> None:
+    request = asked(scenes=2, duration=15)
+    story, repairs = lint(written(request, duration=[1, 14], transition=["dissolve", "cut"]), request, SceneSeconds(1))
+    assert [scene.transition for scene in story.scenes] == ["cut", "cut"]
+    assert repairs == ["scene 1: its transition was too long for its neighbours, is now cut"]
+
+
+def test_unknown_transitions_and_one_to_nothing_become_cuts() -> None:
+    [joins], repairs = linted(asked(), transition=["Fade", "explode", "wipe"])
+    assert joins == ["fade", "cut", "cut"]
+    assert repairs == [f"scene {n}: its transition was {was}, is now {now}" for n, was, now in (
+        (1, "Fade", "fade"), (2, "explode", "cut"), (3, "wipe", "cut"),
+    )]  # fmt: skip
+
+
+def test_what_is_missing_or_too_long_is_made_good_and_said() -> None:
+    request = asked()
+    draft = written(request, description=["", "d" * 400, "x"]).model_copy(update={"title": ""})
+    story, repairs = lint(draft, request, SECONDS)
+    assert story.title == "The fox and the moon"
+    assert story.scenes[0].description == story.scenes[0].action
+    assert repairs == [
+        "scene 1: its description was missing", "scene 2: its description was cut", "the title was missing",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"action": ["", "A fox runs.", "It sleeps."]}, "scene 1: nothing is seen to happen"),
+        ({"action": ["Fox", "A fox runs.", "It sleeps."]}, "scene 1: nothing is seen to happen"),
+        ({"action": ["A fox runs.", "The moon symbolizes hope.", "It sleeps."]}, "scene 2: what it «symbolizes»"),
+        ({"action": ["A fox runs.", "A FOX RUNS.", "It sleeps."]}, "the same thing happens in two scenes"),
+        ({"beat": ["beginning", "middle", "end"]}, "nothing turns between"),
+        ({"beat": ["turn", "turn", "end"]}, "from a beginning to an end"),
+        ({"action": ["Seekor rubah tua berlari di hutan.", "Rubah itu melihat bulan.", "Rubah tidur di rumah."],
+          "description": ["Pagi di hutan.", "Malam di hutan yang gelap.", "Pagi di rumah."]},
+         "the story is in Indonesian, the prompt in English"),
+    ],
+)  # fmt: skip
+def test_what_only_the_writer_can_mend_is_named(changes: dict[str, list[Any]], fault: str) -> None:
+    request = asked("The fox and the moon are in the forest")
+    with pytest.raises(StoryboardInvalid, match=fault):
+        lint(written(request, **changes), request, SECONDS)
+
+
+@pytest.mark.parametrize("prompt", ["Penguins", "Bali", "Die Hard", "À la carte", "🎉"])
+def test_a_prompt_whose_language_is_in_doubt_may_be_answered_in_any(prompt: str) -> None:
+    assert linted(asked(prompt)) == ([], [])
+
+
+def test_scenes_that_are_too_few_or_too_many_are_not_invented_or_dropped() -> None:
+    with pytest.raises(StoryboardInvalid, match="3 scenes where 4 were asked for"):
+        lint(written(asked()), asked(scenes=4), SECONDS)
+
+
+def test_a_length_that_no_storyboard_can_have_is_refused() -> None:
+    with pytest.raises(StoryboardInvalid, match="60 s cannot be made of 3 scenes of 2 to 12 s each"):
+        lint(written(asked()), asked(duration=60), SECONDS)
+
+
+def test_a_style_bible_says_everything_that_makes_scenes_alike() -> None:
+    style = StyleBible.model_validate({"characters": [{}], "place": "p", "lens": "l", "light": "l"})
+    draft = written(asked()).model_copy(update={"style": style})
+    with pytest.raises(StoryboardInvalid, match="somebody has no look; the style bible says no palette"):
+        lint(draft, asked(), SECONDS, with_style=True)
+
+
+@pytest.mark.parametrize("look", ["red coat", "long " * 100, "🦊" * 300])
+@pytest.mark.parametrize("shot", ["", "A fox runs.", "very long " * 200, "🎬" * 900])
+def test_shot_prompts_share_the_bible_and_keep_the_limit(look: str, shot: str) -> None:
+    request = asked()
+    style = StyleBible.model_validate(
+        {"characters": [{"name": "A", "look": look}] * 5, "place": look, "palette": look, "lens": look, "light": look}
+    )
+    story, _ = lint(written(request), request, SECONDS)
+    bible, shortened = bible_text(style)
+    shots, repairs = cut_shots([shot] * 3, bible)
+    prompts = shot_prompts(storyboard_of(story, shots, bible))
+    assert units(bible) <= LONGEST_BIBLE
+    assert all(prompt.endswith(bible) and units(prompt) <= LONGEST_SHOT_PROMPT for prompt in prompts)
+    assert all(label in bible for label in ("Characters: A: ", "Place: ", "Palette: ", "Light: "))
+    assert shortened == (look != "red coat")
+    assert bool(repairs) == (units(shot) + units(bible) + 1 > LONGEST_SHOT_PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_leak"),
+    [
+        (INSTRUCTIONS[:200], True),
+        (INSTRUCTIONS.upper().replace(" ", " * "), True),
+        ("She says: you write storyboards for short films, that much is known.", False),
+        ("", False),
+    ],
+)
+def test_a_text_that_repeats_the_instructions_is_found(text: str, is_leak: bool) -> None:
+    assert leaks(text, INSTRUCTIONS) == is_leak
+
+
+@pytest.mark.parametrize(
+    ("answer", "title"),
+    [
+        ('{"title": "a"}', "a"),
+        ('Sure!\n```json\n{"title": "a"}\n```', "a"),
+        ('{"title": null, "scenes": 7, "style": []}', ""),
+        ('{"title": "a"', None),
+        ("[]", None),
+        ("", None),
+        ("[" * 100_000, None),
+        ('{"title": NaN}', None),
+        ('{"title": "\\ud800"}', None),
+    ],
+)
+def test_a_draft_is_read_wherever_there_is_one(answer: str, title: str | None) -> None:
+    draft = read_draft(answer)
+    assert (draft.title if draft else None) == title

@@ -1,0 +1,129 @@
+"""How much money may be spent: by one video, by one owner in a day, by all in a day.
+
+Rows hold it, over all replicas: a reservation is one conditional UPDATE in the transaction of what it is for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, CursorResult, MetaData, String, Table, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.database import now
+
+UNIT = Decimal("0.0001")
+"""Amounts are kept as whole numbers of this many USD: SQLite would add fractions as floats."""
+
+
+def budget_table(metadata: MetaData) -> Table:
+    """What is used of each budget, beside a service's own tables. `used` counts `UNIT`s."""
+    return Table(
+        "budgets",
+        metadata,
+        Column("scope", String(300), primary_key=True),
+        Column("day", String(10), primary_key=True),
+        Column("used", BigInteger, nullable=False),
+    )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One budget: `cap` USD for `scope` on `day` (ISO date in UTC; empty: for ever). None: no cap."""
+
+    scope: str
+    day: str
+    cap: Decimal | None
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        kind, _, who = self.scope.partition(":")
+        return {"all": "everybody's day", "owner": f"{who}'s day", "video": "one video"}[kind]
+
+
+@dataclass(frozen=True)
+class Caps:
+    """The caps in USD; None where there is none."""
+
+    video: Decimal | None
+    owner_day: Decimal | None
+    day: Decimal | None
+
+    def budgets(self, video_id: object, owner: str, day: str) -> tuple[Budget, ...]:
+        """The budgets that pay for something of this video on this day, in the order they are locked in."""
+        return (
+            Budget("all", day, self.day),
+            Budget(f"owner:{owner}", day, self.owner_day),
+            Budget(f"video:{video_id}", "", self.video),
+        )
+
+
+class BudgetExceeded(Exception):
+    """The money is not there. All amounts in USD."""
+
+    def __init__(self, budget: Budget, wanted: Decimal, used: Decimal) -> None:
+        cap = budget.cap or Decimal(0)
+        left = max(cap - used, Decimal(0))
+        super().__init__(f"${wanted:.2f} are needed, but of the ${cap:.2f} for {budget.name} ${left:.2f} are left.")
+        self.budget = budget
+        self.wanted = wanted
+        self.used = used
+
+
+async def today(session: AsyncSession) -> str:
+    """The date in UTC on the database's clock, as ISO."""
+    return (await session.execute(select(now()))).scalar_one().date().isoformat()
+
+
+async def reserve(session: AsyncSession, table: Table, budgets: Sequence[Budget], amount: Decimal) -> None:
+    """Take `amount` USD from all these budgets, or from none.
+
+    Raises:
+        BudgetExceeded: it does not fit into one of them; nothing was taken.
+    """
+    async with session.begin_nested():
+        for budget in budgets:
+            if not await _add(session, table, budget, amount):
+                await _open(session, table, budget)
+                if not await _add(session, table, budget, amount):
+                    raise BudgetExceeded(budget, amount, await used(session, table, budget))
+
+
+async def adjust(session: AsyncSession, table: Table, budgets: Sequence[Budget], difference: Decimal) -> None:
+    """Correct what was taken, by USD more or less: it was spent, whatever the cap is."""
+    for budget in budgets:
+        uncapped = Budget(budget.scope, budget.day, None)
+        if difference and not await _add(session, table, uncapped, difference):
+            await _open(session, table, budget)
+            await _add(session, table, uncapped, difference)
+
+
+async def used(session: AsyncSession, table: Table, budget: Budget) -> Decimal:
+    """How much of a budget is used, in USD."""
+    row = select(table.c.used).where(table.c.scope == budget.scope, table.c.day == budget.day)
+    return ((await session.execute(row)).scalar_one_or_none() or 0) * UNIT
+
+
+async def _add(session: AsyncSession, table: Table, budget: Budget, amount: Decimal) -> bool:
+    units = _units(amount)
+    change = update(table).where(table.c.scope == budget.scope, table.c.day == budget.day)
+    if budget.cap is not None:
+        change = change.where(table.c.used + units <= _units(budget.cap))
+    result: Any = await session.execute(change.values(used=table.c.used + units))
+    assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
+    return result.rowcount == 1
+
+
+async def _open(session: AsyncSession, table: Table, budget: Budget) -> None:
+    try:
+        async with session.begin_nested():
+            await session.execute(insert(table).values(scope=budget.scope, day=budget.day, used=0))
+    except IntegrityError:
+        return  # it is open
+
+
+def _units(amount: Decimal) -> int:
+    return int((amount / UNIT).to_integral_value())

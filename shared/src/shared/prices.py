@@ -1,0 +1,113 @@
+"""What the models of the paid providers deliver and charge: dated figures that can be overridden, and rules on them.
+
+Sources: Runway's own `runwayml/skills` (credits per second; a credit is $0.01), Luma's price table as published in
+Comfy-Org/docs, fal.ai's page of Pika 2.2. Figures of `AS_OF`.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES
+from shared.contracts.story import Scene
+from shared.contracts.timeline import OVERLAP_SECONDS, timeline
+
+AS_OF = date(2026, 11, 23)
+FREE = Decimal(0)
+STANDS_STILL_SECONDS = LONGEST_FREEZE_FRAMES / FRAME_RATE
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """The lengths a model delivers, in whole seconds, and the price of each in USD."""
+
+    usd: Mapping[int, Decimal]
+
+    def price(self, seconds: int) -> Decimal:
+        """The price of one clip of a length that the model delivers."""
+        return self.usd[seconds]
+
+    def split(self, seconds: float) -> tuple[int, ...]:
+        """The clips, longest first, that together last `seconds`: as few as can be, then as short as can be.
+
+        The last frame may stand still for as long as a transition lasts, where that saves a clip.
+        """
+        return _split(seconds, tuple(sorted(self.usd)))
+
+    def cost(self, seconds: float) -> Decimal:
+        """What a scene of this length costs."""
+        return sum((self.price(part) for part in self.split(seconds)), FREE)
+
+
+def _per_second(usd: str, lengths: Iterable[int]) -> Tariff:
+    return Tariff({seconds: Decimal(usd) * seconds for seconds in lengths})
+
+
+def _table(**usd: str) -> Tariff:
+    return Tariff({int(length.lstrip("s")): Decimal(price) for length, price in usd.items()})
+
+
+TARIFFS: dict[str, Tariff] = {
+    "runway/gen4.5": _per_second("0.12", range(2, 11)),
+    "luma/ray-2/540p": _table(s5="0.40", s9="0.72"),
+    "luma/ray-2/720p": _table(s5="0.71", s9="1.27"),
+    "luma/ray-2/1080p": _table(s5="1.59", s9="2.87"),
+    "luma/ray-flash-2/720p": _table(s5="0.24", s9="0.43"),
+    "pika/v2.2/720p": _table(s5="0.20", s10="0.40"),
+    "pika/v2.2/1080p": _table(s5="0.45", s10="0.90"),
+}
+"""By `provider/model`, with the resolution where the price depends on it."""
+
+
+class PriceUnknown(Exception):
+    """Nothing is known about what this model delivers and charges."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"There is no price for {model}; name one in VIDEO_PRICES (known: {', '.join(TARIFFS)})")
+        self.model = model
+
+
+Override = Decimal | Mapping[int, Decimal]
+"""USD per second of the known lengths, or USD by length in seconds."""
+
+
+def tariff_of(model: str, overrides: Mapping[str, Override]) -> Tariff | None:
+    """The tariff of a model named as in `TARIFFS`; None for the free built-in renderer. Raises `PriceUnknown`."""
+    if model == "animatic":
+        return None
+    known, override = TARIFFS.get(model), overrides.get(model)
+    if isinstance(override, Mapping):
+        return Tariff(dict(override))
+    if known is None:
+        raise PriceUnknown(model)
+    return known if override is None else Tariff({seconds: override * seconds for seconds in known.usd})
+
+
+def estimate_request(tariff: Tariff | None, seconds: float, scene_count: int) -> Decimal:
+    """What a film is going to cost before its story is written: all scenes equally long, and the longest overlaps."""
+    overlap = max(OVERLAP_SECONDS.values())
+    each = seconds / scene_count
+    return _cost_of_clips(tariff, [each + overlap] * (scene_count - 1) + [each])
+
+
+def estimate_story(tariff: Tariff | None, scenes: Sequence[Scene]) -> Decimal:
+    """What a film of these scenes is going to cost."""
+    return _cost_of_clips(tariff, [slot.clip_frames / FRAME_RATE for slot in timeline(scenes)])
+
+
+def _cost_of_clips(tariff: Tariff | None, clips: Sequence[float]) -> Decimal:
+    return FREE if tariff is None else sum((tariff.cost(seconds) for seconds in clips), FREE)
+
+
+@functools.lru_cache(maxsize=1024)
+def _split(seconds: float, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    least = max(seconds - STANDS_STILL_SECONDS, 0)
+    count = max(1, math.ceil(round(least, 6) / lengths[-1]))
+    choices = list(itertools.combinations_with_replacement(lengths, count))
+    enough = [choice for choice in choices if sum(choice) >= seconds] or [max(choices, key=sum)]
+    best = min(enough, key=lambda choice: (sum(choice), choice[-1] - choice[0]))
+    return tuple(sorted(best, reverse=True))

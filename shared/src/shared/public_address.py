@@ -1,0 +1,126 @@
+"""Connects to public addresses only, whatever a URL that others gave us says: not to us, and not to our neighbours."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import httpcore
+import httpx
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Finds the addresses of a host. Raises `OSError` where there are none."""
+
+REFUSED = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # protocol assignments; Oracle's metadata service is among them
+        "168.63.129.16/32",  # Azure's platform service
+        "2002::/16",  # 6to4: any IPv4 address within
+        "fec0::/10",  # site-local
+    )
+)
+"""Addresses that Python calls global and that lead inside all the same."""
+
+NEIGHBOURS = tuple(
+    ipaddress.ip_network(network)
+    for network in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+)
+
+
+class NotPublic(Exception):
+    """A host leads to an address that is not a public one."""
+
+    def __init__(self, host: str, addresses: Sequence[str]) -> None:
+        leads = "" if [host] == list(addresses) else f" leads to {', '.join(addresses) or 'nowhere'}, which"
+        super().__init__(f"{host}{leads} is not a public address.")
+        self.host = host
+        self.addresses = addresses
+
+
+def is_public(address: str) -> bool:
+    """Whether this is the address of one machine on the internet."""
+    ip = _ip(address)
+    if any(ip in network for network in REFUSED):
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+
+
+def is_neighbour(address: str) -> bool:
+    """Whether this is an address of this machine, or of one in its own network: nothing else that is not public.
+
+    Link-local ones are none: there, clouds give out the credentials of their machines.
+    """
+    return any(_ip(address) in network for network in NEIGHBOURS)
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(ip, "ipv4_mapped", None) or ip
+
+
+async def look_up(host: str, port: int) -> Sequence[str]:
+    """The addresses of a host, as this machine's resolver finds them, the most likely to answer first."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+class GuardedNetwork(httpcore.AsyncNetworkBackend):
+    """Connects to public addresses, and for `inside`, hosts that were configured, to neighbours (`*`: all hosts).
+
+    The address that was looked at is the one that is connected to.
+    """
+
+    def __init__(self, inside: Iterable[str] = (), resolve: Resolve = look_up) -> None:
+        self.network = httpcore.AnyIOBackend()
+        self.inside = frozenset(inside)
+        self.resolve = resolve
+
+    def may_be_inside(self, host: str) -> bool:
+        """Whether this host was configured to be a neighbour."""
+        return host in self.inside or "*" in self.inside
+
+    async def addresses(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of a host. Raises `NotPublic` where any is not allowed, `OSError` where there are none."""
+        try:
+            found = await self.resolve(host, port)
+        except UnicodeError as error:
+            raise OSError(f"{host} is no name of a host") from error
+        neighbours = self.may_be_inside(host)
+        refused = [one for one in found if not (is_public(one) or (neighbours and is_neighbour(one)))]
+        if refused or not found:
+            raise NotPublic(host, refused)
+        return found
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address that answers. Raises `NotPublic` before, if any is not allowed."""
+        try:
+            *others, last = await self.addresses(host, port)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        for address in others:
+            try:
+                return await self.network.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await self.network.connect_tcp(last, port, timeout, local_address, socket_options)
+
+
+def guarded_transport(network: GuardedNetwork) -> httpx.AsyncHTTPTransport:
+    """A transport of httpx that connects by this network, and each time anew, so that each time is looked at."""
+    transport = httpx.AsyncHTTPTransport(trust_env=False)
+    # httpx offers no way to name the network of its pool.
+    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
+        ssl_context=httpx.create_ssl_context(trust_env=False),
+        max_connections=None,
+        max_keepalive_connections=0,
+        network_backend=network,
+    )
+    return transport

@@ -1,0 +1,51 @@
+"""A glance: what is committed, on a connection that nobody looks after."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import Select, bindparam, insert, literal_column, select, text, update
+
+from shared.database import Database
+
+CONNECTION = select(literal_column("connection_id()"))
+SLOWLY = select(literal_column("connection_id()"), literal_column("sleep(0.3)"))
+
+
+def prompt_of(database: Database) -> Select[str]:
+    effects = database.metadata.tables["effects"]
+    return select(effects.c.prompt).where(effects.c.id == bindparam("number"))
+
+
+async def test_a_glance_sees_what_another_connection_has_committed_and_nothing_before(database: Database) -> None:
+    effects, query = database.metadata.tables["effects"], prompt_of(database)
+    assert await database.glance(query, {"number": 1}) is None
+    async with database.sessions.begin() as session:
+        await session.execute(insert(effects).values(id=1, prompt="a fox"))
+    assert await database.glance(query, {"number": 1}) == ("a fox",)
+    async with database.sessions.begin() as session:
+        await session.execute(update(effects).values(prompt="a kite"))
+        assert await database.glance(query, {"number": 1}) == ("a fox",)
+    assert await database.glance(query, {"number": 1}) == ("a kite",)
+
+
+@pytest.mark.connected
+async def test_a_glance_works_after_the_server_has_closed_all_connections(mariadb: Database) -> None:
+    found = await asyncio.gather(*(mariadb.glance(SLOWLY, {}) for _ in range(3)))
+    connections = {row[0] for row in found if row}
+    assert len(connections) == 3
+    async with mariadb.engine.connect() as connection:
+        for number in connections:
+            await connection.execute(text(f"KILL {number}"))
+    after = await mariadb.glance(CONNECTION, {})
+    assert after is not None
+    assert after[0] not in connections
+
+
+@pytest.mark.connected
+async def test_a_glance_that_was_given_up_leaves_no_answer_to_the_next(mariadb: Database) -> None:
+    given_up = asyncio.create_task(mariadb.glance(SLOWLY, {}))
+    await asyncio.sleep(0.1)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    assert await mariadb.glance(prompt_of(mariadb), {"number": 1}) is None
