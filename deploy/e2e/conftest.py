@@ -306,6 +306,7 @@ def stack(
         yield stack
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep these tests one after the other, in one process: they share a stack, and two stacks are too much."""
     for item in items:
