@@ -92,19 +92,10 @@ async def test_the_demo_makes_a_film_and_says_where_it_is(home: Home) -> None:
     assert "Kucing kecil mencari rumah" in board["storyScript"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "field"),
-    [
-        (["--prompt", " "], "prompt"),
-        (["--scenes", "6"], "sceneCount"),
-        (["--duration", "14"], "duration"),
-        (["--aspect", "4:3"], "aspectRatio"),
-    ],
-)
-def test_a_demo_of_the_impossible_names_what_is_wrong(home: Home, arguments: list[str], field: str) -> None:
-    done = home.run("demo", *arguments)
+def test_a_demo_of_the_impossible_names_all_that_is_wrong(home: Home) -> None:
+    done = home.run("demo", "--prompt", " ", "--scenes", "6", "--duration", "14", "--aspect", "4:3")
     assert done.returncode == 2
-    assert field in done.stdout
+    assert [name for name in ("prompt", "sceneCount", "duration", "aspectRatio") if name not in done.stdout] == []
 
 
 @pytest.mark.parametrize("step", ["scenes", pytest.param("combining", marks=pytest.mark.long)])
