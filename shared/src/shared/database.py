@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVarTuple
 
@@ -24,6 +24,7 @@ Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 Columns = TypeVarTuple("Columns")
 
 LOCK_WAIT_SECONDS = 5
+GLANCE_SECONDS = 10
 SQLITE: dict[str, Any] = {"connect_args": {"timeout": 30}}
 MYSQL: dict[str, Any] = {
     "pool_size": 20,
@@ -77,8 +78,19 @@ class Database:
         async with self.sessions() as session:
             yield session
 
-    async def glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Row[*Columns] | None:
-        """The first row of what a query finds, as it is committed now: in one round trip, without a transaction."""
+    async def glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
+        """What a query finds, as it is committed now: in one round trip, without a transaction.
+
+        Raises:
+            ConnectionError: the server has not answered in time.
+        """
+        try:
+            async with asyncio.timeout(GLANCE_SECONDS):
+                return await self._glance_twice(query, values)
+        except TimeoutError as error:
+            raise ConnectionError(f"The database has not answered within {GLANCE_SECONDS} s.") from error
+
+    async def _glance_twice(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
         try:
             return await greenlet_spawn(self._glance, query, values)
         except DBAPIError as error:
@@ -87,10 +99,10 @@ class Database:
             # Nobody has asked before whether the server still knew the connection; now all are made anew.
             return await greenlet_spawn(self._glance, query, values)
 
-    def _glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Row[*Columns] | None:
+    def _glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
         """All of it at one go: to switch for each step would cost more than the query."""
         with self.glances.sync_engine.connect() as connection:
-            return connection.execute(query, values).first()
+            return connection.execute(query, values).all()
 
     async def ping(self) -> None:
         """Raise if the database does not answer."""
@@ -129,7 +141,7 @@ def _engine(url: str) -> AsyncEngine:
 
 def _glancing_engine(url: str) -> AsyncEngine:
     """Its connections only read, so there is nothing to begin and nothing to undo."""
-    more = SQLITE if url.startswith("sqlite") else MYSQL
+    more = SQLITE if url.startswith("sqlite") else MYSQL | {"pool_size": 3}
     return create_async_engine(
         url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **more
     )

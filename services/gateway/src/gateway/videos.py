@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.eta import Eta
 from gateway.idempotency import attempt
+from gateway.looks import Looks
 from gateway.models import Video, VideoEvent, WebhookDelivery
 from gateway.money import ENDED, Money
 from gateway.rows import bury, save, unknown, view_of
@@ -37,9 +38,9 @@ from shared.errors import RequestConflicts
 from shared.handling import Hints, NobodyListens
 from shared.unit_of_work import Work, working
 
-BY_ID = Video.video_id == bindparam("video_id")
+BY_ID = Video.video_id.in_(bindparam("ids", expanding=True))
 WHOLE = select(*(column.class_attribute.label(column.key) for column in Video.__mapper__.column_attrs)).where(BY_ID)
-VERSION = select(Video.version, Video.status, Video.owner, Video.deleted_at).where(BY_ID)
+VERSION = select(Video.video_id, Video.version, Video.status, Video.owner).where(BY_ID, Video.deleted_at.is_(None))
 """What is looked up with each call is built once."""
 
 DIED = ("failed", "cancelled", "expired")
@@ -116,6 +117,8 @@ class Videos:
         self.announcers: list[Announcer] = []
         self.hints: Hints = NobodyListens()
         self.telling: set[asyncio.Task[None]] = set()
+        self.rows = Looks(self._rows)
+        self.versions = Looks(self._versions)
 
     # --- what people ask for
 
@@ -138,14 +141,17 @@ class Videos:
         return await self.as_saved(work, row)
 
     async def get(self, video_id: UUID, *, whose: str | None) -> Video:
-        """One video; `whose`: of this owner alone. Raises `VideoNotFound`."""
-        found = await self.database.glance(WHOLE, {"video_id": str(video_id)})
-        row = _seen(None if found is None else _to_look_at(found), video_id, whose)
+        """One video, to be read alone; `whose`: of this owner alone. Raises `VideoNotFound`."""
+        return _seen(await self.rows.of(str(video_id)), video_id, whose)
+
+    async def _rows(self, ids: Collection[str]) -> dict[str, Video]:
+        rows = {found.video_id: _to_look_at(found) for found in await self.database.glance(WHOLE, {"ids": list(ids)})}
         if not self.stage_times.is_fresh:
             async with self.database.reading() as session:
                 await self.stage_times.refresh(session)
-        row.eta = self._eta_of(row)
-        return row
+        for row in rows.values():
+            row.eta = self._eta_of(row)
+        return rows
 
     async def expect(self, session: AsyncSession, *rows: Video) -> None:
         """Say in rows that are handed out how long their videos are still going to take."""
@@ -158,11 +164,13 @@ class Videos:
 
     async def version(self, video_id: UUID, *, whose: str | None) -> tuple[int, str]:
         """The number of a video's latest change, and its status: much cheaper than `get`. Raises `VideoNotFound`."""
-        found = await self.database.glance(VERSION, {"video_id": str(video_id)})
-        version, status, owner, deleted_at = found or (0, "", None, None)
-        if found is None or deleted_at is not None or whose not in (None, owner):
+        found = await self.versions.of(str(video_id))
+        if found is None or whose not in (None, found.owner):
             raise VideoNotFound(video_id)
-        return version, status
+        return found.version, found.status
+
+    async def _versions(self, ids: Collection[str]) -> dict[str, Row[str, int, str, str]]:
+        return {found.video_id: found for found in await self.database.glance(VERSION, {"ids": list(ids)})}
 
     async def locked(self, work: Work, video_id: UUID, *, whose: str | None) -> Video:
         """One video, which nobody else changes until this transaction ends. Raises `VideoNotFound`."""

@@ -8,6 +8,7 @@ import json
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -54,6 +55,9 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
     # Another form of the same row is another answer.
     form = hashlib.sha256(json.dumps([VideoResource.model_json_schema(), public_url]).encode()).hexdigest()[:8]
 
+    # Those who looked at the same time are shown the same.
+    contents: WeakKeyDictionary[Video, str] = WeakKeyDictionary()
+
     def tag_of(version: int) -> str:
         # Weak: `etaSeconds` goes on by the clock, and whoever has the rest can count it down.
         return f'W/"{version}-{form}"'
@@ -62,7 +66,9 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
         headers = {"ETag": tag_of(row.version), "Cache-Control": "private, no-cache"}
         if row.status not in ENDED:
             headers["Retry-After"] = LOOK_AGAIN_SECONDS
-        content = video_resource(row, public_url).model_dump_json(by_alias=True)
+        content = contents.get(row)
+        if content is None:
+            content = contents[row] = video_resource(row, public_url).model_dump_json(by_alias=True)
         return Response(content, status_code, headers, "application/json")
 
     @router.post(
