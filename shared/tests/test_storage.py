@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -95,6 +95,8 @@ async def test_an_s3_link_plays_and_ends(s3_storage: S3Storage, film: Path) -> N
     with urlopen(await s3_storage.link(reference, 60)) as answer:
         assert answer.read() == film.read_bytes()
         assert answer.headers["content-type"] == "video/mp4"
+    with urlopen(Request(await s3_storage.link(reference, 60, "HEAD"), method="HEAD")) as answer:
+        assert int(answer.headers["content-length"]) == film.stat().st_size
     link = await s3_storage.link(reference, 1)
     time.sleep(2.2)  # noqa: ASYNC251 - the link must end
     with pytest.raises(HTTPError, match="403"):

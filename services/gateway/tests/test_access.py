@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import re
 import shutil
 import socket
@@ -637,9 +638,30 @@ async def test_a_bad_token_opens_no_socket(gateway: Gateway, key: MakeKey) -> No
             pass
 
 
-async def test_what_outlives_a_call_can_ask_whether_its_key_still_holds(gateway: Gateway, key: MakeKey) -> None:
-    secret = await key("anna")
-    caller = await gateway.access.identify_socket({}, {"token": secret})
-    assert await gateway.access.still_holds(caller)
-    await gateway.keys.revoke(secret.split("_")[1])
-    assert not await gateway.access.still_holds(caller)
+async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
+    gateway: Gateway, annas: dict[str, str], key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.live.KEPT_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.feed.LOOK_EVERY_SECONDS", 0.1)
+    secret, other = await key("anna"), await key("anna")
+    video = (await calling(gateway, annas["key"]).post("/api/v1/videos", json={"prompt": "a fox"})).json()
+    trpc = f"/api/trpc/video.events?input={json.dumps({'videoId': video['videoId']})}"
+
+    async def listen(path: str) -> str:
+        async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {secret}"}) as client:
+            return (await client.get(path)).text
+
+    async with (
+        serving(gateway) as url,
+        connected(url, {"token": secret}) as (socket, _),
+        connected(url, {"token": other}) as (stays, _),
+    ):
+        listening = [asyncio.create_task(listen(path)) for path in (video["links"]["events"], trpc)]
+        await asyncio.sleep(0.5)
+        assert socket.connected
+        assert not any(task.done() for task in listening)
+        await gateway.keys.revoke(secret.split("_")[1])
+        await eventually(lambda: not socket.connected, 10, "the socket is closed", every=0.02)
+        told = await asyncio.wait_for(asyncio.gather(*listening), 10)
+        assert "Come again" in told[1]
+        assert stays.connected

@@ -19,6 +19,7 @@ from gateway.app import Gateway
 from gateway.bounds import MOST_BYTES, MOST_LEVELS, Bounded
 from gateway.keys import KeyWish
 from gateway.limits import Limits, TooManyCalls
+from gateway.rest.conditions import wait_of
 from gateway.rest.front import refuse
 from gateway.settings import Settings
 
@@ -157,6 +158,7 @@ async def test_a_body_over_the_limit_is_refused_whether_it_says_its_size_or_not(
         ('{"a":' * 3_000 + "1" + "}" * 3_000, 400),
         ("[" * 500_000, 400),
         ("[" * (MOST_LEVELS + 1), 400),
+        ("[]" * (MOST_LEVELS + 1) + '"' + r"\"" * 500_000, 400),  # looked at once, however the string goes on
         ('{"prompt": "' + "[{" * 100 + '"}', 202),
         ('{"prompt": "' + r"\"[" * 100 + '"}', 202),
         ('{"prompt": "a fox", "metadata": {"list": [' + ",".join(["[]"] * 1_000) + "]}}", 202),
@@ -196,13 +198,37 @@ async def test_a_call_that_takes_too_long_is_given_up(
     assert given_up.is_set()
 
 
+async def test_a_call_of_trpc_that_takes_too_long_is_told_so_in_its_own_way(
+    gateway: Gateway, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.settings = gateway.settings.model_copy(update={"call_seconds": 0.2})
+
+    async def hang(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(gateway.videos, "page", hang)
+    transport = httpx.ASGITransport(app=gateway.app(gateway.storage, routes=[]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        answer = await client.get("/api/trpc/video.list", headers={"authorization": f"Bearer {key}"})
+        late = await client.post("/api/trpc/video.cancel", headers={"authorization": f"Bearer {key}"}, content=slowly())
+    for told in (answer, late):
+        assert (told.status_code, told.json()["error"]["data"]["code"]) == (408, "TIMEOUT")
+
+
+async def slowly() -> AsyncIterator[bytes]:
+    """A body that does not come to its end."""
+    yield b"{"
+    await asyncio.sleep(5)
+
+
 @pytest.mark.parametrize(
     ("path", "prefer", "seconds"),
     [
         ("/api/v1/videos", "", 30),
         ("/api/v1/videos", "wait=20", 50),
         ("/api/v1/videos", "respond-async, wait = 5", 35),
-        ("/api/v1/videos", "wait=9999", 60),
+        ("/api/v1/videos", "wait=99999", 60),
+        ("/api/v1/videos", 'wait="20"', 50),
         ("/api/v1/videos", "wait=x", 30),
         ("/api/v1/storyboards", "", 130),
         ("/api/v1/storyboards/1", "wait=10", 140),
@@ -213,7 +239,7 @@ def test_whoever_means_to_wait_may_take_longer(path: str, prefer: str, seconds: 
         """Not called."""
 
     scope = {"type": "http", "path": path, "headers": [(b"prefer", prefer.encode())]}
-    assert Bounded(nothing, 30, {"/api/v1/storyboards": 100}, (), refuse)._seconds_for(scope) == seconds
+    assert Bounded(nothing, 30, {"/api/v1/storyboards": 100}, wait_of, (), refuse)._seconds_for(scope) == seconds
 
 
 async def test_an_answer_that_has_begun_may_take_its_time() -> None:
@@ -223,7 +249,7 @@ async def test_an_answer_that_has_begun_may_take_its_time() -> None:
             await asyncio.sleep(0.5)
 
     streaming = Starlette(routes=[Route("/", lambda _request: StreamingResponse(slow()))])
-    transport = httpx.ASGITransport(app=Bounded(streaming, 1, {}, (), refuse))
+    transport = httpx.ASGITransport(app=Bounded(streaming, 1, {}, wait_of, (), refuse))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         assert (await client.get("/")).text == "0 1 2 3 "
 

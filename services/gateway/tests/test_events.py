@@ -13,7 +13,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.rest import events as sse
 from gateway.steps import LiveEvent
-from shared.contracts.events import VideoCancelled, VideoComposing, VideoFailed, VideoResumed
+from shared.contracts.events import SceneFailed, VideoCancelled, VideoComposing, VideoFailed, VideoResumed
 
 VIDEOS = "/api/v1/videos"
 
@@ -142,6 +142,21 @@ async def test_failing_ends_the_stream_and_a_resumed_video_can_be_followed_again
         "video_failed",
         "video_generation_started",
         "video_cancelled",
+    ]
+
+
+async def test_the_stream_ends_with_what_still_came_after_the_failing(
+    served: httpx.AsyncClient, video: Any, happen: Any
+) -> None:
+    link, own = video["links"]["events"], {"video_id": video["videoId"]}
+    await happen(
+        VideoFailed(**own, stage="scene-render", kind="k", reason="scene 1 failed"),
+        SceneFailed(**own, scene_number=2, kind="k", reason="so did this one", cost_usd="0"),
+    )
+    assert await hear(served, link, params={"lastEventId": 0}) == [
+        *ALL[:1],
+        (2, "video_failed"),
+        (3, "video_scene_failed"),
     ]
 
 

@@ -132,6 +132,18 @@ async def test_a_storyboard_that_takes_longer_is_looked_for_later(
     assert (await api.post("/api/v1/storyboards", json={"prompt": ""})).status_code == 422
 
 
+async def test_a_storyboard_that_is_asked_for_again_with_its_key_is_the_same(
+    api: httpx.AsyncClient, impatient: None
+) -> None:
+    async def ask(key: str, prompt: str) -> httpx.Response:
+        headers = {"Idempotency-Key": key}
+        return await api.post("/api/v1/storyboards", json={"prompt": prompt}, headers=headers)
+
+    first, again, other = await ask("k-1", "a fox"), await ask("k-1", "a fox"), await ask("k-2", "a fox")
+    assert first.headers["location"] == again.headers["location"] != other.headers["location"]
+    assert (await ask("k-1", "a hen")).status_code == 409
+
+
 @pytest.mark.parametrize(("kind", "status"), [("storyboard", 422), ("exhausted", 502)])
 async def test_a_storyboard_that_cannot_be_written_says_why_until_it_can(
     api: httpx.AsyncClient, gateway: Gateway, impatient: None, kind: str, status: int

@@ -19,7 +19,6 @@ from gateway.access import Caller, NotSignedIn
 from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.told import LIVE_NAMES, TOLD
-from gateway.trpc.http import Limits
 from gateway.trpc.superjson import dump
 from shared.contracts.events import (
     VideoFailed,
@@ -403,6 +402,23 @@ async def test_a_database_that_is_away_is_said_so_and_may_be_asked_again(
     assert "secret" not in answer.text
 
 
+async def test_what_a_form_leaves_empty_is_as_if_it_were_not_sent(trpc: Trpc) -> None:
+    [made] = good(await trpc.mutate(("video.generate", {"prompt": "a fox", "niche": ""})))
+    [shown] = good(await trpc.query(("video.get", {"videoId": made["videoId"]})))
+    assert shown["niche"] == "general"
+
+
+async def test_a_number_that_is_ahead_of_all_events_hears_what_comes(trpc: Trpc, gateway: Gateway) -> None:
+    video_id = await trpc.make()
+    asked = {"input": json.dumps({"videoId": video_id, "lastEventId": "9" * 20})}
+    listening = asyncio.create_task(trpc.api.get("/api/trpc/video.events", params=asked))
+    await asyncio.sleep(0.2)
+    await trpc.mutate(("video.cancel", {"videoId": video_id}))
+    [event] = await gateway.videos.events_after(UUID(video_id), 1)
+    await gateway.feed.tell(UUID(video_id), "anonymous", event)
+    assert "video_cancelled" in (await asyncio.wait_for(listening, 10)).text
+
+
 async def test_a_call_that_takes_too_long_is_ended(
     gateway: Gateway, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,8 +426,7 @@ async def test_a_call_that_takes_too_long_is_ended(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(gateway.videos, "page", page)
-    server = procedures.server(gateway.videos, gateway.feed, gateway.access, gateway.idempotency, "")
-    server.limits = Limits(call_seconds=0.01)
+    server = procedures.server(gateway.videos, gateway.feed, gateway.access, gateway.idempotency, "", 0.01)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=server.route("")), base_url="http://x") as client:
         answer = await client.get("/video.list")
     assert answer.status_code == 408

@@ -79,8 +79,8 @@ class Storage(Protocol):
         """
         ...
 
-    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS) -> str:
-        """A link to the object that ends after so many seconds."""
+    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS, method: str = "GET") -> str:
+        """A link to the object, for this method of HTTP, that ends after so many seconds."""
         ...
 
     async def delete(self, prefix: str) -> None:
@@ -156,7 +156,7 @@ class FolderStorage:
             raise ObjectMissing(reference.key) from None
         await _check(reference, target)
 
-    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS) -> str:
+    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS, method: str = "GET") -> str:  # noqa: ARG002 - a folder's links are for both
         """See `Storage.link`. Without a signer, the file itself."""
         if self.signer is None:
             return self.path(reference.key).resolve().as_uri()
@@ -224,10 +224,11 @@ class S3Storage:
                 raise
         await _check(reference, target)
 
-    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS) -> str:
+    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS, method: str = "GET") -> str:
         """See `Storage.link`."""
         params = {"Bucket": self.bucket, "Key": _checked(reference.key)}
-        return await self.public_client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
+        what = f"{method.lower()}_object"
+        return await self.public_client.generate_presigned_url(what, Params=params, ExpiresIn=seconds)
 
     async def delete(self, prefix: str) -> None:
         """See `Storage.delete`."""

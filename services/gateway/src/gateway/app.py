@@ -122,7 +122,7 @@ class Gateway:
         problems.install(app, url)
         app.state.access = self.access
         app.include_router(videos.routes(self.videos, self.reviews, self.idempotency, Ending(self.feed), url))
-        app.include_router(events.routes(self.feed))
+        app.include_router(events.routes(self.feed, self.access))
         app.include_router(storyboards.routes(self.storyboards, self.reviews, self.money, self.idempotency, url))
         app.include_router(ratings.routes(Ratings(self.videos), Statistics(self.database), url))
         app.include_router(providers.routes(Providers(self.database, self.settings)))
@@ -132,7 +132,8 @@ class Gateway:
         webhooks.describe(app.webhooks)
         app.include_router(keys.routes(self.keys, self.access, url))
         app.include_router(session.routes(self.access, url))
-        trpc = procedures.server(self.videos, self.feed, self.access, self.idempotency, url)
+        seconds = self.settings.call_seconds
+        trpc = procedures.server(self.videos, self.feed, self.access, self.idempotency, url, seconds)
         app.router.routes.append(trpc.route(TRPC_PATH))
         front = behind_front(app, self.settings, careful=(TRPC_PATH,))
         return Labelled(socketio.ASGIApp(self.live.server, other_asgi_app=front))

@@ -15,9 +15,8 @@ MOST_BYTES = 1_048_576
 MOST_LEVELS = 20
 """MariaDB takes JSON of at most 32 levels; what is sent is kept a few levels down."""
 
-LONGEST_WISHED_WAIT = 30.0
-TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
-WAIT = re.compile(r"\bwait\s*=\s*(\d{1,4})\b", re.IGNORECASE)
+# A string that does not end is one token as well, and nothing is tried twice: else its length would count squared.
+TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class _Refused(HTTPException):
@@ -51,8 +50,8 @@ class Bounded:
     """An app whose calls have bounds. Too much of a body is raised where it is read, for each face to say in its way.
 
     An answer must begin within `seconds`, and may then take its time, as streams and films do. Whoever wishes to wait
-    (`Prefer: wait`) has so much longer, and so have the calls to the paths of `longer`, by their beginnings.
-    The paths of `careful` bound their bodies themselves. `refuse` answers what took too long.
+    has so much longer, as `wait_of` reads it from the header `Prefer`, and so have the calls to the paths of `longer`,
+    by their beginnings. The paths of `careful` have bounds of their own. `refuse` answers what took too long.
     """
 
     def __init__(
@@ -60,22 +59,24 @@ class Bounded:
         app: ASGIApp,
         seconds: float,
         longer: Mapping[str, float],
+        wait_of: Callable[[str | None], int | None],
         careful: tuple[str, ...],
         refuse: Callable[[Exception, Scope], Response],
     ) -> None:
         self.app = app
         self.seconds = seconds
         self.longer = longer
+        self.wait_of = wait_of
         self.careful = careful
         self.refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"].startswith(self.careful):
             await self.app(scope, receive, send)
             return
         seconds = self._seconds_for(scope)
-        receive_some = receive if scope["path"].startswith(self.careful) else _within_bounds(scope, receive)
+        receive_some = _within_bounds(scope, receive)
         try:
             async with asyncio.timeout(seconds) as limit:
 
@@ -92,8 +93,7 @@ class Bounded:
             await self.refuse(TookTooLong(seconds), scope)(scope, receive, send)
 
     def _seconds_for(self, scope: Scope) -> float:
-        wished = WAIT.search(Headers(scope=scope).get("prefer", ""))
-        wait = min(float(wished[1]), LONGEST_WISHED_WAIT) if wished else 0.0
+        wait = self.wait_of(Headers(scope=scope).get("prefer")) or 0
         return self.seconds + wait + sum(more for path, more in self.longer.items() if scope["path"].startswith(path))
 
 

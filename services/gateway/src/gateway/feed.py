@@ -203,8 +203,13 @@ class Feed:
             told.progress = max(told.progress, progress)
         return events
 
-    async def follow(self, video_id: UUID, last_seq: int | None) -> AsyncIterator[LiveEvent]:
-        """What was missed since `last_seq`, then what comes, until the video has ended or the watcher is too slow."""
+    async def follow(
+        self, video_id: UUID, last_seq: int | None, may_go_on: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[LiveEvent]:
+        """What was missed since `last_seq`, then what comes, until the video has ended.
+
+        It ends as well when the watcher is too slow, or may not go on; that is asked every few seconds.
+        """
         with self.keeping(video_id) as kept:
             told = last_seq or 0
             for event in await self.missed(video_id, last_seq):
@@ -212,7 +217,7 @@ class Feed:
                 told = event.seq or told
                 if event.type in LAST:
                     return
-            while not kept.too_slow:
+            while not kept.too_slow and await may_go_on():
                 kept.arrived.clear()
                 while kept.events:
                     event = kept.events.popleft()
@@ -221,7 +226,9 @@ class Feed:
                         told = event.seq or told
                         if event.type in LAST:
                             return
-                await kept.arrived.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                        await kept.arrived.wait()
 
 
 def is_news(event: LiveEvent, told: int) -> bool:

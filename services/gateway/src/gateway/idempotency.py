@@ -11,6 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import structlog
 from sqlalchemy import delete, select
@@ -79,6 +80,11 @@ class Key:
     def id(self) -> str:
         """The key as it is stored."""
         return _hash([self.owner, self.route, self.value])
+
+    @property
+    def uuid(self) -> UUID:
+        """An id for what is made by a call with this key: the same each time."""
+        return uuid5(NAMESPACE_OID, self.id)
 
 
 @dataclass(frozen=True)

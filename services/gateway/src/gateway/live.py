@@ -1,20 +1,24 @@
 """The Socket.IO server of one replica: rooms for each video, for each owner, and for all."""
 
 import asyncio
+import contextlib
 import math
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import socketio
 import structlog
 from pydantic import Field, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.access import Access, Caller
 from gateway.errors import refusal
 from gateway.feed import Feed, is_news
+from gateway.keys import KEPT_SECONDS
 from gateway.settings import Settings
 from gateway.steps import LiveEvent
 from shared.contracts.story import Contract
@@ -77,10 +81,13 @@ class Live:
         self.feed = feed
         self.access = access
         self.tells_all = settings.socket_feed
+        self.origins = settings.cors_origins
         self.server = socketio.AsyncServer(
             async_mode="asgi",
             # None: the page's own origin only.
-            cors_allowed_origins=list(settings.cors_origins) or None,
+            cors_allowed_origins=self._takes_page if settings.cors_origins else None,
+            # Any page at all must not call with the cookie of whoever looks at it.
+            cors_credentials="*" not in settings.cors_origins,
             max_http_buffer_size=MOST_BYTES,
             ping_interval=settings.socket_ping_seconds,
             ping_timeout=settings.socket_pong_seconds,
@@ -90,6 +97,8 @@ class Live:
         self.server.on("disconnect", self._disconnect)
         self.server.on("subscribe_video_updates", self._subscribe)
         self.server.on("unsubscribe_video_updates", self._unsubscribe)
+        self.guarding: dict[str, asyncio.Task[None]] = {}
+        """For each socket of a key: who ends it when the key holds no more."""
         self.ahead: defaultdict[UUID, dict[str, float]] = defaultdict(dict)
         """Sockets that know more of a video than its room was told, and up to which event; without end: they are
         catching up."""
@@ -149,6 +158,13 @@ class Live:
 
     # --- what sockets say
 
+    def _takes_page(self, origin: str | None, environ: Mapping[str, Any]) -> bool:
+        """Whether a page of this origin may open a socket: one that was named, or our own."""
+        if origin is None or "*" in self.origins or origin in self.origins:
+            return True
+        hosts = (environ.get("HTTP_HOST", ""), environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[0].strip())
+        return urlsplit(origin).netloc in hosts
+
     async def _connect(self, sid: str, environ: dict[str, Any], auth: object = None) -> None:
         try:
             caller = await self.access.identify_socket(environ, auth)
@@ -157,10 +173,20 @@ class Live:
             raise socketio.exceptions.ConnectionRefusedError(_reason(error)) from error
         listening = _Listening(caller)
         await self.server.save_session(sid, listening)
+        if caller.key_id is not None:
+            self.guarding[sid] = asyncio.create_task(self._end_with_key(sid, caller))
         if self.tells_all and not (isinstance(auth, dict) and auth.get("feed") is False):
             # Who comes back and subscribes must not hear of what comes before they hear of what they missed.
             self.new[sid] = listening
             self._start(self._wait_for_a_word(sid))
+
+    async def _end_with_key(self, sid: str, caller: Caller) -> None:
+        holds = True
+        while holds:
+            await asyncio.sleep(KEPT_SECONDS)
+            with contextlib.suppress(SQLAlchemyError, OSError):  # while the database is away, nobody knows
+                holds = await self.access.still_holds(caller)
+        await self.server.disconnect(sid)
 
     async def _wait_for_a_word(self, sid: str) -> None:
         await asyncio.sleep(SILENT_SECONDS)
@@ -175,6 +201,8 @@ class Live:
             await self.server.enter_room(sid, _feed_of(listening.caller.whose))
 
     async def _disconnect(self, sid: str, _reason: str) -> None:
+        if (guard := self.guarding.pop(sid, None)) is not None and guard is not asyncio.current_task():
+            guard.cancel()
         self.new.pop(sid, None)
         for video_id in [video_id for video_id, ahead in self.ahead.items() if sid in ahead]:
             self._is_level(video_id, sid)

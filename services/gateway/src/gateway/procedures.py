@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID, uuid4
 
 from prometheus_client import Histogram
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
@@ -17,7 +17,7 @@ from gateway.idempotency import Idempotency, Key
 from gateway.models import Video
 from gateway.rest.resources import SceneResource, VideoResource, video_resource
 from gateway.trpc.errors import Refused, code_of
-from gateway.trpc.http import Server
+from gateway.trpc.http import Limits, Server
 from gateway.trpc.router import Call, Router, Tracked
 from gateway.videos import VideoNotFound, Videos
 from gateway.view import Status, Step
@@ -27,7 +27,8 @@ from shared.unit_of_work import Work
 
 SECONDS = Histogram("multishot_trpc_seconds", "How long calls of the tRPC API take", ["procedure", "outcome"])
 REASON = "Cancelled by request."
-ENDED = ("completed", "cancelled", "expired")
+OVER = ("completed", "cancelled", "expired")
+"""After these nothing happens any more. A video that has failed may be resumed."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Visit:
     """One request: who calls, and the tools for it."""
 
     caller: Caller
+    access: Access
     videos: Videos
     feed: Feed
     idempotency: Idempotency
@@ -57,11 +59,16 @@ SceneCount = Annotated[int, Field(ge=1, le=5, strict=True)]
 Duration = Annotated[int, Field(ge=15, le=60, strict=True, description="Seconds")]
 
 
+def _named(niche: object) -> object:
+    """A form's empty field names no niche."""
+    return DEFAULT_NICHE if niche == "" else niche
+
+
 class GenerateInput(_Input):
     """A request for a video."""
 
     prompt: Prompt
-    niche: Niche = DEFAULT_NICHE
+    niche: Annotated[Niche, BeforeValidator(_named)] = DEFAULT_NICHE
     scene_count: SceneCount = 3
     duration: Duration = 30
     total_duration: Duration = Field(30, description="Another name of `duration`")
@@ -263,17 +270,22 @@ async def cancel(call: Call[Visit], video: VideoInput) -> Done:
 @router.subscription("video.events")
 async def events(call: Call[Visit], wish: EventsInput) -> AsyncIterator[Tracked[VideoEvent]]:
     """Hear what happens to a video: what was missed, then what comes, until it has ended."""
-    row = await _get(call, wish.id)
-    if row.status in ENDED and (wish.since or 0) >= row.last_seq:
+    visit, row = call.context, await _get(call, wish.id)
+    since = None if wish.since is None else min(wish.since, row.last_seq)
+    if row.status in OVER and (since or 0) >= row.last_seq:
         return
+
+    async def may_go_on() -> bool:
+        return await visit.access.still_holds(visit.caller)
+
     last = None
-    async for event in call.context.feed.follow(wish.id, wish.since):
+    async for event in visit.feed.follow(wish.id, since, may_go_on):
         last = event.type
         # A hint has no number of its own; whoever comes back after it knows the event before it.
         number = event.after if event.seq is None else event.seq
         yield Tracked(str(number), {"type": event.type, "data": dict(event.data)})
     if last not in LAST:
-        raise Refused("SERVICE_UNAVAILABLE", "More came than was taken. Come again with the last id.")
+        raise Refused("SERVICE_UNAVAILABLE", "This feed is over. Come again with the last id.")
 
 
 async def _get(call: Call[Visit], video_id: UUID) -> Video:
@@ -295,15 +307,17 @@ def _scenes(shown: list[SceneResource]) -> list[SceneRow]:
 # --- the server -------------------------------------------------------------------------
 
 
-def server(videos: Videos, feed: Feed, access: Access, idempotency: Idempotency, public_url: str) -> Server[Visit]:
-    """The tRPC server, on these tools."""
+def server(
+    videos: Videos, feed: Feed, access: Access, idempotency: Idempotency, public_url: str, call_seconds: float
+) -> Server[Visit]:
+    """The tRPC server, on these tools. `call_seconds`: how long a call may take."""
 
     async def visit(request: Request, calls: int) -> Visit:
         caller = await access.identify(request)
         request.state.allowance = await access.count(caller, calls)
-        return Visit(caller, videos, feed, idempotency, public_url)
+        return Visit(caller, access, videos, feed, idempotency, public_url)
 
-    return Server(router, visit, _explain, _observe)
+    return Server(router, visit, _explain, _observe, Limits(call_seconds=call_seconds))
 
 
 def _explain(error: Exception) -> Refused | None:

@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from shared.settings import RenderSettings, StorageSettings, StorySettings
 
@@ -32,6 +32,11 @@ class Settings(StorageSettings, RenderSettings, StorySettings):
     webhook_private_hosts: tuple[str, ...] = Field(
         (), description="Hosts in our own network that webhooks may go to, by http too; `*` stands for all"
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
 
     def objections(self) -> list[str]:
         """Why the API must not be served like this, a sentence for each reason."""

@@ -113,7 +113,7 @@ class Videos:
         self.database = database
         self.money = money
         self.stage_times = stage_times
-        self.public_url = public_url.rstrip("/")
+        self.public_url = public_url
         self.announcers: list[Announcer] = []
         self.hints: Hints = NobodyListens()
         self.telling: set[asyncio.Task[None]] = set()

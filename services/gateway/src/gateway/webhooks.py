@@ -102,7 +102,7 @@ class Webhooks:
     def __init__(self, database: Database, courier: Courier, public_url: str = "") -> None:
         self.database = database
         self.courier = courier
-        self.public_url = public_url.rstrip("/")
+        self.public_url = public_url
 
     # --- what people ask for
 

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
+from gateway.access import Access
 from gateway.feed import Feed
 from gateway.money import ENDED
 from gateway.rest.guard import Reader
@@ -52,8 +53,8 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
 
-def routes(feed: Feed) -> APIRouter:
-    """The route of a video's events, on this feed."""
+def routes(feed: Feed, access: Access) -> APIRouter:
+    """The route of a video's events, on this feed, for those whose key holds."""
     router = APIRouter(tags=["videos"])
 
     @router.get(
@@ -88,14 +89,19 @@ def routes(feed: Feed) -> APIRouter:
         if row.status in ENDED and last_seq == row.last_seq:
             return Response(status_code=204)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return EventStream(_stream(feed, video_id, last_seq), headers=headers)
+
+        async def may_go_on() -> bool:
+            return await access.still_holds(caller)
+
+        happening = feed.follow(video_id, last_seq, may_go_on)
+        return EventStream(_stream(_until_the_end(feed, video_id, happening)), headers=headers)
 
     return router
 
 
-async def _stream(feed: Feed, video_id: UUID, last_seq: int | None) -> AsyncGenerator[str, None]:
+async def _stream(happening: AsyncGenerator[LiveEvent, None]) -> AsyncGenerator[str, None]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
-    async with contextlib.aclosing(_until_the_end(feed, video_id, last_seq)) as events:
+    async with contextlib.aclosing(happening) as events:
         coming = asyncio.ensure_future(anext(events))
         try:
             while True:
@@ -114,12 +120,16 @@ async def _stream(feed: Feed, video_id: UUID, last_seq: int | None) -> AsyncGene
             await asyncio.gather(coming, return_exceptions=True)
 
 
-async def _until_the_end(feed: Feed, video_id: UUID, last_seq: int | None) -> AsyncGenerator[LiveEvent, None]:
-    """What happens to a video; its failing is the end as well, unless it was resumed since."""
-    async with contextlib.aclosing(cast("AsyncGenerator[LiveEvent, None]", feed.follow(video_id, last_seq))) as events:
+async def _until_the_end(
+    feed: Feed, video_id: UUID, happening: AsyncIterator[LiveEvent]
+) -> AsyncGenerator[LiveEvent, None]:
+    """What happens to a video; the last thing that is known of one that has failed is the end as well."""
+    async with contextlib.aclosing(cast("AsyncGenerator[LiveEvent, None]", happening)) as events:
         async for event in events:
             yield event
-            if event.type == "video_failed" and await feed.videos.last_seq(video_id) == event.seq:
+            has_failed = event.data.get("status") == "failed" and event.seq is not None
+            # Scenes that were being rendered may end after it has failed; somebody may have resumed it since.
+            if has_failed and await feed.videos.last_seq(video_id) == event.seq:
                 return
 
 

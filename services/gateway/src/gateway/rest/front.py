@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Scope
 from gateway.bounds import Bounded
 from gateway.errors import Refusal, kind_of, refusal
 from gateway.headers import Cors, Guarded
+from gateway.rest.conditions import wait_of
 from gateway.rest.guard import admit
 from gateway.rest.problems import problem
 from gateway.settings import Settings
@@ -18,10 +19,10 @@ NOT_FOR_THIS_PAGE = kind_of(400, "not-for-this-page", "Not for this page")
 def behind_front(app: ASGIApp, settings: Settings, careful: tuple[str, ...] = ()) -> ASGIApp:
     """The app, with bounds around it and, where pages elsewhere may call, what lets them.
 
-    What is below the paths of `careful` bounds its bodies itself.
+    What is below the paths of `careful` has bounds of its own.
     """
     longer = {"/api/v1/storyboards": settings.storyboard_wait_seconds}
-    bounded = Bounded(app, settings.call_seconds, longer, careful, refuse)
+    bounded = Bounded(app, settings.call_seconds, longer, wait_of, careful, refuse)
     return Cors(bounded, settings.cors_origins, _no_preflight) if settings.cors_origins else bounded
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse
 
 from gateway.rest.guard import Reader
@@ -23,15 +23,16 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
 
     @router.head("/api/v1/videos/{video_id}/content", status_code=307, include_in_schema=False)
     @router.get("/api/v1/videos/{video_id}/content", status_code=307, **moved)
-    async def get_film(video_id: UUID, caller: Reader) -> RedirectResponse:
+    async def get_film(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
         """Watch the film: leads on to a link that ends soon."""
-        return await _lead_on((await videos.get(video_id, whose=caller.whose)).film, f"film of {video_id}")
+        return await _lead_on(request, (await videos.get(video_id, whose=caller.whose)).film, f"film of {video_id}")
 
     @router.head("/api/v1/videos/{video_id}/thumbnail", status_code=307, include_in_schema=False)
     @router.get("/api/v1/videos/{video_id}/thumbnail", status_code=307, **moved)
-    async def get_thumbnail(video_id: UUID, caller: Reader) -> RedirectResponse:
+    async def get_thumbnail(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
         """See the thumbnail: leads on to a link that ends soon."""
-        return await _lead_on((await videos.get(video_id, whose=caller.whose)).thumbnail, f"thumbnail of {video_id}")
+        row = await videos.get(video_id, whose=caller.whose)
+        return await _lead_on(request, row.thumbnail, f"thumbnail of {video_id}")
 
     @router.head("/api/v1/videos/{video_id}/scenes/{scene_number}/content", status_code=307, include_in_schema=False)
     @router.get(
@@ -39,15 +40,16 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
         status_code=307,
         **moved,
     )
-    async def get_clip(video_id: UUID, scene_number: int, caller: Reader) -> RedirectResponse:
+    async def get_clip(video_id: UUID, scene_number: int, caller: Reader, request: Request) -> RedirectResponse:
         """Watch the clip of a scene: leads on to a link that ends soon."""
         state = (await videos.get(video_id, whose=caller.whose)).scene_states.get(str(scene_number)) or {}
-        return await _lead_on(state.get("clip"), f"clip {scene_number} of {video_id}")
+        return await _lead_on(request, state.get("clip"), f"clip {scene_number} of {video_id}")
 
-    async def _lead_on(stored: dict[str, object] | None, name: str) -> RedirectResponse:
+    async def _lead_on(request: Request, stored: dict[str, object] | None, name: str) -> RedirectResponse:
         if stored is None:
             raise ObjectMissing(name)
-        link = await storage.link(MediaReference.model_validate(stored))
+        # A link to S3 is signed for one method.
+        link = await storage.link(MediaReference.model_validate(stored), method=request.method)
         return RedirectResponse(link, headers={"Cache-Control": "no-store"})
 
     if isinstance(storage, FolderStorage):

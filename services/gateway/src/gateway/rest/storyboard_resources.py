@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from gateway.idempotency import Key
 from gateway.reviews import StoryboardFaulty
 from shared.contracts.events import StoryboardDrafted, StoryboardRequested, VideoRequested
 from shared.contracts.story import (
@@ -66,10 +67,11 @@ class StoryboardWish(StoryWish):
 
     storyboard_id: UUID | None = Field(None, description="An id of your own: asking again with it writes no second one")
 
-    def event(self, owner: str) -> StoryboardRequested:
-        """The wish as an event."""
+    def event(self, owner: str, key: Key | None = None) -> StoryboardRequested:
+        """The wish as an event. A call with a key names the same storyboard each time."""
         wish = self.model_dump(exclude={"storyboard_id"})
-        return StoryboardRequested(video_id=self.storyboard_id or uuid4(), owner=owner, **wish)
+        storyboard_id = self.storyboard_id or (key.uuid if key else uuid4())
+        return StoryboardRequested(video_id=storyboard_id, owner=owner, **wish)
 
 
 class VideoWish(StoryWish):

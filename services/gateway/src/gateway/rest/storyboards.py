@@ -38,10 +38,14 @@ def routes(
         responses=pending,  # type: ignore[arg-type]  # FastAPI wants keys of either kind
     )
     async def request_storyboard(
-        wish: StoryboardWish, response: Response, caller: Writer
+        wish: StoryboardWish,
+        request: Request,
+        response: Response,
+        caller: Writer,
+        idempotency_key: IdempotencyKey = None,
     ) -> StoryboardBody | PendingStoryboard:
         """Ask for a storyboard alone, and wait for it. Nothing is rendered; it can be sent back with a video."""
-        event = wish.event(caller.owner)
+        event = wish.event(caller.owner, key_of(request, caller, idempotency_key))
         await storyboards.request(event)
         return await _answer(event.video_id, response, caller.whose)
 

@@ -143,7 +143,7 @@ def secret_endpoint_resource(endpoint: WebhookEndpoint, public_url: str) -> Secr
 
 
 def _shown(endpoint: WebhookEndpoint, public_url: str) -> dict[str, Any]:
-    own = f"{public_url.rstrip('/')}/api/v1/webhook-endpoints/{endpoint.endpoint_id}"
+    own = f"{public_url}/api/v1/webhook-endpoints/{endpoint.endpoint_id}"
     until = _utc(endpoint.old_secret_until)
     return {
         "endpoint_id": endpoint.endpoint_id,

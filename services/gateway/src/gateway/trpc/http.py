@@ -40,7 +40,7 @@ STREAM_HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering"
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is taken: calls in a batch, bytes of a body, seconds for a call, calls of a batch at once.
+    """How much is taken: calls in a batch, bytes of a body, calls of a batch at once; seconds for a body, and a call.
 
     A subscription that is silent says so every `ping_seconds`; a client that hears nothing for `silent_seconds` comes
     again.
@@ -117,7 +117,11 @@ class _Handling(Generic[C]):
 
     async def run(self) -> Response:
         request, limits = self.request, self.limits
-        text, too_long = await requests.text_of(request, limits.body)
+        try:
+            async with asyncio.timeout(limits.call_seconds):
+                text, too_long = await requests.text_of(request, limits.body)
+        except TimeoutError:
+            raise Refused("TIMEOUT", f"The body did not come within {limits.call_seconds:g} s") from None
         self.wire = requests.wire_of_beginning(text)
         requests.content_type(request)
         if too_long:
