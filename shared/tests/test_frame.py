@@ -18,10 +18,11 @@ VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
 GOOD = VideoRequested(video_id=VIDEO, prompt="a fox").model_dump_json().encode()
 
 
-async def send(hearer: Any, body: bytes = GOOD, message_id: str = "m1", attempt: int = 1) -> Outcome:
+async def send(hearer: Any, body: bytes = GOOD, message_id: str = "m1", attempt: int = 1, returns: int = 0) -> Outcome:
     service = Service(hearer.story(), hearer, hearer.database, fails_video("composer"))
     [subscription] = service.story.subscriptions
-    return await deliver(service, subscription, Delivery("hearer.video.requested", message_id, {}, attempt), body)
+    delivery = Delivery("hearer.video.requested", message_id, {}, attempt, returns)
+    return await deliver(service, subscription, delivery, body)
 
 
 async def test_a_message_that_comes_again_changes_nothing(database: Database, hearing: Any) -> None:
@@ -62,6 +63,18 @@ async def test_after_the_last_attempt_it_dies_and_the_video_fails_with_the_reaso
     [failed] = await published(sqlite)
     assert isinstance(failed, VideoFailed)
     assert (failed.video_id, failed.stage, failed.kind) == (VIDEO, "composer", "exhausted")
+    assert "boom" not in failed.reason, "what goes wrong inside is for operators"
+
+
+async def test_what_ended_its_process_again_and_again_dies_before_the_broker_drops_it(
+    sqlite: Database, hearing: Any
+) -> None:
+    hearer = hearing(sqlite)
+    outcome = await send(hearer, returns=15)
+    assert (isinstance(outcome, Dead), hearer.calls) == (True, 0)
+    [failed] = await published(sqlite)
+    assert isinstance(failed, VideoFailed)
+    assert (failed.kind, "15 times" in failed.reason) == ("crashed", True)
 
 
 async def test_what_cannot_be_done_dies_at_once(sqlite: Database, hearing: Any) -> None:

@@ -150,6 +150,39 @@ async def test_the_video_of_a_dead_letter_is_said_to_have_failed(
     assert json.loads(message.body)["reason"] == "Not today."
 
 
+async def test_a_message_whose_handlers_are_gone_each_time_goes_to_the_dead_letters_with_its_reason(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
+    bench = Bench(broker_url, hearing(sqlite))
+    async with bench.running():
+        pass  # its queues are there from now on
+    sender = Publisher(broker_url)
+    await sender.start("hearer")
+    await sender.send(letter(request()))
+    await sender.stop()
+    connection = await aio_pika.connect(broker_url)
+    async with connection:
+        for _ in range(15):
+            channel = await connection.channel()
+            await _later(await channel.get_queue("hearer.video.requested"))
+            await channel.close()
+    bench = Bench(broker_url, bench.hearer)
+    async with bench.running() as channel:
+        letter_of_it = await _later(await channel.get_queue("hearer.dead"))
+    assert letter_of_it.headers["x-kind"] == "crashed"
+    assert bench.hearer.calls == 0
+
+
+async def test_long_ids_that_begin_alike_are_two_messages(broker_url: str, sqlite: Database, hearing: Any) -> None:
+    bench = Bench(broker_url, hearing(sqlite))
+    async with bench.running():
+        for n, prompt in enumerate(("a fox", "a hen", "a hen")):
+            await bench.publisher.send(letter(request(prompt), "https://factory.example/" + "x" * 64 + str(min(n, 1))))
+        await eventually(lambda: bench.hearer.calls >= 2)
+        await asyncio.sleep(0.3)
+    assert sorted(await bench.hearer.effects()) == ["a fox", "a hen"]
+
+
 async def _later(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
     async def get() -> aio_pika.abc.AbstractIncomingMessage | None:
         return await queue.get(fail=False)

@@ -25,8 +25,10 @@ Columns = TypeVarTuple("Columns")
 
 LOCK_WAIT_SECONDS = 5
 GLANCE_SECONDS = 10
-SQLITE: dict[str, Any] = {"connect_args": {"timeout": 30}}
-MYSQL: dict[str, Any] = {
+# What a statement is about is nobody's business who reads an error.
+QUIET: dict[str, Any] = {"hide_parameters": True}
+SQLITE: dict[str, Any] = QUIET | {"connect_args": {"timeout": 30}}
+MYSQL: dict[str, Any] = QUIET | {
     "pool_size": 20,
     "max_overflow": 10,
     "connect_args": {

@@ -6,11 +6,12 @@ class StepFailed(Exception):
 
     fails_video = True
 
-    def __init__(self, kind: str, reason: str) -> None:
-        """Tell what happened: `kind` to programs, `reason`, a sentence, to people."""
-        super().__init__(f"{kind}: {reason}")
+    def __init__(self, kind: str, reason: str, detail: str = "") -> None:
+        """Tell what happened: `kind` to programs, `reason`, a sentence, to people, `detail` to operators alone."""
+        super().__init__(f"{kind}: {detail or reason}")
         self.kind = kind
         self.reason = reason
+        self.detail = detail or reason
 
 
 class MessageMalformed(StepFailed):

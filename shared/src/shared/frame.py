@@ -34,6 +34,10 @@ OUTAGE_STEP = 1
 REDRIVEN = "x-redriven"
 """The header that says when a dead letter was put back."""
 
+MOST_RETURNS = 15
+"""Whose handlers end as often as this with their process, ends it the next time too. It dies by us, which is told; at
+the broker's own limit it would die in silence."""
+
 HANDLER_SECONDS = 20 * 60
 """RabbitMQ takes a message away after 30 minutes."""
 
@@ -115,6 +119,9 @@ async def deliver(
 async def _attempt(
     service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, body: bytes
 ) -> Outcome:
+    if delivery.returns >= MOST_RETURNS:
+        reason = f"Whoever worked on it was gone {delivery.returns} times before it was done."
+        return await _bury(service, subscription, delivery, StepFailed("crashed", reason), body)
     try:
         event = _parse(subscription.event, body)
         if subscription.counts_once and await has_handled(service.database, delivery):
@@ -149,7 +156,8 @@ def _again(delivery: Delivery, error: Exception) -> ComesBack | StepFailed:
         return ComesBack(OUTAGE_STEP, delivery.attempt, reason)
     if delivery.attempt > len(LADDER_SECONDS):
         log.error("message.exhausted", reason=reason, attempts=delivery.attempt, exc_info=error)
-        return StepFailed("exhausted", f"It was tried {delivery.attempt} times; the last time: {reason}")
+        tried = f"It was tried {delivery.attempt} times without success"
+        return StepFailed("exhausted", f"{tried}.", f"{tried}; the last time: {reason}")
     log.warning("message.comes_back", reason=reason, attempt=delivery.attempt, exc_info=error)
     # Jitter: neighbours of one failure do not all come back at the same moment.
     step = max(0, delivery.attempt - 1 - (random.random() < 0.25))  # noqa: S311 - not a secret
@@ -182,8 +190,8 @@ async def _bury(
             await service.on_death(Death(subscription.event, delivery, video_id, failure), service.database)
         except Exception as error:  # noqa: BLE001 - it comes back until the note is saved
             return ComesBack(OUTAGE_STEP, delivery.attempt, repr(error))
-    log.error("message.dead", kind=failure.kind, reason=failure.reason)
-    return Dead(failure.kind, failure.reason, delivery.attempt)
+    log.error("message.dead", kind=failure.kind, reason=failure.detail)
+    return Dead(failure.kind, failure.detail, delivery.attempt)
 
 
 def video_id_of(body: bytes) -> UUID | None:

@@ -13,12 +13,16 @@ Handler = Callable[[E, "Delivery", Tools], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Delivery:
-    """The message at hand. `consumer` is the queue it came by; `attempt` counts from 1."""
+    """The message at hand. `consumer` is the queue it came by; `attempt` counts from 1.
+
+    `returns`: how often the broker took it back from whoever handled it, because that process was gone.
+    """
 
     consumer: str
     message_id: str
     headers: dict[str, str] = field(default_factory=dict)
     attempt: int = 1
+    returns: int = 0
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@ STOP_SECONDS = 5.0
 DELIVERY_LIMIT = 20
 """Only against crash loops: each restart of the broker and each killed process counts."""
 
+LONGEST_PAUSE_SECONDS = 60.0
+MOST_ID_LETTERS = 64
+"""What the inbox has room for."""
+
 ATTEMPT = "x-attempt"
 HINT_QUEUE: ClassicQueueArgs = {"x-max-length": 10_000, "x-message-ttl": 10_000}
 
@@ -242,7 +246,7 @@ class Consumer:
                 await self.publisher.bury(message, delivery, outcome)
         except Exception:
             # It goes back to its queue at once; without this pause it would spin up to the delivery limit.
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(min(2.0**delivery.returns, LONGEST_PAUSE_SECONDS))
             raise
 
     async def start(self) -> None:
@@ -265,10 +269,18 @@ class Consumer:
 def _delivery(subscription: Subscription[Tools], message: RabbitMessage) -> Delivery:
     # A publisher that gives its message no id gives all copies of it the same one.
     message_id = message.raw_message.message_id or hashlib.sha256(message.body).hexdigest()
+    if len(message_id) > MOST_ID_LETTERS:
+        message_id = hashlib.sha256(message_id.encode()).hexdigest()
     headers: Mapping[str, Any] = message.headers
     texts = {key: value for key, value in headers.items() if isinstance(value, str)}
-    attempt = headers.get(ATTEMPT, 1)
-    return Delivery(subscription.consumer, message_id[:64], texts, attempt if isinstance(attempt, int) else 1)
+    attempt, returns = headers.get(ATTEMPT, 1), headers.get("x-delivery-count", 0)
+    return Delivery(
+        subscription.consumer,
+        message_id,
+        texts,
+        attempt if isinstance(attempt, int) else 1,
+        returns if isinstance(returns, int) else 0,
+    )
 
 
 async def _stop_taking(subscriber: Any) -> None:  # noqa: ANN401 - FastStream keeps these two names to itself
