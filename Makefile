@@ -71,12 +71,15 @@ SCOPES ?= read,write
 NAME ?= made by hand
 export OWNER SCOPES NAME
 
+# Whether a setting is in the environment or in `.env`, where the services look: $(call is_set,DATABASE_URL)
+is_set = [ -n "$$$(1)" ] || grep -Eqs '^[[:space:]]*(export[[:space:]]+)?$(1)[[:space:]]*=[[:space:]]*[^[:space:]]' .env
+
 key: $(VENV)/.installed ## Make an API key: make key OWNER=publisher SCOPES=read,write NAME="its server" ARGS="--days 90"
-	@if [ -n "$$DATABASE_URL" ]; then key="$(BIN)/gateway key"; else key="$(BIN)/embedded key"; fi; \
+	@if $(call is_set,DATABASE_URL); then key="$(BIN)/gateway key"; else key="$(BIN)/embedded key"; fi; \
 		$$key --owner "$$OWNER" --scopes "$$SCOPES" --name "$$NAME" $(ARGS)
 
 redrive: $(VENV)/.installed ## Put dead letters back (of BROKER_URL; without it, of .multishot/)
-	@if [ -n "$$BROKER_URL" ]; then $(BIN)/python -m shared.redrive; else $(BIN)/embedded redrive; fi
+	@if $(call is_set,BROKER_URL); then $(BIN)/python -m shared.redrive; else $(BIN)/embedded redrive; fi
 
 # --- checking ---------------------------------------------------------------------------
 

@@ -136,7 +136,12 @@ async def test_two_do_not_work_in_one_folder_but_a_demo_uses_the_one_that_runs(h
     second = home.run("run", "--port", str(free_port()))
     assert second.returncode == 1
     assert "is in use by another Multishot" in second.stderr
-    done = home.run("demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15")
+    wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
+    simulated = home.run(*wish, "--provider", "runway")
+    assert simulated.returncode == 2
+    assert "has its own providers" in simulated.stderr
+    assert fetch_json(home.videos)[1]["total"] == 0
+    done = home.run(*wish)
     assert done.returncode == 0, done.stdout + done.stderr
     assert fetch_json(home.videos)[1]["total"] == 1
 
@@ -162,7 +167,7 @@ def test_the_demo_at_a_simulated_provider_needs_no_key_and_tells_the_price(home:
     assert frames(film) == (360, 1280, 720)
 
 
-async def test_with_keys_asked_for_one_made_beside_the_running_server_opens_it(tmp_path: Path) -> None:
+async def test_with_keys_asked_for_one_made_beside_the_running_server_opens_it_also_to_the_demo(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     first = home.run("key", "--owner", "root", "--scopes", "admin")
     assert first.returncode == 0, first.stderr
@@ -177,5 +182,14 @@ async def test_with_keys_asked_for_one_made_beside_the_running_server_opens_it(t
             request = Request(home.videos, headers={"authorization": f"Bearer {made.stdout.strip()}"})
             with urlopen(request, timeout=10) as answer:
                 assert answer.status == 200
+        wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
+        for keys in ({}, {"MULTISHOT_KEY": "msk_not_ours"}, {"MULTISHOT_KEY": "nötig"}):
+            refused = home.run(*wish, **keys)
+            assert refused.returncode == 2
+            assert refused.stdout.count("\n") == 1
+            assert "asks for a key: set MULTISHOT_KEY" in refused.stdout
+            assert refused.stderr == ""
+        done = home.run(*wish, MULTISHOT_KEY=second.stdout.strip())
+        assert done.returncode == 0, done.stdout + done.stderr
     finally:
         home.kill()

@@ -22,6 +22,7 @@ from gateway import app as gateway_app
 from gateway import key_command
 from gateway.models import Base
 from multishot import NotReachable
+from multishot import settings as client_settings
 from shared import telemetry
 from shared.database import Database
 from shared.migrations import folder_of, migrate
@@ -89,8 +90,11 @@ async def _demo(home: Home, arguments: argparse.Namespace) -> int:
     except HomeInUse as error:
         if error.url is None:
             raise
+        if arguments.provider:
+            print(f"{error}, which has its own providers: stop it, or ask for no provider.", file=sys.stderr)
+            return 2
         # A server is running here: let it make the film.
-        return await demo.make(error.url, wish, home)
+        return await demo.make(error.url, wish, home, key=client_settings.key())
     with lock:
         async with simulating(arguments.provider, home.simulator):
             # Nobody but the demo knows of this server, and it ends with it.

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from embedded.home import Home
 from multishot import Multishot, Refused, Video
 from multishot.display import Display, follow
 
+KEY_NEEDED = "The Multishot at {url} asks for a key: set MULTISHOT_KEY to one that `make key OWNER=…` has made."
 IN_STORYBOARD = ("title", "niche", "prompt", "duration", "storyScript", "scenes")
 
 
@@ -29,28 +31,19 @@ class Wish:
         return told == (self.prompt, self.scenes, self.duration, self.aspect) and self.niche in (None, video["niche"])
 
 
-async def make(url: str, wish: Wish, home: Home, simulated: str | None = None) -> int:
+async def make(url: str, wish: Wish, home: Home, *, key: str | None = None, simulated: str | None = None) -> int:
     """Have the film made by the gateway at `url`; returns the exit code. An unfinished film of this wish goes on.
 
-    `simulated`: the paid provider that is only simulated.
+    `key`: an API key, where the gateway asks for one; `simulated`: the paid provider that is only simulated.
     """
     console = Console()
-    async with Multishot(url, patience=0.0) as multishot:
-        # In the order of life: one that moves on between two looks is not overlooked.
-        unfinished = [
-            one for status in ("pending", "processing") for one in await multishot.list(status=status, limit=100)
-        ]
-        video = next((video for video in unfinished if wish.is_of(video)), None)
-        if video is not None:
-            console.print(f"Going on with the film that was interrupted: [bold]{video['videoId']}[/]")
-        else:
-            try:
-                video = await multishot.make(**asdict(wish))
-            except Refused as error:
-                console.print(str(error), style="red", markup=False, highlight=False)
-                return 2
-        with Display(console) as display:
-            video = await follow(multishot, video["videoId"], display, patience=0.0)
+    try:
+        async with Multishot(url, key, patience=0.0) as multishot:
+            video = await _ended(multishot, wish, console)
+    except Refused as error:
+        text = KEY_NEEDED.format(url=url) if error.status == HTTPStatus.UNAUTHORIZED else str(error)
+        console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        return 2
     if video["status"] != "completed":
         console.print(f"[red]The film was not made:[/] {video['errorMessage'] or video['status']}")
         return 1
@@ -61,6 +54,19 @@ async def make(url: str, wish: Wish, home: Home, simulated: str | None = None) -
         console.print(f"{took} {figures}", highlight=False)
     _print_files(console, video, home)
     return 0
+
+
+async def _ended(multishot: Multishot, wish: Wish, console: Console) -> Video:
+    """The film of this wish once nothing more happens to it."""
+    # In the order of life: one that moves on between two looks is not overlooked.
+    unfinished = [one for status in ("pending", "processing") for one in await multishot.list(status=status, limit=100)]
+    video = next((video for video in unfinished if wish.is_of(video)), None)
+    if video is None:
+        video = await multishot.make(**asdict(wish))
+    else:
+        console.print(f"Going on with the film that was interrupted: [bold]{video['videoId']}[/]")
+    with Display(console) as display:
+        return await follow(multishot, video["videoId"], display, patience=0.0)
 
 
 def _print_files(console: Console, video: Video, home: Home) -> None:

@@ -1,0 +1,61 @@
+"""`make key` and `make redrive` work on what the services would: the servers of the environment or `.env`."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.testing import free_port
+
+ROOT = Path(__file__).parents[2]
+GATEWAY = Path(sys.executable).with_name("gateway")
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / ".venv" / ".installed").exists() or shutil.which("make") is None,
+    reason="it is not installed by make here",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A checkout of its own: the same files, and no `.env` but the test's."""
+    for name in ("Makefile", ".venv", "requirements.lock", "requirements-dev.lock", "shared", "services", "deploy"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def run(folder: Path, *command: "str | Path") -> "subprocess.CompletedProcess[str]":
+    kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_key_is_for_the_gateway_of_the_database_in_the_env_file(folder: Path) -> None:
+    (folder / ".env").write_text(
+        f"STORAGE_URL=file://{folder}/media\nDATABASE_URL=sqlite+aiosqlite:///{folder}/mine.db\n"
+    )
+    migrated = run(folder, GATEWAY, "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    made = run(folder, "make", "key", "OWNER=anna")
+    assert made.returncode == 0, made.stderr
+    assert sqlite3.connect(folder / "mine.db").execute("SELECT owner FROM api_keys").fetchall() == [("anna",)]
+    assert not (folder / ".multishot").exists()
+
+
+def test_a_key_is_for_the_folder_where_no_database_is_named(folder: Path) -> None:
+    (folder / ".env").write_text("#DATABASE_URL=mysql+asyncmy://commented/out\n")
+    made = run(folder, "make", "key", "OWNER=anna")
+    assert made.returncode == 0, made.stderr
+    owners = sqlite3.connect(folder / ".multishot" / "gateway.db").execute("SELECT owner FROM api_keys").fetchall()
+    assert owners == [("anna",)]
+
+
+def test_dead_letters_are_those_of_the_broker_in_the_env_file(folder: Path) -> None:
+    (folder / ".env").write_text(f"BROKER_URL=amqp://127.0.0.1:{free_port()}/\n")
+    done = run(folder, "make", "redrive")
+    assert done.returncode != 0
+    assert "127.0.0.1" in done.stderr
+    assert not (folder / ".multishot").exists()
