@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, CursorResult, MetaData, String, Table, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import BigInteger, Column, CursorResult, MetaData, String, Table, select, update
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import now
@@ -118,11 +118,13 @@ async def _add(session: AsyncSession, table: Table, budget: Budget, amount: Deci
 
 
 async def _open(session: AsyncSession, table: Table, budget: Budget) -> None:
-    try:
-        async with session.begin_nested():
-            await session.execute(insert(table).values(scope=budget.scope, day=budget.day, used=0))
-    except IntegrityError:
-        return  # it is open
+    """Have a row for this budget, if there is none yet."""
+    row = {"scope": budget.scope, "day": budget.day, "used": 0}
+    if session.get_bind().dialect.name == "sqlite":
+        await session.execute(sqlite.insert(table).values(row).on_conflict_do_nothing())
+    else:
+        # A plain insert that comes too late keeps a shared lock; two who then want to write would block each other.
+        await session.execute(mysql.insert(table).values(row).on_duplicate_key_update(used=table.c.used))
 
 
 def _units(amount: Decimal) -> int:

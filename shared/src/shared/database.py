@@ -117,8 +117,9 @@ class Database:
         await self.glances.dispose()
 
 
-OUTAGES = {1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
-"""MySQL's numbers for: too many connections, shutting down, lock wait, deadlock, connection lost or refused."""
+OUTAGES = {1040, 1053, 1205, 1213, 1305, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
+"""MySQL's numbers for: too many connections, shutting down, lock wait, deadlock (1305: in a savepoint, which is then
+gone), connection lost or refused."""
 
 
 def is_outage(error: BaseException) -> bool:

@@ -31,5 +31,9 @@ class RequestConflicts(StepFailed):
         self.video_id = video_id
 
 
+class TryAgainLater(Exception):
+    """This step may go well at another time. Its text is for people: it is what they read if it never does."""
+
+
 class AlreadyHandled(Exception):
     """The message was handled before; nothing is left to do for it."""

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 from shared import telemetry
 from shared.contracts.events import Event, Stage, VideoFailed
 from shared.database import Database, is_outage
-from shared.errors import AlreadyHandled, MessageMalformed, StepFailed
+from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
 from shared.handling import Delivery, Story, Subscription, Tools
 from shared.unit_of_work import has_handled, working
 
@@ -157,7 +157,8 @@ def _again(delivery: Delivery, error: Exception) -> ComesBack | StepFailed:
     if delivery.attempt > len(LADDER_SECONDS):
         log.error("message.exhausted", reason=reason, attempts=delivery.attempt, exc_info=error)
         tried = f"It was tried {delivery.attempt} times without success"
-        return StepFailed("exhausted", f"{tried}.", f"{tried}; the last time: {reason}")
+        told = f"{tried}: {error}." if isinstance(error, TryAgainLater) else f"{tried}."
+        return StepFailed("exhausted", told, f"{tried}; the last time: {reason}")
     log.warning("message.comes_back", reason=reason, attempt=delivery.attempt, exc_info=error)
     # Jitter: neighbours of one failure do not all come back at the same moment.
     step = max(0, delivery.attempt - 1 - (random.random() < 0.25))  # noqa: S311 - not a secret

@@ -28,8 +28,11 @@ T = TypeVar("T")
 KEPT_SECONDS = 24 * 3600
 FORGET_EVERY_SECONDS = 3600
 ATTEMPTS = 5
-LOCK_WAIT, DEADLOCK = 1205, 1213
-"""MySQL's numbers for: waited too long for somebody's lock, and waited for somebody who waits for us."""
+LOCK_WAIT, DEADLOCKS = 1205, (1213, 1305)
+"""MySQL's numbers for: waited too long for somebody's lock, and waited for somebody who waits for us.
+
+Within a savepoint, that is undone with the rest, it says of the second that there is none of that name.
+"""
 
 QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
@@ -107,7 +110,7 @@ async def attempt(database: Database, do: Callable[[Work], Awaitable[T]]) -> T:
         except IntegrityError:
             continue
         except DBAPIError as error:
-            if _number(error) != DEADLOCK:
+            if _number(error) not in DEADLOCKS:
                 raise
     async with working(database) as work:
         return await do(work)

@@ -164,13 +164,14 @@ class Videos:
 
     async def version(self, video_id: UUID, *, whose: str | None) -> tuple[int, str]:
         """The number of a video's latest change, and its status: much cheaper than `get`. Raises `VideoNotFound`."""
-        found = await self.versions.of(str(video_id))
-        if found is None or whose not in (None, found.owner):
+        version, status, owner = await self.versions.of(str(video_id)) or (0, "", None)
+        if owner is None or whose not in (None, owner):
             raise VideoNotFound(video_id)
-        return found.version, found.status
+        return version, status
 
-    async def _versions(self, ids: Collection[str]) -> dict[str, Row[str, int, str, str]]:
-        return {found.video_id: found for found in await self.database.glance(VERSION, {"ids": list(ids)})}
+    async def _versions(self, ids: Collection[str]) -> dict[str, tuple[int, str, str]]:
+        found = await self.database.glance(VERSION, {"ids": list(ids)})
+        return {video_id: (version, status, owner) for video_id, version, status, owner in found}
 
     async def locked(self, work: Work, video_id: UUID, *, whose: str | None) -> Video:
         """One video, which nobody else changes until this transaction ends. Raises `VideoNotFound`."""

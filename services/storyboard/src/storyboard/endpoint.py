@@ -27,7 +27,7 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from shared.errors import StepFailed
+from shared.errors import StepFailed, TryAgainLater
 from storyboard.answers import Answer
 from storyboard.draft import DRAFT_SCHEMA
 
@@ -57,7 +57,7 @@ FORMS: dict[Form, ModelRequestParameters] = {
 """The ways to ask for an answer in form. The last one asks nothing of an endpoint that any of them lacks."""
 
 
-class LanguageModelAway(Exception):
+class LanguageModelAway(TryAgainLater):
     """The language model could not be asked, or its answer did not arrive. Asking later may help."""
 
     def __init__(self, reason: str) -> None:
