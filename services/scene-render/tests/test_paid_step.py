@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from scene_render.provider import (
     Absent,
@@ -17,9 +18,10 @@ from scene_render.provider import (
     Running,
     SubmissionPutOff,
     SubmissionRefused,
+    Succeeded,
     Unknowable,
 )
-from scene_render.steps import CheckDue, ClipReady, SlotOffered, SubmissionOverdue
+from scene_render.steps import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue
 from scene_render.turns import provide_slots
 from shared.contracts.events import (
     SceneFailed,
@@ -214,8 +216,88 @@ async def test_a_silent_provider_costs_no_attempt(desk: Any, scene: Scene) -> No
     check = await submitted(desk, scene())
     desk.ledger.status = ProviderSilent()
     await desk.hear(check)
-    assert await taken(desk) == [check]
+    assert len(of(CheckDue, await taken(desk))) == 1
     assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+
+
+async def long_ago(desk: Any, column: str) -> None:
+    async with desk.database.sessions.begin() as session:
+        await session.execute(text(f"UPDATE attempts SET {column} = '2020-01-01 00:00:00'"))
+
+
+async def look(desk: Any, check: CheckDue, status: Any) -> CheckDue:
+    """Look at a task that goes on; returns the next look."""
+    desk.ledger.status = status
+    await desk.hear(check)
+    [after] = of(CheckDue, await taken(desk))
+    return after
+
+
+@pytest.mark.parametrize("seen", [None, Running()])
+async def test_a_task_that_ends_while_its_provider_is_silent_for_long_is_collected(
+    desk: Any, scene: Scene, seen: Running | None
+) -> None:
+    check = await submitted(desk, scene())
+    if seen is not None:
+        check = await look(desk, check, seen)
+        await long_ago(desk, "running_since")
+    await long_ago(desk, "submitted_at")
+    for _ in range(3):
+        check = await look(desk, check, ProviderSilent())
+    desk.ledger.status = Succeeded(Decimal("0.60"))
+    await desk.hear(check)
+    assert len(of(ClipReady, await taken(desk))) == 1
+    assert (desk.ledger.cancelled, len(desk.ledger.taken)) == ([], 1)
+
+
+async def test_a_task_that_may_have_been_queued_while_nobody_saw_it_has_all_its_time(desk: Any, scene: Scene) -> None:
+    check = await submitted(desk, scene())
+    await long_ago(desk, "submitted_at")
+    check = await look(desk, check, ProviderSilent())
+    for _ in range(2):
+        check = await look(desk, check, Running())
+    assert desk.ledger.cancelled == []
+
+
+async def test_a_task_that_is_begun_after_a_long_time_in_the_queue_has_all_its_time(desk: Any, scene: Scene) -> None:
+    check = await look(desk, await submitted(desk, scene()), Running(queued=True))
+    await long_ago(desk, "submitted_at")
+    desk.ledger.status = Running()
+    await desk.hear(CallbackReceived(video_id=UUID(int=1), attempt_id=check.attempt_id, task_id="t"))
+    [hint] = await taken(desk)
+    await desk.hear(hint)
+    await look(desk, check, Running())
+    assert desk.ledger.cancelled == []
+
+
+async def overdue(desk: Any, scene: SceneRequested) -> CheckDue:
+    """A look at a task that has been worked on for too long."""
+    check = await look(desk, await submitted(desk, scene), Running())
+    await long_ago(desk, "running_since")
+    return check
+
+
+async def test_a_task_that_ends_while_it_is_being_cancelled_is_collected(desk: Any, scene: Scene) -> None:
+    check = await overdue(desk, scene())
+
+    async def cancel(_task_id: str) -> None:
+        desk.ledger.status = Succeeded(Decimal("0.60"))
+
+    desk.ledger.cancel = cancel
+    await desk.hear(await look(desk, check, Running()))
+    assert len(of(ClipReady, await taken(desk))) == 1
+    assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
+
+
+async def test_a_task_that_goes_on_though_it_was_cancelled_is_ordered_from_nobody_else(desk: Any, scene: Scene) -> None:
+    check = await overdue(desk, scene())
+
+    async def cancel(_task_id: str) -> None:
+        """It does not listen."""
+
+    desk.ledger.cancel = cancel
+    await desk.hear(check)
+    assert [failed.kind for failed in of(SceneFailed, await taken(desk))] == ["submission_unknown"]
 
 
 async def test_a_task_that_failed_for_good_fails_the_scene_with_what_it_cost(desk: Any, scene: Scene) -> None:

@@ -3,13 +3,16 @@
 All of it at the simulator, through the providers' own SDKs.
 """
 
+import asyncio
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from scene_render.provider import Shot
+from scene_render.provider import Ended, ProviderSilent, Shot, Succeeded
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
 from shared.contracts.story import Scene as StoryScene
 
@@ -292,6 +295,33 @@ async def test_a_task_that_never_ends_is_ended_booked_and_tried_once_more(
     first, second = await simulated.tasks()
     assert (first["state"], second["state"]) == ("cancelled", "succeeded")
     assert float(rendered.cost_usd) == pytest.approx(float(first["chargedUsd"]) + float(second["chargedUsd"]))
+
+
+@pytest.mark.parametrize("name", PAID)
+async def test_a_task_that_has_ended_is_not_cancelled_and_keeps_its_clip(
+    simulated: Any, short: SceneRequested, name: str, tmp_path: Path
+) -> None:
+    async with simulated.provider(name) as provider:
+        task_id = await provider.submit(str(UUID(int=1)), Shot(short, min(provider.tariff.usd)))
+        await asyncio.sleep(0.3)
+        assert isinstance(await provider.check(task_id), Succeeded)
+        assert await provider.cancel(task_id) is None
+        await provider.fetch(task_id, tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", PAID)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_cancelling_without_an_answer_says_nothing(
+    simulated: Any, short: SceneRequested, name: str, status: int
+) -> None:
+    await simulated.wrong("create", outcome="never")
+    await simulated.wrong("cancel", status=status, body={"detail": "Busy"})
+    async with simulated.provider(name) as provider:
+        task_id = await provider.submit(str(UUID(int=1)), Shot(short, min(provider.tariff.usd)))
+        with pytest.raises(ProviderSilent):
+            await provider.cancel(task_id)
+        assert isinstance(await provider.cancel(task_id), Ended)
 
 
 @pytest.mark.parametrize("name", PAID)

@@ -265,14 +265,13 @@ async def check_attempt(event: CheckDue, delivery: Delivery, tools: Tools) -> No
     if attempt.state != "SUBMITTED" or attempt.task_id is None:
         return
     provider = tools.providers[attempt.provider]
-    later = Running(check_after=max(SILENT_SECONDS * tools.attempts.scale, provider.check_seconds))
-    try:
-        status = await provider.check(attempt.task_id)
-    except ProviderSilent:
-        status = later
+    status = await _status(attempt.task_id, provider)
     if isinstance(status, Lost) and age < provider.submit_seconds + LOST_SECONDS * tools.attempts.scale:
-        status = later
+        status = None
     match status:
+        case None:
+            # Nothing was seen, so no clock begins or runs out; for all we know it has not begun.
+            await _look_later(event.model_copy(update={"queued": True}), delivery, provider, tools)
         case Running():
             await _go_on_waiting(event, status, attempt, delivery, provider, tools)
         case Succeeded():
@@ -286,6 +285,21 @@ async def check_attempt(event: CheckDue, delivery: Delivery, tools: Tools) -> No
             reason = f"{provider.name} took the task and does not know it any more; it may be paid."
             async with handling(tools.database, delivery) as work:
                 await tools.attempts.unknown(work, attempt, reason, before="SUBMITTED")
+
+
+async def _status(task_id: str, provider: Provider) -> Running | Succeeded | Failed | Lost | None:
+    """How a task is doing; None: the provider does not say."""
+    try:
+        return await provider.check(task_id)
+    except ProviderSilent as silence:
+        log.warning("provider.silent", provider=provider.name, task_id=task_id, reason=str(silence))
+        return None
+
+
+async def _look_later(event: CheckDue, delivery: Delivery, provider: Provider, tools: Tools) -> None:
+    async with handling(tools.database, delivery) as work:
+        if not event.hint:
+            await work.emit(event, after=max(SILENT_SECONDS * tools.attempts.scale, provider.check_seconds))
 
 
 async def _go_on_waiting(
@@ -323,12 +337,16 @@ async def _go_on_waiting(
 
 async def _end_overdue(event: CheckDue, attempt: Attempt, delivery: Delivery, provider: Provider, tools: Tools) -> None:
     """An attempt takes too long: another one only where this one has surely ended."""
+    task_id = str(attempt.task_id)
     try:
-        ended = await provider.cancel(str(attempt.task_id))
-    except ProviderSilent:
+        ended = await provider.cancel(task_id)
+    except ProviderSilent as silence:
+        log.warning("provider.silent", provider=provider.name, task_id=task_id, reason=str(silence))
+        await _look_later(event, delivery, provider, tools)
+        return
+    if ended is None and not isinstance(await _status(task_id, provider), Running):
         # It may have ended well meanwhile.
-        async with handling(tools.database, delivery) as work:
-            await work.emit(event, after=SILENT_SECONDS * tools.attempts.scale)
+        await _look_later(event, delivery, provider, tools)
         return
     async with handling(tools.database, delivery) as work:
         if ended is not None:
@@ -348,7 +366,8 @@ async def hear_callback(event: CallbackReceived, delivery: Delivery, tools: Tool
         if attempt.state in ("INTENT", "UNKNOWN") and event.task_id is not None:
             await tools.attempts.submitted(work, attempt, event.task_id)
         elif attempt.state == "SUBMITTED":
-            await work.emit(CheckDue(video_id=event.video_id, attempt_id=event.attempt_id, hint=True))
+            look = CheckDue(video_id=event.video_id, attempt_id=event.attempt_id, hint=True, queued=True)
+            await work.emit(look)
 
 
 @story.on(ClipReady, at_once=2)

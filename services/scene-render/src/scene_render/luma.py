@@ -135,12 +135,14 @@ class Luma:
         await self.downloader.fetch(fresh_link, target)
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """Delete the task. Luma does not say what that cost."""
+        """Delete the task, unless it has ended: its clip would go with it. Luma does not say what that cost."""
+        if not isinstance(await self.check(task_id), Running):
+            return None
         try:
             await self.client.generations.delete(task_id)
-        except lumaai.APIStatusError:
-            return None
         except lumaai.APIError as error:
+            if wire.refuses(error):
+                return None
             raise wire.silent(self.name, error) from error
         return Ended(cost=None)
 

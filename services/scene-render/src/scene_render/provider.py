@@ -179,7 +179,7 @@ class Provider(Protocol):
         ...
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """End a task. None: it goes on, as far as we know.
+        """End a task that goes on. None: it was not ended by this; the next look says whether it goes on.
 
         Raises:
             ProviderSilent: there is no answer.

@@ -121,9 +121,9 @@ class Runway:
             return None
         try:
             await self.client.tasks.delete(task_id)
-        except runwayml.APIStatusError:
-            return None
         except runwayml.APIError as error:
+            if wire.refuses(error):
+                return None
             raise wire.silent(self.name, error) from error
         return Ended(cost=Decimal(0) if waiting else None)
 

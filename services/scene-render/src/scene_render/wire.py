@@ -20,6 +20,9 @@ NO_MONEY = (
 """Unmistakable: a 400 may quote the prompt, and films have end credits."""
 MODERATION = ("moderation", "blacklisted", "not allowed", "contains ip", "content policy", "content_policy")
 
+PASSING = frozenset({401, 403, 408, 429})
+"""What is answered whatever was asked: another time it may go well."""
+
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """What happens before a byte of the request has left."""
 
@@ -69,6 +72,12 @@ def refused(
     if any(word in said for word in MODERATION):
         return SubmissionRefused("moderation", f"{provider} does not want to show this: {_short(text)}")
     return SubmissionRefused("invalid_request", f"{provider} does not take this order (HTTP {status}): {_short(text)}")
+
+
+def refuses(error: Exception) -> bool:
+    """Whether this answer to a free question is a no, and not one about the key, the pace or a fault of the server."""
+    status = getattr(error, "status_code", None)
+    return isinstance(status, int) and 400 <= status < 500 and status not in PASSING
 
 
 def silent(provider: str, error: BaseException) -> ProviderSilent:
