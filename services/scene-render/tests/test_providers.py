@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from scene_render.provider import Ended, ProviderSilent, Shot, Succeeded
+from scene_render.provider import Ended, ProviderSilent, Running, Shot, Succeeded
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
 from shared.contracts.story import Scene as StoryScene
 
@@ -311,7 +311,7 @@ async def test_a_task_that_has_ended_is_not_cancelled_and_keeps_its_clip(
 
 
 @pytest.mark.parametrize("name", PAID)
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [401, 429, 503])
 async def test_a_cancelling_without_an_answer_says_nothing(
     simulated: Any, short: SceneRequested, name: str, status: int
 ) -> None:
@@ -336,6 +336,21 @@ async def test_looks_that_fail_cost_nothing(
     await simulated.wrong("get", times=3, **fault)
     told = await play(sqlite_desk, simulated.provider(name), short)
     assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+
+
+@pytest.mark.parametrize("name", PAID)
+@pytest.mark.parametrize("status", [401, 403, 418])
+async def test_an_answer_that_is_not_about_the_task_says_nothing_of_it(
+    simulated: Any, short: SceneRequested, name: str, status: int, tmp_path: Path
+) -> None:
+    async with simulated.provider(name) as provider:
+        task_id = await provider.submit(str(UUID(int=1)), Shot(short, min(provider.tariff.usd)))
+        await simulated.wrong("get", times=2, status=status, body={"detail": "No."})
+        with pytest.raises(ProviderSilent):
+            await provider.check(task_id)
+        with pytest.raises(ProviderSilent):
+            await provider.fetch(task_id, tmp_path / "clip.mp4")
+        assert isinstance(await provider.check(task_id), Running | Succeeded)
 
 
 DAMAGED = [
