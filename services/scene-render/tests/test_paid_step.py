@@ -1,7 +1,8 @@
 """The paid step: written down before it is paid, paid once, and never asked again blindly."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from scene_render import handlers
 from scene_render.provider import (
     Absent,
     Failed,
@@ -23,6 +26,7 @@ from scene_render.provider import (
 )
 from scene_render.steps import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue
 from scene_render.turns import provide_slots
+from shared import unit_of_work
 from shared.contracts.events import (
     SceneFailed,
     SceneProgressed,
@@ -140,6 +144,53 @@ async def test_a_lost_answer_whose_task_is_found_goes_on(desk: Any, scene: Scene
     await desk.hear(overdue)
     assert len(desk.ledger.taken) == 1
     assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-7")]
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What the database raises, one after the other, when a provider's answer is to be saved."""
+    errors: list[Exception] = []
+
+    @contextlib.asynccontextmanager
+    async def working(database: Any) -> AsyncIterator[Any]:
+        if errors:
+            raise errors.pop(0)
+        async with unit_of_work.working(database) as work:
+            yield work
+
+    monkeypatch.setattr(handlers, "working", working)
+    monkeypatch.setattr(handlers, "SAVE_SECONDS", (0.001, 0.002))
+    return errors
+
+
+async def test_a_task_is_not_forgotten_while_the_database_is_away(
+    desk: Any, scene: Scene, away: list[Exception]
+) -> None:
+    away.extend(ConnectionError("away") for _ in range(20))
+    await ask(desk, scene())
+    await offer(desk)
+    assert away == []
+    assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+
+
+async def test_a_task_that_could_not_be_saved_stands_in_the_log(
+    sqlite_desk: Any, scene: Scene, away: list[Exception]
+) -> None:
+    """The process ends before the database is back."""
+    desk = sqlite_desk
+    desk.ledger.answer = lambda _: "task-7"
+    away.extend(ConnectionError("away") for _ in range(100_000))
+    await ask(desk, scene())
+    with capture_logs() as lines:
+        starting = asyncio.create_task(offer(desk))
+        while not desk.ledger.taken or not desk.tools.shielded.tasks:  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.001)
+        [saving] = desk.tools.shielded.tasks
+        await asyncio.sleep(0.02)
+        saving.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    [line] = [line for line in lines if line["log_level"] == "error"]
+    assert (line["attempt_id"], line["task_id"]) == (desk.ledger.taken[0], "task-7")
 
 
 async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attempt(desk: Any, scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ LOST_SECONDS = 120.0
 COLLECT_SECONDS = 6 * 3600.0
 """How long after its order a clip is fetched again when that fails; the links of all providers last longer."""
 SAVE_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""The pauses between attempts to save what a provider has answered."""
+"""The pauses between attempts to save what a provider has answered; the last one again and again."""
 NEVER_ANSWERED = "The provider never said whether it took the task; it may have been paid, so it is not asked again."
 
 
@@ -220,42 +221,53 @@ async def _submit(attempt: Attempt, render: Render, provider: Provider, deadline
             shot = await stack.enter_async_context(tools.clips.shot_of(render, attempt))
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
             failure = Failed("first_frame", f"Its first frame could not be read: {error}", cost=FREE, again=True)
-            await _save(tools, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
+            await _save(tools, attempt, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
             return
         if loop.time() >= deadline:
-            await _save(tools, lambda work: tools.attempts.never_sent(work, attempt))
+            await _save(tools, attempt, lambda work: tools.attempts.never_sent(work, attempt))
             return
         try:
             async with asyncio.timeout_at(deadline):
                 task_id = await provider.submit(attempt.id, shot)
         except SubmissionRefused as refusal:
             failure = Failed(refusal.kind, refusal.reason, cost=FREE, again=False)
-            await _save(tools, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
+            await _save(tools, attempt, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
             return
         except SubmissionPutOff as error:
             delay = error
             log.warning("submission.put_off", provider=provider.name, kind=delay.kind, reason=delay.reason)
-            await _save(tools, lambda work: tools.attempts.put_off(work, attempt, delay))
+            await _save(tools, attempt, lambda work: tools.attempts.put_off(work, attempt, delay))
             return
         except Exception as error:  # noqa: BLE001 - whatever it was, the task may have been taken
             log.warning("submission.unanswered", attempt_id=attempt.id, provider=provider.name, error=repr(error))
-            await _save(tools, lambda work: tools.attempts.unanswered(work, attempt))
+            await _save(tools, attempt, lambda work: tools.attempts.unanswered(work, attempt))
             return
-    await _save(tools, lambda work: tools.attempts.submitted(work, attempt, task_id))
+    await _save(tools, attempt, lambda work: tools.attempts.submitted(work, attempt, task_id), task_id)
 
 
-async def _save(tools: Tools, change: Callable[[Work], Awaitable[None]]) -> None:
-    """Save what a provider has answered: nobody can ask it again, so a busy database is asked several times."""
-    for pause in (*SAVE_SECONDS, None):
-        try:
-            async with working(tools.database) as work:
-                await change(work)
-        except Exception as error:
-            if pause is None or not is_outage(error):
-                raise
-            await asyncio.sleep(pause)
-        else:
-            return
+async def _save(
+    tools: Tools, attempt: Attempt, change: Callable[[Work], Awaitable[None]], task_id: str | None = None
+) -> None:
+    """Save what a provider has answered: nobody can ask it again, so a database that is away is waited for.
+
+    Only the end of this process ends that; then the log is all that holds the answer.
+    """
+    told = {"attempt_id": attempt.id, "provider": attempt.provider, "task_id": task_id}
+    try:
+        for pause in itertools.chain(SAVE_SECONDS, itertools.repeat(SAVE_SECONDS[-1])):
+            try:
+                async with working(tools.database) as work:
+                    await change(work)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                log.warning("answer.not_saved_yet", **told, error=repr(error))
+                await asyncio.sleep(pause)
+            else:
+                return
+    except BaseException:
+        log.exception("answer.unsaved", **told)
+        raise
 
 
 @story.on(CheckDue, at_once=8)
