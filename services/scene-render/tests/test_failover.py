@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from scene_render.routing import candidates, choose
 from scene_render.steps import CheckDue, SceneOverdue, SlotOffered
 from scene_render.turns import wake_waiting
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoResumed
+from shared.contracts.media import MediaReference
+from shared.storage import StorageUnavailable
 from shared.testing import published
 
 Scene = Callable[..., SceneRequested]
@@ -143,6 +146,52 @@ async def test_what_one_provider_does_not_want_to_show_is_carried_to_nobody(both
     [failed] = of(SceneFailed, await offer(both))
     assert failed.kind == "moderation"
     assert both.second.taken == []
+
+
+def with_first_frame(scene: Scene, number: int) -> SceneRequested:
+    frame = MediaReference(key="uploads/frame.jpg", content_type="image/jpeg", size=1, sha256="0" * 64)
+    return scene(number, first_frame=frame)
+
+
+@pytest.mark.parametrize("away", [StorageUnavailable("away"), TimeoutError()])
+async def test_a_scene_waits_for_its_first_frame_while_the_storage_is_away(
+    desk: Any, scene: Scene, away: Exception
+) -> None:
+    async def get(*_: object) -> None:
+        raise away
+
+    desk.storage.get = get
+    desk.configure("ledger", scale=1e-5)
+    await desk.hear(with_first_frame(scene, 1))
+    for _ in range(4):
+        told = await offer(desk)
+        assert len(of(SlotOffered, told)) >= 2, "nobody comes back for it"
+    assert await desk.rows("SELECT state, failures, cost_usd FROM renders") == [("waiting", 0, 0)]
+    assert await desk.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend") == [(0, 0)]
+    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
+
+    async def back(_reference: MediaReference, target: Path) -> None:
+        target.write_bytes(b"picture")
+
+    desk.storage.get = back
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+
+
+@pytest.mark.parametrize("refusal", [None, SubmissionRefused("invalid_request", "Too large.", asked=False)])
+async def test_a_provider_that_was_not_asked_has_not_recovered(
+    desk: Any, scene: Scene, refusal: SubmissionRefused | None
+) -> None:
+    async with desk.database.sessions.begin() as session:
+        parked = "failures = 3, kind = 'auth', reason = 'r', parked_until = '2020-01-01 00:00:00'"
+        await session.execute(text(f"UPDATE provider_states SET {parked} WHERE provider = 'ledger'"))
+    if refusal is None:
+        await desk.hear(with_first_frame(scene, 1))  # which nobody has stored
+    else:
+        desk.ledger.lose_answers(refusal)
+        await desk.hear(scene())
+    await offer(desk)
+    assert await desk.rows("SELECT failures, kind FROM provider_states WHERE provider = 'ledger'") == [(3, "auth")]
 
 
 async def test_after_a_pause_one_scene_tries_the_provider_and_the_others_follow(desk: Any, scene: Scene) -> None:

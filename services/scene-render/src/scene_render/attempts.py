@@ -215,8 +215,11 @@ class Attempts:
         """The submission had no answer: the attempt stays at INTENT; a provider that does so often is parked."""
         await self._note_failure(work, attempt, SubmissionPutOff("outage", "It does not answer."))
 
-    async def never_sent(self, work: Work, attempt: Attempt) -> None:
-        """This process was held up too long, and surely has sent nothing: the scene waits again, nothing is paid."""
+    async def never_sent(self, work: Work, attempt: Attempt, wait: float = 0.0) -> None:
+        """Something of ours held it up, and surely nothing was sent: the scene waits again, and nothing is paid.
+
+        Its turn comes in `wait` seconds at the earliest, and no try was lost.
+        """
         render = await _render_of(work.session, attempt)
         mine = select(Attempt.state).where(Attempt.id == attempt.id, Attempt.posts == attempt.posts)
         state = (await work.session.execute(mine)).scalar_one_or_none()
@@ -224,7 +227,9 @@ class Attempts:
             await self.settle_unknown(work, attempt, FREE, again=True)
         elif state == "INTENT" and await _move(work.session, attempt, ("INTENT",), "FAILED", ended_at=now()):
             await self._settle(work, attempt, render, FREE)
-            await self._wait(work, render, 0.0)
+            if await self._wait(work, render, wait) and wait:
+                offer = SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider)
+                await work.emit(offer, after=wait)
 
     async def post_again(self, work: Work, attempt: Attempt) -> None:
         """The submission surely did not arrive: it is going to be made again, by us and nobody else."""
@@ -281,14 +286,20 @@ class Attempts:
         await self._settle(work, attempt, render, cost)
         return True
 
-    async def failed(self, work: Work, attempt: Attempt, failure: Failed, *, before: AttemptState) -> None:
-        """The provider's task has ended badly, or was surely never taken: try again where that helps, else give up."""
+    async def failed(
+        self, work: Work, attempt: Attempt, failure: Failed, *, before: AttemptState, asked: bool = True
+    ) -> None:
+        """The provider's task has ended badly, or was surely never taken: try again where that helps, else give up.
+
+        `asked`: the provider said so; else nothing was sent.
+        """
         render = await _render_of(work.session, attempt)
         told = {"failure_kind": failure.kind, "failure_reason": failure.reason, "ended_at": now()}
         if await _move(work.session, attempt, (before,), "FAILED", **told):
             ENDED.labels(attempt.provider, "FAILED", failure.kind).inc()
             await self._settle(work, attempt, render, failure.cost)
-            await self._recover(work, attempt)
+            if asked:
+                await self._recover(work, attempt)
             await self._try_again(work, render, failure)
 
     async def cancelled(self, work: Work, attempt: Attempt, cost: Decimal | None) -> None:

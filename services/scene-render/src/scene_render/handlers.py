@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -71,6 +73,8 @@ LOST_SECONDS = 120.0
 """How long after its order a task may not be known yet to all of a provider's servers."""
 COLLECT_SECONDS = 6 * 3600.0
 """How long after its order a clip is fetched again when that fails; the links of all providers last longer."""
+STORAGE_SECONDS = 15.0
+"""How long a scene waits for its first frame when the storage is away."""
 SAVE_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """The pauses between attempts to save what a provider has answered; the last one again and again."""
 NEVER_ANSWERED = "The provider never said whether it took the task; it may have been paid, so it is not asked again."
@@ -218,10 +222,10 @@ async def _submit(attempt: Attempt, render: Render, provider: Provider, deadline
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         try:
-            shot = await stack.enter_async_context(tools.clips.shot_of(render, attempt))
+            async with asyncio.timeout_at(deadline):
+                shot = await stack.enter_async_context(tools.clips.shot_of(render, attempt))
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
-            failure = Failed("first_frame", f"Its first frame could not be read: {error}", cost=FREE, again=True)
-            await _save(tools, attempt, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
+            await _save(tools, attempt, _without_first_frame(attempt, error, tools.attempts))
             return
         if loop.time() >= deadline:
             await _save(tools, attempt, lambda work: tools.attempts.never_sent(work, attempt))
@@ -230,8 +234,9 @@ async def _submit(attempt: Attempt, render: Render, provider: Provider, deadline
             async with asyncio.timeout_at(deadline):
                 task_id = await provider.submit(attempt.id, shot)
         except SubmissionRefused as refusal:
+            failed = partial(tools.attempts.failed, before="INTENT", asked=refusal.asked)
             failure = Failed(refusal.kind, refusal.reason, cost=FREE, again=False)
-            await _save(tools, attempt, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
+            await _save(tools, attempt, lambda work: failed(work, attempt, failure))
             return
         except SubmissionPutOff as error:
             delay = error
@@ -243,6 +248,17 @@ async def _submit(attempt: Attempt, render: Render, provider: Provider, deadline
             await _save(tools, attempt, lambda work: tools.attempts.unanswered(work, attempt))
             return
     await _save(tools, attempt, lambda work: tools.attempts.submitted(work, attempt, task_id), task_id)
+
+
+def _without_first_frame(
+    attempt: Attempt, error: Exception, attempts: Attempts
+) -> Callable[[Work], Coroutine[Any, Any, None]]:
+    """What becomes of an attempt whose first frame cannot be had."""
+    if is_outage(error) or isinstance(error, TimeoutError):
+        log.warning("first_frame.away", attempt_id=attempt.id, error=repr(error))
+        return lambda work: attempts.never_sent(work, attempt, STORAGE_SECONDS * attempts.scale)
+    failure = Failed("first_frame", f"Its first frame could not be read: {error}", cost=FREE, again=True)
+    return lambda work: attempts.failed(work, attempt, failure, before="INTENT", asked=False)
 
 
 async def _save(

@@ -197,7 +197,7 @@ def order_of(shot: Shot, model: str, resolution: str, callback_url: str) -> dict
         order["keyframes"] = {"frame0": {"type": "image", "url": first.link}}
     elif first is not None:
         reason = "Luma fetches the first frame itself, from a public HTTPS address; the storage has none."
-        raise SubmissionRefused("invalid_request", reason)
+        raise SubmissionRefused("invalid_request", reason, asked=False)
     return order
 
 

@@ -13,12 +13,16 @@ PutOffKind = Literal["outage", "rate_limit", "auth", "credits"]
 
 
 class SubmissionRefused(Exception):
-    """The provider surely did not take the task, and never will: asking it again would not help."""
+    """The provider surely did not take the task, and never will: asking it again would not help.
 
-    def __init__(self, kind: str, reason: str) -> None:
+    `asked`: it said so itself; else we knew before anything was sent.
+    """
+
+    def __init__(self, kind: str, reason: str, *, asked: bool = True) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
+        self.asked = asked
 
 
 class SubmissionPutOff(Exception):
