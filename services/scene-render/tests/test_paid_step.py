@@ -204,6 +204,39 @@ async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attemp
     assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-8")]
 
 
+async def test_a_task_that_becomes_known_while_it_is_looked_for_is_not_submitted_again(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(ConnectionError())
+    await ask(desk, scene())
+    await offer(desk)
+    [overdue] = of(SubmissionOverdue, await taken(desk))
+
+    async def find(_attempt_id: str, _age: float) -> Absent:
+        heard = CallbackReceived(video_id=UUID(int=1), attempt_id=overdue.attempt_id, task_id="task-9")
+        await desk.hear(heard)
+        return Absent()
+
+    desk.ledger.find = find
+    await desk.hear(overdue)
+    assert len(desk.ledger.taken) == 1
+    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-9")]
+
+
+async def test_what_was_surely_never_taken_is_submitted_again_by_one_replica(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(ConnectionError())
+    await ask(desk, scene())
+    await offer(desk)
+    [overdue] = of(SubmissionOverdue, await taken(desk))
+    both = asyncio.Barrier(2)
+
+    async def find(_attempt_id: str, _age: float) -> Absent:
+        await both.wait()
+        return Absent()
+
+    desk.ledger.find = find
+    await asyncio.gather(desk.hear(overdue), desk.hear(overdue))
+    assert len(desk.ledger.taken) == 2, "the first one, and one more"
+
+
 async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(desk: Any, scene: Scene) -> None:
     desk.ledger.lose_answers(SubmissionRefused("moderation", "Not with us."))
     await ask(desk, scene())

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 import prometheus_client as prometheus
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scene_render import breaker, pace, routing, turns
@@ -231,10 +231,16 @@ class Attempts:
                 offer = SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider)
                 await work.emit(offer, after=wait)
 
-    async def post_again(self, work: Work, attempt: Attempt) -> None:
-        """The submission surely did not arrive: it is going to be made again, by us and nobody else."""
-        attempt.posts += 1
-        await _move(work.session, attempt, ("INTENT",), "INTENT", posts=attempt.posts, intended_at=now())
+    async def post_again(self, work: Work, attempt: Attempt) -> bool:
+        """The submission surely did not arrive: make it ours to send it again. Returns False where it is not.
+
+        Its task may have become known meanwhile, or another replica sends it.
+        """
+        posts, mine = attempt.posts + 1, Attempt.posts == attempt.posts
+        if not await _move(work.session, attempt, ("INTENT",), "INTENT", mine, posts=posts, intended_at=now()):
+            return False
+        attempt.posts = posts
+        return True
 
     async def _note_failure(self, work: Work, attempt: Attempt, delay: SubmissionPutOff) -> None:
         parked_for = await breaker.note_failure(work.session, attempt.provider, delay, self.scale)
@@ -462,10 +468,13 @@ async def _move(
     attempt: Attempt,
     before: tuple[str, ...],
     state: str,
+    *also: ColumnElement[bool],
     **values: Any,  # noqa: ANN401 - columns
 ) -> bool:
-    """Change the state of an attempt if it is still one of `before`."""
-    change = update(Attempt).where(Attempt.id == attempt.id, Attempt.state.in_(before)).values(state=state, **values)
-    result = await session.execute(change, execution_options={"synchronize_session": False})
+    """Change the state of an attempt if it is still one of `before`, and `also` holds."""
+    change = update(Attempt).where(Attempt.id == attempt.id, Attempt.state.in_(before), *also)
+    result = await session.execute(
+        change.values(state=state, **values), execution_options={"synchronize_session": False}
+    )
     assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
     return result.rowcount == 1

@@ -207,7 +207,8 @@ async def reconcile_attempt(event: SubmissionOverdue, delivery: Delivery, tools:
                 await work.emit(event, after=found.look_after)
         case Absent():
             async with handling(tools.database, delivery) as work:
-                await tools.attempts.post_again(work, attempt)
+                if not await tools.attempts.post_again(work, attempt):
+                    return
                 await work.emit(event, after=provider.submit_seconds + 1)
             deadline += provider.submit_seconds
             await tools.shielded.run(_submit(attempt, render, provider, deadline, tools))
