@@ -13,6 +13,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from scene_render import handlers
+from scene_render.clips import admit
 from scene_render.provider import (
     Absent,
     Failed,
@@ -37,6 +38,7 @@ from shared.contracts.events import (
     VideoFailed,
     VideoResumed,
 )
+from shared.contracts.media import FRAME_RATE
 from shared.errors import AlreadyHandled
 from shared.ffmpeg import Ffmpeg
 from shared.testing import published
@@ -408,6 +410,34 @@ async def test_a_clip_of_another_form_is_conformed_stored_and_told(desk: Any, sc
     assert (rendered.clip.width, rendered.clip.height, rendered.clip.frames) == (1280, 720, 24)
     assert (rendered.duration, rendered.cost_usd, rendered.provider) == (1.0, Decimal("0.6"), "ledger")
     assert desk.storage.path(rendered.clip.media.key).is_file()
+
+
+TAIL = ((160, 90), 5 * FRAME_RATE, 5 * FRAME_RATE)
+
+
+async def test_the_end_of_a_long_scene_is_whole_whatever_its_frame_rate(tmp_path: Path) -> None:
+    clip = await film(tmp_path / "clip.mp4", 5, "160x90", rate=30)
+    _, facts = await admit(clip, *TAIL, Ffmpeg(), tail=True)
+    assert facts.frames == 5 * FRAME_RATE
+
+
+async def test_what_was_handed_along_is_left_out_whatever_its_frame_rate(tmp_path: Path) -> None:
+    clip = await film(tmp_path / "clip.mp4", 10, "160x90", rate=12)
+    path, facts = await admit(clip, *TAIL, Ffmpeg(), tail=True)
+    assert facts.frames == 5 * FRAME_RATE
+    got, old, new = [await frame_at(*moment, tmp_path / "frame") for moment in ((path, 2), (clip, 2), (clip, 7))]
+    assert difference(got, new) < difference(got, old) / 2
+
+
+async def frame_at(path: Path, seconds: float, target: Path) -> bytes:
+    """The picture at this moment, in grey."""
+    arguments = ["-ss", str(seconds), "-i", str(path), "-frames:v", "1", "-pix_fmt", "gray"]
+    await Ffmpeg().run([*arguments, "-f", "rawvideo", "-y", str(target)], time_limit=30)
+    return target.read_bytes()
+
+
+def difference(one: bytes, other: bytes) -> float:
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>no</html>", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", None])
