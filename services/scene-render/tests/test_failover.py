@@ -10,12 +10,16 @@ import pytest
 from sqlalchemy import text
 
 from scene_render import breaker, pace
+from scene_render.app import build
 from scene_render.provider import Failed, Lost, SubmissionPutOff, SubmissionRefused
 from scene_render.routing import candidates, choose
-from scene_render.steps import CheckDue, SceneOverdue, SlotOffered
+from scene_render.settings import Settings
+from scene_render.steps import CheckDue, ClipReady, SceneOverdue, SlotOffered
 from scene_render.turns import wake_waiting
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoResumed
 from shared.contracts.media import MediaReference
+from shared.errors import StepFailed
+from shared.handling import NobodyListens
 from shared.storage import StorageUnavailable
 from shared.testing import published
 
@@ -257,6 +261,50 @@ async def test_scenes_of_a_provider_that_is_configured_no_more_go_to_the_others(
     assert moved.provider == "second"
     await both.hear(moved)
     assert len(both.second.taken) == 1
+
+
+async def test_a_provider_that_is_configured_no_more_finishes_what_it_began_and_begins_nothing(
+    both: Any, scene: Scene
+) -> None:
+    await both.hear(scene(1))
+    [check] = of(CheckDue, await offer(both))
+    await both.hear(scene(2))
+    both.configure("second")
+    await both.hear(check)
+    assert len(of(ClipReady, await published(both.database))) == 1
+    await offer(both)
+    await offer(both, "second")
+    assert (len(both.ledger.taken), len(both.second.taken)) == (1, 1)
+
+
+async def test_what_a_provider_without_a_key_has_begun_names_the_setting_and_goes_on_when_it_is_there(
+    both: Any, scene: Scene
+) -> None:
+    await both.hear(scene())
+    told = await offer(both)
+    both.configure("second")
+    ledger = both.providers.pop("ledger")
+    [check] = of(CheckDue, told)
+    with pytest.raises(StepFailed, match="LEDGER_API_KEY is not set"):
+        await both.hear(check, "redriven")
+    both.providers["ledger"] = ledger
+    await both.hear(check, "redriven")
+    [ready] = of(ClipReady, await published(both.database))
+    del both.providers["ledger"]
+    with pytest.raises(StepFailed, match="LEDGER_API_KEY is not set"):
+        await both.hear(ready)
+    assert await both.rows(ATTEMPTS) == [("ledger", "SUCCEEDED")]
+    assert both.second.taken == []
+
+
+def test_every_provider_with_a_key_is_there_and_the_settings_say_who_takes_new_scenes(tmp_path: Path) -> None:
+    settings = Settings(
+        database_url="sqlite+aiosqlite://", storage_url=f"file://{tmp_path}", video_api_provider="luma",
+        video_api_key="luma-1", runway_api_key="key_1", runway_model="one-without-a-price",
+    )  # fmt: skip
+    tools = build(settings, NobodyListens()).tools
+    assert set(tools.providers) == {"animatic", "luma", "runway"}
+    assert tools.attempts.order == ("luma",)
 
 
 async def test_what_waits_for_a_parked_provider_goes_to_one_that_has_recovered(both: Any, scene: Scene) -> None:

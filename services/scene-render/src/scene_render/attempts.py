@@ -30,7 +30,7 @@ from scene_render.models import (
     Spend,
     budgets,
 )
-from scene_render.provider import Failed, Provider, SubmissionPutOff
+from scene_render.provider import Failed, Provider, ProviderUnreachable, SubmissionPutOff
 from scene_render.steps import CancelDue, CheckDue, SceneOverdue, SlotOffered, SubmissionOverdue, UnknownOverdue
 from shared import budget
 from shared.budget import Budget, Caps
@@ -91,6 +91,21 @@ class Attempts:
     scale: float = 1.0
 
     # --- which provider
+
+    def provider_of(self, attempt: Attempt) -> Provider:
+        """Whoever the attempt was made at, be it one that takes no new scenes.
+
+        Raises:
+            ProviderUnreachable: there is no key for it.
+        """
+        provider = self.providers.get(attempt.provider)
+        if provider is None:
+            raise ProviderUnreachable(attempt.provider)
+        return provider
+
+    def takes_new(self, name: str) -> bool:
+        """Whether new scenes may go to this provider."""
+        return name in self.order or name in routing.ALWAYS_THERE
 
     async def route(self, work: Work, render: Render) -> bool:
         """Give the scene to the provider whose turn it is. Returns False where none is left."""
@@ -175,7 +190,7 @@ class Attempts:
     async def submitted(self, work: Work, attempt: Attempt, task_id: str) -> None:
         """The provider has the task. An attempt that was given up as UNKNOWN is known again, and its scene goes on."""
         values = {"task_id": task_id, "submitted_at": now(), "failure_kind": None, "failure_reason": None}
-        provider, video_id = self.providers[attempt.provider], uuid.UUID(attempt.video_id)
+        provider, video_id = self.provider_of(attempt), uuid.UUID(attempt.video_id)
         render = await _render_of(work.session, attempt)
         if await _move(work.session, attempt, ("INTENT",), "SUBMITTED", **values):
             await self._recover(work, attempt)
@@ -254,7 +269,7 @@ class Attempts:
         if await breaker.recover(work.session, attempt.provider):
             for name in await breaker.unproven(work.session):
                 await self.move_waiting(work, name)
-            for _ in range(self.providers[attempt.provider].concurrency):
+            for _ in range(self.provider_of(attempt).concurrency):
                 await work.emit(SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider))
 
     async def move_waiting(self, work: Work, provider: str) -> None:
@@ -336,7 +351,7 @@ class Attempts:
             await _tell_charge(work, attempt, "unknown", reason=reason)
             await give_up(work, render, "submission_unknown", reason)
             overdue = UnknownOverdue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
-            await work.emit(overdue, after=self.providers[attempt.provider].attempt_seconds)
+            await work.emit(overdue, after=self.provider_of(attempt).attempt_seconds)
 
     async def settle_unknown(self, work: Work, attempt: Attempt, cost: Decimal | None, *, again: bool) -> None:
         """A person has found out what became of an UNKNOWN attempt that has no task to look at."""

@@ -132,7 +132,7 @@ async def plan_scene(event: SceneRequested, delivery: Delivery, tools: Tools) ->
 async def start_attempt(event: SlotOffered, delivery: Delivery, tools: Tools) -> None:
     """A slot may be free: write down what we are about to pay for, for the scene whose turn it is, and submit it."""
     provider = tools.providers.get(event.provider)
-    if provider is None:
+    if provider is None or not tools.attempts.takes_new(event.provider):
         # It was taken out of the configuration: what waits for it goes to the others.
         async with handling(tools.database, delivery) as work:
             await tools.attempts.move_waiting(work, event.provider)
@@ -193,7 +193,7 @@ async def reconcile_attempt(event: SubmissionOverdue, delivery: Delivery, tools:
     attempt, render, age = await _attempt(event.attempt_id, tools.database)
     if attempt.state != "INTENT":
         return
-    provider = tools.providers[attempt.provider]
+    provider = tools.attempts.provider_of(attempt)
     try:
         found = await provider.find(attempt.id, age)
     except ProviderSilent:
@@ -293,7 +293,7 @@ async def check_attempt(event: CheckDue, delivery: Delivery, tools: Tools) -> No
     attempt, _, age = await _attempt(event.attempt_id, tools.database)
     if attempt.state != "SUBMITTED" or attempt.task_id is None:
         return
-    provider = tools.providers[attempt.provider]
+    provider = tools.attempts.provider_of(attempt)
     status = await _status(attempt.task_id, provider)
     if isinstance(status, Lost) and age < provider.submit_seconds + LOST_SECONDS * tools.attempts.scale:
         status = None
@@ -405,7 +405,7 @@ async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> No
     attempt, render, age = await _attempt(event.attempt_id, tools.database)
     if render.state != "running" or attempt.state != "SUCCEEDED" or attempt.task_id is None:
         return
-    provider = tools.providers[attempt.provider]
+    provider = tools.attempts.provider_of(attempt)
     try:
         collected = await tools.clips.collect(provider, attempt, render)
     except ClipUnusable as unusable:
@@ -551,7 +551,7 @@ async def cancel_attempt(event: CancelDue, delivery: Delivery, tools: Tools) -> 
     attempt, _, _ = await _attempt(event.attempt_id, tools.database)
     if attempt.state != "SUBMITTED" or attempt.task_id is None:
         return
-    ended = await tools.providers[attempt.provider].save_by_cancelling(attempt.task_id)
+    ended = await tools.attempts.provider_of(attempt).save_by_cancelling(attempt.task_id)
     async with handling(tools.database, delivery) as work:
         if ended is not None:
             await tools.attempts.cancelled(work, attempt, ended.cost)

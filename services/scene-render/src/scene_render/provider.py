@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from shared.contracts.events import SceneRequested
+from shared.errors import StepFailed
 from shared.prices import Tariff
 
 PutOffKind = Literal["outage", "rate_limit", "auth", "credits"]
@@ -37,6 +38,16 @@ class SubmissionPutOff(Exception):
 
 class ProviderSilent(Exception):
     """The provider did not answer a free question (not a submission); the task goes on all the same."""
+
+
+class ProviderUnreachable(StepFailed):
+    """There is an attempt at a paid provider, and no key to ask it with. Redriven when there is one, it goes on."""
+
+    def __init__(self, provider: str) -> None:
+        setting = f"{provider.upper()}_API_KEY"
+        super().__init__(
+            "key_missing", f"{provider} works on a scene, and there is no key for it: {setting} is not set."
+        )
 
 
 class ClipUnusable(Exception):
