@@ -16,7 +16,7 @@ from scene_render.routing import candidates, choose
 from scene_render.settings import Settings
 from scene_render.steps import CheckDue, ClipReady, SceneOverdue, SlotOffered
 from scene_render.turns import wake_waiting
-from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoResumed
+from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoFailed, VideoResumed
 from shared.contracts.media import MediaReference
 from shared.errors import StepFailed
 from shared.handling import NobodyListens
@@ -349,6 +349,20 @@ async def test_a_video_that_goes_on_is_told_again_what_has_failed_for_good(desk:
     await offer(desk)
     await desk.hear(VideoResumed(video_id=UUID(int=1)))
     assert [event.kind for event in of(SceneFailed, await published(desk.database))] == ["moderation"]
+
+
+async def test_of_a_video_that_cannot_go_on_nothing_more_is_paid(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(SubmissionRefused("moderation", "Not with us."))
+    await desk.hear(scene(1))
+    await desk.hear(scene(2))
+    await offer(desk)
+    await desk.hear(VideoFailed(video_id=UUID(int=1), stage="scene-render", kind="moderation", reason="r"))
+    await desk.hear(VideoResumed(video_id=UUID(int=1)))
+    [failed] = of(SceneFailed, await offer(desk))
+    assert failed.scene_number == 1
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+    assert await desk.rows(WHERE) == [("ledger", "failed"), ("ledger", "waiting")]
 
 
 async def test_scenes_that_wait_are_woken_at_every_start(desk: Any, scene: Scene) -> None:

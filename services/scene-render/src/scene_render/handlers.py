@@ -510,15 +510,19 @@ async def hold_scenes(event: VideoFailed, delivery: Delivery, tools: Tools) -> N
 
 @story.on(VideoResumed)
 async def release_scenes(event: VideoResumed, delivery: Delivery, tools: Tools) -> None:
-    """A failed video goes on: its held scenes wait for their turn again."""
+    """A failed video goes on: its held scenes wait for their turn again, unless one of its scenes has failed for good.
+
+    That one is told again: the video cannot go on without it, so nothing more is paid for it.
+    """
     async with handling(tools.database, delivery) as work:
-        await _hold(work.session, event.video_id, held=False)
-        for name in tools.providers:
-            await work.emit(SlotOffered(video_id=event.video_id, provider=name))
-        # What has failed for good is told again: the video cannot go on without it.
         failed = select(Render).where(Render.video_id == str(event.video_id), Render.state == "failed")
-        for render in (await work.session.execute(failed)).scalars():
+        renders = (await work.session.execute(failed)).scalars().all()
+        for render in renders:
             await give_up(work, render, str(render.failure_kind), str(render.failure_reason))
+        await _hold(work.session, event.video_id, held=bool(renders))
+        if not renders:
+            for name in tools.providers:
+                await work.emit(SlotOffered(video_id=event.video_id, provider=name))
 
 
 @story.on(VideoCancelled)
