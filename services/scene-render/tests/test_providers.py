@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from scene_render.provider import Ended, ProviderSilent, Running, Shot, Succeeded
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
@@ -207,6 +208,32 @@ async def test_a_provider_that_takes_nothing_is_parked_the_scene_says_why_and_go
     assert await sqlite_desk.rows("SELECT state FROM attempts ORDER BY number") == [
         ("FAILED",), ("FAILED",), ("SUCCEEDED",)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAID)
+@pytest.mark.parametrize("status", [401, 402, 403, 429])
+async def test_what_a_provider_says_about_the_account_stands_in_the_log_and_nowhere_else(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, status: int
+) -> None:
+    said = {"detail": "The key luma-abc…xyz of account 4711 is not allowed."}
+    await simulated.wrong("create", times=None, status=status, body=said)
+    with capture_logs() as lines:
+        told = await play(
+            sqlite_desk, simulated.provider(name), short, lambda told: bool(of(SceneDelayed, told)), scale=0.01
+        )
+    assert not [event for event in told if "4711" in event.model_dump_json()]
+    assert [line for line in lines if "4711" in str(line.get("detail"))]
+
+
+async def test_why_a_clip_could_not_be_fetched_leaves_out_what_was_said_about_the_account(
+    simulated: Any, tmp_path: Path
+) -> None:
+    for name in PAID:
+        await simulated.wrong("get", status=401, body={"detail": "The key of account 4711"})
+        async with simulated.provider(name) as provider:
+            with pytest.raises(ProviderSilent, match="401") as silence:
+                await provider.fetch(str(UUID(int=1)), tmp_path / "clip.mp4")
+        assert "4711" not in str(silence.value)
 
 
 @pytest.mark.parametrize("status", [502, 503])

@@ -241,7 +241,8 @@ async def _submit(attempt: Attempt, render: Render, provider: Provider, deadline
             return
         except SubmissionPutOff as error:
             delay = error
-            log.warning("submission.put_off", provider=provider.name, kind=delay.kind, reason=delay.reason)
+            told = {"kind": delay.kind, "reason": delay.reason, "detail": delay.detail}
+            log.warning("submission.put_off", provider=provider.name, **told)
             await _save(tools, attempt, lambda work: tools.attempts.put_off(work, attempt, delay))
             return
         except Exception as error:  # noqa: BLE001 - whatever it was, the task may have been taken
@@ -321,7 +322,7 @@ async def _status(task_id: str, provider: Provider) -> Running | Succeeded | Fai
     try:
         return await provider.check(task_id)
     except ProviderSilent as silence:
-        log.warning("provider.silent", provider=provider.name, task_id=task_id, reason=str(silence))
+        log.warning("provider.silent", task_id=task_id, reason=str(silence), cause=repr(silence.__cause__))
         return None
 
 
@@ -370,7 +371,7 @@ async def _end_overdue(event: CheckDue, attempt: Attempt, delivery: Delivery, pr
     try:
         ended = await provider.cancel(task_id)
     except ProviderSilent as silence:
-        log.warning("provider.silent", provider=provider.name, task_id=task_id, reason=str(silence))
+        log.warning("provider.silent", task_id=task_id, reason=str(silence), cause=repr(silence.__cause__))
         await _look_later(event, delivery, provider, tools)
         return
     if ended is None and not isinstance(await _status(task_id, provider), Running):
@@ -415,7 +416,7 @@ async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> No
     except ProviderSilent as silence:
         if age > COLLECT_SECONDS:
             raise StepFailed("clip_out_of_reach", f"Its clip could not be fetched: {silence}") from silence
-        log.warning("clip.not_fetched", provider=provider.name, reason=str(silence))
+        log.warning("clip.not_fetched", reason=str(silence), cause=repr(silence.__cause__))
         async with handling(tools.database, delivery) as work:
             await work.emit(event, after=SILENT_SECONDS * tools.attempts.scale)
         return

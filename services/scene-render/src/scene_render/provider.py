@@ -27,13 +27,17 @@ class SubmissionRefused(Exception):
 
 
 class SubmissionPutOff(Exception):
-    """The provider surely did not take the task, and takes no other either, for `seconds` if it said so."""
+    """The provider surely did not take the task, and takes no other either, for `seconds` if it said so.
 
-    def __init__(self, kind: PutOffKind, reason: str, seconds: float | None = None) -> None:
+    `reason` is for everybody; `detail`, in the provider's own words, may be about the account: for the log only.
+    """
+
+    def __init__(self, kind: PutOffKind, reason: str, seconds: float | None = None, *, detail: str = "") -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
         self.seconds = seconds
+        self.detail = detail
 
 
 class ProviderSilent(Exception):
