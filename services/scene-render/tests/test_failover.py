@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -9,11 +10,17 @@ import pytest
 from sqlalchemy import text
 
 from scene_render import breaker, pace
+from scene_render.app import build
 from scene_render.provider import Failed, Lost, SubmissionPutOff, SubmissionRefused
 from scene_render.routing import candidates, choose
-from scene_render.steps import CheckDue, SceneOverdue, SlotOffered
+from scene_render.settings import Settings
+from scene_render.steps import CheckDue, ClipReady, SceneOverdue, SlotOffered
 from scene_render.turns import wake_waiting
-from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoResumed
+from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoFailed, VideoResumed
+from shared.contracts.media import MediaReference
+from shared.errors import StepFailed
+from shared.handling import NobodyListens
+from shared.storage import StorageUnavailable
 from shared.testing import published
 
 Scene = Callable[..., SceneRequested]
@@ -145,6 +152,52 @@ async def test_what_one_provider_does_not_want_to_show_is_carried_to_nobody(both
     assert both.second.taken == []
 
 
+def with_first_frame(scene: Scene, number: int) -> SceneRequested:
+    frame = MediaReference(key="uploads/frame.jpg", content_type="image/jpeg", size=1, sha256="0" * 64)
+    return scene(number, first_frame=frame)
+
+
+@pytest.mark.parametrize("away", [StorageUnavailable("away"), TimeoutError()])
+async def test_a_scene_waits_for_its_first_frame_while_the_storage_is_away(
+    desk: Any, scene: Scene, away: Exception
+) -> None:
+    async def get(*_: object) -> None:
+        raise away
+
+    desk.storage.get = get
+    desk.configure("ledger", scale=1e-5)
+    await desk.hear(with_first_frame(scene, 1))
+    for _ in range(4):
+        told = await offer(desk)
+        assert len(of(SlotOffered, told)) >= 2, "nobody comes back for it"
+    assert await desk.rows("SELECT state, failures, cost_usd FROM renders") == [("waiting", 0, 0)]
+    assert await desk.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend") == [(0, 0)]
+    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
+
+    async def back(_reference: MediaReference, target: Path) -> None:
+        target.write_bytes(b"picture")
+
+    desk.storage.get = back
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+
+
+@pytest.mark.parametrize("refusal", [None, SubmissionRefused("invalid_request", "Too large.", asked=False)])
+async def test_a_provider_that_was_not_asked_has_not_recovered(
+    desk: Any, scene: Scene, refusal: SubmissionRefused | None
+) -> None:
+    async with desk.database.sessions.begin() as session:
+        parked = "failures = 3, kind = 'auth', reason = 'r', parked_until = '2020-01-01 00:00:00'"
+        await session.execute(text(f"UPDATE provider_states SET {parked} WHERE provider = 'ledger'"))
+    if refusal is None:
+        await desk.hear(with_first_frame(scene, 1))  # which nobody has stored
+    else:
+        desk.ledger.lose_answers(refusal)
+        await desk.hear(scene())
+    await offer(desk)
+    assert await desk.rows("SELECT failures, kind FROM provider_states WHERE provider = 'ledger'") == [(3, "auth")]
+
+
 async def test_after_a_pause_one_scene_tries_the_provider_and_the_others_follow(desk: Any, scene: Scene) -> None:
     desk.configure("ledger", scale=0.002)
     desk.ledger.lose_answers(SubmissionPutOff("auth", "Not your key."))
@@ -210,6 +263,50 @@ async def test_scenes_of_a_provider_that_is_configured_no_more_go_to_the_others(
     assert len(both.second.taken) == 1
 
 
+async def test_a_provider_that_is_configured_no_more_finishes_what_it_began_and_begins_nothing(
+    both: Any, scene: Scene
+) -> None:
+    await both.hear(scene(1))
+    [check] = of(CheckDue, await offer(both))
+    await both.hear(scene(2))
+    both.configure("second")
+    await both.hear(check)
+    assert len(of(ClipReady, await published(both.database))) == 1
+    await offer(both)
+    await offer(both, "second")
+    assert (len(both.ledger.taken), len(both.second.taken)) == (1, 1)
+
+
+async def test_what_a_provider_without_a_key_has_begun_names_the_setting_and_goes_on_when_it_is_there(
+    both: Any, scene: Scene
+) -> None:
+    await both.hear(scene())
+    told = await offer(both)
+    both.configure("second")
+    ledger = both.providers.pop("ledger")
+    [check] = of(CheckDue, told)
+    with pytest.raises(StepFailed, match="LEDGER_API_KEY is not set"):
+        await both.hear(check, "redriven")
+    both.providers["ledger"] = ledger
+    await both.hear(check, "redriven")
+    [ready] = of(ClipReady, await published(both.database))
+    del both.providers["ledger"]
+    with pytest.raises(StepFailed, match="LEDGER_API_KEY is not set"):
+        await both.hear(ready)
+    assert await both.rows(ATTEMPTS) == [("ledger", "SUCCEEDED")]
+    assert both.second.taken == []
+
+
+def test_every_provider_with_a_key_is_there_and_the_settings_say_who_takes_new_scenes(tmp_path: Path) -> None:
+    settings = Settings(
+        database_url="sqlite+aiosqlite://", storage_url=f"file://{tmp_path}", video_api_provider="luma",
+        video_api_key="luma-1", runway_api_key="key_1", runway_model="one-without-a-price",
+    )  # fmt: skip
+    tools = build(settings, NobodyListens()).tools
+    assert set(tools.providers) == {"animatic", "luma", "runway"}
+    assert tools.attempts.order == ("luma",)
+
+
 async def test_what_waits_for_a_parked_provider_goes_to_one_that_has_recovered(both: Any, scene: Scene) -> None:
     both.configure("ledger", "second", scale=0.002)
     for provider in (both.ledger, both.second):
@@ -252,6 +349,20 @@ async def test_a_video_that_goes_on_is_told_again_what_has_failed_for_good(desk:
     await offer(desk)
     await desk.hear(VideoResumed(video_id=UUID(int=1)))
     assert [event.kind for event in of(SceneFailed, await published(desk.database))] == ["moderation"]
+
+
+async def test_of_a_video_that_cannot_go_on_nothing_more_is_paid(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(SubmissionRefused("moderation", "Not with us."))
+    await desk.hear(scene(1))
+    await desk.hear(scene(2))
+    await offer(desk)
+    await desk.hear(VideoFailed(video_id=UUID(int=1), stage="scene-render", kind="moderation", reason="r"))
+    await desk.hear(VideoResumed(video_id=UUID(int=1)))
+    [failed] = of(SceneFailed, await offer(desk))
+    assert failed.scene_number == 1
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+    assert await desk.rows(WHERE) == [("ledger", "failed"), ("ledger", "waiting")]
 
 
 async def test_scenes_that_wait_are_woken_at_every_start(desk: Any, scene: Scene) -> None:

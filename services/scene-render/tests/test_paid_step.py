@@ -1,14 +1,19 @@
 """The paid step: written down before it is paid, paid once, and never asked again blindly."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from scene_render import handlers
+from scene_render.clips import admit
 from scene_render.provider import (
     Absent,
     Failed,
@@ -17,10 +22,12 @@ from scene_render.provider import (
     Running,
     SubmissionPutOff,
     SubmissionRefused,
+    Succeeded,
     Unknowable,
 )
-from scene_render.steps import CheckDue, ClipReady, SlotOffered, SubmissionOverdue
+from scene_render.steps import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue
 from scene_render.turns import provide_slots
+from shared import unit_of_work
 from shared.contracts.events import (
     SceneFailed,
     SceneProgressed,
@@ -31,6 +38,7 @@ from shared.contracts.events import (
     VideoFailed,
     VideoResumed,
 )
+from shared.contracts.media import FRAME_RATE
 from shared.errors import AlreadyHandled
 from shared.ffmpeg import Ffmpeg
 from shared.testing import published
@@ -140,6 +148,53 @@ async def test_a_lost_answer_whose_task_is_found_goes_on(desk: Any, scene: Scene
     assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-7")]
 
 
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What the database raises, one after the other, when a provider's answer is to be saved."""
+    errors: list[Exception] = []
+
+    @contextlib.asynccontextmanager
+    async def working(database: Any) -> AsyncIterator[Any]:
+        if errors:
+            raise errors.pop(0)
+        async with unit_of_work.working(database) as work:
+            yield work
+
+    monkeypatch.setattr(handlers, "working", working)
+    monkeypatch.setattr(handlers, "SAVE_SECONDS", (0.001, 0.002))
+    return errors
+
+
+async def test_a_task_is_not_forgotten_while_the_database_is_away(
+    desk: Any, scene: Scene, away: list[Exception]
+) -> None:
+    away.extend(ConnectionError("away") for _ in range(20))
+    await ask(desk, scene())
+    await offer(desk)
+    assert away == []
+    assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+
+
+async def test_a_task_that_could_not_be_saved_stands_in_the_log(
+    sqlite_desk: Any, scene: Scene, away: list[Exception]
+) -> None:
+    """The process ends before the database is back."""
+    desk = sqlite_desk
+    desk.ledger.answer = lambda _: "task-7"
+    away.extend(ConnectionError("away") for _ in range(100_000))
+    await ask(desk, scene())
+    with capture_logs() as lines:
+        starting = asyncio.create_task(offer(desk))
+        while not desk.ledger.taken or not desk.tools.shielded.tasks:  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.001)
+        [saving] = desk.tools.shielded.tasks
+        await asyncio.sleep(0.02)
+        saving.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+    [line] = [line for line in lines if line["log_level"] == "error"]
+    assert (line["attempt_id"], line["task_id"]) == (desk.ledger.taken[0], "task-7")
+
+
 async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attempt(desk: Any, scene: Scene) -> None:
     desk.ledger.lose_answers(ConnectionError())
     await ask(desk, scene())
@@ -149,6 +204,39 @@ async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attemp
     await desk.hear(overdue)
     assert len(set(desk.ledger.taken)) == 1
     assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-8")]
+
+
+async def test_a_task_that_becomes_known_while_it_is_looked_for_is_not_submitted_again(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(ConnectionError())
+    await ask(desk, scene())
+    await offer(desk)
+    [overdue] = of(SubmissionOverdue, await taken(desk))
+
+    async def find(_attempt_id: str, _age: float) -> Absent:
+        heard = CallbackReceived(video_id=UUID(int=1), attempt_id=overdue.attempt_id, task_id="task-9")
+        await desk.hear(heard)
+        return Absent()
+
+    desk.ledger.find = find
+    await desk.hear(overdue)
+    assert len(desk.ledger.taken) == 1
+    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-9")]
+
+
+async def test_what_was_surely_never_taken_is_submitted_again_by_one_replica(desk: Any, scene: Scene) -> None:
+    desk.ledger.lose_answers(ConnectionError())
+    await ask(desk, scene())
+    await offer(desk)
+    [overdue] = of(SubmissionOverdue, await taken(desk))
+    both = asyncio.Barrier(2)
+
+    async def find(_attempt_id: str, _age: float) -> Absent:
+        await both.wait()
+        return Absent()
+
+    desk.ledger.find = find
+    await asyncio.gather(desk.hear(overdue), desk.hear(overdue))
+    assert len(desk.ledger.taken) == 2, "the first one, and one more"
 
 
 async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(desk: Any, scene: Scene) -> None:
@@ -214,8 +302,88 @@ async def test_a_silent_provider_costs_no_attempt(desk: Any, scene: Scene) -> No
     check = await submitted(desk, scene())
     desk.ledger.status = ProviderSilent()
     await desk.hear(check)
-    assert await taken(desk) == [check]
+    assert len(of(CheckDue, await taken(desk))) == 1
     assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+
+
+async def long_ago(desk: Any, column: str) -> None:
+    async with desk.database.sessions.begin() as session:
+        await session.execute(text(f"UPDATE attempts SET {column} = '2020-01-01 00:00:00'"))
+
+
+async def look(desk: Any, check: CheckDue, status: Any) -> CheckDue:
+    """Look at a task that goes on; returns the next look."""
+    desk.ledger.status = status
+    await desk.hear(check)
+    [after] = of(CheckDue, await taken(desk))
+    return after
+
+
+@pytest.mark.parametrize("seen", [None, Running()])
+async def test_a_task_that_ends_while_its_provider_is_silent_for_long_is_collected(
+    desk: Any, scene: Scene, seen: Running | None
+) -> None:
+    check = await submitted(desk, scene())
+    if seen is not None:
+        check = await look(desk, check, seen)
+        await long_ago(desk, "running_since")
+    await long_ago(desk, "submitted_at")
+    for _ in range(3):
+        check = await look(desk, check, ProviderSilent())
+    desk.ledger.status = Succeeded(Decimal("0.60"))
+    await desk.hear(check)
+    assert len(of(ClipReady, await taken(desk))) == 1
+    assert (desk.ledger.cancelled, len(desk.ledger.taken)) == ([], 1)
+
+
+async def test_a_task_that_may_have_been_queued_while_nobody_saw_it_has_all_its_time(desk: Any, scene: Scene) -> None:
+    check = await submitted(desk, scene())
+    await long_ago(desk, "submitted_at")
+    check = await look(desk, check, ProviderSilent())
+    for _ in range(2):
+        check = await look(desk, check, Running())
+    assert desk.ledger.cancelled == []
+
+
+async def test_a_task_that_is_begun_after_a_long_time_in_the_queue_has_all_its_time(desk: Any, scene: Scene) -> None:
+    check = await look(desk, await submitted(desk, scene()), Running(queued=True))
+    await long_ago(desk, "submitted_at")
+    desk.ledger.status = Running()
+    await desk.hear(CallbackReceived(video_id=UUID(int=1), attempt_id=check.attempt_id, task_id="t"))
+    [hint] = await taken(desk)
+    await desk.hear(hint)
+    await look(desk, check, Running())
+    assert desk.ledger.cancelled == []
+
+
+async def overdue(desk: Any, scene: SceneRequested) -> CheckDue:
+    """A look at a task that has been worked on for too long."""
+    check = await look(desk, await submitted(desk, scene), Running())
+    await long_ago(desk, "running_since")
+    return check
+
+
+async def test_a_task_that_ends_while_it_is_being_cancelled_is_collected(desk: Any, scene: Scene) -> None:
+    check = await overdue(desk, scene())
+
+    async def cancel(_task_id: str) -> None:
+        desk.ledger.status = Succeeded(Decimal("0.60"))
+
+    desk.ledger.cancel = cancel
+    await desk.hear(await look(desk, check, Running()))
+    assert len(of(ClipReady, await taken(desk))) == 1
+    assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
+
+
+async def test_a_task_that_goes_on_though_it_was_cancelled_is_ordered_from_nobody_else(desk: Any, scene: Scene) -> None:
+    check = await overdue(desk, scene())
+
+    async def cancel(_task_id: str) -> None:
+        """It does not listen."""
+
+    desk.ledger.cancel = cancel
+    await desk.hear(check)
+    assert [failed.kind for failed in of(SceneFailed, await taken(desk))] == ["submission_unknown"]
 
 
 async def test_a_task_that_failed_for_good_fails_the_scene_with_what_it_cost(desk: Any, scene: Scene) -> None:
@@ -242,6 +410,34 @@ async def test_a_clip_of_another_form_is_conformed_stored_and_told(desk: Any, sc
     assert (rendered.clip.width, rendered.clip.height, rendered.clip.frames) == (1280, 720, 24)
     assert (rendered.duration, rendered.cost_usd, rendered.provider) == (1.0, Decimal("0.6"), "ledger")
     assert desk.storage.path(rendered.clip.media.key).is_file()
+
+
+TAIL = ((160, 90), 5 * FRAME_RATE, 5 * FRAME_RATE)
+
+
+async def test_the_end_of_a_long_scene_is_whole_whatever_its_frame_rate(tmp_path: Path) -> None:
+    clip = await film(tmp_path / "clip.mp4", 5, "160x90", rate=30)
+    _, facts = await admit(clip, *TAIL, Ffmpeg(), tail=True)
+    assert facts.frames == 5 * FRAME_RATE
+
+
+async def test_what_was_handed_along_is_left_out_whatever_its_frame_rate(tmp_path: Path) -> None:
+    clip = await film(tmp_path / "clip.mp4", 10, "160x90", rate=12)
+    path, facts = await admit(clip, *TAIL, Ffmpeg(), tail=True)
+    assert facts.frames == 5 * FRAME_RATE
+    got, old, new = [await frame_at(*moment, tmp_path / "frame") for moment in ((path, 2), (clip, 2), (clip, 7))]
+    assert difference(got, new) < difference(got, old) / 2
+
+
+async def frame_at(path: Path, seconds: float, target: Path) -> bytes:
+    """The picture at this moment, in grey."""
+    arguments = ["-ss", str(seconds), "-i", str(path), "-frames:v", "1", "-pix_fmt", "gray"]
+    await Ffmpeg().run([*arguments, "-f", "rawvideo", "-y", str(target)], time_limit=30)
+    return target.read_bytes()
+
+
+def difference(one: bytes, other: bytes) -> float:
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>no</html>", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", None])

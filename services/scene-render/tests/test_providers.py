@@ -3,13 +3,17 @@
 All of it at the simulator, through the providers' own SDKs.
 """
 
+import asyncio
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
-from scene_render.provider import Shot
+from scene_render.provider import Ended, ProviderSilent, Running, Shot, Succeeded
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
 from shared.contracts.story import Scene as StoryScene
 
@@ -206,6 +210,32 @@ async def test_a_provider_that_takes_nothing_is_parked_the_scene_says_why_and_go
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", PAID)
+@pytest.mark.parametrize("status", [401, 402, 403, 429])
+async def test_what_a_provider_says_about_the_account_stands_in_the_log_and_nowhere_else(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, status: int
+) -> None:
+    said = {"detail": "The key luma-abc…xyz of account 4711 is not allowed."}
+    await simulated.wrong("create", times=None, status=status, body=said)
+    with capture_logs() as lines:
+        told = await play(
+            sqlite_desk, simulated.provider(name), short, lambda told: bool(of(SceneDelayed, told)), scale=0.01
+        )
+    assert not [event for event in told if "4711" in event.model_dump_json()]
+    assert [line for line in lines if "4711" in str(line.get("detail"))]
+
+
+async def test_why_a_clip_could_not_be_fetched_leaves_out_what_was_said_about_the_account(
+    simulated: Any, tmp_path: Path
+) -> None:
+    for name in PAID:
+        await simulated.wrong("get", status=401, body={"detail": "The key of account 4711"})
+        async with simulated.provider(name) as provider:
+            with pytest.raises(ProviderSilent, match="401") as silence:
+                await provider.fetch(str(UUID(int=1)), tmp_path / "clip.mp4")
+        assert "4711" not in str(silence.value)
+
+
 @pytest.mark.parametrize("status", [502, 503])
 async def test_runway_sheds_load_and_is_asked_again(
     sqlite_desk: Any, simulated: Any, short: SceneRequested, status: int
@@ -295,6 +325,33 @@ async def test_a_task_that_never_ends_is_ended_booked_and_tried_once_more(
 
 
 @pytest.mark.parametrize("name", PAID)
+async def test_a_task_that_has_ended_is_not_cancelled_and_keeps_its_clip(
+    simulated: Any, short: SceneRequested, name: str, tmp_path: Path
+) -> None:
+    async with simulated.provider(name) as provider:
+        task_id = await provider.submit(str(UUID(int=1)), Shot(short, min(provider.tariff.usd)))
+        await asyncio.sleep(0.3)
+        assert isinstance(await provider.check(task_id), Succeeded)
+        assert await provider.cancel(task_id) is None
+        await provider.fetch(task_id, tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", PAID)
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_a_cancelling_without_an_answer_says_nothing(
+    simulated: Any, short: SceneRequested, name: str, status: int
+) -> None:
+    await simulated.wrong("create", outcome="never")
+    await simulated.wrong("cancel", status=status, body={"detail": "Busy"})
+    async with simulated.provider(name) as provider:
+        task_id = await provider.submit(str(UUID(int=1)), Shot(short, min(provider.tariff.usd)))
+        with pytest.raises(ProviderSilent):
+            await provider.cancel(task_id)
+        assert isinstance(await provider.cancel(task_id), Ended)
+
+
+@pytest.mark.parametrize("name", PAID)
 @pytest.mark.parametrize(
     "fault",
     [{"status": 500, "body": {}}, {"status": 503, "text": "nginx"}, {"drop": True}, {"status": 200, "text": "<p>"},
@@ -306,6 +363,21 @@ async def test_looks_that_fail_cost_nothing(
     await simulated.wrong("get", times=3, **fault)
     told = await play(sqlite_desk, simulated.provider(name), short)
     assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+
+
+@pytest.mark.parametrize("name", PAID)
+@pytest.mark.parametrize("status", [401, 403, 418])
+async def test_an_answer_that_is_not_about_the_task_says_nothing_of_it(
+    simulated: Any, short: SceneRequested, name: str, status: int, tmp_path: Path
+) -> None:
+    async with simulated.provider(name) as provider:
+        task_id = await provider.submit(str(UUID(int=1)), Shot(short, min(provider.tariff.usd)))
+        await simulated.wrong("get", times=2, status=status, body={"detail": "No."})
+        with pytest.raises(ProviderSilent):
+            await provider.check(task_id)
+        with pytest.raises(ProviderSilent):
+            await provider.fetch(task_id, tmp_path / "clip.mp4")
+        assert isinstance(await provider.check(task_id), Running | Succeeded)
 
 
 DAMAGED = [

@@ -13,7 +13,7 @@ from scene_render.handlers import Tools, story
 from scene_render.models import Base
 from scene_render.provider import Provider
 from scene_render.settings import Settings
-from scene_render.studios import paid_provider
+from scene_render.studios import paid_providers
 from shared import worker
 from shared.database import Database
 from shared.ffmpeg import Ffmpeg
@@ -30,8 +30,8 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
     ffmpeg = Ffmpeg(settings.ffmpeg_binary)
     studio = AnimaticStudio(database, storage, ffmpeg, settings.animatic_concurrency, settings.work_folder)
     callbacks = Callbacks(settings.callback_url, settings.callback_secret.get_secret_value().encode())
-    paid = [paid_provider(name, settings, callbacks) for name in settings.providers if name != "animatic"]
-    # Animatics that were begun are finished, whoever renders now.
+    paid = paid_providers(settings, callbacks)
+    # What was begun is finished, whoever renders now.
     providers: dict[str, Provider] = {provider.name: provider for provider in (studio, *paid)}
     tools = Tools(
         database=database,

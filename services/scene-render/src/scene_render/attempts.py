@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 import prometheus_client as prometheus
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scene_render import breaker, pace, routing, turns
@@ -30,7 +30,7 @@ from scene_render.models import (
     Spend,
     budgets,
 )
-from scene_render.provider import Failed, Provider, SubmissionPutOff
+from scene_render.provider import Failed, Provider, ProviderUnreachable, SubmissionPutOff
 from scene_render.steps import CancelDue, CheckDue, SceneOverdue, SlotOffered, SubmissionOverdue, UnknownOverdue
 from shared import budget
 from shared.budget import Budget, Caps
@@ -91,6 +91,21 @@ class Attempts:
     scale: float = 1.0
 
     # --- which provider
+
+    def provider_of(self, attempt: Attempt) -> Provider:
+        """Whoever the attempt was made at, be it one that takes no new scenes.
+
+        Raises:
+            ProviderUnreachable: there is no key for it.
+        """
+        provider = self.providers.get(attempt.provider)
+        if provider is None:
+            raise ProviderUnreachable(attempt.provider)
+        return provider
+
+    def takes_new(self, name: str) -> bool:
+        """Whether new scenes may go to this provider."""
+        return name in self.order or name in routing.ALWAYS_THERE
 
     async def route(self, work: Work, render: Render) -> bool:
         """Give the scene to the provider whose turn it is. Returns False where none is left."""
@@ -175,7 +190,7 @@ class Attempts:
     async def submitted(self, work: Work, attempt: Attempt, task_id: str) -> None:
         """The provider has the task. An attempt that was given up as UNKNOWN is known again, and its scene goes on."""
         values = {"task_id": task_id, "submitted_at": now(), "failure_kind": None, "failure_reason": None}
-        provider, video_id = self.providers[attempt.provider], uuid.UUID(attempt.video_id)
+        provider, video_id = self.provider_of(attempt), uuid.UUID(attempt.video_id)
         render = await _render_of(work.session, attempt)
         if await _move(work.session, attempt, ("INTENT",), "SUBMITTED", **values):
             await self._recover(work, attempt)
@@ -215,8 +230,11 @@ class Attempts:
         """The submission had no answer: the attempt stays at INTENT; a provider that does so often is parked."""
         await self._note_failure(work, attempt, SubmissionPutOff("outage", "It does not answer."))
 
-    async def never_sent(self, work: Work, attempt: Attempt) -> None:
-        """This process was held up too long, and surely has sent nothing: the scene waits again, nothing is paid."""
+    async def never_sent(self, work: Work, attempt: Attempt, wait: float = 0.0) -> None:
+        """Something of ours held it up, and surely nothing was sent: the scene waits again, and nothing is paid.
+
+        Its turn comes in `wait` seconds at the earliest, and no try was lost.
+        """
         render = await _render_of(work.session, attempt)
         mine = select(Attempt.state).where(Attempt.id == attempt.id, Attempt.posts == attempt.posts)
         state = (await work.session.execute(mine)).scalar_one_or_none()
@@ -224,12 +242,20 @@ class Attempts:
             await self.settle_unknown(work, attempt, FREE, again=True)
         elif state == "INTENT" and await _move(work.session, attempt, ("INTENT",), "FAILED", ended_at=now()):
             await self._settle(work, attempt, render, FREE)
-            await self._wait(work, render, 0.0)
+            if await self._wait(work, render, wait) and wait:
+                offer = SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider)
+                await work.emit(offer, after=wait)
 
-    async def post_again(self, work: Work, attempt: Attempt) -> None:
-        """The submission surely did not arrive: it is going to be made again, by us and nobody else."""
-        attempt.posts += 1
-        await _move(work.session, attempt, ("INTENT",), "INTENT", posts=attempt.posts, intended_at=now())
+    async def post_again(self, work: Work, attempt: Attempt) -> bool:
+        """The submission surely did not arrive: make it ours to send it again. Returns False where it is not.
+
+        Its task may have become known meanwhile, or another replica sends it.
+        """
+        posts, mine = attempt.posts + 1, Attempt.posts == attempt.posts
+        if not await _move(work.session, attempt, ("INTENT",), "INTENT", mine, posts=posts, intended_at=now()):
+            return False
+        attempt.posts = posts
+        return True
 
     async def _note_failure(self, work: Work, attempt: Attempt, delay: SubmissionPutOff) -> None:
         parked_for = await breaker.note_failure(work.session, attempt.provider, delay, self.scale)
@@ -243,7 +269,7 @@ class Attempts:
         if await breaker.recover(work.session, attempt.provider):
             for name in await breaker.unproven(work.session):
                 await self.move_waiting(work, name)
-            for _ in range(self.providers[attempt.provider].concurrency):
+            for _ in range(self.provider_of(attempt).concurrency):
                 await work.emit(SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider))
 
     async def move_waiting(self, work: Work, provider: str) -> None:
@@ -281,14 +307,20 @@ class Attempts:
         await self._settle(work, attempt, render, cost)
         return True
 
-    async def failed(self, work: Work, attempt: Attempt, failure: Failed, *, before: AttemptState) -> None:
-        """The provider's task has ended badly, or was surely never taken: try again where that helps, else give up."""
+    async def failed(
+        self, work: Work, attempt: Attempt, failure: Failed, *, before: AttemptState, asked: bool = True
+    ) -> None:
+        """The provider's task has ended badly, or was surely never taken: try again where that helps, else give up.
+
+        `asked`: the provider said so; else nothing was sent.
+        """
         render = await _render_of(work.session, attempt)
         told = {"failure_kind": failure.kind, "failure_reason": failure.reason, "ended_at": now()}
         if await _move(work.session, attempt, (before,), "FAILED", **told):
             ENDED.labels(attempt.provider, "FAILED", failure.kind).inc()
             await self._settle(work, attempt, render, failure.cost)
-            await self._recover(work, attempt)
+            if asked:
+                await self._recover(work, attempt)
             await self._try_again(work, render, failure)
 
     async def cancelled(self, work: Work, attempt: Attempt, cost: Decimal | None) -> None:
@@ -319,7 +351,7 @@ class Attempts:
             await _tell_charge(work, attempt, "unknown", reason=reason)
             await give_up(work, render, "submission_unknown", reason)
             overdue = UnknownOverdue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
-            await work.emit(overdue, after=self.providers[attempt.provider].attempt_seconds)
+            await work.emit(overdue, after=self.provider_of(attempt).attempt_seconds)
 
     async def settle_unknown(self, work: Work, attempt: Attempt, cost: Decimal | None, *, again: bool) -> None:
         """A person has found out what became of an UNKNOWN attempt that has no task to look at."""
@@ -451,10 +483,13 @@ async def _move(
     attempt: Attempt,
     before: tuple[str, ...],
     state: str,
+    *also: ColumnElement[bool],
     **values: Any,  # noqa: ANN401 - columns
 ) -> bool:
-    """Change the state of an attempt if it is still one of `before`."""
-    change = update(Attempt).where(Attempt.id == attempt.id, Attempt.state.in_(before)).values(state=state, **values)
-    result = await session.execute(change, execution_options={"synchronize_session": False})
+    """Change the state of an attempt if it is still one of `before`, and `also` holds."""
+    change = update(Attempt).where(Attempt.id == attempt.id, Attempt.state.in_(before), *also)
+    result = await session.execute(
+        change.values(state=state, **values), execution_options={"synchronize_session": False}
+    )
     assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
     return result.rowcount == 1

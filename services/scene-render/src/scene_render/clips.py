@@ -145,11 +145,12 @@ async def admit(
     """
     try:
         facts = await probe(path)
-        skip = facts.frames - ordered if tail and facts.frames > ordered + FRAME_RATE else 0
+        # In frames of the film: those of the file may be of another length.
+        delivered = round(facts.duration * FRAME_RATE)
+        skip = delivered - ordered if tail and delivered > ordered + FRAME_RATE else 0
         if skip or not fits(facts, size):
             conformed = path.with_name("conformed.mp4")
-            start = skip / float(facts.frame_rate or FRAME_RATE)
-            await conform.conform(path, conformed, size, wanted, ffmpeg, start=start)
+            await conform.conform(path, conformed, size, wanted, ffmpeg, start=skip / FRAME_RATE)
             path, facts = conformed, await probe(conformed)
         look = await picture.look(path, ffmpeg)
     except (MediaUnreadable, FfmpegFailed, FfmpegTimedOut) as error:

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -70,8 +73,10 @@ LOST_SECONDS = 120.0
 """How long after its order a task may not be known yet to all of a provider's servers."""
 COLLECT_SECONDS = 6 * 3600.0
 """How long after its order a clip is fetched again when that fails; the links of all providers last longer."""
+STORAGE_SECONDS = 15.0
+"""How long a scene waits for its first frame when the storage is away."""
 SAVE_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""The pauses between attempts to save what a provider has answered."""
+"""The pauses between attempts to save what a provider has answered; the last one again and again."""
 NEVER_ANSWERED = "The provider never said whether it took the task; it may have been paid, so it is not asked again."
 
 
@@ -127,7 +132,7 @@ async def plan_scene(event: SceneRequested, delivery: Delivery, tools: Tools) ->
 async def start_attempt(event: SlotOffered, delivery: Delivery, tools: Tools) -> None:
     """A slot may be free: write down what we are about to pay for, for the scene whose turn it is, and submit it."""
     provider = tools.providers.get(event.provider)
-    if provider is None:
+    if provider is None or not tools.attempts.takes_new(event.provider):
         # It was taken out of the configuration: what waits for it goes to the others.
         async with handling(tools.database, delivery) as work:
             await tools.attempts.move_waiting(work, event.provider)
@@ -188,7 +193,7 @@ async def reconcile_attempt(event: SubmissionOverdue, delivery: Delivery, tools:
     attempt, render, age = await _attempt(event.attempt_id, tools.database)
     if attempt.state != "INTENT":
         return
-    provider = tools.providers[attempt.provider]
+    provider = tools.attempts.provider_of(attempt)
     try:
         found = await provider.find(attempt.id, age)
     except ProviderSilent:
@@ -202,7 +207,8 @@ async def reconcile_attempt(event: SubmissionOverdue, delivery: Delivery, tools:
                 await work.emit(event, after=found.look_after)
         case Absent():
             async with handling(tools.database, delivery) as work:
-                await tools.attempts.post_again(work, attempt)
+                if not await tools.attempts.post_again(work, attempt):
+                    return
                 await work.emit(event, after=provider.submit_seconds + 1)
             deadline += provider.submit_seconds
             await tools.shielded.run(_submit(attempt, render, provider, deadline, tools))
@@ -217,45 +223,69 @@ async def _submit(attempt: Attempt, render: Render, provider: Provider, deadline
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         try:
-            shot = await stack.enter_async_context(tools.clips.shot_of(render, attempt))
+            async with asyncio.timeout_at(deadline):
+                shot = await stack.enter_async_context(tools.clips.shot_of(render, attempt))
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
-            failure = Failed("first_frame", f"Its first frame could not be read: {error}", cost=FREE, again=True)
-            await _save(tools, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
+            await _save(tools, attempt, _without_first_frame(attempt, error, tools.attempts))
             return
         if loop.time() >= deadline:
-            await _save(tools, lambda work: tools.attempts.never_sent(work, attempt))
+            await _save(tools, attempt, lambda work: tools.attempts.never_sent(work, attempt))
             return
         try:
             async with asyncio.timeout_at(deadline):
                 task_id = await provider.submit(attempt.id, shot)
         except SubmissionRefused as refusal:
+            failed = partial(tools.attempts.failed, before="INTENT", asked=refusal.asked)
             failure = Failed(refusal.kind, refusal.reason, cost=FREE, again=False)
-            await _save(tools, lambda work: tools.attempts.failed(work, attempt, failure, before="INTENT"))
+            await _save(tools, attempt, lambda work: failed(work, attempt, failure))
             return
         except SubmissionPutOff as error:
             delay = error
-            log.warning("submission.put_off", provider=provider.name, kind=delay.kind, reason=delay.reason)
-            await _save(tools, lambda work: tools.attempts.put_off(work, attempt, delay))
+            told = {"kind": delay.kind, "reason": delay.reason, "detail": delay.detail}
+            log.warning("submission.put_off", provider=provider.name, **told)
+            await _save(tools, attempt, lambda work: tools.attempts.put_off(work, attempt, delay))
             return
         except Exception as error:  # noqa: BLE001 - whatever it was, the task may have been taken
             log.warning("submission.unanswered", attempt_id=attempt.id, provider=provider.name, error=repr(error))
-            await _save(tools, lambda work: tools.attempts.unanswered(work, attempt))
+            await _save(tools, attempt, lambda work: tools.attempts.unanswered(work, attempt))
             return
-    await _save(tools, lambda work: tools.attempts.submitted(work, attempt, task_id))
+    await _save(tools, attempt, lambda work: tools.attempts.submitted(work, attempt, task_id), task_id)
 
 
-async def _save(tools: Tools, change: Callable[[Work], Awaitable[None]]) -> None:
-    """Save what a provider has answered: nobody can ask it again, so a busy database is asked several times."""
-    for pause in (*SAVE_SECONDS, None):
-        try:
-            async with working(tools.database) as work:
-                await change(work)
-        except Exception as error:
-            if pause is None or not is_outage(error):
-                raise
-            await asyncio.sleep(pause)
-        else:
-            return
+def _without_first_frame(
+    attempt: Attempt, error: Exception, attempts: Attempts
+) -> Callable[[Work], Coroutine[Any, Any, None]]:
+    """What becomes of an attempt whose first frame cannot be had."""
+    if is_outage(error) or isinstance(error, TimeoutError):
+        log.warning("first_frame.away", attempt_id=attempt.id, error=repr(error))
+        return lambda work: attempts.never_sent(work, attempt, STORAGE_SECONDS * attempts.scale)
+    failure = Failed("first_frame", f"Its first frame could not be read: {error}", cost=FREE, again=True)
+    return lambda work: attempts.failed(work, attempt, failure, before="INTENT", asked=False)
+
+
+async def _save(
+    tools: Tools, attempt: Attempt, change: Callable[[Work], Awaitable[None]], task_id: str | None = None
+) -> None:
+    """Save what a provider has answered: nobody can ask it again, so a database that is away is waited for.
+
+    Only the end of this process ends that; then the log is all that holds the answer.
+    """
+    told = {"attempt_id": attempt.id, "provider": attempt.provider, "task_id": task_id}
+    try:
+        for pause in itertools.chain(SAVE_SECONDS, itertools.repeat(SAVE_SECONDS[-1])):
+            try:
+                async with working(tools.database) as work:
+                    await change(work)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                log.warning("answer.not_saved_yet", **told, error=repr(error))
+                await asyncio.sleep(pause)
+            else:
+                return
+    except BaseException:
+        log.exception("answer.unsaved", **told)
+        raise
 
 
 @story.on(CheckDue, at_once=8)
@@ -264,15 +294,14 @@ async def check_attempt(event: CheckDue, delivery: Delivery, tools: Tools) -> No
     attempt, _, age = await _attempt(event.attempt_id, tools.database)
     if attempt.state != "SUBMITTED" or attempt.task_id is None:
         return
-    provider = tools.providers[attempt.provider]
-    later = Running(check_after=max(SILENT_SECONDS * tools.attempts.scale, provider.check_seconds))
-    try:
-        status = await provider.check(attempt.task_id)
-    except ProviderSilent:
-        status = later
+    provider = tools.attempts.provider_of(attempt)
+    status = await _status(attempt.task_id, provider)
     if isinstance(status, Lost) and age < provider.submit_seconds + LOST_SECONDS * tools.attempts.scale:
-        status = later
+        status = None
     match status:
+        case None:
+            # Nothing was seen, so no clock begins or runs out; for all we know it has not begun.
+            await _look_later(event.model_copy(update={"queued": True}), delivery, provider, tools)
         case Running():
             await _go_on_waiting(event, status, attempt, delivery, provider, tools)
         case Succeeded():
@@ -286,6 +315,21 @@ async def check_attempt(event: CheckDue, delivery: Delivery, tools: Tools) -> No
             reason = f"{provider.name} took the task and does not know it any more; it may be paid."
             async with handling(tools.database, delivery) as work:
                 await tools.attempts.unknown(work, attempt, reason, before="SUBMITTED")
+
+
+async def _status(task_id: str, provider: Provider) -> Running | Succeeded | Failed | Lost | None:
+    """How a task is doing; None: the provider does not say."""
+    try:
+        return await provider.check(task_id)
+    except ProviderSilent as silence:
+        log.warning("provider.silent", task_id=task_id, reason=str(silence), cause=repr(silence.__cause__))
+        return None
+
+
+async def _look_later(event: CheckDue, delivery: Delivery, provider: Provider, tools: Tools) -> None:
+    async with handling(tools.database, delivery) as work:
+        if not event.hint:
+            await work.emit(event, after=max(SILENT_SECONDS * tools.attempts.scale, provider.check_seconds))
 
 
 async def _go_on_waiting(
@@ -323,12 +367,16 @@ async def _go_on_waiting(
 
 async def _end_overdue(event: CheckDue, attempt: Attempt, delivery: Delivery, provider: Provider, tools: Tools) -> None:
     """An attempt takes too long: another one only where this one has surely ended."""
+    task_id = str(attempt.task_id)
     try:
-        ended = await provider.cancel(str(attempt.task_id))
-    except ProviderSilent:
+        ended = await provider.cancel(task_id)
+    except ProviderSilent as silence:
+        log.warning("provider.silent", task_id=task_id, reason=str(silence), cause=repr(silence.__cause__))
+        await _look_later(event, delivery, provider, tools)
+        return
+    if ended is None and not isinstance(await _status(task_id, provider), Running):
         # It may have ended well meanwhile.
-        async with handling(tools.database, delivery) as work:
-            await work.emit(event, after=SILENT_SECONDS * tools.attempts.scale)
+        await _look_later(event, delivery, provider, tools)
         return
     async with handling(tools.database, delivery) as work:
         if ended is not None:
@@ -348,7 +396,8 @@ async def hear_callback(event: CallbackReceived, delivery: Delivery, tools: Tool
         if attempt.state in ("INTENT", "UNKNOWN") and event.task_id is not None:
             await tools.attempts.submitted(work, attempt, event.task_id)
         elif attempt.state == "SUBMITTED":
-            await work.emit(CheckDue(video_id=event.video_id, attempt_id=event.attempt_id, hint=True))
+            look = CheckDue(video_id=event.video_id, attempt_id=event.attempt_id, hint=True, queued=True)
+            await work.emit(look)
 
 
 @story.on(ClipReady, at_once=2)
@@ -357,7 +406,7 @@ async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> No
     attempt, render, age = await _attempt(event.attempt_id, tools.database)
     if render.state != "running" or attempt.state != "SUCCEEDED" or attempt.task_id is None:
         return
-    provider = tools.providers[attempt.provider]
+    provider = tools.attempts.provider_of(attempt)
     try:
         collected = await tools.clips.collect(provider, attempt, render)
     except ClipUnusable as unusable:
@@ -367,7 +416,7 @@ async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> No
     except ProviderSilent as silence:
         if age > COLLECT_SECONDS:
             raise StepFailed("clip_out_of_reach", f"Its clip could not be fetched: {silence}") from silence
-        log.warning("clip.not_fetched", provider=provider.name, reason=str(silence))
+        log.warning("clip.not_fetched", reason=str(silence), cause=repr(silence.__cause__))
         async with handling(tools.database, delivery) as work:
             await work.emit(event, after=SILENT_SECONDS * tools.attempts.scale)
         return
@@ -462,15 +511,19 @@ async def hold_scenes(event: VideoFailed, delivery: Delivery, tools: Tools) -> N
 
 @story.on(VideoResumed)
 async def release_scenes(event: VideoResumed, delivery: Delivery, tools: Tools) -> None:
-    """A failed video goes on: its held scenes wait for their turn again."""
+    """A failed video goes on: its held scenes wait for their turn again, unless one of its scenes has failed for good.
+
+    That one is told again: the video cannot go on without it, so nothing more is paid for it.
+    """
     async with handling(tools.database, delivery) as work:
-        await _hold(work.session, event.video_id, held=False)
-        for name in tools.providers:
-            await work.emit(SlotOffered(video_id=event.video_id, provider=name))
-        # What has failed for good is told again: the video cannot go on without it.
         failed = select(Render).where(Render.video_id == str(event.video_id), Render.state == "failed")
-        for render in (await work.session.execute(failed)).scalars():
+        renders = (await work.session.execute(failed)).scalars().all()
+        for render in renders:
             await give_up(work, render, str(render.failure_kind), str(render.failure_reason))
+        await _hold(work.session, event.video_id, held=bool(renders))
+        if not renders:
+            for name in tools.providers:
+                await work.emit(SlotOffered(video_id=event.video_id, provider=name))
 
 
 @story.on(VideoCancelled)
@@ -503,7 +556,7 @@ async def cancel_attempt(event: CancelDue, delivery: Delivery, tools: Tools) -> 
     attempt, _, _ = await _attempt(event.attempt_id, tools.database)
     if attempt.state != "SUBMITTED" or attempt.task_id is None:
         return
-    ended = await tools.providers[attempt.provider].save_by_cancelling(attempt.task_id)
+    ended = await tools.attempts.provider_of(attempt).save_by_cancelling(attempt.task_id)
     async with handling(tools.database, delivery) as work:
         if ended is not None:
             await tools.attempts.cancelled(work, attempt, ended.cost)

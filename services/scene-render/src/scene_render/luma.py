@@ -135,12 +135,14 @@ class Luma:
         await self.downloader.fetch(fresh_link, target)
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """Delete the task. Luma does not say what that cost."""
+        """Delete the task, unless it has ended: its clip would go with it. Luma does not say what that cost."""
+        if not isinstance(await self.check(task_id), Running):
+            return None
         try:
             await self.client.generations.delete(task_id)
-        except lumaai.APIStatusError:
-            return None
         except lumaai.APIError as error:
+            if wire.refuses(error):
+                return None
             raise wire.silent(self.name, error) from error
         return Ended(cost=None)
 
@@ -195,7 +197,7 @@ def order_of(shot: Shot, model: str, resolution: str, callback_url: str) -> dict
         order["keyframes"] = {"frame0": {"type": "image", "url": first.link}}
     elif first is not None:
         reason = "Luma fetches the first frame itself, from a public HTTPS address; the storage has none."
-        raise SubmissionRefused("invalid_request", reason)
+        raise SubmissionRefused("invalid_request", reason, asked=False)
     return order
 
 

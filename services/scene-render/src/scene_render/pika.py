@@ -39,6 +39,8 @@ CALLBACK_SECONDS = 900.0
 PLATFORM_FAILURES = ("runner_", "request_timeout", "startup_timeout", "internal_error", "client_disconnected")
 HEADERS = {"X-Fal-No-Retry": "1", "x-app-fal-disable-fallback": "true"}
 """So that fal neither runs a request again by itself nor runs another model."""
+NO: Mapping[str, int] = {"/cancel": 400, "": 422}
+"""How fal says that a request has ended already, and that its model has made nothing; all else is no answer."""
 REPEATED_BY_CLIENT = frozenset({408, 409, 429, 502, 503, 504})
 
 
@@ -209,7 +211,7 @@ class Pika:
             raise wire.silent(self.name, error) from error
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        if answer.is_server_error or not isinstance(body, dict):
+        if not (answer.is_success or answer.status_code == NO.get(what)) or not isinstance(body, dict):
             raise ProviderSilent(f"fal answered with HTTP {answer.status_code}.")
         return body
 

@@ -7,32 +7,51 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from shared.contracts.events import SceneRequested
+from shared.errors import StepFailed
 from shared.prices import Tariff
 
 PutOffKind = Literal["outage", "rate_limit", "auth", "credits"]
 
 
 class SubmissionRefused(Exception):
-    """The provider surely did not take the task, and never will: asking it again would not help."""
+    """The provider surely did not take the task, and never will: asking it again would not help.
 
-    def __init__(self, kind: str, reason: str) -> None:
+    `asked`: it said so itself; else we knew before anything was sent.
+    """
+
+    def __init__(self, kind: str, reason: str, *, asked: bool = True) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
+        self.asked = asked
 
 
 class SubmissionPutOff(Exception):
-    """The provider surely did not take the task, and takes no other either, for `seconds` if it said so."""
+    """The provider surely did not take the task, and takes no other either, for `seconds` if it said so.
 
-    def __init__(self, kind: PutOffKind, reason: str, seconds: float | None = None) -> None:
+    `reason` is for everybody; `detail`, in the provider's own words, may be about the account: for the log only.
+    """
+
+    def __init__(self, kind: PutOffKind, reason: str, seconds: float | None = None, *, detail: str = "") -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
         self.seconds = seconds
+        self.detail = detail
 
 
 class ProviderSilent(Exception):
     """The provider did not answer a free question (not a submission); the task goes on all the same."""
+
+
+class ProviderUnreachable(StepFailed):
+    """There is an attempt at a paid provider, and no key to ask it with. Redriven when there is one, it goes on."""
+
+    def __init__(self, provider: str) -> None:
+        setting = f"{provider.upper()}_API_KEY"
+        super().__init__(
+            "key_missing", f"{provider} works on a scene, and there is no key for it: {setting} is not set."
+        )
 
 
 class ClipUnusable(Exception):
@@ -179,7 +198,7 @@ class Provider(Protocol):
         ...
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """End a task. None: it goes on, as far as we know.
+        """End a task that goes on. None: it was not ended by this; the next look says whether it goes on.
 
         Raises:
             ProviderSilent: there is no answer.

@@ -121,9 +121,9 @@ class Runway:
             return None
         try:
             await self.client.tasks.delete(task_id)
-        except runwayml.APIStatusError:
-            return None
         except runwayml.APIError as error:
+            if wire.refuses(error):
+                return None
             raise wire.silent(self.name, error) from error
         return Ended(cost=Decimal(0) if waiting else None)
 
@@ -167,7 +167,8 @@ def order_of(shot: Shot, model: str) -> dict[str, Any]:
         order["prompt_image"] = f"data:{shot.first_frame.content_type};base64,{data}"
         order["ratio"] = camera.RUNWAY_IMAGE_RATIOS[request.aspect_ratio]
         if len(order["prompt_image"]) > LARGEST_DATA_URI:
-            raise SubmissionRefused("invalid_request", "The first frame is too large for Runway (5 MB).")
+            reason = "The first frame is too large for Runway (5 MB)."
+            raise SubmissionRefused("invalid_request", reason, asked=False)
     return order
 
 

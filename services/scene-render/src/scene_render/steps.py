@@ -34,7 +34,7 @@ class SceneOverdue(Event):
 class CheckDue(Event):
     """It is time to ask the provider how an attempt is doing. A `hint` asks once, beside the regular looks.
 
-    `queued`: at the last look the provider had not begun.
+    `queued`: at the last look the provider had not begun, or did not say.
     """
 
     name = "scene-render.check.due"

@@ -1,19 +1,27 @@
-"""The paid providers that the settings name, ready to be opened."""
+"""The paid providers that there is a key for, ready to be opened."""
 
 from scene_render.callbacks import Callbacks
 from scene_render.download import Downloader
 from scene_render.luma import Luma
 from scene_render.pika import Pika
 from scene_render.runway import Runway
-from scene_render.settings import Settings
+from scene_render.settings import DEFAULT_URLS, Settings
 from shared.prices import Tariff
 from shared.settings import ProviderName
+
+
+def paid_providers(settings: Settings, callbacks: Callbacks) -> list[Runway | Luma | Pika]:
+    """Every paid provider that there is a key for: one that takes no new scenes may still have tasks of ours."""
+    known = [name for name in DEFAULT_URLS if settings.api_key(name).get_secret_value()]
+    return [paid_provider(name, settings, callbacks) for name in known]
 
 
 def paid_provider(name: ProviderName, settings: Settings, callbacks: Callbacks) -> Runway | Luma | Pika:
     """One paid provider."""
     url, key = settings.api_url(name), settings.api_key(name).get_secret_value()
-    tariff, scale = settings.tariff(name) or Tariff({}), 1 / settings.simulator_speed
+    # Prices are for new orders.
+    tariff = (settings.tariff(name) if name in settings.providers else None) or Tariff({})
+    scale = 1 / settings.simulator_speed
     downloader = Downloader(getattr(settings, f"{name}_clip_hosts"), settings.origin(name))
     concurrency: int = getattr(settings, f"{name}_concurrency")
     seconds = settings.submit_seconds

@@ -20,6 +20,9 @@ NO_MONEY = (
 """Unmistakable: a 400 may quote the prompt, and films have end credits."""
 MODERATION = ("moderation", "blacklisted", "not allowed", "contains ip", "content policy", "content_policy")
 
+PASSING = frozenset({401, 403, 408, 429})
+"""What is answered whatever was asked: another time it may go well."""
+
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """What happens before a byte of the request has left."""
 
@@ -54,14 +57,14 @@ def refused(
     said = text.lower()
     about_money = any(words in said for words in (NO_MONEY if status == 400 else MONEY))
     if status == 402 or (status in (400, 403, 429) and about_money):
-        return SubmissionPutOff("credits", f"The account at {provider} has no credit left: {_short(text)}")
+        return SubmissionPutOff("credits", f"The account at {provider} has no credit left.", detail=_short(text))
     if status in (401, 403):
-        return SubmissionPutOff("auth", f"{provider} does not accept the key (HTTP {status}): {_short(text)}")
+        return SubmissionPutOff("auth", f"{provider} does not accept the key (HTTP {status}).", detail=_short(text))
     if status == 429:
         pause = retry_after(headers)
         if pause is None and "daily" in said:
             pause = 1800.0
-        return SubmissionPutOff("rate_limit", f"{provider} wants fewer requests: {_short(text)}", pause)
+        return SubmissionPutOff("rate_limit", f"{provider} wants fewer requests.", pause, detail=_short(text))
     if status in overloaded:
         return SubmissionPutOff("outage", f"{provider} is overloaded (HTTP {status}).", retry_after(headers))
     if status in (408, 409) or status >= 500:
@@ -71,9 +74,16 @@ def refused(
     return SubmissionRefused("invalid_request", f"{provider} does not take this order (HTTP {status}): {_short(text)}")
 
 
+def refuses(error: Exception) -> bool:
+    """Whether this answer to a free question is a no, and not one about the key, the pace or a fault of the server."""
+    status = getattr(error, "status_code", None)
+    return isinstance(status, int) and 400 <= status < 500 and status not in PASSING
+
+
 def silent(provider: str, error: BaseException) -> ProviderSilent:
-    """A free question had no good answer: it can be asked again."""
-    return ProviderSilent(f"{provider}: {type(error).__name__}: {error}")
+    """A free question had no good answer: it can be asked again. What the answer says is for the log only."""
+    status = getattr(error, "status_code", None)
+    return ProviderSilent(f"{provider}: {type(error).__name__}" + (f" (HTTP {status})" if status else ""))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
