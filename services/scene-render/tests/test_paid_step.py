@@ -336,6 +336,18 @@ async def test_a_task_that_ends_while_its_provider_is_silent_for_long_is_collect
     assert (desk.ledger.cancelled, len(desk.ledger.taken)) == ([], 1)
 
 
+async def test_a_task_whose_provider_is_silent_for_hours_is_left_to_a_person_with_its_money_held(
+    desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = await look(desk, await submitted(desk, scene()), ProviderSilent())
+    monkeypatch.setattr("scene_render.handlers.SILENCE_SECONDS", -1)
+    desk.ledger.status = ProviderSilent()
+    await desk.hear(check)
+    [failed] = of(SceneFailed, await taken(desk))
+    assert (failed.kind, "has not answered" in failed.reason) == ("submission_unknown", True)
+    assert (desk.ledger.cancelled, len(desk.ledger.taken)) == ([], 1)
+
+
 async def test_a_task_that_may_have_been_queued_while_nobody_saw_it_has_all_its_time(desk: Any, scene: Scene) -> None:
     check = await submitted(desk, scene())
     await long_ago(desk, "submitted_at")

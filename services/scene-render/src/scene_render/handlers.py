@@ -71,8 +71,9 @@ QUEUE_SECONDS = 3600.0
 """How long a task may wait in its provider's own queue."""
 LOST_SECONDS = 120.0
 """How long after its order a task may not be known yet to all of a provider's servers."""
-COLLECT_SECONDS = 6 * 3600.0
-"""How long after its order a clip is fetched again when that fails; the links of all providers last longer."""
+SILENCE_SECONDS = 6 * 3600.0
+"""How long after its order a task is asked about, and its clip fetched, when there is no answer; the links of all
+providers last longer."""
 STORAGE_SECONDS = 15.0
 """How long a scene waits for its first frame when the storage is away."""
 SAVE_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -301,9 +302,9 @@ async def check_attempt(event: CheckDue, delivery: Delivery, tools: Tools) -> No
     match status:
         case None:
             # Nothing was seen, so no clock begins or runs out; for all we know it has not begun.
-            await _look_later(event.model_copy(update={"queued": True}), delivery, provider, tools)
+            await _look_later(event.model_copy(update={"queued": True}), attempt, age, delivery, tools)
         case Running():
-            await _go_on_waiting(event, status, attempt, delivery, provider, tools)
+            await _go_on_waiting(event, status, attempt, age, delivery, tools)
         case Succeeded():
             async with handling(tools.database, delivery) as work:
                 if await tools.attempts.succeeded(work, attempt, status.cost):
@@ -326,15 +327,21 @@ async def _status(task_id: str, provider: Provider) -> Running | Succeeded | Fai
         return None
 
 
-async def _look_later(event: CheckDue, delivery: Delivery, provider: Provider, tools: Tools) -> None:
+async def _look_later(event: CheckDue, attempt: Attempt, age: float, delivery: Delivery, tools: Tools) -> None:
+    """There was no answer: ask again, as long as one can be hoped for."""
+    provider = tools.attempts.provider_of(attempt)
     async with handling(tools.database, delivery) as work:
-        if not event.hint:
+        if age > SILENCE_SECONDS:
+            reason = f"{provider.name} has not answered for {SILENCE_SECONDS / 3600:.0f} hours; it may be paid."
+            await tools.attempts.unknown(work, attempt, reason, before="SUBMITTED")
+        elif not event.hint:
             await work.emit(event, after=max(SILENT_SECONDS * tools.attempts.scale, provider.check_seconds))
 
 
 async def _go_on_waiting(
-    event: CheckDue, status: Running, attempt: Attempt, delivery: Delivery, provider: Provider, tools: Tools
+    event: CheckDue, status: Running, attempt: Attempt, age: float, delivery: Delivery, tools: Tools
 ) -> None:
+    provider = tools.attempts.provider_of(attempt)
     async with tools.database.reading() as session:
         usual = await tools.attempts.usual_seconds(session, provider)
         times = select(Attempt.submitted_at, Attempt.running_since, now()).where(Attempt.id == attempt.id)
@@ -342,7 +349,7 @@ async def _go_on_waiting(
     queued = (clock - submitted_at).total_seconds() if submitted_at else 0.0
     elapsed = (clock - running_since).total_seconds() if running_since else 0.0
     if elapsed > provider.attempt_seconds or (status.queued and queued > QUEUE_SECONDS):
-        await _end_overdue(event, attempt, delivery, provider, tools)
+        await _end_overdue(event, attempt, age, delivery, tools)
         return
     seconds = status.check_after or pace.next_look(elapsed, usual, provider.check_seconds)
     async with handling(tools.database, delivery) as work:
@@ -365,18 +372,18 @@ async def _go_on_waiting(
     await tools.hints.hint(progressed)
 
 
-async def _end_overdue(event: CheckDue, attempt: Attempt, delivery: Delivery, provider: Provider, tools: Tools) -> None:
+async def _end_overdue(event: CheckDue, attempt: Attempt, age: float, delivery: Delivery, tools: Tools) -> None:
     """An attempt takes too long: another one only where this one has surely ended."""
-    task_id = str(attempt.task_id)
+    provider, task_id = tools.attempts.provider_of(attempt), str(attempt.task_id)
     try:
         ended = await provider.cancel(task_id)
     except ProviderSilent as silence:
         log.warning("provider.silent", task_id=task_id, reason=str(silence), cause=repr(silence.__cause__))
-        await _look_later(event, delivery, provider, tools)
+        await _look_later(event, attempt, age, delivery, tools)
         return
     if ended is None and not isinstance(await _status(task_id, provider), Running):
         # It may have ended well meanwhile.
-        await _look_later(event, delivery, provider, tools)
+        await _look_later(event, attempt, age, delivery, tools)
         return
     async with handling(tools.database, delivery) as work:
         if ended is not None:
@@ -414,7 +421,7 @@ async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> No
             await tools.attempts.spoiled(work, attempt, str(unusable))
         return
     except ProviderSilent as silence:
-        if age > COLLECT_SECONDS:
+        if age > SILENCE_SECONDS:
             raise StepFailed("clip_out_of_reach", f"Its clip could not be fetched: {silence}") from silence
         log.warning("clip.not_fetched", reason=str(silence), cause=repr(silence.__cause__))
         async with handling(tools.database, delivery) as work:
