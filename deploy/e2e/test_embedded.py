@@ -112,6 +112,7 @@ async def test_killed_in_the_middle_and_started_again_the_film_is_finished(home:
     assert home.rows("scene-render", "SELECT scene_number, COUNT(*) FROM attempts GROUP BY 1") == [(1, 1), (2, 1)]
 
 
+@pytest.mark.long
 async def test_a_demo_that_was_killed_goes_on_with_the_same_film(home: Home) -> None:
     wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
     first = subprocess.Popen([EMBEDDED, "--home", home.folder, *wish], env=home.environment(), cwd=home.folder.parent)

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.connected
 
 
 async def test_many_videos_on_two_replicas_of_everything(stack, watch, request: pytest.FixtureRequest) -> None:
-    """Four videos in `make test`, twenty in `make test-all`."""
-    videos = 20 if request.config.getoption("--all") else 4
+    """Three videos in `make test`, twenty in `make test-all`."""
+    videos = 20 if request.config.getoption("--all") else 3
     more = [stack.add(service) for service in ("storyboard", "scene-render", "composer", "gateway")]
     await asyncio.gather(*(process.ready() for process in more))
     before = stack.queues()

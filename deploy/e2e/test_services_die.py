@@ -33,6 +33,7 @@ async def test_kill_9_in_the_middle_of_a_video(stack, service: str, step: str | 
     await stack.is_quiet()
 
 
+@pytest.mark.long  # in `make test` each point of the paid step meets it
 async def test_sigterm_stops_a_service_within_ten_seconds_and_loses_nothing(stack) -> None:
     process = stack.of("scene-render")
     video_id = stack.ask(sceneCount=2)["videoId"]
