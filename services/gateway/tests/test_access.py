@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import text, update
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from gateway import app as gateway_app
 from gateway import keys as keys_module
@@ -87,11 +89,15 @@ def key(gateway: Gateway) -> MakeKey:
     return make
 
 
+@lru_cache(maxsize=4)
+def app_of(gateway: Gateway) -> ASGIApp:
+    return gateway.app(gateway.storage, routes=[])
+
+
 def calling(gateway: Gateway, key: str | None = None, **more: Any) -> httpx.AsyncClient:
     """Whoever calls with this key."""
-    asgi = gateway.app(gateway.storage, routes=[])
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    transport = httpx.ASGITransport(app=asgi, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=app_of(gateway), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers, **more)
 
 

