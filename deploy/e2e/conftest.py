@@ -308,9 +308,9 @@ def stack(
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests one after the other, in one process: they share a stack, and two stacks are too much."""
+    """Keep what needs servers one after the other, in one process: they share a stack, and two stacks are too much."""
     for item in items:
-        if item.path.parent == Path(__file__).parent:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("connected"):
             item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
