@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 LINK_SECONDS = 15 * 60
-RETENTION_DAYS = 30
 
 
 class ObjectMissing(Exception):

@@ -1,7 +1,6 @@
 """Luma's Dream Machine, through its own SDK with all repeating turned off. Source: lumaai 1.21, Luma's openapi.yaml."""
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -70,16 +69,14 @@ class Luma:
         self.client = lumaai.AsyncLumaAI(
             auth_token=key, base_url=url, max_retries=0, timeout=submit_seconds, http_client=self._http
         )
-        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Connect when the first call is made."""
-        await self._open.enter_async_context(self._http)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
-        await self._open.aclose()
+        await self._http.aclose()
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         """See `Provider.submit`."""

@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -124,16 +123,14 @@ class Pika:
         )
         self.client = _Client(key=key, default_timeout=submit_seconds)
         self.client.http = self._http
-        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Connect when the first call is made."""
-        await self._open.enter_async_context(self._http)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
-        await self._open.aclose()
+        await self._http.aclose()
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         """See `Provider.submit`. The attempt's id stands in the callback address, if there is one."""

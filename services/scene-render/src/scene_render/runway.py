@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -63,16 +62,14 @@ class Runway:
         self.client = runwayml.AsyncRunwayML(
             api_key=key, base_url=url, max_retries=0, timeout=submit_seconds, http_client=self._http
         )
-        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Connect when the first call is made."""
-        await self._open.enter_async_context(self._http)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
-        await self._open.aclose()
+        await self._http.aclose()
 
     async def submit(self, _attempt_id: str, shot: Shot) -> str:
         """See `Provider.submit`. There is no way to mark a task with the attempt's id."""
