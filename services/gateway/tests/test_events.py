@@ -183,7 +183,8 @@ async def test_a_stream_where_nothing_happens_is_kept_alive(
         video = (await api.post(VIDEOS, json={"prompt": "a fox"})).json()
         async with api.stream("GET", video["links"]["events"]) as answer:
             heard = frames(answer)
-            await anext(heard)
+            while await anext(heard) == ": still here":
+                pass  # such a short pace may also be over before what has happened is read
             assert [await anext(heard), await anext(heard)] == [": still here", ": still here"]
 
 
