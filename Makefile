@@ -35,6 +35,7 @@ $(VENV)/.installed: $(UV) requirements.lock $(addsuffix /pyproject.toml,$(MEMBER
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@echo "Installing the tools for tests ..."
 	@$(LOCKED) install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib # tests start many processes, maybe told to write no bytecode
 	@touch $@
 
 $(NPM_CLIENTS)/node_modules/.installed: $(NPM_CLIENTS)/package-lock.json
