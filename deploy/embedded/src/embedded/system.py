@@ -20,7 +20,7 @@ from embedded.dispatcher import Dispatcher
 from embedded.home import Home
 from shared.frame import Service
 from shared.migrations import folder_of, migrate
-from shared.worker import web_server
+from shared.worker import keep_what_is_loaded, web_server
 
 HOST = "127.0.0.1"
 
@@ -93,6 +93,7 @@ class System:
         settings = self.gateway.settings
         app = self.gateway.app(self._working(), routes=[])
         server = web_server(app, HOST, settings.port)
+        keep_what_is_loaded()
         task = asyncio.create_task(server.serve())
         try:
             while not server.started:
