@@ -139,6 +139,24 @@ class TestThePage:
         assert list(dict.fromkeys(seen["events"])) == [f"{name} {seq}" for seq, name in enumerate(events, 1)]
 
 
+async def test_the_gateway_s_own_page_is_used_on_a_telephone(
+    gateway: Gateway, url: str, node: Node, browser: str, film: Film, tmp_path: Path
+) -> None:
+    making = asyncio.create_task(_film_the_first(gateway, film))
+    seen = await node("own_page.mjs", browser, url, str(tmp_path))
+    await making
+    assert seen.get("error") is None
+    assert seen["complaints"] == []
+    [row] = [row for row in (await gateway.videos.page(10, 0, whose=None)).videos if row.status == "completed"]
+    assert row.title in seen["completed"]
+    assert row.video_id in seen["film"]
+    assert "an owl" in seen["pending"]
+    assert "20 s" in seen["pending"]
+    assert seen["overflow"] <= 0
+    assert "left" not in seen["cancelled"]
+    assert "prompt: " in seen["fault"]
+
+
 async def _film_the_first(gateway: Gateway, film: Film) -> None:
     page = await eventually(lambda: _made(gateway))
     await film(UUID(page.videos[0].video_id))

@@ -29,5 +29,5 @@ def _own(tag: str) -> str:
 POLICY = (
     f"default-src 'none'; script-src {_own('script')}; style-src {_own('style')}; connect-src 'self'; "
     # Films and pictures are wherever the storage is.
-    "img-src *; media-src *; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "img-src * data:; media-src *; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
