@@ -17,9 +17,8 @@ import structlog
 from aio_pika.abc import AbstractRobustQueue
 from aiormq.exceptions import AMQPError
 from faststream import AckPolicy
-from faststream.message import StreamMessage
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
-from faststream.rabbit.annotations import RabbitMessage
+from faststream.rabbit.message import RabbitMessage
 from faststream.rabbit.schemas.queue import ClassicQueueArgs, QuorumQueueArgs
 from opentelemetry.trace import SpanKind
 
@@ -97,13 +96,15 @@ def broker(url: str, **options: Any) -> RabbitBroker:  # noqa: ANN401 - handed t
         reconnect_interval=1.0,
         graceful_timeout=STOP_SECONDS,
         logger=None,
-        decoder=_raw,
+        # Handlers take the message itself; FastStream would look for a thread to find each of their arguments.
+        apply_types=False,
+        decoder=_whole,
         **options,
     )
 
 
-async def _raw(message: StreamMessage[Any]) -> bytes:
-    return bytes(message.body)
+async def _whole(message: RabbitMessage) -> RabbitMessage:
+    return message
 
 
 async def declare(publisher: RabbitBroker, service: str) -> None:
