@@ -4,7 +4,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -78,7 +78,7 @@ async def has_handled(database: Database, delivery: Delivery) -> bool:
     """Whether this message was handled before, so that its slow work need not be done again."""
     inbox = database.metadata.tables["inbox"]
     mark = select(inbox.c.message_id).where(
-        inbox.c.consumer == delivery.consumer, inbox.c.message_id == delivery.message_id
+        inbox.c.consumer == bindparam("consumer"), inbox.c.message_id == bindparam("message_id")
     )
-    async with database.reading() as session:
-        return (await session.execute(mark)).first() is not None
+    found = await database.glance(mark, {"consumer": delivery.consumer, "message_id": delivery.message_id})
+    return bool(found)
