@@ -178,7 +178,7 @@ class Simulated:
         chosen = Settings(**{
             "database_url": "sqlite://", "storage_url": "file:///nowhere", "video_api_provider": name,
             "video_api_url": api_urls(self.url)[name], "video_api_key": KEYS[name],
-            "submit_seconds": 5.0, "simulator_speed": SPEED, **settings,
+            "submit_seconds": 20.0, "simulator_speed": SPEED, **settings,
         })  # fmt: skip
         provider: Any = paid_provider(name, chosen, callbacks or Callbacks("", b"secret"))
         # Of life, at this speed, less than a busy machine needs to look.
