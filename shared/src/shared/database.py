@@ -144,7 +144,8 @@ def _engine(url: str) -> AsyncEngine:
 
 def _glancing_engine(url: str) -> AsyncEngine:
     """Its connections only read, so there is nothing to begin and nothing to undo."""
-    more = SQLITE if url.startswith("sqlite") else MYSQL | {"pool_size": 10}
+    # A glance is short: to wait for a connection costs less than to open one more and close it again.
+    more = SQLITE if url.startswith("sqlite") else MYSQL | {"pool_size": 10, "max_overflow": 0}
     return create_async_engine(
         url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **more
     )

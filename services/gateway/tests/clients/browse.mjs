@@ -7,7 +7,7 @@ await browse(async (page, seen) => {
   await page.locator('#error:not(:empty)').waitFor();
   seen.fault = await page.locator('#error').textContent();
   // The browser says of each answer with an error that there was one.
-  seen.complaints = seen.complaints.filter((text) => !text.includes('400'));
+  seen.complaints = seen.complaints.filter((text) => !text.includes('status of 400'));
   await page.getByPlaceholder('What about?').fill('a fox');
   await page.getByRole('button', { name: 'Generate' }).click();
   await page.locator('#completed').waitFor();

@@ -8,7 +8,7 @@ export async function browse(use, viewport) {
   const context = await chromium.launchPersistentContext(`${folder}/profile`, { executablePath, headless: true, viewport, args: ['--no-sandbox', ...quiet] });
   const seen = { complaints: [] };
   const page = await context.newPage();
-  page.on('console', (message) => message.type() === 'error' && seen.complaints.push(message.text()));
+  page.on('console', (message) => message.type() === 'error' && seen.complaints.push(`${message.text()} ${message.location().url}`));
   page.on('pageerror', (error) => seen.complaints.push(String(error)));
   try {
     await page.goto(address);
