@@ -90,6 +90,26 @@ async def test_keys_that_lead_elsewhere_are_refused(folder: FolderStorage, film:
 
 
 @pytest.mark.connected
+@pytest.mark.parametrize(
+    ("filename", "header"),
+    [
+        ("Kopi pagi-1.mp4", 'attachment; filename="Kopi pagi-1.mp4"'),
+        ("Öl-1.mp4", "attachment; filename=\"Ol-1.mp4\"; filename*=UTF-8''%C3%96l-1.mp4"),
+        ("夜-1.mp4", "attachment; filename=\"-1.mp4\"; filename*=UTF-8''%E5%A4%9C-1.mp4"),
+        ('a"b\\-1.mp4', "attachment; filename=\"ab-1.mp4\"; filename*=UTF-8''a%22b%5C-1.mp4"),
+    ],
+)
+async def test_an_s3_link_saves_an_object_under_its_name(
+    s3_storage: S3Storage, film: Path, filename: str, header: str
+) -> None:
+    reference = await s3_storage.put("videos/1/film.mp4", film, "video/mp4")
+    for method in ("GET", "HEAD"):
+        link = await s3_storage.link(reference, 60, method, filename)
+        with urlopen(Request(link, method=method)) as answer:
+            assert answer.headers["content-disposition"] == header
+
+
+@pytest.mark.connected
 async def test_an_s3_link_plays_and_ends(s3_storage: S3Storage, film: Path) -> None:
     reference = await s3_storage.put("videos/1/film.mp4", film, "video/mp4")
     with urlopen(await s3_storage.link(reference, 60)) as answer:

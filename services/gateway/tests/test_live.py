@@ -140,7 +140,10 @@ async def test_a_whole_story_as_it_is_told(gateway: Gateway) -> None:
     assert (second_clip["sceneNumber"], second_clip["sceneDescription"]) == (2, "scene 2")
     assert second_clip["sceneVideoUrl"] == f"{own}/scenes/2/content"
     assert (second_clip["totalScenes"], second_clip["sceneProgress"]) == (2, 100)
-    assert [event.data["currentScene"] for event in told][2:6] == [1, 1, 1, 2]
+    assert [event.data["currentScene"] for event in told] == [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]
+    story = told[1].data
+    assert story["storyboard"] == {"title": story["title"], "scenes": story["scenes"]}
+    assert [scene["sceneNumber"] for scene in story["storyboard"]["scenes"]] == [1, 2]
     assert second_clip["etaSeconds"] is not None
     assert second_clip["etaSeconds"] >= 0
     assert (end["videoUrl"], end["thumbnailUrl"]) == (f"{own}/content", f"{own}/thumbnail")

@@ -114,7 +114,9 @@ def test_a_failed_scene_tells_its_reason() -> None:
     assert (view.scene_state(2).state, view.scene_state(2).reason) == ("failed", "Too dark.")
 
 
-def test_the_current_scene_is_the_first_that_is_not_done() -> None:
-    assert after(BOARD).current_scene == 1
-    assert after(BOARD, started(2)).current_scene == 2
-    assert after(BOARD, rendered(1)).current_scene == 2
+def test_the_current_scene_is_one_more_than_those_that_are_done() -> None:
+    seen = [after(*WHOLE[:n]).current_scene for n in range(len(WHOLE) + 1)]
+    assert seen == [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]
+    assert after(BOARD, started(2), rendered(2)).current_scene == 2
+    assert after(BOARD, rendered(1), FAILED).current_scene == 2
+    assert after(CANCELLED).current_scene == 1

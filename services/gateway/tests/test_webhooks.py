@@ -828,7 +828,7 @@ async def test_the_largest_storyboard_fits_into_a_webhook(
     [post] = receiver.posts
     assert len(post.body) < LARGEST_BYTES
     told = post.verified(endpoint["secret"])["data"]
-    assert (told["title"], told["omitted"]) == ("t", ["scenes"])
+    assert (told["title"], told["omitted"]) == ("t", ["storyboard", "scenes"])
 
 
 def test_hosts_inside_are_named_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ export interface VideoStatus {
   videoId: string;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentScene: number | null;
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
   totalScenes: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   etaSeconds: number | null;
@@ -197,7 +198,8 @@ export interface Told {
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
-  currentScene: number | null;
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
   totalScenes: number;
   /** Why it waits for more than its turn, if it does */
   notice: string | null;
@@ -216,22 +218,30 @@ export interface Scene {
   transition: "cut" | "fade" | "dissolve" | "wipe";
 }
 
-/** The story is written. */
+/** A story: its title, and its scenes in their order. */
+export interface StoryboardInShort {
+  title: string | null;
+  scenes: Scene[];
+}
+
+/** The story is written. `storyboard` holds the same `title` and `scenes` once more. */
 export interface StoryboardTold {
+  title: string | null;
+  scenes: Scene[];
   videoId: string;
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
-  currentScene: number | null;
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
   totalScenes: number;
   /** Why it waits for more than its turn, if it does */
   notice: string | null;
   etaSeconds?: number | null;
   etaRangeSeconds?: unknown[] | null;
   sceneStates?: SceneStanding[];
-  title: string | null;
-  scenes: Scene[];
+  storyboard: StoryboardInShort;
 }
 
 /** As `Told`, and how one scene is doing. `sceneProgress` is 0-100. */
@@ -241,7 +251,8 @@ export interface SceneTold {
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
-  currentScene: number | null;
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
   totalScenes: number;
   /** Why it waits for more than its turn, if it does */
   notice: string | null;
@@ -260,7 +271,8 @@ export interface SceneCompletedTold {
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
-  currentScene: number | null;
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
   totalScenes: number;
   /** Why it waits for more than its turn, if it does */
   notice: string | null;
@@ -280,7 +292,8 @@ export interface SceneFailedTold {
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
-  currentScene: number | null;
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
   totalScenes: number;
   /** Why it waits for more than its turn, if it does */
   notice: string | null;
@@ -300,7 +313,8 @@ export interface CompletedTold {
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
-  currentScene: number | null;
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
   totalScenes: number;
   /** Why it waits for more than its turn, if it does */
   notice: string | null;
@@ -318,7 +332,8 @@ export interface FailedTold {
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
-  currentScene: number | null;
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
   totalScenes: number;
   /** Why it waits for more than its turn, if it does */
   notice: string | null;

@@ -23,6 +23,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shared.attachment import attachment
 from shared.contracts.media import MediaReference
 
 if TYPE_CHECKING:
@@ -78,8 +79,17 @@ class Storage(Protocol):
         """
         ...
 
-    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS, method: str = "GET") -> str:
-        """A link to the object, for this method of HTTP, that ends after so many seconds."""
+    async def link(
+        self,
+        reference: MediaReference,
+        seconds: int = LINK_SECONDS,
+        method: str = "GET",
+        filename: str | None = None,
+    ) -> str:
+        """A link to the object, for this method of HTTP, that ends after so many seconds.
+
+        With a `filename` browsers save the object under that name instead of showing it.
+        """
         ...
 
     async def delete(self, prefix: str) -> None:
@@ -94,20 +104,24 @@ class LinkSigner:
         self.secret = secret
         self.base_url = base_url.rstrip("/")
 
-    def link(self, key: str, seconds: int) -> str:
-        """A link to this key that ends in so many seconds."""
+    def link(self, key: str, seconds: int, filename: str | None = None) -> str:
+        """A link to this key that ends in so many seconds; with a `filename`, to be saved under that name."""
         # Rounded up to a minute: whoever asks twice gets one link, and the browser's cache works.
         end = (int(time.time()) + seconds) // 60 * 60 + 60
-        return f"{self.base_url}/{key}?{urlencode({'end': end, 'signature': self._signature(key, end)})}"
+        query = {"end": end, "signature": self._signature(key, end, filename)}
+        if filename is not None:
+            query["filename"] = filename
+        return f"{self.base_url}/{key}?{urlencode(query)}"
 
-    def check(self, key: str, end: int, signature: str) -> None:
+    def check(self, key: str, end: int, signature: str, filename: str | None = None) -> None:
         """Raise `LinkInvalid` unless we made this link and it has not ended."""
-        signed = self._signature(key, end).encode()
+        signed = self._signature(key, end, filename).encode()
         if end < time.time() or not hmac.compare_digest(signed, signature.encode(errors="replace")):
             raise LinkInvalid
 
-    def _signature(self, key: str, end: int) -> str:
-        return hmac.new(self.secret, f"GET {key} {end}".encode(), hashlib.sha256).hexdigest()
+    def _signature(self, key: str, end: int, filename: str | None = None) -> str:
+        signed = f"GET {key} {end}" if filename is None else f"GET {key} {end} {filename}"
+        return hmac.new(self.secret, signed.encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 class FolderStorage:
@@ -155,11 +169,17 @@ class FolderStorage:
             raise ObjectMissing(reference.key) from None
         await _check(reference, target)
 
-    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS, method: str = "GET") -> str:  # noqa: ARG002 - a folder's links are for both
+    async def link(
+        self,
+        reference: MediaReference,
+        seconds: int = LINK_SECONDS,
+        method: str = "GET",  # noqa: ARG002 - a folder's links are for both
+        filename: str | None = None,
+    ) -> str:
         """See `Storage.link`. Without a signer, the file itself."""
         if self.signer is None:
             return self.path(reference.key).resolve().as_uri()
-        return self.signer.link(_checked(reference.key), seconds)
+        return self.signer.link(_checked(reference.key), seconds, filename)
 
     async def delete(self, prefix: str) -> None:
         """See `Storage.delete`."""
@@ -196,6 +216,8 @@ class S3Storage:
 
     async def _client(self, endpoint: str | None) -> "S3Client":
         config = AioConfig(
+            # The older way, botocore's default for links, is refused by newer regions and by links with a file name.
+            signature_version="s3v4",
             connect_timeout=5,
             read_timeout=30,
             retries={"max_attempts": 3, "mode": "standard"},
@@ -223,9 +245,17 @@ class S3Storage:
                 raise
         await _check(reference, target)
 
-    async def link(self, reference: MediaReference, seconds: int = LINK_SECONDS, method: str = "GET") -> str:
+    async def link(
+        self,
+        reference: MediaReference,
+        seconds: int = LINK_SECONDS,
+        method: str = "GET",
+        filename: str | None = None,
+    ) -> str:
         """See `Storage.link`."""
         params = {"Bucket": self.bucket, "Key": _checked(reference.key)}
+        if filename is not None:
+            params["ResponseContentDisposition"] = attachment(filename)
         what = f"{method.lower()}_object"
         return await self.public_client.generate_presigned_url(what, Params=params, ExpiresIn=seconds)
 

@@ -10,12 +10,16 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from gateway.eta import Eta
 from shared.budget import budget_table
+from shared.contracts.story import DEFAULT_OWNER
 from shared.database import Moment
 from shared.inbox import inbox_table
 from shared.outbox import outbox_table
 
 OwnerName = String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 """A column type: compared letter by letter. MySQL's usual way takes Anna for anna, who would see her videos."""
+
+
+EMPTY_OBJECT = text("(json_object())")
 
 
 class Base(DeclarativeBase):
@@ -39,34 +43,40 @@ class Video(Base):
     prompt: Mapped[str] = mapped_column(Text)
     story_script: Mapped[str] = mapped_column("storyScript", Text, default="")
     scenes: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    """As the application reads them: with `videoUrl`, once there is a clip."""
     video_url: Mapped[str | None] = mapped_column("videoUrl", Text, default=None)
     thumbnail_url: Mapped[str | None] = mapped_column("thumbnailUrl", Text, default=None)
     duration: Mapped[int | None] = mapped_column(Integer, default=None)
     status: Mapped[str] = mapped_column(String(50), default="pending", server_default="pending", index=True)
-    meta: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
+    meta: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column("createdAt", TIMESTAMP, server_default=text("CURRENT_TIMESTAMP"))
     completed_at: Mapped[datetime | None] = mapped_column("completedAt", TIMESTAMP, default=None)
 
+    # The application's INSERT names none of what follows, so all of it has a default in the database.
     title: Mapped[str | None] = mapped_column(Text, default=None)
-    owner: Mapped[str] = mapped_column(OwnerName, index=True)
-    aspect_ratio: Mapped[str] = mapped_column("aspectRatio", String(10))
-    scene_count: Mapped[int] = mapped_column("sceneCount", Integer)
+    owner: Mapped[str] = mapped_column(OwnerName, server_default=DEFAULT_OWNER, index=True)
+    aspect_ratio: Mapped[str] = mapped_column("aspectRatio", String(10), server_default="16:9")
+    scene_count: Mapped[int] = mapped_column("sceneCount", Integer, server_default="3")
     request_hash: Mapped[str | None] = mapped_column("requestHash", String(64), default=None)
-    progress: Mapped[float] = mapped_column(Double, default=0.0)
-    current_step: Mapped[str] = mapped_column("currentStep", String(50), default="storyboard")
-    scene_states: Mapped[dict[str, Any]] = mapped_column("sceneStates", JSON, default=dict)
-    cost_usd: Mapped[Decimal] = mapped_column("costUsd", Numeric(10, 4), default=Decimal(0))
-    held_usd: Mapped[Decimal] = mapped_column("heldUsd", Numeric(10, 4), default=Decimal(0))
-    estimated_cost_usd: Mapped[Decimal] = mapped_column("estimatedCostUsd", Numeric(10, 4), default=Decimal(0))
-    promised_usd: Mapped[Decimal] = mapped_column("promisedUsd", Numeric(10, 4), default=Decimal(0))
+    progress: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    current_step: Mapped[str] = mapped_column(
+        "currentStep", String(50), default="storyboard", server_default="storyboard"
+    )
+    scene_states: Mapped[dict[str, Any]] = mapped_column("sceneStates", JSON, default=dict, server_default=EMPTY_OBJECT)
+    cost_usd: Mapped[Decimal] = mapped_column("costUsd", Numeric(10, 4), default=Decimal(0), server_default="0")
+    held_usd: Mapped[Decimal] = mapped_column("heldUsd", Numeric(10, 4), default=Decimal(0), server_default="0")
+    estimated_cost_usd: Mapped[Decimal] = mapped_column(
+        "estimatedCostUsd", Numeric(10, 4), default=Decimal(0), server_default="0"
+    )
+    promised_usd: Mapped[Decimal] = mapped_column("promisedUsd", Numeric(10, 4), default=Decimal(0), server_default="0")
     """What the budgets of `budget_day` hold for it."""
-    budget_day: Mapped[str] = mapped_column("budgetDay", String(10), default="")
+    budget_day: Mapped[str] = mapped_column("budgetDay", String(10), default="", server_default="")
     error_stage: Mapped[str | None] = mapped_column("errorStage", String(50), default=None)
     error_kind: Mapped[str | None] = mapped_column("errorKind", String(50), default=None)
     error_message: Mapped[str | None] = mapped_column("errorMessage", Text, default=None)
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     thumbnail: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
-    last_seq: Mapped[int] = mapped_column("lastSeq", Integer, default=0)
+    last_seq: Mapped[int] = mapped_column("lastSeq", Integer, default=0, server_default="0")
     storyboard: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     """As `storyboard.created` told it last."""
     providers: Mapped[list[str] | None] = mapped_column(JSON, default=None)
@@ -83,11 +93,11 @@ class Video(Base):
     """Since then the row is a gravestone: it shows nothing, takes late news of money, and keeps its id from use."""
     marks: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     """When its present stages began, and when it was promised to end; see `stage_times.py`."""
-    waiting_scenes: Mapped[int] = mapped_column("waitingScenes", Integer, default=0)
-    rendering_scenes: Mapped[int] = mapped_column("renderingScenes", Integer, default=0)
-    renderer: Mapped[str] = mapped_column(String(50), default="")
+    waiting_scenes: Mapped[int] = mapped_column("waitingScenes", Integer, default=0, server_default="0")
+    rendering_scenes: Mapped[int] = mapped_column("renderingScenes", Integer, default=0, server_default="0")
+    renderer: Mapped[str] = mapped_column(String(50), default="", server_default="")
     """Whom its scenes wait for, or are rendered by."""
-    version: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(Integer, server_default="1")
     """Counts all changes of the row."""
 
     __mapper_args__ = {"version_id_col": version}

@@ -16,6 +16,7 @@ from gateway.feed import LAST, Feed
 from gateway.idempotency import Idempotency, Key
 from gateway.models import Video
 from gateway.rest.resources import SceneResource, VideoResource, video_resource
+from gateway.rows import download_link
 from gateway.trpc.errors import Refused, code_of
 from gateway.trpc.http import Limits, Server
 from gateway.trpc.router import Call, Router, Tracked
@@ -86,11 +87,19 @@ class VideoInput(_Input):
 
     @property
     def id(self) -> UUID:
-        """Its id. Raises `VideoNotFound`: no video has such an id."""
+        """Its id. Raises `VideoNotFound`: no video of ours has such an id."""
         try:
             return UUID(self.video_id)
         except ValueError:
             raise VideoNotFound(self.video_id) from None
+
+    @property
+    def name(self) -> UUID | str:
+        """Its id, which is any text where the application wrote the row."""
+        try:
+            return self.id
+        except VideoNotFound:
+            return self.video_id
 
 
 class PageInput(_Input):
@@ -163,7 +172,7 @@ class VideoStatus(_Output):
     video_id: str
     status: Status
     progress: float
-    current_scene: int | None
+    current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
     total_scenes: int
     current_step: Step
     eta_seconds: int | None
@@ -237,9 +246,9 @@ async def generate(call: Call[Visit], wish: GenerateInput) -> Generated:
 @router.query("video.status")
 async def status(call: Call[Visit], video: VideoInput) -> VideoStatus:
     """See how a video stands."""
-    shown = video_resource(await _get(call, video.id), call.context.public_url)
+    shown = video_resource(await _get(call, video.name), call.context.public_url)
     fields = shown.model_dump(include=set(VideoStatus.model_fields) - {"video_id", "scenes"})
-    return VideoStatus(video_id=str(shown.video_id), scenes=_scenes(shown.scenes), **fields)
+    return VideoStatus(video_id=shown.video_id, scenes=_scenes(shown.scenes), **fields)
 
 
 @router.query("video.list")
@@ -255,7 +264,7 @@ async def list_videos(call: Call[Visit], page: PageInput | None = None) -> Video
 @router.query("video.get")
 async def get(call: Call[Visit], video: VideoInput) -> VideoRow:
     """Look at a video."""
-    return _row(await _get(call, video.id), call.context.public_url)
+    return _row(await _get(call, video.name), call.context.public_url)
 
 
 @router.mutation("video.cancel")
@@ -288,7 +297,7 @@ async def events(call: Call[Visit], wish: EventsInput) -> AsyncIterator[Tracked[
         raise Refused("SERVICE_UNAVAILABLE", "This feed is over. Come again with the last id.")
 
 
-async def _get(call: Call[Visit], video_id: UUID) -> Video:
+async def _get(call: Call[Visit], video_id: UUID | str) -> Video:
     visit = call.context
     visit.caller.require("read")
     return await visit.videos.get(video_id, whose=visit.caller.whose)
@@ -296,8 +305,10 @@ async def _get(call: Call[Visit], video_id: UUID) -> Video:
 
 def _row(row: Video, public_url: str) -> VideoRow:
     shown: VideoResource = video_resource(row, public_url)
-    fields = shown.model_dump(include=set(VideoRow.model_fields) - {"id", "video_id", "scenes"})
-    return VideoRow(id=row.id, video_id=row.video_id, scenes=_scenes(shown.scenes), **fields)
+    fields = shown.model_dump(include=set(VideoRow.model_fields) - {"id", "scenes", "video_url"})
+    # The application's gallery shows this film and saves it by one and the same link.
+    link = download_link(row.video_id, public_url) if row.film else row.video_url
+    return VideoRow(id=row.id, scenes=_scenes(shown.scenes), video_url=link, **fields)
 
 
 def _scenes(shown: list[SceneResource]) -> list[SceneRow]:
@@ -321,6 +332,9 @@ def server(
 
 
 def _explain(error: Exception) -> Refused | None:
+    if isinstance(error, Refused) and error.sentences is not None:
+        # The application's page shows the message of an error as it is.
+        return Refused(error.code, error.sentences, error.issues, error.headers)
     said = refusal(error)
     return None if said is None else Refused(code_of(said.status), said.detail or said.title, headers=said.headers)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue, WithJsonSchema
 
 from gateway.models import Video
-from gateway.rows import clip_link, view_of
+from gateway.rows import clip_link, film_link, thumbnail_link, view_of
 from gateway.view import Status, Step
 from shared.contracts.events import (
     Event,
@@ -44,7 +44,7 @@ class Told(Contract):
     status: Status
     progress: float
     current_step: Step
-    current_scene: int | None
+    current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
     total_scenes: int
     notice: str | None = Field(description="Why it waits for more than its turn, if it does")
     eta_seconds: int | None = None
@@ -72,11 +72,17 @@ class SceneFailedTold(SceneTold):
     error: str
 
 
-class StoryboardTold(Told):
-    """The story is written."""
+class StoryboardInShort(Contract):
+    """A story: its title, and its scenes in their order."""
 
     title: str | None
     scenes: list[Scene]
+
+
+class StoryboardTold(Told, StoryboardInShort):
+    """The story is written. `storyboard` holds the same `title` and `scenes` once more."""
+
+    storyboard: StoryboardInShort
 
 
 class CompletedTold(Told):
@@ -125,6 +131,15 @@ TOLD: dict[str, type[Told]] = {
 """What goes with each name."""
 
 
+def linked(data: dict[str, JsonValue], public_url: str) -> dict[str, JsonValue]:
+    """What was told, with the links as they are now: `PUBLIC_URL` may have changed since it was kept."""
+    video_id = str(data["videoId"])
+    links = {"videoUrl": film_link(video_id, public_url), "thumbnailUrl": thumbnail_link(video_id, public_url)}
+    if isinstance(number := data.get("sceneNumber"), int):
+        links["sceneVideoUrl"] = clip_link(video_id, number, public_url)
+    return {**data, **{name: link for name, link in links.items() if data.get(name) is not None}}
+
+
 def stands(row: Video) -> dict[str, JsonValue]:
     """How a video stands, as far as its row knows."""
     view = view_of(row)
@@ -159,11 +174,14 @@ def told_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue]:
     if isinstance(event, SceneFailed):
         told["error"] = event.reason
     if isinstance(event, StoryboardCreated):
-        told["title"] = row.title
-        told["scenes"] = list(row.scenes)
+        story: dict[str, JsonValue] = {
+            "title": row.title,
+            "scenes": [scene.model_dump(mode="json") for scene in view_of(row).scenes],
+        }
+        told |= {**story, "storyboard": story}
     if isinstance(event, VideoComposed):
-        told["videoUrl"] = row.video_url
-        told["thumbnailUrl"] = row.thumbnail_url
+        told["videoUrl"] = film_link(row.video_id, public_url)
+        told["thumbnailUrl"] = thumbnail_link(row.video_id, public_url)
     if isinstance(event, VideoFailed):
         told["error"] = event.reason
         told["stage"] = event.stage

@@ -20,7 +20,7 @@ from gateway.money import ENDED, Money
 from gateway.rows import bury, save, unknown, view_of
 from gateway.stage_times import StageTimes, is_going
 from gateway.steps import LiveEvent, VideoUpdated
-from gateway.told import LIVE_NAMES, stands, told_of
+from gateway.told import LIVE_NAMES, linked, stands, told_of
 from gateway.view import fold
 from shared.contracts.events import (
     Event,
@@ -140,7 +140,7 @@ class Videos:
             raise RequestConflicts(wish.video_id)
         return await self.as_saved(work, row)
 
-    async def get(self, video_id: UUID, *, whose: str | None) -> Video:
+    async def get(self, video_id: UUID | str, *, whose: str | None) -> Video:
         """One video, to be read alone; `whose`: of this owner alone. Raises `VideoNotFound`."""
         return _seen(await self.rows.of(str(video_id)), video_id, whose)
 
@@ -282,7 +282,8 @@ class Videos:
                 return []
             event, row = found
             await self.expect(session, row)
-        return [LiveEvent(seq=event.seq, after=event.seq - 1, type=event.type, data={**event.data, **stands(row)})]
+        live = self._live(event)
+        return [live.model_copy(update={"data": {**live.data, **stands(row)}})]
 
     async def progress(self, video_id: UUID) -> float:
         """How far a video is, 0-100."""
@@ -315,7 +316,10 @@ class Videos:
     async def _events(self, query: object) -> list[LiveEvent]:
         async with self.database.reading() as session:
             rows = (await session.execute(query)).scalars()  # type: ignore[call-overload]  # a select of VideoEvent
-            return [_live(row) for row in rows]
+            return [self._live(row) for row in rows]
+
+    def _live(self, row: VideoEvent) -> LiveEvent:
+        return LiveEvent(seq=row.seq, after=row.seq - 1, type=row.type, data=linked(row.data, self.public_url))
 
     # --- what happens
 
@@ -343,13 +347,13 @@ class Videos:
         row.aspect_ratio = event.aspect_ratio
         row.post_id = event.post_id
         row.owner = event.owner
-        row.meta = {**event.metadata, **row.meta}
+        row.meta = {**event.metadata, **(row.meta or {})}
         await self.money.promise(work, row, event, within_caps=within_caps)
         if row.last_seq:
             # What came before the request could not be announced to anybody: its owner was not known.
             earlier = select(VideoEvent).where(VideoEvent.video_id == row.video_id).order_by(VideoEvent.seq)
             for logged in (await work.session.execute(earlier)).scalars().all():
-                await self._announce(work, row, _live(logged))
+                await self._announce(work, row, self._live(logged))
         await self.stage_times.begin(work, row, view_of(row), given=event.storyboard is not None)
         await self._tell(work, row, event)
         return True
@@ -448,15 +452,11 @@ def _visible(status: str | None, whose: str | None) -> list[ColumnElement[bool]]
     return which
 
 
-def _seen(row: Video | None, video_id: UUID, whose: str | None) -> Video:
+def _seen(row: Video | None, video_id: UUID | str, whose: str | None) -> Video:
     """The row, for whom it is: what belongs to another owner is not there."""
     if row is None or row.deleted_at is not None or whose not in (None, row.owner):
         raise VideoNotFound(video_id)
     return row
-
-
-def _live(row: VideoEvent) -> LiveEvent:
-    return LiveEvent(seq=row.seq, after=row.seq - 1, type=row.type, data=row.data)
 
 
 def _hash(event: VideoRequested) -> str:

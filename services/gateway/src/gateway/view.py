@@ -94,14 +94,11 @@ class VideoView(BaseModel):
         return next((state.notice for _, state in sorted(self.scene_states.items()) if state.notice), None)
 
     @property
-    def current_scene(self) -> int | None:
-        """While scenes are rendered: the first that is being rendered, or else the first that is not yet."""
-        if self.current_step != "scenes":
-            return None
+    def current_scene(self) -> int:
+        """One more than the scenes that are rendered, at most `scene_count`: watchers count what is done from it."""
         numbers = range(1, self.scene_count + 1)
-        busy = [n for n in numbers if self.scene_state(n).state == "rendering"]
-        left = [n for n in numbers if self.scene_state(n).state in ("waiting", "failed")]
-        return next(iter(busy + left), None)
+        done = sum(self.scene_state(n).state == "rendered" for n in numbers)
+        return min(done + 1, self.scene_count)
 
 
 def fold(view: VideoView, event: Event) -> VideoView:

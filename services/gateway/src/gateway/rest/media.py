@@ -1,15 +1,19 @@
 """The REST API of media: films, thumbnails and clips, by links that end soon."""
 
-from typing import Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse
 
 from gateway.rest.guard import Reader
+from gateway.rows import film_name
 from gateway.videos import Videos
+from shared.attachment import attachment
 from shared.contracts.media import MediaReference
 from shared.storage import FolderStorage, ObjectMissing, S3Storage
+
+Download = Annotated[bool, Query(description="Have browsers save the film under its title, instead of showing it")]
 
 
 def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
@@ -23,9 +27,13 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
 
     @router.head("/api/v1/videos/{video_id}/content", status_code=307, include_in_schema=False)
     @router.get("/api/v1/videos/{video_id}/content", status_code=307, **moved)
-    async def get_film(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
+    async def get_film(
+        video_id: UUID, caller: Reader, request: Request, download: Download = False
+    ) -> RedirectResponse:
         """Watch the film: leads on to a link that ends soon."""
-        return await _lead_on(request, (await videos.get(video_id, whose=caller.whose)).film, f"film of {video_id}")
+        row = await videos.get(video_id, whose=caller.whose)
+        filename = film_name(row) if download else None
+        return await _lead_on(request, row.film, f"film of {video_id}", filename)
 
     @router.head("/api/v1/videos/{video_id}/thumbnail", status_code=307, include_in_schema=False)
     @router.get("/api/v1/videos/{video_id}/thumbnail", status_code=307, **moved)
@@ -45,11 +53,13 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
         state = (await videos.get(video_id, whose=caller.whose)).scene_states.get(str(scene_number)) or {}
         return await _lead_on(request, state.get("clip"), f"clip {scene_number} of {video_id}")
 
-    async def _lead_on(request: Request, stored: dict[str, object] | None, name: str) -> RedirectResponse:
+    async def _lead_on(
+        request: Request, stored: dict[str, object] | None, name: str, filename: str | None = None
+    ) -> RedirectResponse:
         if stored is None:
             raise ObjectMissing(name)
         # A link to S3 is signed for one method.
-        link = await storage.link(MediaReference.model_validate(stored), method=request.method)
+        link = await storage.link(MediaReference.model_validate(stored), method=request.method, filename=filename)
         return RedirectResponse(link, headers={"Cache-Control": "no-store"})
 
     if isinstance(storage, FolderStorage):
@@ -72,14 +82,13 @@ def _serve_folder(router: APIRouter, storage: FolderStorage) -> None:
             416: {"description": "There is no such part"},
         },
     )
-    async def get_media(
-        key: str, end: int, signature: str, disposition: Literal["inline", "attachment"] = "inline"
-    ) -> FileResponse:
+    async def get_media(key: str, end: int, signature: str, filename: str | None = None) -> FileResponse:
         """Media of this machine, by a link that `/content` leads on to."""
         if storage.signer is None:
             raise ObjectMissing(key)
-        storage.signer.check(key, end, signature)
+        storage.signer.check(key, end, signature, filename)
         path = storage.path(key)
         if not path.is_file():
             raise ObjectMissing(key)
-        return FileResponse(path, content_disposition_type=disposition, filename=path.name)
+        disposition = "inline" if filename is None else attachment(filename)
+        return FileResponse(path, headers={"Content-Disposition": disposition})

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Str
 from pydantic.alias_generators import to_camel
 
 from gateway.models import Video
-from gateway.rows import clip_link, film_link, view_of
+from gateway.rows import clip_link, film_link, thumbnail_link, view_of
 from gateway.view import Status, Step
 from shared.contracts.story import (
     CameraAngle,
@@ -53,12 +53,12 @@ class VideoLinks(_Resource):
 class VideoResource(_Resource):
     """A video. `progress` is 0-100, `duration` and `etaSeconds` in seconds, amounts in USD."""
 
-    video_id: UUID
+    video_id: str = Field(description="A UUID, unless another application wrote this row")
     status: Status
     progress: float
     current_step: Step
     awaiting_review: bool = Field(description="Whether it waits for an approval; nothing is spent before")
-    current_scene: int | None
+    current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
     total_scenes: int
     eta_seconds: int | None = Field(description="How long it is still going to take; null where nobody can tell")
     eta_range_seconds: tuple[int, int] | None = Field(description="At the earliest, and as it is promised")
@@ -235,7 +235,7 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
             )
         )
     return VideoResource(
-        video_id=UUID(row.video_id),
+        video_id=row.video_id,
         status=view.status,
         progress=view.progress,
         current_step=view.current_step,
@@ -251,8 +251,8 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         duration=row.duration,
         story_script=view.story_script,
         scenes=scenes,
-        video_url=film_link(row.video_id, public_url) if view.film else None,
-        thumbnail_url=row.thumbnail_url,
+        video_url=film_link(row.video_id, public_url) if view.film else row.video_url,
+        thumbnail_url=thumbnail_link(row.video_id, public_url) if view.thumbnail else row.thumbnail_url,
         error_message=view.error_message,
         notice=view.notice or (row.eta.notice if row.eta else None),
         cost_usd=row.cost_usd,
@@ -260,7 +260,7 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         estimated_cost_usd=row.estimated_cost_usd,
         owner=row.owner,
         post_id=row.post_id,
-        metadata=row.meta,
+        metadata=row.meta if isinstance(row.meta, dict) else {},
         animatic_id=UUID(row.animatic_id) if row.animatic_id else None,
         animatic_of=UUID(row.animatic_of) if row.animatic_of else None,
         rating=row.rating,

@@ -33,7 +33,10 @@ Issue = dict[str, Any]
 
 
 class Refused(Exception):
-    """A call is refused. `code` is one of `CODES`, `message` for people; `headers` go with the answer."""
+    """A call is refused. `code` is one of `CODES`, `message` for people; `headers` go with the answer.
+
+    Where an input is wrong, `issues` say so as zod does, `message` is their JSON, and `sentences` are for people.
+    """
 
     def __init__(
         self,
@@ -41,12 +44,14 @@ class Refused(Exception):
         message: str,
         issues: tuple[Issue, ...] | None = None,
         headers: Mapping[str, str] | None = None,
+        sentences: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.issues = issues
         self.headers = headers or {}
+        self.sentences = sentences
 
     @property
     def status(self) -> int:

@@ -193,7 +193,7 @@ class _Handling(Generic[C]):
 
     def meaning(self, error: Exception, name: str = "") -> Refused:
         """What is told of an error; what is not is logged."""
-        said = error if isinstance(error, Refused) else self.server.explain(error)
+        said = self.server.explain(error) or (error if isinstance(error, Refused) else None)
         if said is None or CODES[said.code][1] >= 500:
             log.error("trpc.failed", procedure=name, request_id=self.request_id, exc_info=error)
         return said or Refused("INTERNAL_SERVER_ERROR", "Internal server error")

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.trpc.errors import Issue, Refused
+from gateway.trpc.sentences import sentences
 from gateway.trpc.superjson import UNDEFINED, BigInt, Map, Set
 
 TYPES = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "array": "array"}
@@ -42,9 +43,10 @@ BOUNDS = {
 
 def refused(error: ValidationError, schema: dict[str, Any]) -> Refused:
     """An input is wrong; `schema` is its JSON schema. The message is the issues as JSON, as zod has it."""
-    issues = tuple(_issue(detail, schema) for detail in error.errors(include_url=False))
+    details = error.errors(include_url=False)
+    issues = tuple(_issue(detail, schema) for detail in details)
     message = json.dumps(issues, indent=2, ensure_ascii=False, default=str)
-    return Refused("BAD_REQUEST", message, issues)
+    return Refused("BAD_REQUEST", message, issues, sentences=sentences(details, issues))
 
 
 def _issue(detail: ErrorDetails, schema: dict[str, Any]) -> Issue:

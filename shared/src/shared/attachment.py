@@ -1,0 +1,13 @@
+"""The header that has a browser save what it fetches."""
+
+import re
+import unicodedata
+from urllib.parse import quote
+
+
+def attachment(filename: str) -> str:
+    """The `Content-Disposition` that has browsers save an object as `filename` (RFC 6266, RFC 5987)."""
+    plain = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode()
+    plain = re.sub(r'["\\%\x00-\x1f\x7f]', "", plain)
+    header = f'attachment; filename="{plain}"'
+    return header if plain == filename else f"{header}; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
