@@ -11,7 +11,7 @@ from uuid import uuid4
 import hypothesis
 import pytest
 import structlog
-from httpx2 import ASGITransport, AsyncClient
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy import select
 
 from shared.contracts.events import VideoRequested
@@ -24,7 +24,7 @@ from simulator.llm.app import llm_app
 from storyboard import app
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
-from storyboard.endpoint import Endpoint, Form, Prices, language_model
+from storyboard.endpoint import Endpoint, Form, Prices
 from storyboard.handlers import Tools, story
 from storyboard.models import Base, LlmAnswerRow, StoryboardRow
 from storyboard.rules import SceneSeconds
@@ -50,6 +50,7 @@ class Studio:
 
     database: Database
     client: AsyncClient
+    url: str = "http://llm"
 
     def request(self, prompt: str = "A lighthouse keeper befriends a storm", **wish: Any) -> VideoRequested:
         return VideoRequested(**({"video_id": uuid4(), "prompt": prompt} | wish))
@@ -57,8 +58,10 @@ class Studio:
     def writer(
         self, form: Form | None = "tool", seconds: SceneSeconds | None = None, timeout: float = 20
     ) -> LanguageModelWriter:
-        model = language_model("http://llm", "secret-key", "simulated-1", self.client)
-        endpoint = Endpoint(model, form, Prices(Decimal(2), Decimal(8)), timeout)
+        prices = Prices(Decimal(2), Decimal(8))
+        endpoint = Endpoint(
+            self.client, f"{self.url}/v1", "secret-key", "simulated-1", form=form, prices=prices, seconds=timeout
+        )
         return LanguageModelWriter(endpoint, Answers(self.database, "simulated-1"), seconds or SceneSeconds())
 
     def service(self, writer: LanguageModelWriter | None = None) -> Service[Tools]:
@@ -75,17 +78,20 @@ class Studio:
 
     async def fault(self, fault: str, times: int | None = None, **more: Any) -> None:
         wish = {"fault": fault, "times": times, **more}
-        answer = await self.client.post("http://llm/control/llm/faults", json=wish)
+        answer = await self.client.post(f"{self.url}/control/llm/faults", json=wish)
         assert answer.status_code == 200, answer.text
 
+    async def forget_calls(self) -> None:
+        await self.client.delete(f"{self.url}/control/llm/calls")
+
     async def heal(self) -> None:
-        await self.client.delete("http://llm/control/llm/faults")
+        await self.client.delete(f"{self.url}/control/llm/faults")
 
     async def bodies(self) -> list[dict[str, Any]]:
-        return (await self.client.get("http://llm/control/llm/calls")).json()["bodies"]
+        return (await self.client.get(f"{self.url}/control/llm/calls")).json()["bodies"]
 
     async def calls(self) -> int:
-        return (await self.client.get("http://llm/control/llm/calls")).json()["calls"]
+        return (await self.client.get(f"{self.url}/control/llm/calls")).json()["calls"]
 
     async def rows(self, kind: type[StoryboardRow] | type[LlmAnswerRow]) -> list[Any]:
         async with self.database.reading() as session:

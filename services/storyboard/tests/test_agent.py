@@ -128,8 +128,8 @@ async def test_what_cannot_be_repaired_goes_back_with_the_reason(studio, fault: 
         ("no_action", "scene 1: nothing is seen to happen"),
         ("invalid_json", "the answer is no storyboard in JSON"),
         ("refusal", "will not write this story: I can't help with that."),
-        ("refusal_text", "will not write this story: I'm sorry, but I can't help with that."),
-        ("401", "The language model cannot be used: HTTP 401."),
+        ("refusal_text", "the answer is words and no storyboard: «I'm sorry, but I can't help with that.»"),
+        ("401", "The language model cannot be used: its endpoint refuses the key (HTTP 401); check LLM_API_KEY."),
     ],
 )
 async def test_a_video_without_a_story_fails_and_says_why(studio, fault: str, reason: str) -> None:
@@ -144,7 +144,7 @@ async def test_a_video_without_a_story_fails_and_says_why(studio, fault: str, re
     assert await studio.calls() <= agent.TURNS
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "truncated", "not_json", "no_choices"])
+@pytest.mark.parametrize("fault", ["429", "500", "truncated", "not_json"])
 async def test_an_endpoint_in_trouble_is_asked_again_later(studio, fault: str) -> None:
     await studio.fault(fault, times=1)
     request = studio.request()
@@ -233,9 +233,9 @@ def test_without_an_endpoint_the_template_writes(tmp_path, monkeypatch) -> None:
 async def test_with_an_endpoint_the_language_model_writes(tmp_path, monkeypatch) -> None:
     service = build(settings(tmp_path, monkeypatch, LLM_API_URL="http://llm.test:1234/"), None)
     assert isinstance(service.tools.writer, agent.LanguageModelWriter)
-    [model] = service.resources
-    assert model.base_url == "http://llm.test:1234/v1/"
-    async with model:
+    assert service.tools.writer.endpoint.url == "http://llm.test:1234/v1/chat/completions"
+    [client] = service.resources
+    async with client:
         pass
 
 

@@ -6,10 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from httpx import AsyncClient, MockTransport, Response
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic_ai.messages import ModelResponse, TextPart
-from pydantic_ai.models.function import FunctionModel
 
 from shared.contracts.events import VideoRequested
 from shared.errors import StepFailed
@@ -17,7 +16,7 @@ from shared.story_rules import SceneSeconds
 from simulator.llm.stories import good_story
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
-from storyboard.endpoint import Endpoint, Prices
+from storyboard.endpoint import Endpoint
 from storyboard.instructions import wish
 from storyboard.rules import check
 from storyboard.shots import LONGEST_SHOT_PROMPT
@@ -82,8 +81,9 @@ OUTCOMES: Counter[str] = Counter()
 async def test_any_answer_ends_in_a_good_storyboard_or_in_a_failure_with_a_reason(studio, case) -> None:
     request, said = case
     replies = iter(said)
-    model = FunctionModel(lambda _messages, _info: ModelResponse(parts=[TextPart(next(replies))]))
-    writer = LanguageModelWriter(Endpoint(model, "json", Prices(), 20), Answers(studio.database, "m"), SECONDS)
+    answering = MockTransport(lambda _: Response(200, json={"choices": [{"message": {"content": next(replies)}}]}))
+    endpoint = Endpoint(AsyncClient(transport=answering), "http://llm", None, "m", form="json")
+    writer = LanguageModelWriter(endpoint, Answers(studio.database, "m"), SECONDS)
     try:
         board = await writer.write(request)
     except StepFailed as failed:

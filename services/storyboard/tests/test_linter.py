@@ -8,7 +8,7 @@ import pytest
 from shared.contracts.events import VideoRequested
 from shared.story_rules import SceneSeconds
 from simulator.llm.stories import good_story
-from storyboard.draft import Draft, StyleBible, read_draft
+from storyboard.draft import Draft, StyleBible
 from storyboard.instructions import INSTRUCTIONS
 from storyboard.linter import leaks, lint
 from storyboard.rules import StoryboardInvalid, check, opening
@@ -212,22 +212,3 @@ def test_shot_prompts_share_the_bible_and_keep_the_limit(look: str, shot: str) -
 )
 def test_a_text_that_repeats_the_instructions_is_found(text: str, is_leak: bool) -> None:
     assert leaks(text, INSTRUCTIONS) == is_leak
-
-
-@pytest.mark.parametrize(
-    ("answer", "title"),
-    [
-        ('{"title": "a"}', "a"),
-        ('Sure!\n```json\n{"title": "a"}\n```', "a"),
-        ('{"title": null, "scenes": 7, "style": []}', ""),
-        ('{"title": "a"', None),
-        ("[]", None),
-        ("", None),
-        ("[" * 100_000, None),
-        ('{"title": NaN}', None),
-        ('{"title": "\\ud800"}', None),
-    ],
-)
-def test_a_draft_is_read_wherever_there_is_one(answer: str, title: str | None) -> None:
-    draft = read_draft(answer)
-    assert (draft.title if draft else None) == title

@@ -4,17 +4,16 @@ The turns are taken here and not by an agent loop of a library's: each answer is
 so that a request that comes again goes on where it was, and pays for nothing twice.
 """
 
-import re
-
 import structlog
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
 
 from shared.contracts.events import StoryRequested
 from shared.errors import StepFailed
 from shared.story_rules import SceneSeconds
 from storyboard.answers import Answer, Answers
-from storyboard.draft import read_draft
-from storyboard.endpoint import Endpoint, Form, FormRejected, LanguageModelUnusable
+from storyboard.completion import Ending
+from storyboard.draft import Draft
+from storyboard.drafts import read_draft
+from storyboard.endpoint import Endpoint, Form, FormRejected, LanguageModelUnusable, Message
 from storyboard.instructions import INSTRUCTIONS, correction, wish
 from storyboard.linter import leaks, lint
 from storyboard.rules import StoryboardInvalid, check_wish
@@ -25,18 +24,20 @@ from storyboard.writer import Written, storyboard_of
 log = structlog.get_logger()
 
 TURNS = 3
-LONGEST_REFUSAL = 200
-REFUSES = re.compile(
-    r"\bI(?:['’]m| am) (?:sorry|unable)|\bI (?:can(?:['’]|no)t|won['’]t)|\bmaaf\b|\btidak (?:bisa|dapat)\b",
-    re.IGNORECASE,
-)
+LONGEST_QUOTE = 200
+FAULT_OF: dict[Ending, str] = {
+    "length": "the answer was cut off at the token limit",
+    "content_filter": "the endpoint's content filter stopped the answer",
+    "reasoning": "the answer stands in the reasoning field alone",
+    "empty": "the answer was empty",
+}
 
 
 class LanguageModelRefused(StepFailed):
     """The language model, or who guards it, will not write this story."""
 
     def __init__(self, words: str) -> None:
-        said = cut(flat(words), LONGEST_REFUSAL)
+        said = cut(flat(words), LONGEST_QUOTE)
         super().__init__("storyboard", f"The language model will not write this story{f': {said}' if said else '.'}")
 
 
@@ -66,8 +67,9 @@ class LanguageModelWriter:
             LanguageModelAway: asking later may help.
         """
         check_wish(request, self.seconds)
-        talk: list[ModelMessage] = [
-            ModelRequest.user_text_prompt(wish(request, self.seconds), instructions=INSTRUCTIONS)
+        talk: list[Message] = [
+            {"role": "system", "content": INSTRUCTIONS},
+            {"role": "user", "content": wish(request, self.seconds)},
         ]
         forms = list(self.endpoint.forms)
         faults: tuple[str, ...] = ()
@@ -76,16 +78,21 @@ class LanguageModelWriter:
             is_new = answer is None
             if answer is None:
                 answer = await self.answers.keep(request, turn, await self._ask(talk, forms))
+            draft = read_draft(answer.text, cut=answer.ending in ("length", "content_filter"))
             try:
-                written = self._written(answer, request)
+                written = self._written(answer, draft, request)
             except StoryboardInvalid as invalid:
                 faults = invalid.faults
                 log.info("llm.answer_invalid", turn=turn, faults=faults)
-                talk += [
-                    ModelResponse(parts=[TextPart(answer.text or "…")]),
-                    ModelRequest.user_text_prompt(correction(faults), instructions=INSTRUCTIONS),
-                ]
-                if read_draft(answer.text) is None and len(forms) > 1:
+                if answer.ending == "content_filter":
+                    if len(forms) == 1:
+                        raise LanguageModelRefused(FAULT_OF[answer.ending]) from invalid
+                else:
+                    talk += [
+                        {"role": "assistant", "content": answer.text or "…"},
+                        {"role": "user", "content": correction(faults)},
+                    ]
+                if (draft is None or answer.ending != "stop") and len(forms) > 1:
                     # It may not know the form: some endpoints pass over what they do not know.
                     forms.pop(0)
             else:
@@ -94,7 +101,7 @@ class LanguageModelWriter:
                 return written
         raise NoStoryFound(faults)
 
-    async def _ask(self, talk: list[ModelMessage], forms: list[Form]) -> Answer:
+    async def _ask(self, talk: list[Message], forms: list[Form]) -> Answer:
         """Ask in the first form that is taken; those that are not are dropped."""
         while True:
             try:
@@ -104,18 +111,27 @@ class LanguageModelWriter:
                     raise LanguageModelUnusable(str(rejected)) from rejected
                 log.info("llm.form_rejected", form=forms.pop(0), reason=str(rejected))
 
-    def _written(self, answer: Answer, request: StoryRequested) -> Written:
-        draft = read_draft(answer.text)
+    def _written(self, answer: Answer, draft: Draft | None, request: StoryRequested) -> Written:
         if leaks(draft.everything() if draft else answer.text, INSTRUCTIONS):
             raise StoryboardInvalid(["the answer is about the rules and not about the film"])
-        if answer.refused or (draft is None and "{" not in answer.text and REFUSES.search(answer.text)):
+        if answer.refused:
             raise LanguageModelRefused(answer.text)
         if draft is None:
-            raise StoryboardInvalid(["the answer is no storyboard in JSON"])
+            raise StoryboardInvalid([FAULT_OF.get(answer.ending) or _fault_of_words(answer.text)])
         if draft.refusal and len(draft.scenes) != request.scene_count:
             raise LanguageModelRefused(draft.refusal)
-        story, repairs = lint(draft, request, self.seconds, with_style=True)
+        try:
+            story, repairs = lint(draft, request, self.seconds, with_style=True)
+        except StoryboardInvalid as invalid:
+            raise StoryboardInvalid([*filter(None, [FAULT_OF.get(answer.ending)]), *invalid.faults]) from invalid
         style, was_shortened = bible_text(draft.style)
         repairs += ["the style bible was shortened"] if was_shortened else []
         shots, shortened = cut_shots([scene.shot for scene in draft.scenes], style)
         return Written(storyboard_of(story, shots, style), (*repairs, *shortened))
+
+
+def _fault_of_words(text: str) -> str:
+    """What is wrong with an answer that holds no storyboard: a guardrail's sentence is worth reading."""
+    if "{" in text:
+        return "the answer is no storyboard in JSON"
+    return f"the answer is words and no storyboard: «{cut(flat(text), LONGEST_QUOTE)}»"

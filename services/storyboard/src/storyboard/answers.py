@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared.contracts.events import StoryRequested
 from shared.database import Database, now
+from storyboard.completion import Ending
 from storyboard.models import LlmAnswerRow
 from storyboard.writer import fingerprint
 
@@ -16,10 +17,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said, and what that took. `refused`: it said that it would not answer."""
+    """What a model said, and what that took. `refused`: it said that it would not answer. `ending`: how it ended."""
 
     text: str
     refused: bool = False
+    ending: Ending = "stop"
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
@@ -38,7 +40,7 @@ class Answers:
             row = await session.get(LlmAnswerRow, (fingerprint(request), self.model, turn))
         if row is None:
             return None
-        return Answer(row.answer, row.refused, row.input_tokens, row.output_tokens, row.cost_usd)
+        return Answer(row.answer, row.refused, row.ending, row.input_tokens, row.output_tokens, row.cost_usd)
 
     async def keep(self, request: StoryRequested, turn: int, answer: Answer) -> Answer:
         """Keep an answer; returns the one that counts, which another delivery may have kept before."""
@@ -49,6 +51,7 @@ class Answers:
             video_id=str(request.video_id),
             answer=answer.text,
             refused=answer.refused,
+            ending=answer.ending,
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
             cost_usd=answer.cost_usd,

@@ -11,6 +11,9 @@ from shared.handling import Hints
 from shared.settings import read
 from shared.story_rules import SceneSeconds
 from shared.unit_of_work import working
+from storyboard.agent import LanguageModelWriter
+from storyboard.answers import Answers
+from storyboard.endpoint import Endpoint, Prices, http_client
 from storyboard.handlers import Tools, story
 from storyboard.models import Base
 from storyboard.settings import Settings
@@ -24,28 +27,25 @@ def build(settings: Settings, _hints: Hints) -> Service[Tools]:
     seconds = settings.scene_seconds
     if settings.llm_api_url is None:
         return Service(story, Tools(database, TemplateWriter(seconds), seconds), database, _on_death)
-    model, writer = _language_model(settings, settings.llm_api_url, database, seconds)
-    return Service(story, Tools(database, writer, seconds), database, _on_death, resources=(model,))
+    client, writer = _language_model(settings, settings.llm_api_url, database, seconds)
+    return Service(story, Tools(database, writer, seconds), database, _on_death, resources=(client,))
 
 
 def _language_model(
     settings: Settings, url: str, database: Database, seconds: SceneSeconds
 ) -> tuple[AbstractAsyncContextManager[object], Writer]:
-    """The model, to be open while the service runs, and the writer that asks it."""
-    # Slow to import, and not needed without an endpoint.
-    from storyboard.agent import LanguageModelWriter
-    from storyboard.answers import Answers
-    from storyboard.endpoint import Endpoint, Prices, language_model
-
-    key = settings.llm_api_key.get_secret_value() if settings.llm_api_key else None
-    model = language_model(url, key, settings.llm_model)
+    """The HTTP client, to be open while the service runs, and the writer that asks the model with it."""
+    client = http_client()
     endpoint = Endpoint(
-        model,
-        None if settings.llm_output == "auto" else settings.llm_output,
-        Prices(settings.llm_price_input_usd, settings.llm_price_output_usd),
-        settings.llm_timeout_seconds,
+        client,
+        url,
+        settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
+        settings.llm_model,
+        form=None if settings.llm_output == "auto" else settings.llm_output,
+        prices=Prices(settings.llm_price_input_usd, settings.llm_price_output_usd),
+        seconds=settings.llm_timeout_seconds,
     )
-    return model, LanguageModelWriter(endpoint, Answers(database, settings.llm_model), seconds)
+    return client, LanguageModelWriter(endpoint, Answers(database, settings.llm_model), seconds)
 
 
 async def _on_death(death: Death, database: Database) -> None:

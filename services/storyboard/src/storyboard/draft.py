@@ -1,11 +1,11 @@
 """A storyboard as a language model writes it: taken as leniently as it can be read, judged by the linter."""
 
+import re
 from typing import Annotated, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import from_json
-from pydantic_core.core_schema import WithDefaultSchema
+from pydantic_core.core_schema import ModelSchema, WithDefaultSchema
 
 from shared.contracts.story import CameraAngle, Contract, Transition, VideoStory
 from storyboard.text import flat
@@ -21,17 +21,35 @@ BEATS_OF = {
 """The part each scene plays in a story of so many scenes."""
 
 
+NOTHING = {"null", "none", "undefined", "nan", "n/a"}
+"""What programs write where they have nothing to say."""
+DURATION = re.compile(
+    r"(?P<minutes>\d+):(?P<rest>\d+(?:\.\d+)?)|(?P<number>\d+(?:[.,]\d+)?)\s*(?P<unit>[a-z]*)", re.IGNORECASE
+)
+
+
 def _text(value: object) -> str:
-    return flat(str(value)) if isinstance(value, str | int | float) else ""
+    text = flat(str(value)) if isinstance(value, str | int | float) else ""
+    return "" if text.lower() in NOTHING else text
 
 
 def _seconds(value: object) -> float:
-    """Zero where it is no duration."""
-    try:
-        seconds = float(str(value).strip().rstrip("sS"))
-    except ValueError:
+    """Seconds as a number, as `10 seconds`, `0:05`, `5s` or `1 min`; zero where it is no duration."""
+    if isinstance(value, int | float):
+        seconds = float(value)
+    elif isinstance(value, str) and (found := DURATION.search(value)):
+        seconds = _read_seconds(found)
+    else:
         return 0.0
     return seconds if 0 < seconds < float("inf") else 0.0
+
+
+def _read_seconds(found: re.Match[str]) -> float:
+    if found["minutes"]:
+        return float(found["minutes"]) * 60 + float(found["rest"])
+    number = float(found["number"].replace(",", "."))
+    unit = (found["unit"] or "s").lower()
+    return number / 1000 if unit in ("ms", "msec") else number * 60 if unit.startswith("m") else number
 
 
 def _list(value: object) -> object:
@@ -112,18 +130,11 @@ class Draft(_Lenient):
         return [self.title, *(text for scene in self.scenes for text in (scene.description, scene.action))]
 
 
-def read_draft(answer: str) -> Draft | None:
-    """The draft in a model's answer, also between other words; None where there is none."""
-    for text in (answer, answer[answer.find("{") : answer.rfind("}") + 1]):
-        try:
-            return Draft.model_validate(from_json(text, allow_inf_nan=False))
-        except (ValueError, ValidationError):
-            continue
-    return None
-
-
 class _Strict(GenerateJsonSchema):
-    """Without defaults: a model is to fill in every field."""
+    """Without defaults or other fields: a model is to fill in every field, and strict endpoints take nothing else."""
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        return {**super().model_schema(schema), "additionalProperties": False}
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])

@@ -1,67 +1,60 @@
 """The door to a language model, at any OpenAI-compatible endpoint."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import httpx
 import structlog
-from httpx2 import AsyncClient
-from pydantic_ai.direct import model_request
-from pydantic_ai.exceptions import (
-    ModelAPIError,
-    ModelAuthenticationError,
-    ModelHTTPError,
-    ModelQuotaExceededError,
-    ModelRequestRejectedError,
-    UnexpectedModelBehavior,
-)
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.output import OutputObjectDefinition
-from pydantic_ai.profiles.openai import OpenAIModelProfile
-from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
-from pydantic_ai.settings import ModelSettings
-from pydantic_ai.tools import ToolDefinition
 
 from shared.errors import StepFailed, TryAgainLater
 from storyboard.answers import Answer
+from storyboard.completion import Completion, ErrorAnswered, NoCompletion, estimated_tokens, read_completion
 from storyboard.draft import DRAFT_SCHEMA
+from storyboard.drafts import read_draft
 
 log = structlog.get_logger()
 
 LONGEST_ANSWER = 100_000
-MOST_TOKENS = 10_000_000
-"""More is not believed."""
-
-FILTERED = {"content_filter", "content_policy_violation"}
+LARGEST_BODY = 5_000_000
+CONNECT_SECONDS = 10.0
 
 Form = Literal["tool", "json_schema", "json"]
 NAME, ABOUT = "storyboard", "Hand in the whole storyboard."
-FORMS: dict[Form, ModelRequestParameters] = {
-    "tool": ModelRequestParameters(
-        output_mode="tool",
-        output_tools=[ToolDefinition(name=NAME, parameters_json_schema=DRAFT_SCHEMA, description=ABOUT, kind="output")],
-        allow_text_output=False,
-    ),
-    "json_schema": ModelRequestParameters(
-        output_mode="native", output_object=OutputObjectDefinition(DRAFT_SCHEMA, NAME, ABOUT, strict=True)
-    ),
-    "json": ModelRequestParameters(
-        output_mode="prompted", output_object=OutputObjectDefinition(DRAFT_SCHEMA, NAME, ABOUT)
-    ),
+FORMS: dict[Form, Mapping[str, Any]] = {
+    "tool": {
+        "tools": [
+            {"type": "function", "function": {"name": NAME, "description": ABOUT, "parameters": DRAFT_SCHEMA}},
+        ],
+        "tool_choice": "required",
+    },
+    "json_schema": {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": NAME, "description": ABOUT, "schema": DRAFT_SCHEMA, "strict": True},
+        },
+    },
+    "json": {},
 }
 """The ways to ask for an answer in form. The last one asks nothing of an endpoint that any of them lacks."""
+IN_WORDS = f"Answer with one JSON object of this schema, and with nothing else:\n{json.dumps(DRAFT_SCHEMA)}"
+
+Message = dict[str, str]
+"""One message of the talk with a model: its `role` and its `content`."""
+
+FORM_MAY_BE_WHY = {400, 404, 405, 413, 415, 422, 501}
+KEY_REFUSED = {401, 403}
 
 
 class LanguageModelAway(TryAgainLater):
     """The language model could not be asked, or its answer did not arrive. Asking later may help."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the language model did not answer ({reason})")
+        super().__init__(f"The language model did not answer ({reason})")
 
 
 class LanguageModelUnusable(StepFailed):
@@ -88,35 +81,43 @@ class Prices:
         return cost.quantize(Decimal("0.000001"))
 
 
-def language_model(url: str, key: str | None, name: str, client: AsyncClient | None = None) -> OpenAIChatModel:
-    """The model behind an endpoint. A URL without a path means the usual one, `/v1`."""
-    base_url = url.rstrip("/") if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/v1"
-    # What an endpoint can do is found out by asking: the model's name does not tell.
-    profile = OpenAIModelProfile(
-        supports_tools=True,
-        supports_json_schema_output=True,
-        supports_json_object_output=False,
-        openai_chat_supports_multiple_system_messages=False,
-    )
-    provider = OpenAICompatibleProvider("llm", base_url=base_url, api_key=key, http_client=client, profile=profile)
-    return OpenAIChatModel(name, provider=provider)
+def http_client() -> httpx.AsyncClient:
+    """A client that follows no redirects, and no proxy that happens to be in the environment."""
+    return httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
 
 
 class Endpoint:
-    """A model that can be asked, in one form or in the first one that works."""
+    """A model that can be asked, in one form or in the first one that works.
 
-    def __init__(self, model: Model, form: Form | None, prices: Prices, seconds: float) -> None:
+    Nothing is retried here: a failed message comes back on the schedule of all messages, and what a second schedule
+    below that one paid would not be seen.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        key: str | None,
+        model: str,
+        *,
+        form: Form | None = None,
+        prices: Prices = Prices(),
+        seconds: float = 120,
+    ) -> None:
+        self.client = client
+        # A URL without a path means the usual one.
+        self.url = f"{url.rstrip('/')}{'' if urlsplit(url).path.strip('/') else '/v1'}/chat/completions"
+        self.headers = {"authorization": f"Bearer {key}"} if key else {}
         self.model = model
         self.forms: list[Form] = [form] if form else list(FORMS)
         self.prices = prices
-        # No retries here: the frame's ladder retries, and what a second one below it pays would not be seen.
-        self.settings = ModelSettings(max_retries=0, request_timeout=seconds)
+        self.seconds = seconds
 
     def remember(self, form: Form) -> None:
         """Begin with this form from now on: it works."""
         self.forms.sort(key=lambda other: other != form)
 
-    async def ask(self, talk: Sequence[ModelMessage], form: Form) -> Answer:
+    async def ask(self, talk: Sequence[Message], form: Form) -> Answer:
         """The model's next word.
 
         Raises:
@@ -124,49 +125,64 @@ class Endpoint:
             LanguageModelUnusable: asking later will not help.
             FormRejected: another form may help.
         """
+        request = {"model": self.model, "messages": _messages(talk, form), **FORMS[form]}
         try:
-            response = await model_request(
-                self.model, talk, model_settings=self.settings, model_request_parameters=FORMS[form]
-            )
-        except (ModelAuthenticationError, ModelQuotaExceededError) as error:
-            raise LanguageModelUnusable(_status(error)) from error
-        except ModelRequestRejectedError as error:
-            if error.provider_error_code in FILTERED:
-                return Answer("", refused=True)
-            raise FormRejected(_status(error)) from error
-        # An IndexError is an answer without choices.
-        except (ModelAPIError, UnexpectedModelBehavior, IndexError) as error:
-            raise LanguageModelAway(_status(error)) from error
-        answer = self._answer(response)
+            async with asyncio.timeout(self.seconds):
+                status, body = await self._post(request)
+            completion = read_completion(status, body)
+        except ErrorAnswered as error:
+            if error.filtered:
+                return Answer("", ending="content_filter")
+            raise _meaning(error.status) from error
+        except NoCompletion as error:
+            raise LanguageModelAway("its answer is not JSON") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise LanguageModelAway(type(error).__name__) from error
+        answer = self._answer(completion, request)
         log.info("llm.answered", form=form, tokens=answer.output_tokens, cost_usd=float(answer.cost_usd))
         return answer
 
-    def _answer(self, response: ModelResponse) -> Answer:
-        usage = response.usage
-        asked, answered = (min(max(tokens, 0), MOST_TOKENS) for tokens in (usage.input_tokens, usage.output_tokens))
-        refusal = (response.provider_details or {}).get("refusal")
+    async def _post(self, request: Mapping[str, Any]) -> tuple[int, bytes]:
+        async with self.client.stream("POST", self.url, json=request, headers=self.headers) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    raise LanguageModelAway("its answer is too long")
+            return response.status_code, bytes(body)
+
+    def _answer(self, completion: Completion, request: Mapping[str, Any]) -> Answer:
+        texts = completion.texts or ("",)
+        text = completion.refusal or next((text for text in texts if read_draft(text)), texts[0])
+        asked, answered = completion.input_tokens, completion.output_tokens
+        if asked is None:
+            asked = estimated_tokens(json.dumps(request, ensure_ascii=False))
+        if answered is None:
+            answered = estimated_tokens("".join(completion.texts))
         return Answer(
-            text=_storable(refusal if isinstance(refusal, str) else _words(response)),
-            refused=response.finish_reason == "content_filter",
+            text=text[:LONGEST_ANSWER],
+            refused=bool(completion.refusal),
+            ending=completion.ending,
             input_tokens=asked,
             output_tokens=answered,
             cost_usd=self.prices.of(asked, answered),
         )
 
 
-def _status(error: Exception) -> str:
-    """What is known of a failure without repeating what the endpoint said: that may hold a part of our key."""
-    return f"HTTP {error.status_code}" if isinstance(error, ModelHTTPError) else type(error).__name__
+def _messages(talk: Sequence[Message], form: Form) -> list[Message]:
+    if form != "json":
+        return list(talk)
+    system, *others = talk
+    return [{**system, "content": f"{system['content']}\n\n{IN_WORDS}"}, *others]
 
 
-def _words(response: ModelResponse) -> str:
-    """What the model handed in, or else what it said."""
-    for part in response.parts:
-        if isinstance(part, ToolCallPart):
-            return part.args if isinstance(part.args, str) else json.dumps(part.args)
-    return "".join(part.content for part in response.parts if isinstance(part, TextPart))
-
-
-def _storable(text: str) -> str:
-    """As a database takes it: valid Unicode, not endless."""
-    return text[:LONGEST_ANSWER].encode("utf-8", "replace").decode()
+def _meaning(status: int) -> Exception:
+    """What an error status means, without what the endpoint said of it: that may hold a part of our key."""
+    told = f"HTTP {status}"
+    if status in KEY_REFUSED:
+        return LanguageModelUnusable(f"its endpoint refuses the key ({told}); check LLM_API_KEY")
+    if status == 402:
+        return LanguageModelUnusable(f"the account has no credit left ({told})")
+    if 300 <= status < 400:
+        return LanguageModelUnusable(f"its endpoint redirects elsewhere ({told}); check LLM_API_URL")
+    return FormRejected(told) if status in FORM_MAY_BE_WHY else LanguageModelAway(told)

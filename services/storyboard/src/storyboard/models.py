@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from shared.database import Moment
 from shared.inbox import inbox_table
 from shared.outbox import outbox_table
+from storyboard.completion import Ending
 
 
 class Base(DeclarativeBase):
@@ -57,6 +58,8 @@ class LlmAnswerRow(Base):
     video_id: Mapped[str] = mapped_column(String(36), index=True)
     answer: Mapped[str] = mapped_column(Text(1_000_000))
     refused: Mapped[bool]
+    ending: Mapped[Ending] = mapped_column(String(20), default="stop", server_default="stop")
+    """How the answer ended: cut at the token limit, stopped by a filter, ..."""
     input_tokens: Mapped[int]
     output_tokens: Mapped[int]
     cost_usd: Mapped[Decimal] = mapped_column(Numeric(12, 6))

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from simulator.llm.answers import ENVELOPES, WRITINGS
 from simulator.llm.faults import FAULTS, STORIES, TEXTS
 from simulator.llm.stories import good_story, message_text, wish_of
 
@@ -54,7 +55,7 @@ class LanguageModel:
         if fault == "not_json":
             return HTMLResponse("<html><body>Welcome to the proxy</body></html>")
         completion = _completion(body, fault)
-        if body.get("stream"):
+        if body.get("stream") or fault == "stream":
             return StreamingResponse(_chunks(completion, fault), media_type="text/event-stream")
         if fault == "truncated":
             data = json.dumps(completion).encode()
@@ -112,8 +113,12 @@ def _completion(body: dict[str, Any], fault: str | None) -> dict[str, Any]:
     else:
         story = STORIES[fault](good_story(wish), system) if fault in STORIES else good_story(wish)
         text = json.dumps(story, ensure_ascii=False)
+        if fault in WRITINGS:
+            text = WRITINGS[fault](text)
         if fault == "cut_off":
-            text, reason = text[: len(text) // 2], "length"
+            text = text[: len(text) // 2]
+        if fault in ("cut_off", "cut_after_scenes"):
+            reason = "length"
         if body.get("tools") and fault != "ignores_form":
             name = body["tools"][0]["function"]["name"]
             call = {"id": f"call_{time.time_ns()}", "type": "function", "function": {"name": name, "arguments": text}}
@@ -123,14 +128,15 @@ def _completion(body: dict[str, Any], fault: str | None) -> dict[str, Any]:
             message["content"] = text
     asked, answered = len(json.dumps(messages)) // 4, len(json.dumps(message)) // 4
     choices = [{"index": 0, "message": message, "finish_reason": reason, "logprobs": None}]
-    return {
+    completion = {
         "id": f"chatcmpl-{time.time_ns()}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": body.get("model") or MODEL,
-        "choices": [] if fault == "no_choices" else choices,
+        "choices": choices,
         "usage": {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered},
     }
+    return ENVELOPES[fault](completion) if fault in ENVELOPES else completion
 
 
 async def _chunks(completion: dict[str, Any], fault: str | None) -> AsyncIterator[str]:

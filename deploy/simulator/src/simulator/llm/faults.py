@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from simulator.llm.answers import ENVELOPES, WRITINGS
 from simulator.llm.stories import good_story
 
 Story = dict[str, Any]
@@ -54,19 +55,20 @@ STORIES: dict[str, Callable[[Story, str], Story]] = {
 """Answers in form with something wrong in them, made of the good answer and the system prompt."""
 
 TEXTS: dict[str, Callable[[dict[str, Any], str], str]] = {
-    "invalid_json": lambda wish, _system: json.dumps(good_story(wish))[:-40] + "…",
+    "invalid_json": lambda wish, _system: "{ " + str(good_story(wish)["title"]) + " in three scenes }",
     "prompt_echo": lambda wish, _system: str(wish["prompt"]),
     "refusal_text": lambda _wish, _system: "I'm sorry, but I can't help with that.",
     "system_prompt": lambda _wish, system: system,
     "empty": lambda _wish, _system: "",
+    "guardrail_text": lambda _wish, _system: "This request was blocked by our safety guardrails.",
     "fenced": lambda wish, _system: f"Here it is:\n```json\n{json.dumps(good_story(wish))}\n```\nEnjoy!",
 }
 """Answers that are mere text, in whatever form they were asked for."""
 
 WIRE = {
-    "refusal", "cut_off", "truncated", "not_json", "no_choices", "429", "500", "401", "slow",
+    "refusal", "cut_off", "truncated", "not_json", "429", "500", "401", "slow", "stream",
     "rejects_tools", "rejects_json_schema", "ignores_form",
 }  # fmt: skip
 """What is wrong with the way of an answer; see `app.py`."""
 
-FAULTS = {*STORIES, *TEXTS, *WIRE}
+FAULTS = {*STORIES, *TEXTS, *WIRE, *WRITINGS, *ENVELOPES}

@@ -1,0 +1,174 @@
+"""What OpenAI-compatible endpoints really answer, over HTTP: what can be used is used, and what was paid is kept."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+
+from shared.contracts.events import VideoFailed
+from shared.frame import ComesBack, Dead, Handled
+from shared.testing import published
+from simulator.app import Settings, serving
+from simulator.llm.answers import ENVELOPES, WRITINGS
+from storyboard.draft import Draft
+from storyboard.drafts import read_draft
+from storyboard.models import LlmAnswerRow, StoryboardRow
+
+PRICES = (Decimal(2), Decimal(8))
+ALL_FORMS = ["tool", "json_schema", "json"]
+CUT = "the answer was cut off at the token limit"
+FILTERED = "the endpoint's content filter stopped the answer"
+
+USED = sorted(
+    {*ENVELOPES, *WRITINGS, "stream", "fenced"}
+    - {"no_choices", "null_choices", "error_401_in_200", "error_429_in_200", "error_in_choice"}
+    - {"guardrail", "guardrail_odd", "only_thoughts"}
+)
+"""In each of these a good story can be read."""
+NOT_USED = {
+    "no_choices": "the answer was empty",
+    "null_choices": "the answer was empty",
+    "empty": "the answer was empty",
+    "guardrail": FILTERED,
+    "guardrail_odd": FILTERED,
+    "guardrail_text": "no storyboard: «This request was blocked by our safety guardrails.»",
+    "cut_off": CUT,
+    "only_thoughts": "the answer stands in the reasoning field alone",
+    "invalid_json": "the answer is no storyboard in JSON",
+}
+
+
+@pytest.fixture
+async def studio(studio: Any) -> AsyncIterator[Any]:
+    """The same, at an endpoint on a port of its own."""
+    async with serving(Settings(port=0)) as url, AsyncClient(trust_env=False) as client:
+        studio.client, studio.url = client, f"{url}/llm"
+        yield studio
+
+
+def forms_of(bodies: list[dict[str, Any]]) -> list[str]:
+    return ["tool" if "tools" in body else "json_schema" if "response_format" in body else "json" for body in bodies]
+
+
+async def paid_for(studio: Any, video_id: object) -> list[LlmAnswerRow]:
+    """The answers kept for a video, each with its tokens and with what they cost."""
+    rows = [row for row in await studio.rows(LlmAnswerRow) if row.video_id == str(video_id)]
+    for row in rows:
+        assert row.input_tokens >= 0
+        assert row.output_tokens > 0, row.answer
+        cost = (row.input_tokens * PRICES[0] + row.output_tokens * PRICES[1]) / 1_000_000
+        assert row.cost_usd == round(cost, 6) > 0
+    return rows
+
+
+async def test_every_usable_answer_is_used_and_kept(studio) -> None:
+    good = await studio.writer().write(studio.request())
+    for fault in USED:
+        await studio.forget_calls()
+        await studio.fault(fault, times=1)
+        request = studio.request()
+        written = await studio.writer(form=None).write(request)
+        expected = [scene.action for scene in good.story.scenes]
+        assert [" ".join(s.action.replace("\ufffd", "").split()) for s in written.story.scenes] == expected, fault
+        assert written.story.style == good.story.style, fault
+        assert [scene.duration for scene in written.story.scenes] == [10, 10, 10], fault
+        assert len(await paid_for(studio, request.video_id)) == 1, fault
+        assert forms_of(await studio.bodies()) == ["tool"], fault
+
+
+@pytest.mark.parametrize("fault", NOT_USED)
+async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(studio, fault: str) -> None:
+    await studio.fault(fault)
+    request, service = studio.request(), studio.service(studio.writer(form=None))
+    assert isinstance(await studio.deliver(request, service), Dead)
+    [failed] = await published(studio.database)
+    assert isinstance(failed, VideoFailed)
+    assert NOT_USED[fault] in failed.reason
+    assert len(await paid_for(studio, request.video_id)) == 3
+    assert forms_of(await studio.bodies()) == ALL_FORMS
+
+    await studio.heal()
+    await studio.forget_calls()
+    await studio.fault(fault, times=1)
+    assert await studio.deliver(studio.request(), service) == Handled()
+    assert forms_of(await studio.bodies()) == ["tool", "json_schema"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "reason"),
+    [
+        ("error_401_in_200", Dead, "refuses the key (HTTP 401); check LLM_API_KEY"),
+        ("401", Dead, "refuses the key (HTTP 401); check LLM_API_KEY"),
+        ("error_429_in_200", ComesBack, "HTTP 429"),
+        ("error_in_choice", ComesBack, "HTTP 502"),
+        ("truncated", ComesBack, "RemoteProtocolError"),
+        ("not_json", ComesBack, "its answer is not JSON"),
+    ],
+)
+async def test_a_fault_of_the_endpoint_is_no_answer(studio, fault: str, outcome: type, reason: str) -> None:
+    await studio.fault(fault)
+    ended = await studio.deliver(studio.request())
+    assert isinstance(ended, outcome)
+    assert reason in ended.reason
+    assert await studio.rows(LlmAnswerRow) == await studio.rows(StoryboardRow) == []
+    assert await studio.calls() == 1
+
+
+async def test_a_filter_is_not_asked_twice_in_the_same_form(studio) -> None:
+    await studio.fault("guardrail")
+    ended = await studio.deliver(studio.request())
+    assert isinstance(ended, Dead)
+    assert f"will not write this story: {FILTERED}" in ended.reason
+    assert await studio.calls() == 1
+
+
+SCENE = '{"action": "A fox jumps."}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"[{SCENE}, {SCENE}]",
+        f"Scenes:\n```\n[{SCENE}, {SCENE}]\n```",
+        f'{{"result": {{"data": [{{"storyboard": {{"scenes": [{SCENE}, {SCENE}]}}}}]}}}}',
+        f'{{"scenes": [{SCENE}]}} or better {{"scenes": [{SCENE}, {SCENE}]}}',
+        f'{{"scenes": {{"2": {SCENE}, "1": {SCENE}}}}}',
+        f'{{"scenes": [{SCENE!r}, {SCENE!r}]}}',
+        f'{{"scenes": [{SCENE}, {{"action": "A fox says "hello" to all."}}]',
+        f'{{"scenes": [{SCENE}, {SCENE}], // done\n}}',
+    ],
+)
+def test_a_draft_is_found_in_whatever_stands_around_it(answer: str) -> None:
+    draft = read_draft(answer)
+    assert draft is not None
+    assert len(draft.scenes) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "null", "[]", "{}", '"', "{" * 100_000, "[" * 100_000, '{"a":' * 20_000, '{"scenes": []}', '{"scenes": 5}'],
+)
+def test_where_there_is_no_draft_none_is_made_up(answer: str) -> None:
+    assert read_draft(answer) is None
+
+
+def test_the_word_that_an_answer_breaks_off_in_is_not_used() -> None:
+    cut = f'{{"scenes": [{SCENE}, {{"action": "A fox ju'
+    for draft in (read_draft(cut), read_draft(cut, cut=True)):
+        assert draft is not None
+        assert draft.scenes[-1].action in ("", "A fox jumps.")
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (7, 7), (7.5, 7.5), ("7", 7), ("10 seconds", 10), ("5s", 5), ("5 s", 5), ("7,5 s", 7.5), ("0:05", 5),
+        ("00:12.5", 12.5), ("1:05", 65), ("1 min", 60), ("~8 sec.", 8), ("PT9S", 9), ("1500 ms", 1.5), ("10-12 s", 10),
+        ("ten", 0), ("", 0), (None, 0), (-3, 0), ("NaN", 0), (float("nan"), 0), (True, 1), ([5], 0),
+    ],
+)  # fmt: skip
+def test_durations_are_read_as_people_write_them(said: object, seconds: float) -> None:
+    draft = Draft.model_validate({"scenes": [{"action": "x", "duration": said}]})
+    assert draft.scenes[0].duration == seconds
