@@ -10,11 +10,12 @@ EDITABLE := $(addprefix -e ./,$(MEMBERS))
 LOCKED := UV_PROJECT_ENVIRONMENT=$(VENV) VIRTUAL_ENV=$(VENV) $(UV) pip
 NOT_OURS := $(foreach member,$(notdir $(MEMBERS)) multishot,--no-emit-package $(member))
 NPM_CLIENTS := services/gateway/tests/clients
+PERMISSIONS := deploy/rabbitmq/permissions.json
 APP_ROUTER := services/gateway/web/app-router.d.ts
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi types up down logs migrate redrive clean
+.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions types up down logs migrate redrive clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -102,12 +103,16 @@ lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshnes
 	@$(BIN)/lint-imports | tail -1
 	@$(BIN)/python -m embedded.asyncapi --check shared/asyncapi.json
 	@$(BIN)/python -m gateway.web_types --check $(APP_ROUTER)
+	@$(BIN)/python -m embedded.broker_permissions --check $(PERMISSIONS)
 
 format: $(VENV)/.installed-dev ## Format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 asyncapi: $(VENV)/.installed ## Write shared/asyncapi.json anew
 	@$(BIN)/python -m embedded.asyncapi shared/asyncapi.json
+
+permissions: $(VENV)/.installed ## Write what each user of RabbitMQ may do anew
+	@$(BIN)/python -m embedded.broker_permissions $(PERMISSIONS)
 
 types: $(VENV)/.installed ## Write the TypeScript types of the tRPC API and the socket anew
 	@$(BIN)/python -m gateway.web_types $(APP_ROUTER)

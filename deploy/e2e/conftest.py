@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import socketio
 
+from embedded.broker_permissions import users
 from shared.testing import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
@@ -143,7 +144,7 @@ class Stack:
             | self.simulator.environment(*self.providers)
             | {
                 **self.s3.environment,
-                "BROKER_URL": self.broker.url,
+                "BROKER_URL": self.broker.url_of(service),
                 "DATABASE_URL": self.sql.url(self.schemas[service]),
                 "STORAGE_URL": f"s3://{self.bucket}?endpoint={self.s3.endpoint}",
                 "WORK_FOLDER": str(work),
@@ -268,6 +269,7 @@ def running(
             broker, sql, {name: schema() for name in SERVICES}, s3.new_bucket(), s3, Path(folder), simulator, **more
         )
         try:
+            broker.add_users(users())
             asyncio.run(stack.start())
             yield stack
         finally:

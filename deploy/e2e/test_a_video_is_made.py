@@ -26,7 +26,7 @@ STORY = [
 
 
 async def publish(stack, body: bytes, key: str = "video.requested") -> None:
-    connection = await aio_pika.connect(stack.broker.url)
+    connection = await aio_pika.connect(stack.broker.url_of("producer"))
     async with connection:
         channel = await connection.channel(on_return_raises=True)
         exchange = await channel.get_exchange("video")

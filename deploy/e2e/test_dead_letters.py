@@ -40,7 +40,7 @@ async def test_a_film_that_could_not_be_composed_is_made_after_redriving(stack) 
     await composer.ready()
     redrive = subprocess.run(
         [sys.executable, "-m", "shared.redrive", "composer"],
-        env=composer.environment,
+        env=composer.environment | {"BROKER_URL": stack.broker.url_of("operator")},
         capture_output=True,
         text=True,
         check=True,

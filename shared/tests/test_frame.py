@@ -7,12 +7,20 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from shared.contracts.events import VideoFailed, VideoRequested
+from shared.contracts.events import (
+    Event,
+    SceneRendered,
+    SceneRequested,
+    VideoComposed,
+    VideoFailed,
+    VideoRequested,
+)
+from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
 from shared.database import Database
 from shared.errors import RequestConflicts, StepFailed
 from shared.frame import LADDER_SECONDS, ComesBack, Dead, Handled, Outcome, Service, deliver, fails_video
 from shared.handling import Delivery
-from shared.testing import published
+from shared.testing import delivery, published
 
 VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
 GOOD = VideoRequested(video_id=VIDEO, prompt="a fox").model_dump_json().encode()
@@ -131,3 +139,63 @@ async def test_a_mistake_in_sql_does_count(sqlite: Database, hearing: Any) -> No
     outcome = await send(hearing(sqlite, [mistake]))
     assert isinstance(outcome, ComesBack)
     assert outcome.attempt == 2
+
+
+def media(key: str) -> MediaReference:
+    return MediaReference(key=key, content_type="video/mp4", size=1, sha256="0" * 64)
+
+
+def composed(film: str, thumbnail: str) -> VideoComposed:
+    return VideoComposed(video_id=VIDEO, film=media(film), thumbnail=media(thumbnail), duration=1, width=1, height=1)
+
+
+def rendered(key: str) -> SceneRendered:
+    clip = Clip(media=media(key), width=1, height=1, frames=1, has_audio=False)
+    return SceneRendered(video_id=VIDEO, scene_number=1, clip=clip, duration=1, cost_usd=0, provider="p")
+
+
+def requested(key: str) -> SceneRequested:
+    scene = {"sceneNumber": 1, "description": "a fox", "cameraAngle": "wide", "duration": 5, "action": "it runs"}
+    return SceneRequested(
+        video_id=VIDEO,
+        scene={**scene, "transition": "cut"},
+        scene_count=1,
+        shot_prompt="a fox",
+        clip_frames=1,
+        aspect_ratio="16:9",
+        niche="general",
+        owner="anna",
+        priority="interactive",
+        first_frame=media(key),
+    )
+
+
+FOREIGN = film_key(uuid4())
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (composed(film_key(VIDEO), thumbnail_key(VIDEO)), None),
+        (composed(FOREIGN, thumbnail_key(VIDEO)), "film"),
+        (composed(film_key(VIDEO), FOREIGN), "thumbnail"),
+        (composed(f"videos/{VIDEO}/../{FOREIGN}", thumbnail_key(VIDEO)), "film"),
+        (composed(f"videos/{VIDEO}x/film.mp4", thumbnail_key(VIDEO)), "film"),
+        (rendered(clip_key(VIDEO, 1)), None),
+        (rendered(FOREIGN), "clip.media"),
+        (requested(f"videos/{VIDEO}/frame.jpg"), None),
+        (requested("uploads/frame.jpg"), "firstFrame"),
+    ],
+)
+async def test_a_message_that_refers_to_media_of_another_video_is_refused(
+    sqlite: Database, hearing: Any, event: Event, field: str | None
+) -> None:
+    hearer = hearing(sqlite)
+    service = Service(hearer.story("hearer", type(event)), hearer, sqlite, fails_video("composer"))
+    [subscription] = service.story.subscriptions
+    outcome = await deliver(service, subscription, delivery(), event.model_dump_json().encode())
+    if field is None:
+        assert outcome == Handled()
+    else:
+        assert isinstance(outcome, Dead)
+        assert (outcome.kind, outcome.reason.split(": ")[0], hearer.calls) == ("malformed", field, 0)

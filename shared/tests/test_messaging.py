@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -181,6 +182,35 @@ async def test_long_ids_that_begin_alike_are_two_messages(broker_url: str, sqlit
         await eventually(lambda: bench.hearer.calls >= 2)
         await asyncio.sleep(0.3)
     assert sorted(await bench.hearer.effects()) == ["a fox", "a hen"]
+
+
+async def test_the_owner_of_a_request_is_the_user_that_published_it_also_when_it_comes_back(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
+    user = str(urlsplit(broker_url).username)
+    owners: list[tuple[str, str]] = []
+    bench = Bench(broker_url, hearing(sqlite, [ValueError("boom")]))
+
+    [heard] = bench.service.story.subscriptions
+
+    async def note(event: VideoRequested, delivery: Any, tools: Any) -> None:
+        await heard.handler(event, delivery, tools)
+        owners.append((event.prompt, event.owner))
+
+    bench.service.story.subscriptions.clear()
+    bench.service.story.on(VideoRequested, at_once=1)(note)
+    bench.consumer = Consumer(broker_url, bench.service, bench.publisher)
+    wishes = [("mine", {}), ("named", {"owner": user}), ("forged", {"owner": "anna"})]
+    async with bench.running() as channel:
+        exchange = await channel.get_exchange("video")
+        for n, (prompt, more) in enumerate(wishes):
+            body = json.dumps({"videoId": str(VIDEO), "prompt": prompt, **more}).encode()
+            message = aio_pika.Message(body, message_id=str(n), user_id=user)
+            await exchange.publish(message, routing_key="video.requested")
+        dead = await _later(await channel.get_queue("hearer.dead"))
+        await eventually(lambda: len(owners) == 2)
+    assert sorted(owners) == [("mine", user), ("named", user)]
+    assert (dead.headers["x-kind"], json.loads(dead.body)["prompt"]) == ("malformed", "forged")
 
 
 async def _later(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:

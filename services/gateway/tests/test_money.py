@@ -24,8 +24,10 @@ from shared.contracts.events import (
     VideoRequested,
 )
 from shared.contracts.story import Scene
+from shared.frame import Dead, Handled, deliver
+from shared.handling import NobodyListens
 from shared.migrations import folder_of, migrate
-from shared.testing import published
+from shared.testing import delivery, published
 from shared.unit_of_work import working
 
 GOOD = {"prompt": "a fox", "sceneCount": 3, "duration": 30}
@@ -293,3 +295,34 @@ async def test_approvals_and_a_cancellation_at_once_leave_no_money_held(opened: 
     assert cancelled == 202
     assert (await api.get(path)).json()["status"] == "cancelled"
     assert await used_today(api) == 0
+
+
+@pytest.mark.parametrize(
+    ("provider", "held", "booked", "owner", "is_booked"),
+    [
+        ("runway", "12.00", "0", "anonymous", True),
+        ("runway", "36.01", "0", "anonymous", False),
+        ("runway", "0", "999999", "anonymous", False),
+        ("runway", "0.40", "0", "anna", False),
+        ("luma", "9.00", "0", "anonymous", True),
+        ("luma", "100.01", "0", "anonymous", False),
+        ("animatic", "0", "0", "anonymous", True),
+    ],
+)
+async def test_a_charge_that_does_not_fit_its_video_takes_nothing_from_any_budget(
+    opened: Open, provider: str, held: str, booked: str, owner: str, is_booked: bool
+) -> None:
+    gateway, api = await opened()
+    video_id = (await api.post("/api/v1/videos", json=GOOD)).json()["videoId"]
+    event = charged(video_id, 1, 1, "held", held, booked).model_copy(update={"provider": provider, "owner": owner})
+    service = gateway.service(NobodyListens())
+    [subscription] = [one for one in service.story.subscriptions if one.event is SceneCharged]
+    outcome = await deliver(service, subscription, delivery(), event.model_dump_json().encode())
+    charges = (await api.get("/api/v1/charges", params={"videoId": video_id})).json()
+    used = float((await api.post("/api/v1/estimates", json=GOOD)).json()["usedTodayUsd"])
+    if is_booked:
+        assert outcome == Handled()
+        assert used == max(PRICE, float(held) + float(booked))
+    else:
+        assert isinstance(outcome, Dead)
+        assert (outcome.kind, charges["charges"], used) == ("charge_implausible", [], PRICE)

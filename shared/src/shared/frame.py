@@ -21,6 +21,7 @@ from shared.contracts.events import Event, Stage, VideoFailed
 from shared.database import Database, is_outage
 from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
 from shared.handling import Delivery, Story, Subscription, Tools
+from shared.message_checks import checked
 from shared.unit_of_work import has_handled, working
 
 log = structlog.get_logger()
@@ -123,7 +124,7 @@ async def _attempt(
         reason = f"Whoever worked on it was gone {delivery.returns} times before it was done."
         return await _bury(service, subscription, delivery, StepFailed("crashed", reason), body)
     try:
-        event = _parse(subscription.event, body)
+        event = checked(_parse(subscription.event, body), delivery.user)
         if subscription.counts_once and await has_handled(service.database, delivery):
             return Handled()
         async with asyncio.timeout(HANDLER_SECONDS):

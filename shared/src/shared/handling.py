@@ -15,7 +15,8 @@ Handler = Callable[[E, "Delivery", Tools], Awaitable[None]]
 class Delivery:
     """The message at hand. `consumer` is the queue it came by; `attempt` counts from 1.
 
-    `returns`: how often the broker took it back from whoever handled it, because that process was gone.
+    `returns`: how often the broker took it back from whoever handled it, because that process was gone. `user`: the
+    broker user that published it, where the message says so.
     """
 
     consumer: str
@@ -23,6 +24,7 @@ class Delivery:
     headers: dict[str, str] = field(default_factory=dict)
     attempt: int = 1
     returns: int = 0
+    user: str | None = None
 
 
 @dataclass(frozen=True)

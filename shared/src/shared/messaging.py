@@ -2,7 +2,8 @@
 
 video                  topic exchange; an event's routing key is its name
 <service>.<event>      quorum queue, one per subscription
-video.retry.<n>s       fanout exchange and queue of messages that wait n seconds and go back to their queue
+video.delay.<n>s       topic exchange and queue of messages that wait n seconds
+video.return           topic exchange; brings messages that have waited back to the queue that their routing key names
 video.dead             topic exchange; <service>.dead holds a service's dead letters, with the reason in the headers
 """
 
@@ -32,7 +33,9 @@ log = structlog.get_logger()
 
 EVENTS = RabbitExchange("video", type=ExchangeType.TOPIC, durable=True)
 DEAD = RabbitExchange("video.dead", type=ExchangeType.TOPIC, durable=True)
-RETRIES = tuple(RabbitExchange(f"video.retry.{n}s", type=ExchangeType.FANOUT, durable=True) for n in LADDER_SECONDS)
+RETURN = RabbitExchange("video.return", type=ExchangeType.TOPIC, durable=True)
+# Topic exchanges too: who may write to a service's queue depends on the routing key alone.
+DELAYS = tuple(RabbitExchange(f"video.delay.{n}s", type=ExchangeType.TOPIC, durable=True) for n in LADDER_SECONDS)
 
 PUBLISH_SECONDS = 5.0
 STOP_SECONDS = 5.0
@@ -45,6 +48,8 @@ MOST_ID_LETTERS = 64
 """What the inbox has room for."""
 
 ATTEMPT = "x-attempt"
+USER = "x-user-id"
+"""Who published a message first; the property `user_id` itself must name who publishes it now."""
 HINT_QUEUE: ClassicQueueArgs = {"x-max-length": 10_000, "x-message-ttl": 10_000}
 
 
@@ -77,15 +82,15 @@ def dead_letter_queue(service: str) -> RabbitQueue:
     return RabbitQueue(f"{service}.dead", routing_key=f"{service}.#", queue_type=QueueType.QUORUM)
 
 
-def _wait_queue(seconds: int) -> RabbitQueue:
+def delay_queue(seconds: int) -> RabbitQueue:
+    """Where messages wait before they go back to their queue."""
     arguments: QuorumQueueArgs = {
         "x-message-ttl": seconds * 1000,
-        # The default exchange: back to the queue that the routing key names.
-        "x-dead-letter-exchange": "",
+        "x-dead-letter-exchange": RETURN.name,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
-    return RabbitQueue(f"video.wait.{seconds}s", queue_type=QueueType.QUORUM, arguments=arguments)
+    return RabbitQueue(f"video.delay.{seconds}s", queue_type=QueueType.QUORUM, arguments=arguments)
 
 
 def broker(url: str, **options: Any) -> RabbitBroker:  # noqa: ANN401 - handed through
@@ -108,12 +113,13 @@ async def _whole(message: RabbitMessage) -> RabbitMessage:
 
 
 async def declare(publisher: RabbitBroker, service: str) -> None:
-    """Make sure that all exchanges, the wait queues and a service's dead-letter queue exist."""
-    for exchange in (EVENTS, DEAD):
+    """Make sure that all exchanges, the delay queues and a service's dead-letter queue exist."""
+    for exchange in (EVENTS, DEAD, RETURN):
         await publisher.declare_exchange(exchange)
-    for exchange, seconds in zip(RETRIES, LADDER_SECONDS, strict=True):
+    for exchange, seconds in zip(DELAYS, LADDER_SECONDS, strict=True):
         entrance = await publisher.declare_exchange(exchange)
-        await (await publisher.declare_queue(_wait_queue(seconds))).bind(entrance)
+        # RabbitMQ checks the right to bind word by word: each service binds its own messages.
+        await (await publisher.declare_queue(delay_queue(seconds))).bind(entrance, routing_key=f"{service}.#")
     dead = await publisher.declare_queue(dead_letter_queue(service))
     await dead.bind(await publisher.declare_exchange(DEAD), routing_key=f"{service}.#")
 
@@ -173,12 +179,12 @@ class Publisher:
 
     async def send_back(self, message: RabbitMessage, delivery: Delivery, outcome: ComesBack) -> None:
         """Have a message delivered again to its own queue, later."""
-        headers = _headers(message) | {ATTEMPT: outcome.attempt}
-        await self._republish(message, RETRIES[outcome.step], delivery.consumer, headers)
+        headers = _headers(message, delivery) | {ATTEMPT: outcome.attempt}
+        await self._republish(message, DELAYS[outcome.step], delivery.consumer, headers)
 
     async def bury(self, message: RabbitMessage, delivery: Delivery, outcome: Dead) -> None:
         """Put a message to the dead letters, with the reason."""
-        headers = _headers(message) | {
+        headers = _headers(message, delivery) | {
             "x-kind": outcome.kind,
             "x-reason": outcome.reason[:1000],
             "x-queue": delivery.consumer,
@@ -205,13 +211,14 @@ class Publisher:
             await self.broker.publish(body, persist=True, mandatory=True, content_type="application/json", **options)
 
 
-def _headers(message: RabbitMessage) -> dict[str, Any]:
-    """A message's own headers, without what brokers add on the way."""
-    return {
+def _headers(message: RabbitMessage, delivery: Delivery) -> dict[str, Any]:
+    """A message's own headers, without what brokers add on the way, and who published it."""
+    kept = {
         key: value
         for key, value in message.headers.items()
         if not key.startswith(("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-opt-"))
     }
+    return kept if delivery.user is None else kept | {USER: delivery.user}
 
 
 class Consumer:
@@ -220,7 +227,8 @@ class Consumer:
     def __init__(self, url: str, service: Service[Tools], publisher: Publisher) -> None:
         self.broker = broker(url)
         self.publisher = publisher
-        for subscription in service.story.subscriptions:
+        self.subscriptions = tuple(service.story.subscriptions)
+        for subscription in self.subscriptions:
             self._subscribe(service, subscription)
 
     def _subscribe(self, service: Service[Tools], subscription: Subscription[Tools]) -> None:
@@ -254,6 +262,13 @@ class Consumer:
         """Connect and begin to take messages."""
         await self.broker.connect()
         await self.broker.declare_exchange(EVENTS)
+        # Not by our own broker object: it would keep the queue, with its channel, for the subscriber.
+        declaring = self.publisher.broker
+        returning = await declaring.declare_exchange(RETURN)
+        for subscription in self.subscriptions:
+            if subscription.counts_once:
+                queue = await declaring.declare_queue(work_queue(subscription))
+                await queue.bind(returning, routing_key=subscription.consumer)
         await self.broker.start()
 
     async def stop(self) -> None:
@@ -281,6 +296,7 @@ def _delivery(subscription: Subscription[Tools], message: RabbitMessage) -> Deli
         texts,
         attempt if isinstance(attempt, int) else 1,
         returns if isinstance(returns, int) else 0,
+        message.raw_message.user_id or texts.get(USER),
     )
 
 

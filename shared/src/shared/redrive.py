@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shared.contracts.events import VideoResumed
 from shared.frame import REDRIVEN, video_id_of
-from shared.messaging import ATTEMPT, EVENTS, dead_letter_queue
+from shared.messaging import ATTEMPT, EVENTS, RETURN, USER, dead_letter_queue
 from shared.settings import BrokerSettings
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
@@ -26,6 +26,7 @@ async def redrive(url: str, services: tuple[str, ...] = SERVICES) -> int:
 
 async def _redrive(channel: AbstractChannel, service: str) -> int:
     queue = await channel.get_queue(dead_letter_queue(service).name)
+    returning = await channel.get_exchange(RETURN.name)
     count = 0
     # As many as there are now: one that dies again must not be put back for ever.
     for _ in range(queue.declaration_result.message_count or 0):
@@ -33,7 +34,7 @@ async def _redrive(channel: AbstractChannel, service: str) -> int:
         if letter is None:
             break
         await _resume_video(channel, letter)
-        await channel.default_exchange.publish(_again(letter), routing_key=str(letter.routing_key), timeout=5)
+        await returning.publish(_again(letter), routing_key=str(letter.routing_key), timeout=5)
         await letter.ack()
         count += 1
     return count
@@ -63,6 +64,8 @@ def _again(letter: AbstractIncomingMessage) -> Message:
         for key, value in letter.headers.items()
         if key not in added and not key.startswith(("x-first-death", "x-last-death", "x-delivery-count"))
     }
+    if letter.user_id:
+        headers[USER] = letter.user_id
     return Message(
         letter.body,
         headers={**headers, REDRIVEN: datetime.now(UTC).isoformat()},

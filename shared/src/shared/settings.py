@@ -33,6 +33,26 @@ class BrokerSettings(BaseSettings):
     broker_url: SecretStr = Field(SecretStr("amqp://guest:guest@localhost:5672/"), description="RabbitMQ")
 
 
+class BrokerPasswords(BaseSettings):
+    """The passwords of RabbitMQ's users, for whoever sets up the broker."""
+
+    model_config = BrokerSettings.model_config
+
+    storyboard_broker_password: SecretStr = Field(min_length=1)
+    scene_render_broker_password: SecretStr = Field(min_length=1)
+    composer_broker_password: SecretStr = Field(min_length=1)
+    gateway_broker_password: SecretStr = Field(min_length=1)
+    producer_broker_password: SecretStr = Field(min_length=1)
+    listener_broker_password: SecretStr = Field(min_length=1)
+    operator_broker_password: SecretStr = Field(min_length=1)
+
+    @property
+    def by_user(self) -> dict[str, str]:
+        """The password of each user."""
+        suffix = "_broker_password"
+        return {name.removesuffix(suffix).replace("_", "-"): value.get_secret_value() for name, value in self}
+
+
 class ServiceSettings(BrokerSettings):
     """What every service needs to run."""
 

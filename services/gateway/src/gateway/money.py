@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.charge_rules import check_charge
 from gateway.keys import budget_of
 from gateway.models import Charge, Video, budgets
+from gateway.rows import view_of
 from shared import budget
 from shared.budget import Caps
 from shared.contracts.events import ChargeReviewed, SceneCharged, VideoRequested
@@ -157,7 +159,13 @@ class Money:
     # --- charges
 
     async def record(self, work: Work, row: Video, event: SceneCharged) -> None:
-        """Save what an attempt holds or took, and add it up for its video."""
+        """Save what an attempt holds or took, and add it up for its video.
+
+        Raises:
+            ChargeImplausible: it does not fit the video.
+        """
+        if row.request_hash is not None:
+            check_charge(event, row.owner, self._most_expected(row, event.provider))
         charge = await work.session.get(Charge, str(event.attempt_id), with_for_update=True)
         if charge is not None and charge.revision >= event.revision:
             return
@@ -173,6 +181,19 @@ class Money:
         sums = select(func.sum(Charge.booked_usd), func.sum(Charge.held_usd)).where(Charge.video_id == row.video_id)
         booked, held = (await work.session.execute(sums)).one()
         row.cost_usd, row.held_usd = _usd(booked), _usd(held)
+
+    def _most_expected(self, row: Video, provider: str) -> Decimal | None:
+        """What a video may cost, rendered by the dearest provider; None: nobody knows, and there is no cap."""
+        if provider != FREE_PROVIDER and provider not in self.tariffs:
+            return self.caps.video  # who renders reserves within the same cap
+        scenes = view_of(row).scenes
+        dearest = (
+            estimate_story(tariff, scenes)
+            if scenes
+            else estimate_request(tariff, float(row.duration or 0), row.scene_count)
+            for tariff in self.tariffs.values()
+        )
+        return max(row.promised_usd, row.estimated_cost_usd, *dearest)
 
     async def spend(
         self, first: date, last: date, owner: str | None, provider: str | None, *, whose: str | None

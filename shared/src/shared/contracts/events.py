@@ -26,13 +26,21 @@ from shared.contracts.story import (
 Stage = Literal["storyboard", "scene-render", "composer"]
 Money = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=4)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+PRODUCER = "producer"
+"""Any other service of the factory."""
+OPERATOR = "operator"
+"""The person who runs `make redrive`."""
 Seconds = Annotated[float, Field(ge=0)]
 
 
 class Event(Contract):
-    """Something that happened to one video. `name` is its routing key and the `type` of its message."""
+    """Something that happened to one video. `name` is its routing key and the `type` of its message.
+
+    `publishers` are the only ones that RabbitMQ lets publish it; an event that a service sends to itself needs none.
+    """
 
     name: ClassVar[str]
+    publishers: ClassVar[tuple[str, ...]] = ()
     stored: ClassVar[bool] = True
     """Whether the event is kept and confirmed. A hint is not: it may be lost."""
 
@@ -55,12 +63,14 @@ class StoryboardRequested(StoryRequested):
     """Somebody wants to see a storyboard, and no video of it. `video_id` is the id of the storyboard alone."""
 
     name = "storyboard.requested"
+    publishers = ("gateway",)
 
 
 class StoryboardDrafted(Event):
     """The storyboard that was asked for alone is written. `repairs` says what was changed in what the writer wrote."""
 
     name = "storyboard.drafted"
+    publishers = ("storyboard",)
 
     storyboard: Storyboard
     repairs: tuple[str, ...] = ()
@@ -70,6 +80,7 @@ class StoryboardFailed(Event):
     """The storyboard that was asked for alone will not be written. `reason` is for people; `kind` is for programs."""
 
     name = "storyboard.failed"
+    publishers = ("storyboard",)
 
     kind: str
     reason: str
@@ -83,6 +94,7 @@ class VideoRequested(StoryRequested):
     """
 
     name = "video.requested"
+    publishers = ("gateway", PRODUCER)
 
     post_id: Annotated[str, Field(max_length=255)] | None = None
     priority: Priority = "interactive"
@@ -100,6 +112,7 @@ class StoryboardCreated(Event, VideoStory):
     """
 
     name = "storyboard.created"
+    publishers = ("storyboard",)
 
     story_script: str
     aspect_ratio: AspectRatio
@@ -113,6 +126,7 @@ class StoryboardApproved(Event):
     """Somebody has looked at the storyboard of a video: it is to be filmed, as it is or as it was edited."""
 
     name = "storyboard.approved"
+    publishers = ("gateway",)
 
     storyboard: Storyboard | None = None
     by: str
@@ -122,6 +136,7 @@ class SceneRequested(Event):
     """One scene is to be rendered, as a clip of exactly `clip_frames` frames."""
 
     name = "scene.requested"
+    publishers = ("storyboard",)
 
     scene: Scene
     scene_count: Annotated[int, Field(ge=1, le=5)]
@@ -141,6 +156,7 @@ class SceneDelayed(Event):
     """A scene waits for more than its turn: its provider takes nothing at the moment, and `reason` says why."""
 
     name = "scene.delayed"
+    publishers = ("scene-render",)
 
     scene_number: SceneNumber
     provider: str
@@ -152,6 +168,7 @@ class SceneStarted(Event):
     """A provider has taken the scene."""
 
     name = "scene.started"
+    publishers = ("scene-render",)
 
     scene_number: SceneNumber
     provider: str
@@ -162,6 +179,7 @@ class SceneProgressed(Event):
     """How far a scene is. A hint for those who watch: not stored, may be lost."""
 
     name = "scene.progressed"
+    publishers = ("scene-render",)
     stored = False
 
     scene_number: SceneNumber
@@ -178,6 +196,7 @@ class SceneCharged(Event):
     """
 
     name = "scene.charged"
+    publishers = ("scene-render",)
 
     scene_number: SceneNumber
     attempt_id: UUID
@@ -200,6 +219,7 @@ class ChargeReviewed(Event):
     """
 
     name = "charge.reviewed"
+    publishers = ("gateway",)
 
     attempt_id: UUID
     paid: bool
@@ -213,6 +233,7 @@ class SceneRendered(Event):
     """The clip of a scene is checked, in the film's form, and stored."""
 
     name = "scene.rendered"
+    publishers = ("scene-render",)
 
     scene_number: SceneNumber
     clip: Clip
@@ -225,6 +246,7 @@ class SceneFailed(Event):
     """A scene will not be rendered. `reason` is for people; `kind` is for programs."""
 
     name = "scene.failed"
+    publishers = ("scene-render",)
 
     scene_number: SceneNumber
     kind: str
@@ -236,12 +258,14 @@ class VideoComposing(Event):
     """All clips are there; the film is being joined."""
 
     name = "video.composing"
+    publishers = ("composer",)
 
 
 class VideoStoring(Event):
     """The film is joined and being stored. A hint for those who watch: not stored, may be lost."""
 
     name = "video.storing"
+    publishers = ("composer",)
     stored = False
 
 
@@ -249,6 +273,7 @@ class VideoComposed(Event):
     """The film is stored and plays. `duration` is in seconds, `width` and `height` in pixels."""
 
     name = "video.composed"
+    publishers = ("composer",)
 
     film: MediaReference
     thumbnail: MediaReference
@@ -261,6 +286,7 @@ class VideoFailed(Event):
     """The video will not be finished. `reason` is for people; `kind` is for programs."""
 
     name = "video.failed"
+    publishers = ("storyboard", "scene-render", "composer", "gateway")
 
     stage: Stage
     kind: str
@@ -271,12 +297,14 @@ class VideoResumed(Event):
     """What a failed video died of is mended, by an operator or by news of a lost task: it goes on."""
 
     name = "video.resumed"
+    publishers = ("scene-render", OPERATOR)
 
 
 class VideoCancelled(Event):
     """A person, or a service, does not want the video any more."""
 
     name = "video.cancelled"
+    publishers = ("gateway",)
 
     by: str
     reason: str
@@ -286,6 +314,7 @@ class VideoDeleted(Event):
     """Nobody wants to keep the video: whoever has stored something of it removes that. It may be said again."""
 
     name = "video.deleted"
+    publishers = ("gateway",)
 
     by: str
 

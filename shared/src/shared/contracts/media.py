@@ -35,6 +35,11 @@ class Clip(Contract):
     has_audio: bool
 
 
+def media_prefix(video_id: object) -> str:
+    """What the keys of all stored media of a video begin with."""
+    return f"videos/{video_id}/"
+
+
 def clip_key(video_id: object, scene_number: int) -> str:
     """Where the clip of a scene is stored. Derived, so that a rerun overwrites itself."""
     return f"{clip_prefix(video_id)}{scene_number}.mp4"
@@ -42,14 +47,14 @@ def clip_key(video_id: object, scene_number: int) -> str:
 
 def clip_prefix(video_id: object) -> str:
     """What the keys of all clips of a video begin with."""
-    return f"videos/{video_id}/scene-"
+    return f"{media_prefix(video_id)}scene-"
 
 
 def film_key(video_id: object) -> str:
     """Where the finished film of a video is stored."""
-    return f"videos/{video_id}/film.mp4"
+    return f"{media_prefix(video_id)}film.mp4"
 
 
 def thumbnail_key(video_id: object) -> str:
     """Where the thumbnail of a video is stored."""
-    return f"videos/{video_id}/thumbnail.jpg"
+    return f"{media_prefix(video_id)}thumbnail.jpg"
