@@ -15,7 +15,7 @@ APP_ROUTER := services/gateway/web/app-router.d.ts
 
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions types up down logs migrate redrive clean
+.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions types up down logs migrate sbom pin-images redrive clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -123,6 +123,7 @@ schemas: $(VENV)/.installed-dev ## Accept the events' JSON schemas as they are n
 # --- the distributed mode on this machine, in containers --------------------------------
 
 up: ## Build and start everything in containers, and wait until it is ready
+	@deploy/secrets.sh
 	docker compose up --build --detach --wait gateway storyboard scene-render composer
 
 down: ## Stop the containers (data is kept; `docker compose down -v` drops it)
@@ -136,6 +137,13 @@ migrate: ## Bring the schemas in the containers up to date
 	docker compose run --rm --build scene-render-schema
 	docker compose run --rm --build composer-schema
 	docker compose run --rm --build gateway-schema
+
+sbom: $(VENV)/.installed-dev ## Write sbom.json: what the lock file installs, as CycloneDX
+	@$(BIN)/cyclonedx-py requirements --output-reproducible --output-format JSON --output-file sbom.json requirements.lock
+	@echo "Wrote sbom.json."
+
+pin-images: ## Write the digests of the images into docker-compose.yml
+	@deploy/pin-images.sh
 
 clean: ## Remove the virtual environment and the caches (videos in .multishot/ are kept)
 	rm -rf $(VENV) $(NPM_CLIENTS)/node_modules $(NPM_CLIENTS)/*/node_modules .mypy_cache .ruff_cache .pytest_cache

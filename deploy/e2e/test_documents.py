@@ -15,7 +15,7 @@ import scene_render.handlers
 import scene_render.settings
 import storyboard.handlers
 import storyboard.settings
-from shared.contracts.events import EVENTS
+from shared.contracts.events import EVENTS, OPERATOR, PRODUCER
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -49,8 +49,9 @@ def names(text: str) -> list[str]:
 
 
 def in_compose() -> dict[str, str]:
-    """The variables that docker-compose.yml takes from the environment or `.env`, and their defaults."""
-    return dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE))
+    """The variables that docker-compose.yml takes from the environment or `.env`, and their defaults, if any."""
+    optional = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE))
+    return optional | dict.fromkeys(re.findall(r"\$\{(\w+):\?", COMPOSE), "")
 
 
 def in_example() -> dict[str, str]:
@@ -94,6 +95,14 @@ def test_compose_hands_on_what_its_service_reads(service: str) -> None:
     environment: dict[str, str] = yaml.safe_load(COMPOSE)["services"][service]["environment"]
     given = {name for name, value in environment.items() if value.startswith(f"${{{name}:-")}
     assert given == OPTIONS[service] - OF_THE_CONTAINERS - OF_THE_IMAGES
+
+
+def test_readme_says_who_publishes_each_event() -> None:
+    named = {"any other service": PRODUCER, "an operator (`make redrive`)": OPERATOR}
+    told = {
+        name: {named.get(one, one) for one in row[1].split(", ")} for row in table("event") for name in names(row[0])
+    }
+    assert told == {event.name: set(event.publishers) for event in EVENTS}
 
 
 def test_readme_says_who_hears_each_event() -> None:

@@ -1,6 +1,8 @@
 """`make key` and `make redrive` work on what the services would: the servers of the environment or `.env`."""
 
+import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -31,6 +33,16 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path, *command: "str | Path") -> "subprocess.CompletedProcess[str]":
     kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     return subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_sbom_names_every_locked_package_with_its_hashes(folder: Path) -> None:
+    made = run(folder, "make", "sbom")
+    assert made.returncode == 0, made.stderr
+    bom = json.loads((folder / "sbom.json").read_text())
+    locked = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    assert bom["bomFormat"] == "CycloneDX"
+    assert {part["name"]: part["version"] for part in bom["components"]} == locked
+    assert all(part["externalReferences"][0]["hashes"] for part in bom["components"])
 
 
 def test_a_key_is_for_the_gateway_of_the_database_in_the_env_file(folder: Path) -> None:

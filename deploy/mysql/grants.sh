@@ -29,7 +29,8 @@ case ${1:-} in
   apply)
     client=$(command -v mariadb || command -v mysql)
     sql=$(statements)
-    printf '%s\n' "$sql" | "$client" --host="${DB_HOST:-127.0.0.1}" --user=root --password="${DB_ROOT_PASSWORD:?DB_ROOT_PASSWORD is not set}"
+    # By the environment: everybody on the machine can read a command line.
+    printf '%s\n' "$sql" | MYSQL_PWD="${DB_ROOT_PASSWORD:?DB_ROOT_PASSWORD is not set}" "$client" --host="${DB_HOST:-127.0.0.1}" --user=root
     ;;
   *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
