@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.testing import eventually
@@ -23,9 +24,28 @@ async def test_frames_are_told_as_they_are_made(tmp_path: Path) -> None:
     assert told[-1] == 48
 
 
-async def test_an_error_is_raised_with_what_ffmpeg_said() -> None:
-    with pytest.raises(FfmpegFailed, match="nowhere"):
+async def test_what_ffmpeg_said_is_logged_and_not_told_to_people() -> None:
+    with capture_logs() as lines, pytest.raises(FfmpegFailed) as failed:
         await Ffmpeg().run(["-i", "/nowhere.mp4", "-f", "null", "-"], time_limit=20)
+    assert "nowhere" in failed.value.stderr
+    assert "nowhere" not in str(failed.value)
+    assert any("nowhere" in line.get("stderr", "") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("script", "blames_machine"),
+    [("exit 228", True), ("exit 244", True), ("kill -9 $$", True), ("exit 183", False), ("exit 1", False)],
+    ids=["no space", "no memory", "killed", "invalid data", "error"],
+)
+async def test_a_fault_of_the_machine_is_told_from_one_of_the_input(
+    tmp_path: Path, script: str, blames_machine: bool
+) -> None:
+    binary = tmp_path / "ffmpeg"
+    binary.write_text(f"#!/bin/sh\n{script}\n")
+    binary.chmod(0o755)
+    with pytest.raises(FfmpegFailed) as failed:
+        await Ffmpeg(binary).run([], time_limit=20)
+    assert failed.value.blames_machine is blames_machine
 
 
 async def test_what_takes_too_long_is_killed() -> None:
@@ -44,5 +64,5 @@ async def test_cancelling_the_caller_kills_it() -> None:
 
 
 async def test_a_binary_of_ones_own_is_used() -> None:
-    with pytest.raises(FfmpegFailed, match="ended with 1"):
+    with pytest.raises(FfmpegFailed, match="exit code 1"):
         await Ffmpeg(Path("/bin/false")).run(ENDLESS, time_limit=5)

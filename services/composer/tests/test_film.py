@@ -34,9 +34,8 @@ async def clip(folder: Path, colour: str, frames: int, tone: int | None = None) 
     path = folder / f"{colour}-{frames}.mp4"
     sound = ["-f", "lavfi", "-i", f"sine={tone}:r=48000:d={frames / 24}", "-c:a", "aac"] if tone else []
     picture = ["-f", "lavfi", "-i", f"color={colour}:s={SIZE[0]}x{SIZE[1]}:r=24:d={frames / 24}"]
-    await Ffmpeg().run(
-        [*picture, *sound, "-frames:v", str(frames), "-pix_fmt", "yuv420p", "-y", str(path)], time_limit=30
-    )
+    form = ["-frames:v", str(frames), "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"]
+    await Ffmpeg().run([*picture, *sound, *form, "-y", str(path)], time_limit=30)
     return ClipFile(path, frames, tone is not None)
 
 
@@ -179,8 +178,9 @@ async def test_a_damaged_film_is_not_accepted(tmp_path: Path) -> None:
     await noise(path, 72)
     assert await _decode(path, Ffmpeg(), 60) == 72
     damage(path)
-    with pytest.raises(FilmWrong, match="decoding"):
+    with pytest.raises(FilmWrong, match="decoding") as wrong:
         await _decode(path, Ffmpeg(), 60)
+    assert str(tmp_path) not in str(wrong.value), "it is told to people"
 
 
 async def test_the_thumbnail_of_a_scene_that_turns_black_is_not_black(tmp_path: Path) -> None:
@@ -195,6 +195,31 @@ async def test_the_thumbnail_of_a_scene_that_turns_black_is_not_black(tmp_path: 
     await compose(slots, clips, tmp_path / "film.mp4", SIZE, Ffmpeg())
     await take_thumbnail(tmp_path / "film.mp4", tmp_path / "t.jpg", slots, Ffmpeg())
     assert looks(pictures(tmp_path / "t.jpg")[0], "red")
+
+
+async def test_chapters_of_a_clip_do_not_come_into_the_film(tmp_path: Path) -> None:
+    slots = plan((2, "dissolve"), (2, "cut"))
+    first, second = await clip(tmp_path, "red", slots[0].clip_frames), await clip(tmp_path, "lime", 48)
+    chapters, path = tmp_path / "chapters.txt", tmp_path / "with-chapters.mp4"
+    chapters.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1500\ntitle=One\n")
+    arguments = ["-i", str(first.path), "-i", str(chapters), "-map_chapters", "1", "-map", "0", "-c", "copy", str(path)]
+    await Ffmpeg().run(arguments, time_limit=30)
+    assert (await probe(path)).others == 2
+    clips = [ClipFile(path, first.frames, first.has_audio), second]
+    assert (await compose(slots, clips, tmp_path / "film.mp4", SIZE, Ffmpeg())).others == 0
+
+
+async def test_a_clip_that_does_not_say_its_colours_keeps_them_beside_one_that_does(tmp_path: Path) -> None:
+    slots = plan((1, "cut"), (1, "cut"))
+    tagged = await clip(tmp_path, "lime", 24)
+    untagged = tmp_path / "untagged.mp4"
+    tags = "h264_metadata=matrix_coefficients=2:colour_primaries=2:transfer_characteristics=2"
+    await Ffmpeg().run(["-i", str(tagged.path), "-c", "copy", "-bsf:v", tags, str(untagged)], time_limit=30)
+    assert (await probe(untagged)).colour.matrix == 2
+    clips = [tagged, ClipFile(untagged, 24, has_audio=False)]
+    await compose(slots, clips, tmp_path / "film.mp4", SIZE, Ffmpeg())
+    shown = pictures(tmp_path / "film.mp4")
+    assert np.abs(shown[10].mean(axis=(0, 1)) - shown[34].mean(axis=(0, 1))).max() < 3
 
 
 async def noise(path: Path, frames: int) -> None:

@@ -452,9 +452,18 @@ def difference(one: bytes, other: bytes) -> float:
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>no</html>", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", None])
-async def test_a_clip_that_cannot_be_used_is_tried_again_and_its_cost_stays_booked(
-    desk: Any, scene: Scene, tmp_path: Path, content: bytes | None
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        (b"", "waiting"),
+        (None, "waiting"),
+        (b"<html>no</html>", "failed"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "failed"),
+    ],
+    ids=["empty", "too short", "a web page", "a playlist"],
+)
+async def test_a_clip_that_cannot_be_used_is_tried_again_where_that_may_help_and_its_cost_stays_booked(
+    desk: Any, scene: Scene, tmp_path: Path, content: bytes | None, state: str
 ) -> None:
     path = tmp_path / "clip.mp4"
     if content is None:
@@ -466,7 +475,7 @@ async def test_a_clip_that_cannot_be_used_is_tried_again_and_its_cost_stays_book
     [ready] = of(ClipReady, await taken(desk))
     await desk.hear(ready)
     assert of(SceneRendered, await taken(desk)) == []
-    assert await desk.rows("SELECT state, attempts FROM renders") == [("waiting", 1)]
+    assert await desk.rows("SELECT state, attempts FROM renders") == [(state, 1)]
     assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
 
 

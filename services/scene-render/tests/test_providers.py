@@ -5,17 +5,21 @@ All of it at the simulator, through the providers' own SDKs.
 
 import asyncio
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
+from scene_render import picture
 from scene_render.provider import Ended, ProviderSilent, Running, Shot, Succeeded
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
 from shared.contracts.story import Scene as StoryScene
+from shared.ffmpeg import FfmpegFailed
 
 Scene = Callable[..., SceneRequested]
 PAID = ["runway", "luma", "pika"]
@@ -380,28 +384,50 @@ async def test_an_answer_that_is_not_about_the_task_says_nothing_of_it(
         assert isinstance(await provider.check(task_id), Running | Succeeded)
 
 
+REPEATS, MAY_GO_BETTER = 1, 2
+"""How often a clip is ordered. What would be delivered alike the next time is not paid for again."""
 DAMAGED = [
-    ("html", "not to a video"),
-    ("garbage", "cannot be read"),
-    ("truncated", "cannot be read"),
-    ("playlist", "cannot be read"),
-    ("redirect", "not followed"),
-    ("huge", "larger than"),
-    ("black", "is black"),
-    ("frozen", "stands still"),
-    ("short", "frames"),
+    ("html", "is a web page", REPEATS),
+    ("garbage", "is of an unknown kind", REPEATS),
+    ("playlist", "is of an unknown kind", REPEATS),
+    ("redirect", "not followed", REPEATS),
+    ("huge", "larger than", REPEATS),
+    ("truncated", "incomplete or damaged", MAY_GO_BETTER),
+    ("black", "is black", MAY_GO_BETTER),
+    ("frozen", "stands still", MAY_GO_BETTER),
+    ("short", "frames", MAY_GO_BETTER),
 ]
 
 
-@pytest.mark.parametrize(("clip", "says"), DAMAGED)
-async def test_a_clip_that_cannot_be_used_is_ordered_once_more_and_says_why(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, clip: str, says: str
+@pytest.mark.parametrize(("clip", "says", "orders"), DAMAGED)
+async def test_a_clip_that_cannot_be_used_is_ordered_again_only_where_that_may_help(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, clip: str, says: str, orders: int
 ) -> None:
     await simulated.wrong("create", times=None, clip=clip)
     [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider("luma"), short))
-    assert (failed.kind, len(await simulated.tasks())) == ("clip_unusable", 2)
+    assert (failed.kind, len(await simulated.tasks())) == ("clip_unusable", orders)
     assert says in failed.reason
-    assert float(failed.cost_usd) == pytest.approx(2 * 0.71)
+    assert not re.search(r"/|fetched|conformed|Errno|127\.0\.0\.1", failed.reason), failed.reason
+    assert float(failed.cost_usd) == pytest.approx(orders * 0.71)
+
+
+@pytest.mark.parametrize("page", ["<h1>502 Bad gateway</h1>", "", "{}"])
+async def test_what_comes_in_place_of_a_clip_once_is_fetched_again_and_not_paid_again(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, page: str
+) -> None:
+    await simulated.wrong("clip", status=200, text=page)
+    told = await play(sqlite_desk, simulated.provider("luma"), short)
+    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+
+
+async def test_a_clip_that_this_machine_had_no_memory_or_space_for_is_not_ordered_again(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The handler fails, and its message comes back: fetching is free."""
+    monkeypatch.setattr(picture, "look", AsyncMock(side_effect=FfmpegFailed(228, "No space left on device")))
+    with pytest.raises(FfmpegFailed):
+        await play(sqlite_desk, simulated.provider("luma"), short)
+    assert len(await simulated.tasks()) == 1
 
 
 @pytest.mark.parametrize("name", ["runway", "luma"])

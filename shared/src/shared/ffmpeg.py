@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import errno
 import functools
 import os
 import resource
@@ -12,22 +13,32 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
+import structlog
+
+log = structlog.get_logger()
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 STDERR_KEPT = 4000
+MACHINE_EXIT_CODES = frozenset(256 - number for number in (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EIO))
+"""ffmpeg ends with the negative of an errno, of which the system keeps the lowest byte."""
 MOST_MEMORY = 6 * 2**30
 LARGEST_FILE = 2 * 2**30
 """In bytes; and a run may take no more CPU time than all cores give it within its time limit."""
 
 
 class FfmpegFailed(Exception):
-    """ffmpeg ended with an error."""
+    """ffmpeg ended with an error. Its text is safe to show; `stderr`, which names files, is for the log."""
 
     def __init__(self, exit_code: int, stderr: str) -> None:
-        super().__init__(f"ffmpeg ended with {exit_code}: {stderr.strip()[-500:] or 'it said nothing'}")
+        super().__init__(f"ffmpeg ended with exit code {exit_code}")
         self.exit_code = exit_code
         self.stderr = stderr
+
+    @property
+    def blames_machine(self) -> bool:
+        """Whether ffmpeg was killed or lacked memory or space: the same input may go well another time."""
+        return self.exit_code < 0 or self.exit_code in MACHINE_EXIT_CODES
 
 
 class FfmpegTimedOut(Exception):
@@ -52,7 +63,7 @@ class Ffmpeg:
         `on_frame` hears the number of frames written so far, about twice a second. Cancelling the caller kills ffmpeg.
 
         Raises:
-            FfmpegFailed: it ended with an error.
+            FfmpegFailed: it ended with an error; what it said is logged.
             FfmpegTimedOut: it ran longer than `time_limit` seconds.
         """
         progress = ["-progress", "pipe:1"] if on_frame else []
@@ -71,6 +82,7 @@ class Ffmpeg:
                 _, stderr = await asyncio.gather(_report(process.stdout, on_frame), _tail(process.stderr))
                 exit_code = await process.wait()
         except TimeoutError:
+            log.warning("ffmpeg.timed_out", seconds=time_limit)
             raise FfmpegTimedOut(time_limit) from None
         finally:
             if process.returncode is None:
@@ -78,6 +90,7 @@ class Ffmpeg:
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if exit_code:
+            log.warning("ffmpeg.failed", exit_code=exit_code, stderr=stderr)
             raise FfmpegFailed(exit_code, stderr)
         return stderr
 

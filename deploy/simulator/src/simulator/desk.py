@@ -75,6 +75,8 @@ class Desk:
             return Lost()
         if fault.status is None:
             return None
+        if fault.data is not None:
+            return Response(fault.data, fault.status, fault.headers)
         if fault.text is not None:
             return Response(fault.text, fault.status, fault.headers, media_type="text/html")
         return JSONResponse(fault.body, fault.status, fault.headers)

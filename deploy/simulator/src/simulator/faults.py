@@ -3,7 +3,7 @@
 import random
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from simulator.ledger import Provider
 
@@ -16,10 +16,10 @@ ClipFault = Literal[
 class Fault(BaseModel):
     """One thing that goes wrong.
 
-    An answer: `status` with `headers` and `body` (JSON) or `text`; `drop` closes the connection without one; `hang`
-    waits so many seconds first. It takes the place of the good answer; with `done` the work is done before it, which
-    on `create` makes a task that is charged and whose id nobody hears. A task: `outcome` with `code`, `reason` and
-    `charged`. A clip: `clip`.
+    An answer: `status` with `headers` and `body` (JSON), `text` or `data`; `drop` closes the connection without one;
+    `hang` waits so many seconds first. It takes the place of the good answer; with `done` the work is done before it,
+    which on `create` makes a task that is charged and whose id nobody hears. A task: `outcome` with `code`, `reason`
+    and `charged`. A clip: `clip`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -34,6 +34,7 @@ class Fault(BaseModel):
     headers: dict[str, str] = {}
     body: Any = None
     text: str | None = None
+    data: Base64Bytes | None = Field(None, description="The bytes of a file that is answered instead")
     drop: bool = False
     hang: float = 0.0
     outcome: Literal["failed", "never", "throttled"] | None = None

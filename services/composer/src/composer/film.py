@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from composer.graph import ClipFile, film_arguments
 from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES
 from shared.contracts.timeline import Slot, total_frames
 from shared.errors import StepFailed
 from shared.ffmpeg import Ffmpeg, FfmpegFailed
 from shared.probe import MediaFacts, MediaUnreadable, probe
+
+log = structlog.get_logger()
 
 COMPOSE_SECONDS = 60.0
 COMPOSE_SECONDS_PER_SECOND = 15.0
@@ -103,14 +107,21 @@ def _compare(facts: MediaFacts, plan: Plan) -> None:
         ("number of frames", plan.frames, facts.frames),
         ("rhythm", "constant", "constant" if facts.constant_rate else "uneven"),
         ("sound codec", "aac", facts.audio_codec),
+        ("number of further tracks", 0, facts.others),
     ]
     for what, expected, got in checks:
         if expected != got:
             raise FilmWrong(what, expected, got)
-    lengths = [("duration", facts.duration), ("sound's duration", facts.audio_duration)]
-    for what, seconds in lengths:
-        if abs(seconds - plan.frames * frame) > frame:
-            raise FilmWrong(what, plan.frames * frame, seconds)
+    seconds = plan.frames * frame
+    times = [
+        ("start", 0.0, facts.start),
+        ("duration", seconds, facts.duration),
+        ("sound's start", 0.0, facts.audio_start),
+        ("sound's duration", seconds, facts.audio_duration),
+    ]
+    for what, expected_seconds, got_seconds in times:
+        if abs(got_seconds - expected_seconds) > frame:
+            raise FilmWrong(what, expected_seconds, got_seconds)
 
 
 def _is_faststart(path: Path) -> bool:
@@ -133,7 +144,9 @@ async def _decode(path: Path, ffmpeg: Ffmpeg, limit: float) -> int:
     try:
         stderr = await ffmpeg.run([*arguments, "-f", "null", "-"], time_limit=limit, on_frame=counts.append)
     except FfmpegFailed as error:
-        raise FilmWrong("decoding", "silent", error.stderr.strip()[:200]) from error
+        raise FilmWrong("decoding", "without errors", str(error)) from error
     if stderr.strip():
-        raise FilmWrong("decoding", "silent", stderr.strip()[:200])
+        # What it says names files: it is for the log.
+        log.warning("film.decodes_with_errors", stderr=stderr)
+        raise FilmWrong("decoding", "without errors", "with errors")
     return counts[-1]

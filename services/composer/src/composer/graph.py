@@ -31,6 +31,9 @@ X264 = {
     "color_primaries": "bt709",
     "color_trc": "bt709",
 }
+COLOURS = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+"""The colours of every clip, tagged or not."""
+
 AAC = {"c:a": "aac", "b:a": "128k", "ar": AUDIO_RATE, "ac": 2}
 
 
@@ -57,6 +60,8 @@ def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Pat
         **X264,
         **AAC,
         map_metadata=-1,
+        # Chapters are not metadata to ffmpeg; those of the first clip would come along.
+        map_chapters=-1,
         movflags="+faststart",
         format="mp4",
     )
@@ -66,7 +71,9 @@ def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Pat
 def _picture(stream: Any, slot: Slot, size: tuple[int, int]) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
     """A clip, exactly as many frames as its slot takes; its last frame stands still where it is too short."""
     width, height = size
-    picture = stream.video.filter("scale", width, height).filter("setsar", 1).filter("format", "yuv420p")
+    # Some clips say which colours they have, others say nothing; ffmpeg would convert between the two.
+    picture = stream["v:0"].filter("setparams", **COLOURS)
+    picture = picture.filter("scale", width, height).filter("setsar", 1).filter("format", "yuv420p")
     picture = picture.filter("fps", FRAME_RATE).filter("tpad", stop_mode="clone", stop=-1)
     return _numbered(picture.filter("trim", end_frame=slot.clip_frames))
 
@@ -97,7 +104,7 @@ def _sound(stream: Any, clip: ClipFile, slot: Slot) -> Any:  # noqa: ANN401 - ff
     """The sound of a clip, or silence, exactly as long as its picture."""
     length = _seconds(slot.clip_frames)
     if clip.has_audio:
-        sound = stream.audio.filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
+        sound = stream["a:0"].filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
     else:
         # ffmpeg-python takes equal inputs for one; the packet size tells two silences apart.
         silence = f"anullsrc=r={AUDIO_RATE}:cl=stereo:n={1024 + slot.scene.scene_number}"

@@ -331,13 +331,13 @@ class Attempts:
             await self._settle(work, attempt, render, cost)
             render.state = "cancelled"
 
-    async def spoiled(self, work: Work, attempt: Attempt, reason: str) -> None:
-        """The task had ended well, and was booked, but its clip cannot be used."""
+    async def spoiled(self, work: Work, attempt: Attempt, reason: str, *, again: bool) -> None:
+        """The task had ended well, and was booked, but its clip cannot be used. `again`: another one may be better."""
         render = await _render_of(work.session, attempt)
         told = {"failure_kind": "clip_unusable", "failure_reason": reason}
         if await _move(work.session, attempt, ("SUCCEEDED",), "FAILED", **told):
             ENDED.labels(attempt.provider, "FAILED", "clip_unusable").inc()
-            await self._try_again(work, render, Failed("clip_unusable", reason, cost=FREE, again=True))
+            await self._try_again(work, render, Failed("clip_unusable", reason, cost=FREE, again=again))
 
     async def unknown(self, work: Work, attempt: Attempt, reason: str, *, before: AttemptState) -> None:
         """Nobody can tell whether the attempt was paid: its money stays reserved, and no other attempt is made.

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+import structlog
+
 from scene_render import conform, picture
 from scene_render.attempts import frames_left, request_of
-from scene_render.form import AUDIO_RATE
+from scene_render.form import fits
 from scene_render.models import Attempt, Render
-from scene_render.provider import ClipUnusable, FirstFrame, Provider, Shot
+from scene_render.provider import ClipUnreadable, ClipUnusable, FirstFrame, Provider, Shot
 from shared.contracts.media import (
     FRAME_RATE,
     FRAME_SIZE,
@@ -22,14 +24,13 @@ from shared.contracts.media import (
     clip_prefix,
 )
 from shared.contracts.story import Contract
-from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
-from shared.probe import MediaFacts, MediaUnreadable, probe
+from shared.ffmpeg import Ffmpeg, FfmpegFailed
+from shared.probe import MediaDamaged, MediaFacts, MediaUnreadable, probe
 from shared.storage import Storage
 
-LINK_SECONDS = 3600
+log = structlog.get_logger()
 
-SOUND = ("aac", AUDIO_RATE, 2)
-"""Codec, samples per second and channels of a clip that has sound."""
+LINK_SECONDS = 3600
 
 
 class Part(Contract):
@@ -78,18 +79,28 @@ class Clips:
             ClipUnusable: it cannot become a part of the film.
             ClipOutOfReach, ProviderSilent: it could not be fetched.
         """
-        request, left, ordered = request_of(render), frames_left(render), attempt.seconds * FRAME_RATE
-        size = FRAME_SIZE[request.aspect_ratio]
+        left = frames_left(render)
         with self._folder() as folder:
-            fetched = folder / "fetched.mp4"
-            await provider.fetch(str(attempt.task_id), fetched)
-            path, facts = await admit(fetched, size, min(left, ordered), ordered, self.ffmpeg, tail=bool(render.parts))
+            try:
+                path, facts = await self._fetch(provider, attempt, render, folder)
+            except ClipUnreadable as unreadable:
+                log.info("clip.fetched_again", reason=str(unreadable), detail=unreadable.detail)
+                path, facts = await self._fetch(provider, attempt, render, folder)
             if left - facts.frames > LONGEST_FREEZE_FRAMES:
                 return await self._store_part(path, facts, attempt, render)
             if render.parts:
-                path, facts = await self._join(path, facts, size, render, folder)
+                path, facts = await self._join(path, facts, render, folder)
             media = await self.storage.put(clip_key(render.video_id, render.scene_number), path, "video/mp4")
         return clip_of(media, facts)
+
+    async def _fetch(
+        self, provider: Provider, attempt: Attempt, render: Render, folder: Path
+    ) -> tuple[Path, MediaFacts]:
+        ordered = attempt.seconds * FRAME_RATE
+        fetched = folder / "fetched"
+        await provider.fetch(str(attempt.task_id), fetched)
+        size, wanted = FRAME_SIZE[request_of(render).aspect_ratio], min(frames_left(render), ordered)
+        return await admit(fetched, size, wanted, ordered, self.ffmpeg, tail=bool(render.parts))
 
     async def remove(self, video_id: UUID) -> None:
         """Remove whatever was stored of a video's scenes."""
@@ -112,9 +123,7 @@ class Clips:
             task_id=str(attempt.task_id),
         )
 
-    async def _join(
-        self, last: Path, facts: MediaFacts, size: tuple[int, int], render: Render, folder: Path
-    ) -> tuple[Path, MediaFacts]:
+    async def _join(self, last: Path, facts: MediaFacts, render: Render, folder: Path) -> tuple[Path, MediaFacts]:
         """The parts of a scene as one clip."""
         pieces: list[tuple[Path, int]] = []
         for number, part in enumerate(Part.model_validate(part) for part in render.parts):
@@ -123,7 +132,7 @@ class Clips:
             pieces.append((path, part.frames))
         pieces.append((last, min(facts.frames, frames_left(render))))
         joined = folder / "joined.mp4"
-        await conform.join(pieces, joined, size, self.ffmpeg)
+        await conform.join(pieces, joined, self.ffmpeg)
         return joined, await probe(joined)
 
     @contextlib.contextmanager
@@ -141,7 +150,9 @@ async def admit(
     goes on where another clip ended, and a provider may hand that one along: only the last `ordered` frames count.
 
     Raises:
-        ClipUnusable: it is not a video, too short, black or frozen from end to end, or ffmpeg cannot read it.
+        ClipUnreadable: it is not a video that we can read, or damaged.
+        ClipUnusable: it is too short, black or frozen from end to end.
+        FfmpegFailed, FfmpegTimedOut: this machine could not do it; another time it may.
     """
     try:
         facts = await probe(path)
@@ -150,11 +161,16 @@ async def admit(
         skip = delivered - ordered if tail and delivered > ordered + FRAME_RATE else 0
         if skip or not fits(facts, size):
             conformed = path.with_name("conformed.mp4")
-            await conform.conform(path, conformed, size, wanted, ffmpeg, start=skip / FRAME_RATE)
+            await conform.conform(path, conformed, facts, size, wanted, ffmpeg, skip / FRAME_RATE)
             path, facts = conformed, await probe(conformed)
         look = await picture.look(path, ffmpeg)
-    except (MediaUnreadable, FfmpegFailed, FfmpegTimedOut) as error:
-        raise ClipUnusable(f"The clip cannot be read: {error}") from error
+    except MediaUnreadable as error:
+        again = isinstance(error, MediaDamaged)
+        raise ClipUnreadable(f"The clip cannot be read: {error.reason}.", again=again, detail=error.detail) from error
+    except FfmpegFailed as error:
+        if error.blames_machine:
+            raise
+        raise ClipUnreadable("The clip cannot be read: it is incomplete or damaged.", detail=error.stderr) from error
     if facts.frames < wanted - LONGEST_FREEZE_FRAMES:
         raise ClipUnusable(f"The clip has {facts.frames} frames; {wanted} were asked for.")
     if look.is_black:
@@ -162,18 +178,6 @@ async def admit(
     if look.is_frozen:
         raise ClipUnusable("The clip stands still from beginning to end.")
     return path, facts
-
-
-def fits(facts: MediaFacts, size: tuple[int, int]) -> bool:
-    """Whether a clip can be used as it is."""
-    return (
-        (facts.width, facts.height) == size
-        and facts.frame_rate == FRAME_RATE
-        and facts.constant_rate
-        and facts.video_codec == "h264"
-        and facts.pixel_format == "yuv420p"
-        and (facts.audio_codec is None or (facts.audio_codec, facts.audio_rate, facts.audio_channels) == SOUND)
-    )
 
 
 def clip_of(media: MediaReference, facts: MediaFacts) -> Clip:

@@ -417,18 +417,22 @@ async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> No
     try:
         collected = await tools.clips.collect(provider, attempt, render)
     except ClipUnusable as unusable:
+        log.warning("clip.unusable", reason=str(unusable), detail=unusable.detail, again=unusable.again)
         async with handling(tools.database, delivery) as work:
-            await tools.attempts.spoiled(work, attempt, str(unusable))
+            await tools.attempts.spoiled(work, attempt, str(unusable), again=unusable.again)
         return
     except ProviderSilent as silence:
         if age > SILENCE_SECONDS:
-            raise StepFailed("clip_out_of_reach", f"Its clip could not be fetched: {silence}") from silence
+            reason = (
+                f"{provider.name} has delivered no clip for {SILENCE_SECONDS / 3600:.0f} hours after it was rendered."
+            )
+            raise StepFailed("clip_out_of_reach", reason, str(silence)) from silence
         log.warning("clip.not_fetched", reason=str(silence), cause=repr(silence.__cause__))
         async with handling(tools.database, delivery) as work:
             await work.emit(event, after=SILENT_SECONDS * tools.attempts.scale)
         return
     except ClipOutOfReach as place:
-        raise StepFailed("clip_out_of_reach", str(place)) from place
+        raise StepFailed("clip_out_of_reach", str(place), place.detail) from place
     async with handling(tools.database, delivery) as work:
         render = await work.session.get_one(Render, (render.video_id, render.scene_number), with_for_update=True)
         if render.state != "running":

@@ -55,11 +55,31 @@ class ProviderUnreachable(StepFailed):
 
 
 class ClipUnusable(Exception):
-    """What the provider delivers cannot become a part of the film."""
+    """What the provider delivers cannot become a part of the film.
+
+    `again`: another order may be delivered better; False: it would be delivered alike, and must not be paid again.
+    The text is for people; `detail` is for the log.
+    """
+
+    def __init__(self, reason: str, *, again: bool = True, detail: str = "") -> None:
+        super().__init__(reason)
+        self.again = again
+        self.detail = detail
+
+
+class ClipUnreadable(ClipUnusable):
+    """What was fetched cannot be read. Fetching it once more is free and may bring the clip."""
 
 
 class ClipOutOfReach(Exception):
-    """The clip lies where we do not fetch from. It is not lost: an operator can allow the place."""
+    """The clip lies where we do not fetch from. It is not lost: an operator can allow the place.
+
+    The text is for people; `detail` is for the log.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.detail = detail or reason
 
 
 @dataclass(frozen=True)
