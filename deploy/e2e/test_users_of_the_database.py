@@ -55,6 +55,39 @@ def test_a_service_rules_its_own_schema_and_is_refused_by_the_others(users: dict
                 users[other].run(statement)
 
 
+def test_the_application_reads_the_videos_and_nothing_else(users: dict[str, SqlServer], sql_server: SqlServer) -> None:
+    schema, name = f"{PREFIX}_gateway", f"{PREFIX}_application"
+    users["gateway"].run(*(f"CREATE TABLE {schema}.{table} (n INT)" for table in ("videos", "api_keys")))
+    environment = os.environ | {"APPLICATION_DB_PASSWORD": "secret-app", "SCHEMA_PREFIX": PREFIX}
+    printed = subprocess.run(
+        [GRANTS, "print", "application"], env=environment, capture_output=True, text=True, check=True
+    )
+    try:
+        sql_server.run(*(line for line in printed.stdout.split(";\n") if line.strip()))
+        application = SqlServer(sql_server.host, sql_server.port, name, "secret-app")
+        assert application.run(f"SELECT n FROM {schema}.videos") == []
+        for statement in (
+            f"INSERT INTO {schema}.videos VALUES (1)",
+            f"UPDATE {schema}.videos SET n = 3",
+            f"DELETE FROM {schema}.videos",
+            f"SELECT n FROM {schema}.api_keys",
+            f"SELECT n FROM {PREFIX}_composer.mine",
+            f"CREATE TABLE {schema}.theirs (n INT)",
+        ):
+            with pytest.raises(pymysql.err.OperationalError, match="denied"):
+                application.run(statement)
+    finally:
+        sql_server.run(f"DROP USER IF EXISTS '{name}'@'%'")
+
+
+def test_what_grants_does_not_know_is_answered_with_its_usage() -> None:
+    for arguments in ([], ["prnt"], ["print", "everybody"]):
+        done = subprocess.run([GRANTS, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "grants.sh print application" in done.stdout
+        assert "GRANT" not in done.stdout
+
+
 def test_a_missing_password_is_named(users: dict[str, SqlServer]) -> None:
     failed = subprocess.run(
         [GRANTS, "print"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False

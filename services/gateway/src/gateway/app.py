@@ -40,13 +40,18 @@ from gateway.rest import (
     videos,
     webhooks,
 )
-from gateway.rest.front import behind_front, guarded
+from gateway.rest.front import behind_front, guarded, refuse
 from gateway.reviews import Reviews
 from gateway.settings import Settings
 from gateway.stage_times import StageTimes
 from gateway.statistics import Statistics
 from gateway.storyboards import Storyboards
 from gateway.tokens import Tokens
+from gateway.told import TOLD
+from gateway.upstream.calls import Calls
+from gateway.upstream.front import Front
+from gateway.upstream.proxy import Proxy
+from gateway.upstream.sockets import Sockets
 from gateway.videos import Videos
 from gateway.webhooks import Webhooks
 from shared import telemetry
@@ -61,6 +66,8 @@ from shared.unit_of_work import working
 from shared.worker import Worker, serve
 
 TRPC_PATH = "/api/trpc"
+PAGE_BESIDE_APPLICATION = "/multishot"
+"""Where the status page is when `/` is the application's."""
 
 
 class Gateway:
@@ -86,13 +93,17 @@ class Gateway:
         self.webhooks = Webhooks(self.database, courier, settings.public_url)
         self.videos.announcers.append(self.webhooks.announce)
         self.feed = Feed(self.videos)
-        self.live = Live(self.feed, self.access, settings)
+        upstream = settings.app_upstream_url
+        self.application = Proxy(upstream, refuse) if upstream else None
+        others = Sockets(upstream, TOLD, keeps_tokens=settings.auth == "keys") if upstream else None
+        self.live = Live(self.feed, self.access, settings, others)
 
     def service(self, hints: Hints) -> Service[Tools]:
         """What hears the events."""
         self.videos.hints = hints
         tools = Tools(self.database, self.videos, self.storyboards, self.feed, self.webhooks)
-        resources = (self.storage, self.idempotency, self.webhooks, self.feed.running())
+        application = self.application or contextlib.nullcontext()
+        resources = (self.storage, self.idempotency, self.webhooks, self.feed.running(), application)
         return Service(story, tools, self.database, self._show_as_failed, resources)
 
     async def _show_as_failed(self, death: Death, database: Database) -> None:
@@ -117,7 +128,8 @@ class Gateway:
             async with lifespan:
                 yield
 
-        app = documentation.app(lifespan=living, routes=[*map(guarded, routes), status_page.route()])
+        page = "/" if self.application is None else PAGE_BESIDE_APPLICATION
+        app = documentation.app(lifespan=living, routes=[*map(guarded, routes), status_page.route(page)])
         url = self.settings.public_url
         problems.install(app, url)
         app.state.access = self.access
@@ -133,10 +145,14 @@ class Gateway:
         app.include_router(keys.routes(self.keys, self.access, url))
         app.include_router(session.routes(self.access, url))
         seconds = self.settings.call_seconds
-        trpc = procedures.server(self.videos, self.feed, self.access, self.idempotency, url, seconds)
+        others = None if self.application is None else Calls(self.application, TRPC_PATH).ask
+        trpc = procedures.server(self.videos, self.feed, self.access, self.idempotency, url, seconds, others)
         app.router.routes.append(trpc.route(TRPC_PATH))
         front = behind_front(app, self.settings, careful=(TRPC_PATH,))
-        return Labelled(socketio.ASGIApp(self.live.server, other_asgi_app=front))
+        labelled = Labelled(socketio.ASGIApp(self.live.server, other_asgi_app=front))
+        if self.application is None:
+            return labelled
+        return Front(labelled, self.application, app.router.routes, TRPC_PATH, trpc.has_any)
 
 
 def main() -> None:

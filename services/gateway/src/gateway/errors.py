@@ -15,6 +15,7 @@ from gateway.money import ChargeNotFound, ChargeNotUnknown
 from gateway.ratings import NothingToRate
 from gateway.reviews import NoStoryboardYet, NotAwaitingReview, StoryboardFaulty
 from gateway.storyboards import StoryboardNotFound, StoryboardNotWritten
+from gateway.upstream.errors import ApplicationAway, ApplicationSilent
 from gateway.videos import VideoAlreadyEnded, VideoNotEnded, VideoNotFound
 from gateway.webhooks import DeliveryNotFound, EndpointDisabled, EndpointNotFound, TooManyEndpoints
 from shared.budget import BudgetExceeded
@@ -137,6 +138,8 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     BodyTooLarge: _plain(413, "too-large", "Too large"),
     BodyTooDeep: _plain(400, "too-deep", "Too deep"),
     TookTooLong: _took_too_long,
+    ApplicationAway: _plain(502, "application-away", "The application does not answer"),
+    ApplicationSilent: _plain(504, "application-silent", "The application is silent"),
     VideoNotFound: _plain(404, "video-not-found", "Video not found"),
     VideoAlreadyEnded: _plain(409, "video-already-ended", "Video already ended"),
     VideoNotEnded: _plain(409, "video-not-ended", "Video not ended"),

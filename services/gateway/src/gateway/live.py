@@ -21,6 +21,7 @@ from gateway.feed import Feed, is_news
 from gateway.keys import KEPT_SECONDS
 from gateway.settings import Settings
 from gateway.steps import LiveEvent
+from gateway.upstream.sockets import Server, Sockets
 from shared.contracts.story import Contract
 
 log = structlog.get_logger()
@@ -74,15 +75,16 @@ class Live:
 
     Subscribing to a video ends that, unless all were asked for in so many words; so a page about one video hears of
     that one, and a page with a list hears of all and catches up on each. A page that takes its time to subscribe says
-    `auth: {feed: false}` when it connects.
+    `auth: {feed: false}` when it connects. What is not for us goes to `others`, and what they tell comes from there.
     """
 
-    def __init__(self, feed: Feed, access: Access, settings: Settings) -> None:
+    def __init__(self, feed: Feed, access: Access, settings: Settings, others: Sockets | None = None) -> None:
         self.feed = feed
+        self.others = others
         self.access = access
         self.tells_all = settings.socket_feed
         self.origins = settings.cors_origins
-        self.server = socketio.AsyncServer(
+        self.server = Server(
             async_mode="asgi",
             # None: the page's own origin only.
             cors_allowed_origins=self._takes_page if settings.cors_origins else None,
@@ -92,6 +94,9 @@ class Live:
             ping_interval=settings.socket_ping_seconds,
             ping_timeout=settings.socket_pong_seconds,
         )
+        self.server.others = others
+        if others is not None:
+            others.serve(self.server.emit, self._cut)
         self.server.eio.create_queue = lambda: _SendQueue(self)
         self.server.on("connect", self._connect)
         self.server.on("disconnect", self._disconnect)
@@ -151,6 +156,12 @@ class Live:
             if transport := getattr(connection, "transport", None):
                 transport.abort()
 
+    async def _cut(self, sid: str) -> None:
+        """Cut off a client, which comes again by itself."""
+        eio_sid = self.server.manager.eio_sid_from_sid(sid, "/")
+        if (socket := self.server.eio.sockets.get(eio_sid)) is not None:
+            await self._drop(eio_sid, socket)
+
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self.tasks.add(task)
@@ -179,6 +190,8 @@ class Live:
             # Who comes back and subscribes must not hear of what comes before they hear of what they missed.
             self.new[sid] = listening
             self._start(self._wait_for_a_word(sid))
+        if self.others is not None:
+            self.others.open(sid, environ, auth)
 
     async def _end_with_key(self, sid: str, caller: Caller) -> None:
         holds = True
@@ -204,6 +217,8 @@ class Live:
         if (guard := self.guarding.pop(sid, None)) is not None and guard is not asyncio.current_task():
             guard.cancel()
         self.new.pop(sid, None)
+        if self.others is not None:
+            self.others.close(sid)
         for video_id in [video_id for video_id, ahead in self.ahead.items() if sid in ahead]:
             self._is_level(video_id, sid)
 

@@ -19,6 +19,7 @@ from gateway.rest.resources import SceneResource, VideoResource, video_resource
 from gateway.rows import download_link
 from gateway.trpc.errors import Refused, code_of
 from gateway.trpc.http import Limits, Server
+from gateway.trpc.others import Ask
 from gateway.trpc.router import Call, Router, Tracked
 from gateway.videos import VideoNotFound, Videos
 from gateway.view import Status, Step
@@ -319,16 +320,22 @@ def _scenes(shown: list[SceneResource]) -> list[SceneRow]:
 
 
 def server(
-    videos: Videos, feed: Feed, access: Access, idempotency: Idempotency, public_url: str, call_seconds: float
+    videos: Videos,
+    feed: Feed,
+    access: Access,
+    idempotency: Idempotency,
+    public_url: str,
+    call_seconds: float,
+    others: Ask | None = None,
 ) -> Server[Visit]:
-    """The tRPC server, on these tools. `call_seconds`: how long a call may take."""
+    """The tRPC server, on these tools. `call_seconds`: how long a call may take; `others` answers what is not ours."""
 
     async def visit(request: Request, calls: int) -> Visit:
         caller = await access.identify(request)
         request.state.allowance = await access.count(caller, calls)
         return Visit(caller, access, videos, feed, idempotency, public_url)
 
-    return Server(router, visit, _explain, _observe, Limits(call_seconds=call_seconds))
+    return Server(router, visit, _explain, _observe, Limits(call_seconds=call_seconds), others)
 
 
 def _explain(error: Exception) -> Refused | None:

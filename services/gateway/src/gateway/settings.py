@@ -2,6 +2,7 @@
 
 import ipaddress
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -16,6 +17,9 @@ class Settings(StorageSettings, RenderSettings, StorySettings):
     host: str = Field("127.0.0.1", description="Where the API listens")
     port: int = Field(8000, description="0: any free port")
     public_url: str = Field("", description="What stands before the links in answers, e.g. https://video.example")
+    app_upstream_url: str = Field(
+        "", description="The application that this gateway stands in front of, e.g. http://localhost:3000"
+    )
     cors_origins: tuple[str, ...] = Field((), description="Pages elsewhere that may call the API and the socket")
     socket_feed: bool = Field(True, description="Whether a socket that never subscribed hears all videos of its owner")
     socket_ping_seconds: float = Field(25, gt=0, description="How often a socket's client is asked whether it is there")
@@ -36,6 +40,15 @@ class Settings(StorageSettings, RenderSettings, StorySettings):
     @field_validator("public_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+    @field_validator("app_upstream_url")
+    @classmethod
+    def _an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        is_plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+        if url and (not is_plain or "@" in parts.netloc):
+            raise ValueError("must be the address of a server, e.g. http://localhost:3000, without user or query")
         return url.rstrip("/")
 
     def objections(self) -> list[str]:

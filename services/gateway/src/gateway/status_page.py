@@ -12,13 +12,13 @@ from starlette.routing import Route
 PAGE = Path(__file__).with_name("status.html").read_text()
 
 
-def route() -> Route:
-    """The page at `/`."""
+def route(path: str = "/") -> Route:
+    """The page, at this path."""
 
     async def show(_request: Request) -> HTMLResponse:
         return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
 
-    return Route("/", show, include_in_schema=False)
+    return Route(path, show, include_in_schema=False)
 
 
 def _own(tag: str) -> str:

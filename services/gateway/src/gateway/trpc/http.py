@@ -6,12 +6,12 @@ caller; of all others the log has the text.
 
 import asyncio
 import contextlib
-import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 import structlog
 from starlette.requests import Request
@@ -19,9 +19,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway.trpc import requests
+from gateway.trpc.answers import HEADERS, server_sent, text, whole, with_silence, written
 from gateway.trpc.errors import CODES, Refused, shape
-from gateway.trpc.requests import PLAIN, Asked, Wire
-from gateway.trpc.router import Call, Kind, Procedure, Router, Tracked
+from gateway.trpc.others import Ask, Others, line_of, status_of
+from gateway.trpc.requests import PLAIN, Asked
+from gateway.trpc.router import Call, Kind, Procedure, Router
 from gateway.trpc.superjson import UNDEFINED
 
 log = structlog.get_logger()
@@ -34,7 +36,6 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "mutation": ("POST",),
     "subscription": ("GET", "POST"),
 }
-HEADERS = {"vary": "trpc-accept, accept", "cache-control": "no-store"}
 STREAM_HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
 
 
@@ -56,10 +57,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of one call: what is written, and the error where there is one."""
+    """What became of one call: what is written, and the error where there is one.
 
-    answer: dict[str, object]
+    The answer of another server `is_written` already.
+    """
+
+    answer: dict[str, Any]
     error: Refused | None = None
+    is_written: bool = False
+
+    @property
+    def status(self) -> int:
+        if self.is_written:
+            return status_of(self.answer)
+        return self.error.status if self.error else 200
 
 
 class Server(Generic[C]):
@@ -67,7 +78,8 @@ class Server(Generic[C]):
 
     `context` is asked once for each request, with the number of its calls, and may raise. `explain` says what an error
     means to the caller, or None where that is nobody's business. `observe` is told of each call: its procedure, the
-    code of its error or `OK`, the seconds it took.
+    code of its error or `OK`, the seconds it took. `others` answers calls of procedures that the router has not, where
+    they come together with some that it has.
     """
 
     def __init__(
@@ -77,12 +89,20 @@ class Server(Generic[C]):
         explain: Callable[[Exception], Refused | None] = lambda _error: None,
         observe: Callable[[str, str, float], None] = lambda *_: None,
         limits: Limits = Limits(),
+        others: Ask | None = None,
     ) -> None:
         self.router = router
+        self.others = others
         self.context = context
         self.explain = explain
         self.observe = observe
         self.limits = limits
+
+    def has_any(self, path: str, query: str) -> bool:
+        """Whether a request calls any procedure of ours. `path` is what comes after the route's own."""
+        batch = dict(parse_qsl(query)).get("batch") == "1"
+        names = path.split(",") if batch else [path]
+        return any(name in self.router.procedures for name in names)
 
     def route(self, path: str) -> Route:
         """The route under which it answers: this path, and a name after it."""
@@ -114,6 +134,7 @@ class _Handling(Generic[C]):
         self.at_once = asyncio.Semaphore(server.limits.at_once)
         self.context: C | None = None
         self.context_error: Exception | None = None
+        self.others: Others | None = None
 
     async def run(self) -> Response:
         request, limits = self.request, self.limits
@@ -135,8 +156,12 @@ class _Handling(Generic[C]):
             raise Refused("BAD_REQUEST", f"Cannot mix procedure types in call: {', '.join(kinds)}")
         if asked.lines and not asked.batch:
             raise Refused("BAD_REQUEST", "Streaming requests must be batched (you can do a batch of 1)")
+        foreign = [index for index, name in enumerate(asked.names) if name not in self.server.router.procedures]
+        if foreign and self.server.others is not None:
+            self.others = Others(self.server.others, request, asked, foreign)
+        own = len(asked.names) - (len(foreign) if self.others else 0)
         try:
-            self.context = await self.server.context(request, len(asked.names))
+            self.context = await self.server.context(request, own)
         except Exception as error:  # noqa: BLE001 - each call is refused for it, in its own form
             self.context_error = error
         if kinds == ["subscription"] and not asked.batch:
@@ -154,6 +179,8 @@ class _Handling(Generic[C]):
 
     async def _call(self, asked: Asked, index: int) -> _Outcome:
         name = asked.names[index]
+        if self.others is not None and index in self.others.indexes:
+            return await self._call_other(self.others, index, name)
         async with self.at_once:
             begun = time.perf_counter()
             try:
@@ -164,6 +191,17 @@ class _Handling(Generic[C]):
         if error is not None:
             return _Outcome({"error": shape(error, name, self.request_id)}, error)
         return _Outcome({"result": {"data": data}})
+
+    async def _call_other(self, others: Others, index: int, name: str) -> _Outcome:
+        """A call that another server answers, in its own time: those of ours need not wait for it."""
+        begun = time.perf_counter()
+        try:
+            outcome, error = _Outcome(await others.answer(index), is_written=True), None
+        except Exception as raised:  # noqa: BLE001 - as for a call
+            error = self.meaning(raised, name)
+            outcome = _Outcome({"error": shape(error, name, self.request_id)}, error)
+        self._observe(name, error, begun)
+        return outcome
 
     async def _result(self, asked: Asked, index: int) -> object:
         procedure, call, value = self._prepare(asked, index)
@@ -207,13 +245,17 @@ class _Handling(Generic[C]):
     def refuse(self, error: Refused) -> Response:
         """Refuse the whole request: one error, which clients take for each of their calls."""
         answer = {"error": self.wire.write(shape(error, None, self.request_id))}
-        return _json(answer, error.status, error.headers)
+        return whole(answer, error.status, error.headers)
 
     def _whole(self, asked: Asked, outcomes: list[_Outcome]) -> Response:
-        answers = [_written(outcome.answer, self.wire) for outcome in outcomes]
-        statuses = {outcome.error.status if outcome.error else 200 for outcome in outcomes}
+        answers = [one.answer if one.is_written else written(one.answer, self.wire) for one in outcomes]
+        statuses = {outcome.status for outcome in outcomes}
         headers = {key: text for one in outcomes if one.error for key, text in one.error.headers.items()}
-        return _json(answers if asked.batch else answers[0], statuses.pop() if len(statuses) == 1 else 207, headers)
+        status = statuses.pop() if len(statuses) == 1 else 207
+        response = whole(answers if asked.batch else answers[0], status, headers)
+        if self.others is not None and self.others.answers is not None:
+            response.raw_headers.extend(self.others.answers.headers)
+        return response
 
     def _stream(self, chunks: AsyncIterator[str], media_type: str, more: Mapping[str, str] | None = None) -> Response:
         return StreamingResponse(chunks, 200, HEADERS | dict(more or {}), media_type=media_type)
@@ -221,7 +263,7 @@ class _Handling(Generic[C]):
     async def _lines(self, asked: Asked) -> AsyncIterator[str]:
         """Each answer in a line of its own, as soon as it is there. The first line says which promise is whose."""
         count = range(len(asked.names))
-        yield _text(self.wire.write({str(index): [[0], [None, 0, index]] for index in count})) + "\n"
+        yield text(self.wire.write({str(index): [[0], [None, 0, index]] for index in count})) + "\n"
 
         async def numbered(index: int) -> tuple[int, _Outcome]:
             return index, await self._call(asked, index)
@@ -230,32 +272,37 @@ class _Handling(Generic[C]):
         try:
             for done in asyncio.as_completed(tasks):
                 index, outcome = await done
-                yield _text(self.wire.write([index, 0, [[outcome.answer]]])) + "\n"
+                yield text(self._line(index, outcome)) + "\n"
         finally:
             for task in tasks:
                 task.cancel()
 
+    def _line(self, index: int, outcome: _Outcome) -> object:
+        if outcome.is_written:
+            return line_of(index, outcome.answer, self.wire)
+        return self.wire.write([index, 0, [[outcome.answer]]])
+
     async def _events(self, asked: Asked) -> AsyncIterator[str]:
         name, begun = asked.names[0], time.perf_counter()
-        yield _event({"reconnectAfterInactivityMs": round(self.limits.silent_seconds * 1000)}, "connected")
+        yield server_sent({"reconnectAfterInactivityMs": round(self.limits.silent_seconds * 1000)}, "connected")
         error: Refused | None = None
         try:
             procedure, call, value = self._prepare(asked, 0)
             found = procedure.call(call, self._since(value))
-            async with contextlib.aclosing(_with_silence(found, self.limits.ping_seconds)) as events:
+            async with contextlib.aclosing(with_silence(found, self.limits.ping_seconds)) as events:
                 async for event in events:
                     if event is None:
-                        yield _event("", "ping")
+                        yield server_sent("", "ping")
                     else:
-                        yield _event(self.wire.write(procedure.write(event.data)), id=event.id)
+                        yield server_sent(self.wire.write(procedure.write(event.data)), id=event.id)
         except Exception as raised:  # noqa: BLE001 - as for a call
             error = self.meaning(raised, name)
         finally:
             self._observe(name, error, begun)
         if error is not None:
-            yield _event(self.wire.write(shape(error, name, self.request_id)), "serialized-error")
+            yield server_sent(self.wire.write(shape(error, name, self.request_id)), "serialized-error")
         else:
-            yield _event("", "return")
+            yield server_sent("", "return")
 
     def _since(self, value: object) -> object:
         """The input of a subscription, with the last event that the client knows."""
@@ -263,50 +310,3 @@ class _Handling(Generic[C]):
         if last is None or not (value is UNDEFINED or isinstance(value, dict)):
             return value
         return {**(value if isinstance(value, dict) else {}), "lastEventId": last}
-
-
-async def _with_silence(events: AsyncGenerator[Tracked[Any]], seconds: float) -> AsyncGenerator[Tracked[Any] | None]:
-    """The events, and None whenever there was none for so long."""
-    coming: asyncio.Future[Tracked[Any]] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait({coming}, timeout=seconds)
-            if not done:
-                yield None
-                continue
-            event, coming = coming, None
-            try:
-                yield event.result()
-            except StopAsyncIteration:
-                return
-    finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.wait({coming})
-        await events.aclose()
-
-
-def _written(answer: dict[str, object], wire: Wire) -> dict[str, object]:
-    """An answer whose envelope stays as it is; what is inside is written."""
-    if "error" in answer:
-        return {"error": wire.write(answer["error"])}
-    data = answer["result"]["data"]  # type: ignore[index]  # it is the other kind
-    if data is UNDEFINED and wire is PLAIN:
-        return {"result": {}}
-    return {"result": {"data": wire.write(data)}}
-
-
-def _event(data: object, event: str | None = None, id: str | None = None) -> str:  # noqa: A002 - SSE's own word
-    kind = f"event: {event}\n" if event else ""
-    number = f"id: {id}\n" if id is not None else ""
-    return f"{kind}data: {_text(data) if data != '' else ''}\n{number}\n"
-
-
-def _text(value: object) -> str:
-    # ASCII: half a surrogate pair has no UTF-8.
-    return json.dumps(value, separators=(",", ":"))
-
-
-def _json(value: object, status: int, headers: Mapping[str, str]) -> Response:
-    return Response(_text(value), status, HEADERS | dict(headers), media_type="application/json")
