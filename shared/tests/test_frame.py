@@ -85,6 +85,23 @@ async def test_what_ended_its_process_again_and_again_dies_before_the_broker_dro
     assert (failed.kind, "15 times" in failed.reason) == ("crashed", True)
 
 
+@pytest.mark.parametrize(("known", "told", "epoch"), [(0, "", 0), (2, "", 2), (2, "1", 2), (0, "3", 3), (1, "x", 1)])
+async def test_a_death_belongs_to_the_latest_epoch_that_its_message_or_its_service_knows(
+    sqlite: Database, hearing: Any, known: int, told: str, epoch: int
+) -> None:
+    async def epoch_of(*_: object) -> int:
+        return known
+
+    hearer = hearing(sqlite, [StepFailed("refused", "Not with us.")])
+    service = Service(hearer.story(), hearer, sqlite, fails_video("composer"), epoch_of=epoch_of)
+    delivery = Delivery("hearer.video.requested", "m1", {"x-epoch": told} if told else {})
+    outcome = await deliver(service, service.story.subscriptions[0], delivery, GOOD)
+    [failed] = await published(sqlite)
+    assert isinstance(outcome, Dead)
+    assert isinstance(failed, VideoFailed)
+    assert (outcome.epoch, failed.epoch) == (epoch, epoch)
+
+
 async def test_what_cannot_be_done_dies_at_once(sqlite: Database, hearing: Any) -> None:
     outcome = await send(hearing(sqlite, [StepFailed("refused", "Not with us.")]))
     assert outcome == Dead("refused", "Not with us.", 1)

@@ -118,7 +118,7 @@ async def test_poison_goes_to_the_dead_letters_with_its_reason(broker_url: str, 
 async def test_a_dead_letter_can_be_redriven_and_its_video_goes_on(
     broker_url: str, sqlite: Database, hearing: Any
 ) -> None:
-    bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today.")]))
+    bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today."), StepFailed("refused", "Nor now.")]))
     async with bench.running() as channel:
         resumed = await channel.declare_queue("listener", auto_delete=True)
         await resumed.bind("video", VideoResumed.name)
@@ -126,11 +126,14 @@ async def test_a_dead_letter_can_be_redriven_and_its_video_goes_on(
         await eventually(lambda: _count(bench, channel, 1))
 
         assert await redrive(broker_url, ("hearer",)) == 1
+        await eventually(lambda: bench.hearer.calls == 2)
+        await eventually(lambda: _count(bench, channel, 1))
+        assert await redrive(broker_url, ("hearer",)) == 1
 
         await eventually(bench.hearer.effects)
         await eventually(lambda: _count(bench, channel, 0))
-        message = await _later(resumed)
-    assert json.loads(message.body)["videoId"] == str(VIDEO)
+        told = [json.loads((await _later(resumed)).body) for _ in range(2)]
+    assert [(one["videoId"], one["epoch"]) for one in told] == [(str(VIDEO), 1), (str(VIDEO), 2)]
 
 
 async def _count(bench: Bench, channel: aio_pika.abc.AbstractChannel, wanted: int) -> bool:

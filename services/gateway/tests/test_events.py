@@ -102,9 +102,9 @@ async def test_a_hundred_breaks_lose_nothing_and_repeat_nothing(
     served: httpx.AsyncClient, video: Any, happen: Any
 ) -> None:
     async def go_on() -> None:
-        for _ in range(50):
-            await happen(VideoFailed(video_id=video["videoId"], stage="composer", kind="k", reason="r"))
-            await happen(VideoResumed(video_id=video["videoId"]))
+        for n in range(50):
+            await happen(VideoFailed(video_id=video["videoId"], stage="composer", kind="k", reason="r", epoch=n))
+            await happen(VideoResumed(video_id=video["videoId"], epoch=n + 1))
         await happen(VideoCancelled(video_id=video["videoId"], by="t", reason="r"))
 
     seen: list[int] = []

@@ -109,6 +109,32 @@ def test_a_resumed_video_goes_on_to_its_end() -> None:
     assert after(BOARD, FAILED, RESUMED, COMPOSED).status == "completed"
 
 
+def failed(epoch: int) -> VideoFailed:
+    return VideoFailed(video_id=VIDEO, stage="scene-render", kind="k", reason="r", epoch=epoch)
+
+
+def scene_failed(n: int, epoch: int) -> SceneFailed:
+    return SceneFailed(video_id=VIDEO, scene_number=n, kind="k", reason="r", cost_usd=0, epoch=epoch)
+
+
+@pytest.mark.parametrize(
+    ("later", "status", "states"),
+    [
+        ((), "processing", ("waiting", "waiting")),
+        ((scene_failed(2, 1), failed(1)), "failed", ("waiting", "failed")),
+    ],
+)
+def test_a_resume_ends_the_failures_before_it_whatever_the_order(
+    later: tuple[Event, ...], status: str, states: tuple[str, str]
+) -> None:
+    news = (scene_failed(1, 0), failed(0), VideoResumed(video_id=VIDEO, epoch=1), *later)
+    for order in itertools.permutations(news):
+        view = after(BOARD, *order)
+        assert (view.status, view.epoch) == (status, 1), order
+        assert (view.scene_state(1).state, view.scene_state(2).state) == states, order
+        assert view.error_kind == ("k" if status == "failed" else None)
+
+
 def test_a_failed_scene_tells_its_reason() -> None:
     view = after(BOARD, SceneFailed(video_id=VIDEO, scene_number=2, kind="k", reason="Too dark.", cost_usd="0.1"))
     assert (view.scene_state(2).state, view.scene_state(2).reason) == ("failed", "Too dark.")

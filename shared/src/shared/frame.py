@@ -14,6 +14,7 @@ import structlog
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from pydantic import ValidationError
 from pydantic_core import from_json
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import BaseRoute
 
 from shared import telemetry
@@ -35,6 +36,9 @@ OUTAGE_STEP = 1
 REDRIVEN = "x-redriven"
 """The header that says when a dead letter was put back."""
 
+EPOCH = "x-epoch"
+"""The header of a dead letter that says in which epoch its video failed by it, and of a redriven one, which began."""
+
 MOST_RETURNS = 15
 """Whose handlers end as often as this with their process, ends it the next time too. It dies by us, which is told; at
 the broker's own limit it would die in silence."""
@@ -45,19 +49,25 @@ HANDLER_SECONDS = 20 * 60
 
 @dataclass(frozen=True)
 class Death:
-    """A message that goes to the dead letters, of a video whose id could be read."""
+    """A message that goes to the dead letters, of a video whose id could be read. `epoch`: the video's present one."""
 
     event: type[Event]
     delivery: Delivery
     video_id: UUID
     failure: StepFailed
+    epoch: int = 0
+
+
+async def _first_epoch(_session: AsyncSession, _video_id: UUID) -> int:
+    return 0
 
 
 @dataclass(frozen=True)
 class Service(Generic[Tools]):
     """A service, put together: its part of the story, its tools, and what must be open while it runs.
 
-    `on_death` is what it does about the video of a message that died; `routes` is what it answers besides probes.
+    `on_death` is what it does about the video of a message that died; `epoch_of` says in which epoch it knows a video
+    to be; `routes` is what it answers besides probes.
     """
 
     story: Story[Tools]
@@ -66,6 +76,7 @@ class Service(Generic[Tools]):
     on_death: Callable[[Death, Database], Awaitable[None]]
     resources: tuple[AbstractAsyncContextManager[Any], ...] = ()
     routes: tuple[BaseRoute, ...] = ()
+    epoch_of: Callable[[AsyncSession, UUID], Awaitable[int]] = _first_epoch
 
 
 @dataclass(frozen=True)
@@ -84,11 +95,12 @@ class ComesBack:
 
 @dataclass(frozen=True)
 class Dead:
-    """The message goes to the dead letters."""
+    """The message goes to the dead letters. `epoch`: the one its video is in."""
 
     kind: str
     reason: str
     attempt: int
+    epoch: int = 0
 
 
 Outcome = Handled | ComesBack | Dead
@@ -173,7 +185,8 @@ def fails_video(stage: Stage) -> Callable[[Death, Database], Awaitable[None]]:
         failure = death.failure
         if not failure.fails_video:
             return
-        event = VideoFailed(video_id=death.video_id, stage=stage, kind=failure.kind, reason=failure.reason)
+        told = {"kind": failure.kind, "reason": failure.reason, "epoch": death.epoch}
+        event = VideoFailed(video_id=death.video_id, stage=stage, **told)
         # Derived: this death may be handled twice and is one all the same; that of a redriven message is another.
         name = f"{death.delivery.message_id} {death.delivery.headers.get(REDRIVEN, '')}"
         async with working(database) as work:
@@ -186,14 +199,23 @@ async def _bury(
     service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, failure: StepFailed, body: bytes
 ) -> Outcome:
     """Tell about a death before it is final: the message must not be lost with the note of it."""
-    video_id = video_id_of(body)
+    video_id, epoch = video_id_of(body), 0
     if video_id is not None:
         try:
-            await service.on_death(Death(subscription.event, delivery, video_id, failure), service.database)
+            async with service.database.reading() as session:
+                epoch = max(epoch_in(delivery.headers), await service.epoch_of(session, video_id))
+            death = Death(subscription.event, delivery, video_id, failure, epoch)
+            await service.on_death(death, service.database)
         except Exception as error:  # noqa: BLE001 - it comes back until the note is saved
             return ComesBack(OUTAGE_STEP, delivery.attempt, repr(error))
     log.error("message.dead", kind=failure.kind, reason=failure.detail)
-    return Dead(failure.kind, failure.detail, delivery.attempt)
+    return Dead(failure.kind, failure.detail, delivery.attempt, epoch)
+
+
+def epoch_in(headers: Mapping[str, Any]) -> int:
+    """The epoch that a message's headers name."""
+    told = str(headers.get(EPOCH, ""))
+    return int(told) if told.isdecimal() else 0
 
 
 def video_id_of(body: bytes) -> UUID | None:

@@ -25,7 +25,7 @@ from opentelemetry.trace import SpanKind
 
 from shared import telemetry
 from shared.contracts.events import Event
-from shared.frame import LADDER_SECONDS, ComesBack, Dead, Service, deliver
+from shared.frame import EPOCH, LADDER_SECONDS, ComesBack, Dead, Service, deliver
 from shared.handling import Delivery, Subscription, Tools
 from shared.outbox import Letter
 
@@ -185,6 +185,7 @@ class Publisher:
     async def bury(self, message: RabbitMessage, delivery: Delivery, outcome: Dead) -> None:
         """Put a message to the dead letters, with the reason."""
         headers = _headers(message, delivery) | {
+            EPOCH: str(outcome.epoch),
             "x-kind": outcome.kind,
             "x-reason": outcome.reason[:1000],
             "x-queue": delivery.consumer,

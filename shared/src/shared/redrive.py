@@ -9,7 +9,7 @@ from aio_pika import DeliveryMode, Message, connect_robust
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shared.contracts.events import VideoResumed
-from shared.frame import REDRIVEN, video_id_of
+from shared.frame import EPOCH, REDRIVEN, epoch_in, video_id_of
 from shared.messaging import ATTEMPT, EVENTS, RETURN, USER, dead_letter_queue
 from shared.settings import BrokerSettings
 
@@ -45,7 +45,7 @@ async def _resume_video(channel: AbstractChannel, letter: AbstractIncomingMessag
     if video_id is None:
         return
     message = Message(
-        VideoResumed(video_id=video_id).model_dump_json().encode(),
+        VideoResumed(video_id=video_id, epoch=epoch_in(letter.headers) + 1).model_dump_json().encode(),
         message_id=str(uuid4()),
         correlation_id=str(video_id),
         type=VideoResumed.name,
@@ -68,7 +68,7 @@ def _again(letter: AbstractIncomingMessage) -> Message:
         headers[USER] = letter.user_id
     return Message(
         letter.body,
-        headers={**headers, REDRIVEN: datetime.now(UTC).isoformat()},
+        headers={**headers, REDRIVEN: datetime.now(UTC).isoformat(), EPOCH: str(epoch_in(letter.headers) + 1)},
         message_id=letter.message_id,
         correlation_id=letter.correlation_id,
         type=letter.type,

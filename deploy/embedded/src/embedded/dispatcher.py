@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.contracts.events import Event, VideoResumed
 from shared.database import Database, now
-from shared.frame import LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver, video_id_of
+from shared.frame import EPOCH, LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver, video_id_of
 from shared.handling import Delivery, Subscription
 from shared.outbox import Letter, letter
 from shared.unit_of_work import working
@@ -126,6 +126,7 @@ class Dispatcher:
             "consumer": consumer,
             "kind": outcome.kind,
             "reason": outcome.reason,
+            "epoch": outcome.epoch,
             "diedAt": datetime.now(UTC).isoformat(timespec="seconds"),
             "message": {"id": item.message_id, "type": item.name, "videoId": item.video_id, "body": item.body},
         }
@@ -155,19 +156,19 @@ async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> int:
     for path in paths:
         told = json.loads(path.read_text())
         database = by_name[told["consumer"].partition(".")[0]]
-        message = told["message"]
+        message, epoch = told["message"], told.get("epoch", 0) + 1
         row = {
             "message_id": message["id"],
             "name": message["type"],
             "video_id": message["videoId"],
-            "headers": {ONLY: told["consumer"], REDRIVEN: datetime.now(UTC).isoformat()},
+            "headers": {ONLY: told["consumer"], REDRIVEN: datetime.now(UTC).isoformat(), EPOCH: str(epoch)},
             "body": message["body"],
             "available_at": now(),
             "created_at": now(),
         }
         async with working(database) as work:
             if (video_id := video_id_of(message["body"].encode())) is not None:
-                await work.emit(VideoResumed(video_id=video_id))
+                await work.emit(VideoResumed(video_id=video_id, epoch=epoch))
             await work.session.execute(insert(database.metadata.tables["outbox"]).values(row))
         path.unlink()
     return len(paths)

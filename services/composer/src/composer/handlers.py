@@ -8,10 +8,11 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from composer.film import FilmWrong, compose
 from composer.graph import ClipFile
-from composer.models import Film, FilmClip, FilmState
+from composer.models import Film, FilmClip
 from composer.steps import ClipsCollected
 from composer.thumbnail import take_thumbnail
 from shared.contracts.events import (
@@ -29,6 +30,7 @@ from shared.contracts.events import (
 from shared.contracts.media import FRAME_SIZE, Clip, film_key, thumbnail_key
 from shared.contracts.timeline import timeline
 from shared.database import Database, now
+from shared.epochs import Standing
 from shared.errors import StepFailed
 from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.handling import Delivery, Hints, Story
@@ -132,23 +134,28 @@ async def give_up(event: SceneFailed, delivery: Delivery, tools: Tools) -> None:
     """A scene will not come: without it there is no film."""
     async with handling(tools.database, delivery) as work:
         film = await _film(work, event.video_id)
-        if film.state in ("gathering", "composing"):
-            film.state = "failed"
+        if await work.session.get(FilmClip, (film.video_id, event.scene_number)) is not None:
+            return  # it came all the same
+        if _hear(film, event):
             reason = f"Scene {event.scene_number} could not be rendered: {event.reason}"
-            failed = VideoFailed(video_id=event.video_id, stage="scene-render", kind=event.kind, reason=reason)
-            await work.emit(failed)
+            told = {"kind": event.kind, "reason": reason, "epoch": event.epoch}
+            await work.emit(VideoFailed(video_id=event.video_id, stage="scene-render", **told))
 
 
 @story.on(VideoFailed)
 async def stop_waiting(event: VideoFailed, delivery: Delivery, tools: Tools) -> None:
     """The video has failed elsewhere: compose nothing, unless somebody resumes it."""
-    await _move(event.video_id, ("gathering", "composing"), "failed", delivery, tools)
+    async with handling(tools.database, delivery) as work:
+        _hear(await _film(work, event.video_id), event)
 
 
 @story.on(VideoCancelled)
 async def forget_film(event: VideoCancelled, delivery: Delivery, tools: Tools) -> None:
     """Nobody wants the film any more."""
-    await _move(event.video_id, ("gathering", "composing", "failed"), "cancelled", delivery, tools)
+    async with handling(tools.database, delivery) as work:
+        film = await _film(work, event.video_id)
+        if film.state != "composed":
+            film.state = "cancelled"
 
 
 @story.on(VideoDeleted)
@@ -165,9 +172,27 @@ async def go_on(event: VideoResumed, delivery: Delivery, tools: Tools) -> None:
     """A failed video goes on: wait for its clips again, or compose it."""
     async with handling(tools.database, delivery) as work:
         film = await _film(work, event.video_id)
-        if film.state == "failed":
-            film.state = "gathering"
+        if _hear(film, event):
             await _compose_when_complete(work, film)
+
+
+def _hear(film: Film, event: SceneFailed | VideoFailed | VideoResumed) -> bool:
+    """Let the film fail, or go on, unless that is out of date; returns whether it changes anything."""
+    before = Standing(film.epoch, film.state == "failed")
+    after = before.after(event)
+    if film.state in ("composed", "cancelled") or after == before:
+        return False
+    film.epoch = after.epoch
+    if after.failed:
+        film.state = "failed"
+    elif before.failed:
+        film.state = "gathering"
+    return True
+
+
+async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
+    """The latest epoch of a video that was heard of."""
+    return await session.scalar(select(Film.epoch).where(Film.video_id == str(video_id))) or 0
 
 
 async def _film(work: Work, video_id: UUID) -> Film:
@@ -202,12 +227,3 @@ async def _collected(video_id: UUID, database: Database) -> tuple[Film, Mapping[
 async def _remove(video_id: UUID, tools: Tools) -> None:
     for key in (film_key(video_id), thumbnail_key(video_id)):
         await tools.storage.delete(key)
-
-
-async def _move(
-    video_id: UUID, before: tuple[FilmState, ...], state: FilmState, delivery: Delivery, tools: Tools
-) -> None:
-    async with handling(tools.database, delivery) as work:
-        film = await _film(work, video_id)
-        if film.state in before:
-            film.state = state

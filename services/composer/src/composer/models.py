@@ -29,6 +29,8 @@ class Film(Base):
     video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     state: Mapped[FilmState] = mapped_column(String(20))
     storyboard: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    epoch: Mapped[int] = mapped_column(Integer, default=0)
+    """The latest one of the video that was heard of; see `shared.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     begun_at: Mapped[datetime] = mapped_column(Moment)
 

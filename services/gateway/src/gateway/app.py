@@ -42,6 +42,7 @@ from gateway.rest import (
 )
 from gateway.rest.front import behind_front, guarded, refuse
 from gateway.reviews import Reviews
+from gateway.rows import epoch_of
 from gateway.settings import Settings
 from gateway.stage_times import StageTimes
 from gateway.statistics import Statistics
@@ -104,7 +105,7 @@ class Gateway:
         tools = Tools(self.database, self.videos, self.storyboards, self.feed, self.webhooks)
         application = self.application or contextlib.nullcontext()
         resources = (self.storage, self.idempotency, self.webhooks, self.feed.running(), application)
-        return Service(story, tools, self.database, self._show_as_failed, resources)
+        return Service(story, tools, self.database, self._show_as_failed, resources, epoch_of=epoch_of)
 
     async def _show_as_failed(self, death: Death, database: Database) -> None:
         """A request that cannot be read makes no video, but whoever asked can see why."""
@@ -113,9 +114,8 @@ class Gateway:
         if await self.videos.was_requested(death.video_id):
             return  # that one goes on undisturbed
         failure = death.failure
-        failed = VideoFailed(
-            video_id=death.video_id, stage="storyboard", kind=failure.kind, reason=f"The request: {failure.reason}"
-        )
+        told = {"kind": failure.kind, "reason": f"The request: {failure.reason}", "epoch": death.epoch}
+        failed = VideoFailed(video_id=death.video_id, stage="storyboard", **told)
         with contextlib.suppress(IntegrityError):  # the good request of this id came at the same moment
             async with working(database) as work:
                 await self.videos.record(work, failed)

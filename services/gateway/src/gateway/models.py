@@ -74,6 +74,8 @@ class Video(Base):
     error_stage: Mapped[str | None] = mapped_column("errorStage", String(50), default=None)
     error_kind: Mapped[str | None] = mapped_column("errorKind", String(50), default=None)
     error_message: Mapped[str | None] = mapped_column("errorMessage", Text, default=None)
+    epoch: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """The latest one that was heard of; see `shared.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     thumbnail: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     last_seq: Mapped[int] = mapped_column("lastSeq", Integer, default=0, server_default="0")

@@ -10,6 +10,8 @@ from typing import Any, get_args
 from uuid import UUID
 
 from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.models import Video
 from gateway.view import ALL_DONE, SceneState, Status, Step, VideoView
@@ -47,6 +49,7 @@ def unknown(video_id: UUID) -> Video:
         estimated_cost_usd=FREE,
         promised_usd=FREE,
         budget_day="",
+        epoch=0,
         last_seq=0,
         waiting_scenes=0,
         rendering_scenes=0,
@@ -74,7 +77,13 @@ def view_of(row: Video) -> VideoView:
         error_stage=row.error_stage,
         error_kind=row.error_kind,
         error_message=row.error_message,
+        epoch=row.epoch,
     )
+
+
+async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
+    """The latest epoch of a video that was heard of."""
+    return await session.scalar(select(Video.epoch).where(Video.video_id == str(video_id))) or 0
 
 
 def save(row: Video, view: VideoView, public_url: str) -> None:
@@ -92,6 +101,7 @@ def save(row: Video, view: VideoView, public_url: str) -> None:
     row.error_stage = view.error_stage
     row.error_kind = view.error_kind
     row.error_message = view.error_message
+    row.epoch = view.epoch
     if view.film is not None and view.thumbnail is not None:
         row.film = view.film.model_dump(mode="json")
         row.thumbnail = view.thumbnail.model_dump(mode="json")

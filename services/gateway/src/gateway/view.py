@@ -27,6 +27,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import MediaReference
 from shared.contracts.story import Contract, Scene
+from shared.epochs import Standing
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
 Step = Literal["storyboard", "review", "scenes", "combining", "storing", "completed", "failed", "cancelled"]
@@ -49,6 +50,8 @@ class SceneState(Contract):
     notice: str | None = None
     """Why it waits for more than its turn."""
     clip: MediaReference | None = None
+    failed_in: int = 0
+    """The epoch that it failed in."""
 
 
 class VideoView(BaseModel):
@@ -70,11 +73,18 @@ class VideoView(BaseModel):
     error_stage: str | None = None
     error_kind: str | None = None
     error_message: str | None = None
+    epoch: int = 0
+    """See `shared.epochs`."""
 
     @property
     def ended(self) -> bool:
         """Whether nothing can change it any more. A failed video can: somebody may resume it."""
         return self.status in ("completed", "cancelled", "expired")
+
+    @property
+    def standing(self) -> Standing:
+        """Whether it has failed, and in which epoch."""
+        return Standing(self.epoch, self.status == "failed")
 
     def scene_state(self, number: int) -> SceneState:
         """How a scene is doing, as far as anything was heard of it."""
@@ -141,8 +151,11 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
                 "resolution": (event.width, event.height),
                 **_no_error(),
             }
+        case VideoFailed() | VideoResumed() if view.standing.after(event) == view.standing:
+            return {}
         case VideoFailed():
             return {
+                **_in_epoch(view, event.epoch),
                 "status": "failed",
                 "current_step": "failed",
                 "error_stage": event.stage,
@@ -150,7 +163,7 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
                 "error_message": event.reason,
             }
         case VideoResumed():
-            return {"status": "processing", "current_step": "scenes" if view.scenes else "storyboard", **_no_error()}
+            return {**_in_epoch(view, event.epoch), **_revived(view)}
         case VideoCancelled():
             return {"status": "cancelled", "current_step": "cancelled"}
         case _:
@@ -161,7 +174,7 @@ def _scene_changes(
     view: VideoView, event: SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed
 ) -> dict[str, object]:
     before = view.scene_state(event.scene_number)
-    if before.state == "rendered":
+    if before.state == "rendered" or (isinstance(event, SceneFailed) and event.epoch < view.epoch):
         return {}
     match event:
         case SceneDelayed():
@@ -178,7 +191,13 @@ def _scene_changes(
         case SceneRendered():
             after = SceneState(state="rendered", percent=100.0, provider=event.provider, clip=event.clip.media)
         case SceneFailed():
-            after = SceneState(state="failed", percent=before.percent, provider=before.provider, reason=event.reason)
+            after = SceneState(
+                state="failed",
+                percent=before.percent,
+                provider=before.provider,
+                reason=event.reason,
+                failed_in=event.epoch,
+            )
     return {**_goes_on(view), **_leaves_review(view), "scene_states": {**view.scene_states, event.scene_number: after}}
 
 
@@ -196,6 +215,25 @@ def _leaves_review(view: VideoView) -> dict[str, object]:
 def _goes_on(view: VideoView) -> dict[str, object]:
     """Work is being done; that alone does not bring a failed video back."""
     return {"status": "processing"} if view.status == "pending" else {}
+
+
+def _revived(view: VideoView) -> dict[str, object]:
+    """A failed video goes on where it was, as far as nothing later was heard of."""
+    if view.status != "failed":
+        return {}
+    step = view.current_step if view.current_step != "failed" else "scenes" if view.scenes else "storyboard"
+    return {"status": "processing", "current_step": step, **_no_error()}
+
+
+def _in_epoch(view: VideoView, epoch: int) -> dict[str, object]:
+    """The scenes that failed in an earlier epoch wait again."""
+    states = {
+        number: SceneState(percent=state.percent, provider=state.provider)
+        if state.state == "failed" and state.failed_in < epoch
+        else state
+        for number, state in view.scene_states.items()
+    }
+    return {"epoch": epoch, "scene_states": states}
 
 
 def _no_error() -> dict[str, object]:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
-from scene_render import turns
+from scene_render import standings, turns
 from scene_render.animatic_provider import AnimaticStudio
 from scene_render.attempts import Attempts
 from scene_render.callbacks import Callbacks
@@ -44,7 +44,15 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
     )
     resources = (storage, _slots(database, providers.values()), *paid, tools.shielded)
     routes = (callbacks_route(callbacks, providers, database),) if callbacks.are_heard else ()
-    return Service(story, tools, database, on_death=fails_video("scene-render"), resources=resources, routes=routes)
+    return Service(
+        story,
+        tools,
+        database,
+        on_death=fails_video("scene-render"),
+        resources=resources,
+        routes=routes,
+        epoch_of=standings.epoch_of,
+    )
 
 
 @contextlib.asynccontextmanager

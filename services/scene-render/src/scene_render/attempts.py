@@ -31,16 +31,15 @@ from scene_render.models import (
     budgets,
 )
 from scene_render.provider import Failed, Provider, ProviderUnreachable, SubmissionPutOff
+from scene_render.standings import give_up, resume_when_whole
 from scene_render.steps import CancelDue, CheckDue, SceneOverdue, SlotOffered, SubmissionOverdue, UnknownOverdue
 from shared import budget
 from shared.budget import Budget, Caps
 from shared.contracts.events import (
     SceneCharged,
     SceneDelayed,
-    SceneFailed,
     SceneRequested,
     SceneStarted,
-    VideoResumed,
 )
 from shared.contracts.media import FRAME_RATE
 from shared.database import now
@@ -197,7 +196,7 @@ class Attempts:
         elif await _move(work.session, attempt, ("UNKNOWN",), "SUBMITTED", **values):
             if render.state == "failed":
                 render.state, render.failure_kind, render.failure_reason = "running", None, None
-                await work.emit(VideoResumed(video_id=video_id))
+                await resume_when_whole(work, attempt.video_id)
         else:
             return
         render.delayed_by = render.delayed_since = None
@@ -364,7 +363,7 @@ class Attempts:
             await self._wait(work, render, 0.0)
             overdue = SceneOverdue(video_id=uuid.UUID(attempt.video_id), scene_number=attempt.scene_number)
             await work.emit(overdue, after=SECOND_WAIT_SECONDS)
-            await work.emit(VideoResumed(video_id=uuid.UUID(attempt.video_id)))
+            await resume_when_whole(work, attempt.video_id)
 
     async def release(self, work: Work, attempt: Attempt) -> None:
         """Free the slot of an attempt, and let the next scene start."""
@@ -426,21 +425,6 @@ class Attempts:
             BOOKED.labels(attempt.provider).inc(float(taken))
             render.cost_usd += taken
         await self.release(work, attempt)
-
-
-async def give_up(work: Work, render: Render, kind: str, reason: str) -> None:
-    """The scene will not be rendered."""
-    render.state = "failed"
-    render.failure_kind = kind
-    render.failure_reason = reason
-    failed_scene = SceneFailed(
-        video_id=uuid.UUID(render.video_id),
-        scene_number=render.scene_number,
-        kind=kind,
-        reason=reason,
-        cost_usd=render.cost_usd,
-    )
-    await work.emit(failed_scene)
 
 
 async def _tell_charge(

@@ -12,11 +12,10 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render import breaker, clips, pace, turns
+from scene_render import breaker, clips, pace, standings, turns
 from scene_render.animatic_provider import AnimaticStudio
-from scene_render.attempts import Attempts, give_up
+from scene_render.attempts import Attempts
 from scene_render.clips import Clips
 from scene_render.models import Attempt, CancelledVideo, ProviderSlot, Render
 from scene_render.provider import (
@@ -182,7 +181,7 @@ async def _intend(
     try:
         return await tools.attempts.intend(work, render, slot, provider)
     except BudgetExceeded as exceeded:
-        await give_up(work, render, "budget", str(exceeded))
+        await standings.give_up(work, render, "budget", str(exceeded))
         await work.emit(offer)
         return None
 
@@ -475,7 +474,7 @@ async def end_waiting(event: SceneOverdue, delivery: Delivery, tools: Tools) -> 
         render = await work.session.get_one(Render, key, with_for_update=True)
         if render.state in ("rendered", "failed", "cancelled"):
             return
-        if render.state != "waiting" or render.held:
+        if render.state != "waiting" or await standings.has_failed(work.session, render.video_id):
             await work.emit(event, after=tools.scene_wait_seconds)
             return
         await tools.attempts.route(work, render)
@@ -487,7 +486,7 @@ async def end_waiting(event: SceneOverdue, delivery: Delivery, tools: Tools) -> 
             return
         state = (await breaker.unproven(work.session))[render.provider]
         reason = f"{render.provider} took nothing for {tools.scene_wait_seconds / 60:.0f} minutes: {state.reason}"
-        await give_up(work, render, state.kind or "outage", reason)
+        await standings.give_up(work, render, state.kind or "outage", reason)
 
 
 @story.on(UnknownOverdue)
@@ -517,24 +516,14 @@ async def settle_unknown(event: ChargeReviewed, delivery: Delivery, tools: Tools
 async def hold_scenes(event: VideoFailed, delivery: Delivery, tools: Tools) -> None:
     """The video has failed: its waiting scenes do not start, unless somebody resumes it."""
     async with handling(tools.database, delivery) as work:
-        await _hold(work.session, event.video_id, held=True)
+        await standings.hear_failure(work, event)
 
 
 @story.on(VideoResumed)
 async def release_scenes(event: VideoResumed, delivery: Delivery, tools: Tools) -> None:
-    """A failed video goes on: its held scenes wait for their turn again, unless one of its scenes has failed for good.
-
-    That one is told again: the video cannot go on without it, so nothing more is paid for it.
-    """
+    """A failed video goes on: its waiting scenes may start again, unless one of its scenes is failed."""
     async with handling(tools.database, delivery) as work:
-        failed = select(Render).where(Render.video_id == str(event.video_id), Render.state == "failed")
-        renders = (await work.session.execute(failed)).scalars().all()
-        for render in renders:
-            await give_up(work, render, str(render.failure_kind), str(render.failure_reason))
-        await _hold(work.session, event.video_id, held=bool(renders))
-        if not renders:
-            for name in tools.providers:
-                await work.emit(SlotOffered(video_id=event.video_id, provider=name))
+        await standings.hear_resume(work, event)
 
 
 @story.on(VideoCancelled)
@@ -571,10 +560,6 @@ async def cancel_attempt(event: CancelDue, delivery: Delivery, tools: Tools) -> 
     async with handling(tools.database, delivery) as work:
         if ended is not None:
             await tools.attempts.cancelled(work, attempt, ended.cost)
-
-
-async def _hold(session: AsyncSession, video_id: UUID, *, held: bool) -> None:
-    await session.execute(update(Render).where(Render.video_id == str(video_id)).values(held=held))
 
 
 async def _attempt(attempt_id: UUID, database: Database) -> tuple[Attempt, Render, float]:

@@ -36,8 +36,6 @@ class Render(Base):
     video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     scene_number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     state: Mapped[RenderState] = mapped_column(String(20))
-    held: Mapped[bool] = mapped_column(Boolean, default=False)
-    """The video has failed elsewhere: the scene does not start unless the video is resumed."""
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
     owner: Mapped[str] = mapped_column(String(255))
     batch: Mapped[bool] = mapped_column(Boolean)
@@ -136,6 +134,16 @@ class Spend(Base):
     state: Mapped[ChargeState] = mapped_column(String(20), default="held")
     revision: Mapped[int] = mapped_column(Integer, default=0)
     """How often others were told about it."""
+
+
+class VideoStanding(Base):
+    """Whether a video has failed, as far as was heard: then none of its scenes starts. See `shared.epochs`."""
+
+    __tablename__ = "video_standings"
+
+    video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class CancelledVideo(Base):

@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from scene_render.models import ProviderSlot, ProviderState, Render
+from scene_render.models import ProviderSlot, ProviderState, Render, VideoStanding
 from scene_render.provider import Provider
 from scene_render.steps import SlotOffered
 from shared.database import Database, now
@@ -73,12 +73,13 @@ async def next_render(session: AsyncSession, provider: str) -> Render | None:
     )
     other = aliased(Render)
     of_video = select(func.count()).where(other.state == "running", other.video_id == Render.video_id).scalar_subquery()
+    failed = exists().where(VideoStanding.video_id == Render.video_id, VideoStanding.failed)
     waiting = (
         select(Render.video_id, Render.scene_number)
         .where(
             Render.provider == provider,
             Render.state == "waiting",
-            Render.held.is_(False),
+            ~failed,
             Render.available_at <= now(),
         )
         .order_by(Render.batch, of_owner, of_video, Render.requested_at, Render.scene_number)

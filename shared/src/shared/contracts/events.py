@@ -31,6 +31,8 @@ PRODUCER = "producer"
 OPERATOR = "operator"
 """The person who runs `make redrive`."""
 Seconds = Annotated[float, Field(ge=0)]
+Epoch = Annotated[int, Field(ge=0, le=1_000_000_000)]
+"""Orders the failures and resumes of one video; see `shared.epochs`."""
 
 
 class Event(Contract):
@@ -243,7 +245,10 @@ class SceneRendered(Event):
 
 
 class SceneFailed(Event):
-    """A scene will not be rendered. `reason` is for people; `kind` is for programs."""
+    """A scene will not be rendered. `reason` is for people; `kind` is for programs.
+
+    `epoch`: the one it failed in. It changes nothing where the video was resumed since, in a higher one.
+    """
 
     name = "scene.failed"
     publishers = ("scene-render",)
@@ -252,6 +257,7 @@ class SceneFailed(Event):
     kind: str
     reason: str
     cost_usd: Money
+    epoch: Epoch = 0
 
 
 class VideoComposing(Event):
@@ -283,7 +289,10 @@ class VideoComposed(Event):
 
 
 class VideoFailed(Event):
-    """The video will not be finished. `reason` is for people; `kind` is for programs."""
+    """The video will not be finished. `reason` is for people; `kind` is for programs.
+
+    `epoch`: the one it failed in. It changes nothing where the video was resumed since, in a higher one.
+    """
 
     name = "video.failed"
     publishers = ("storyboard", "scene-render", "composer", "gateway")
@@ -291,13 +300,19 @@ class VideoFailed(Event):
     stage: Stage
     kind: str
     reason: str
+    epoch: Epoch = 0
 
 
 class VideoResumed(Event):
-    """What a failed video died of is mended, by an operator or by news of a lost task: it goes on."""
+    """What a failed video died of is mended, by an operator or by news of a lost task: it goes on.
+
+    `epoch`: the one that begins now. All failures of lower ones are over, whether they were heard of yet or not.
+    """
 
     name = "video.resumed"
     publishers = ("scene-render", OPERATOR)
+
+    epoch: Epoch = 1
 
 
 class VideoCancelled(Event):

@@ -1,0 +1,336 @@
+"""Whatever order messages come in: the real handlers of gateway, scene-render and composer end with the right video.
+
+Every queue of the three services is one heap here, out of which hypothesis takes one message after the other.
+"""
+
+import asyncio
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from composer import app as composer_app
+from composer import handlers as composing
+from composer.models import Base as ComposerBase
+from gateway import app as gateway_app
+from gateway.app import Gateway
+from gateway.models import Base as GatewayBase
+from gateway.settings import Settings as GatewaySettings
+from scene_render import app as render_app
+from scene_render import breaker
+from scene_render import handlers as rendering
+from scene_render.attempts import Attempts
+from scene_render.clips import Clips
+from scene_render.models import Base as RenderBase
+from scene_render.provider import Ended, Shot, Succeeded, Unknowable
+from scene_render.turns import provide_slots
+from shared.budget import Caps
+from shared.contracts.events import (
+    Event,
+    SceneRequested,
+    StoryboardCreated,
+    VideoCancelled,
+    VideoFailed,
+    VideoRequested,
+    VideoResumed,
+)
+from shared.contracts.media import Clip, clip_key
+from shared.contracts.story import Scene
+from shared.database import Database
+from shared.ffmpeg import Ffmpeg
+from shared.handling import NobodyListens, Subscription
+from shared.migrations import folder_of, migrate
+from shared.prices import Tariff
+from shared.storage import FolderStorage
+from shared.testing import delivery, published
+
+VIDEO = uuid.UUID(int=7)
+SCENES = (1, 2, 3)
+NEVER_DUE = ("scene-render.scene.overdue", "scene-render.unknown.overdue")
+"""They come after an hour; the others may come at any time."""
+BASES = {
+    "gateway": (GatewayBase, gateway_app),
+    "render": (RenderBase, render_app),
+    "composer": (ComposerBase, composer_app),
+}
+
+
+class Ledger:
+    """A provider that takes each order and says so only for the scenes that it was asked for before."""
+
+    name = "ledger"
+    concurrency = 10
+    submit_seconds = usual_seconds = attempt_seconds = 60.0
+    check_seconds = 1.0
+    tariff = Tariff({5: Decimal(1)})
+
+    def __init__(self, *, loses_first: bool) -> None:
+        self.loses_first = loses_first
+        self.orders: list[int] = []
+
+    async def submit(self, attempt_id: str, shot: Shot) -> str:
+        scene = shot.request.scene.scene_number
+        self.orders.append(scene)
+        if self.loses_first and self.orders.count(scene) == 1:
+            raise ConnectionError("the answer is lost")
+        return f"task-{attempt_id}"
+
+    async def find(self, _attempt_id: str, _age: float) -> Unknowable:
+        return Unknowable()
+
+    async def check(self, _task_id: str) -> Succeeded:
+        return Succeeded(cost=Decimal(1))
+
+    async def cancel(self, _task_id: str) -> Ended:
+        return Ended(cost=Decimal(0))
+
+    async def save_by_cancelling(self, _task_id: str) -> None:
+        """Nothing can be saved."""
+
+
+class DrawnClips(Clips):
+    """Clips that are there without a render."""
+
+    async def collect(self, _provider: object, _attempt: object, render: Any) -> Clip:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "clip"
+            path.write_bytes(b"clip")
+            media = await self.storage.put(clip_key(render.video_id, render.scene_number), path, "video/mp4")
+        return Clip(media=media, frames=24, width=1280, height=720, has_audio=False)
+
+
+@dataclass
+class Post:
+    """All that is on its way, to whom."""
+
+    listeners: list[tuple[Subscription[Any], Any]]
+    pending: list[tuple[Subscription[Any], Any, Event]] = field(default_factory=list)
+
+    async def send(self, *events: Event) -> None:
+        for event in events:
+            heard_by = [(one, tools) for one, tools in self.listeners if one.event is type(event)]
+            self.pending += [(one, tools, event) for one, tools in heard_by if event.name not in NEVER_DUE]
+
+    async def deliver(self, index: int) -> Event:
+        subscription, tools, event = self.pending.pop(index)
+        await subscription.handler(event, delivery(subscription.consumer), tools)
+        await self.send(*await published(tools.database))
+        return event
+
+
+@dataclass
+class Studio:
+    """The three services, each on a database of its own."""
+
+    gateway: Gateway
+    ledger: Ledger
+    databases: dict[str, Database]
+    post: Post
+
+    async def look(self, service: str, column: str) -> list[Any]:
+        async with self.databases[service].reading() as session:
+            return list((await session.execute(text(column))).scalars())
+
+    async def close(self) -> None:
+        for database in self.databases.values():
+            await database.close()
+
+
+@pytest.fixture(scope="module")
+def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("schemas")
+
+    async def make() -> None:
+        for name, (base, module) in BASES.items():
+            database = Database(f"sqlite+aiosqlite:///{folder}/{name}.db", base.metadata)
+            await migrate(database, folder_of(str(module.__file__)))
+            await database.close()
+
+    asyncio.run(make())
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def joined() -> Iterator[None]:
+    """Films are joined without ffmpeg, and no provider is left alone for a while: here, no time passes."""
+
+    async def compose(_slots: object, _files: object, target: Path, *_: object) -> Any:
+        target.write_bytes(b"film")
+        return type("Facts", (), {"duration": 12.0, "width": 1280, "height": 720})
+
+    async def thumbnail(_film: Path, target: Path, *_: object) -> None:
+        target.write_bytes(b"thumbnail")
+
+    with (
+        patch.object(composing, "compose", compose),
+        patch.object(composing, "take_thumbnail", thumbnail),
+        patch.object(breaker, "OUTAGES_UNTIL_PARKED", 100),
+    ):
+        yield
+
+
+async def studio(schemas: Path, folder: Path, *, loses_first: bool) -> Studio:
+    for name in BASES:
+        shutil.copy(schemas / f"{name}.db", folder)
+    urls = {name: f"sqlite+aiosqlite:///{folder}/{name}.db" for name in BASES}
+    storage, ffmpeg, hints = FolderStorage(folder / "media"), Ffmpeg(), NobodyListens()
+    gateway = Gateway(
+        GatewaySettings(
+            database_url=SecretStr(urls["gateway"]),
+            storage_url=(folder / "media").as_uri(),
+            media_secret=SecretStr("secret"),
+        )
+    )
+    databases = {name: Database(urls[name], BASES[name][0].metadata) for name in ("render", "composer")}
+    databases["gateway"] = gateway.database
+    ledger = Ledger(loses_first=loses_first)
+    providers: Any = {"ledger": ledger}
+    await provide_slots(databases["render"], providers.values())
+    render_tools = rendering.Tools(
+        database=databases["render"],
+        providers=providers,
+        attempts=Attempts(providers, ("ledger",), Caps(None, None, None)),
+        animatics=None,  # type: ignore[arg-type]  # nobody wishes for it
+        clips=DrawnClips(storage, ffmpeg, None),
+        hints=hints,
+    )
+    composer_tools = composing.Tools(databases["composer"], storage, ffmpeg, folder, hints)
+    service = gateway.service(hints)
+    stories = (
+        (service.story, service.tools),
+        (rendering.story, render_tools),
+        (composing.story, composer_tools),
+    )
+    listeners = [(one, tools) for story, tools in stories for one in story.subscriptions if one.counts_once]
+    return Studio(gateway, ledger, databases, Post(listeners))
+
+
+def told_of_a_new_video() -> list[Event]:
+    scenes = [
+        Scene(scene_number=n, description="d", camera_angle="wide", duration=4, action="a", transition="cut")
+        for n in SCENES
+    ]
+    wish = VideoRequested(video_id=VIDEO, prompt="p", scene_count=3, duration=15, owner="o")
+    story = StoryboardCreated(
+        video_id=VIDEO, title="t", niche="food", overall_prompt="p", total_duration=12, scenes=tuple(scenes),
+        story_script="s", aspect_ratio="16:9",
+    )  # fmt: skip
+    orders = [
+        SceneRequested(
+            video_id=VIDEO, scene=scene, scene_count=3, shot_prompt="p", clip_frames=96, aspect_ratio="16:9",
+            niche="food", owner="o", priority="interactive",
+        )
+        for scene in scenes
+    ]  # fmt: skip
+    return [wish, story, *orders]
+
+
+Pick = Callable[[int], int]
+
+
+async def settle_unknowns(studio: Studio, pick: Pick, settled: set[str]) -> bool:
+    """A person may settle whatever the gateway shows as unknown; returns whether anything was."""
+    charges = await studio.gateway.money.charges("unknown", None, 10, whose=None)
+    for charge in charges:
+        if charge.attempt_id not in settled and pick(2):
+            settled.add(charge.attempt_id)
+            task = f"task-{charge.attempt_id}" if pick(2) else None
+            answer: dict[str, Any] = {"paid": task is not None, "task_id": task, "cost": None, "again": task is None}
+            await studio.gateway.money.review(uuid.UUID(charge.attempt_id), **answer, by="me")
+            await studio.post.send(*await published(studio.gateway.database))
+    return any(charge.attempt_id not in settled for charge in charges)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How everything stands when nothing is on its way any more."""
+
+    status: str
+    film: str
+    scenes: list[str]
+    orders: int
+    attempts: list[str]
+    held: int
+
+
+async def play(schemas: Path, pick: Pick, *, loses_first: bool = False, extra: Sequence[Event] = ()) -> Outcome:
+    """Deliver everything, in the order that `pick` chooses, with people who settle what is unknown."""
+    with tempfile.TemporaryDirectory() as folder:
+        one = await studio(schemas, Path(folder), loses_first=loses_first)
+        try:
+            await one.post.send(*told_of_a_new_video(), *extra)
+            settled: set[str] = set()
+            for _ in range(500):
+                waits = loses_first and await settle_unknowns(one, pick, settled)
+                if one.post.pending:
+                    await one.post.deliver(pick(len(one.post.pending)))
+                elif not waits:
+                    break
+            else:
+                raise AssertionError(f"it goes on for ever: {one.post.pending}")
+            return Outcome(
+                status=(await one.look("gateway", "SELECT status FROM videos"))[0],
+                film=(await one.look("composer", "SELECT state FROM films"))[0],
+                scenes=await one.look("render", "SELECT state FROM renders ORDER BY scene_number"),
+                orders=len(one.ledger.orders),
+                attempts=await one.look("render", "SELECT state FROM attempts"),
+                held=len(await one.look("render", "SELECT attempt_id FROM spend WHERE reserved_usd > 0")),
+            )
+        finally:
+            await one.close()
+
+
+def in_any_order(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    orders = st.integers(0, 2**32).map(lambda seed: Random(seed).randrange)  # noqa: S311 - no secret
+
+    def wrap(test: Callable[..., None]) -> Callable[..., None]:
+        tried = settings(max_examples=examples, deadline=None, database=None, phases=[Phase.generate])
+        return tried(given(pick=orders)(test))
+
+    return wrap
+
+
+@in_any_order(8)
+def test_a_film_completes_however_its_unknown_scenes_are_settled(schemas: Path, pick: Pick) -> None:
+    outcome = asyncio.run(play(schemas, pick, loses_first=True))
+    assert (outcome.status, outcome.film) == ("completed", "composed")
+    assert outcome.scenes == ["rendered"] * len(SCENES)
+    assert outcome.orders == len(SCENES) + outcome.attempts.count("FAILED"), "ordered again only what was given back"
+    assert outcome.held == 0
+
+
+@in_any_order(4)
+def test_a_film_completes_when_what_failed_elsewhere_is_put_right(schemas: Path, pick: Pick) -> None:
+    died = VideoFailed(video_id=VIDEO, stage="composer", kind="k", reason="r")
+    outcome = asyncio.run(play(schemas, pick, extra=[died, VideoResumed(video_id=VIDEO, epoch=1)]))
+    assert (outcome.status, outcome.film, outcome.orders) == ("completed", "composed", len(SCENES))
+
+
+@in_any_order(3)
+def test_a_failure_after_a_resume_stands(schemas: Path, pick: Pick) -> None:
+    first, second = (VideoFailed(video_id=VIDEO, stage="composer", kind="k", reason="r", epoch=n) for n in (0, 1))
+    extra = [first, VideoResumed(video_id=VIDEO, epoch=1), second]
+    outcome = asyncio.run(play(schemas, pick, extra=extra))
+    assert outcome.status in ("failed", "completed")
+    assert (outcome.status == "completed") == (outcome.film == "composed")
+
+
+@in_any_order(8)
+def test_a_cancelled_video_stays_so_whatever_is_settled(schemas: Path, pick: Pick) -> None:
+    cancelled = VideoCancelled(video_id=VIDEO, by="me", reason="r")
+    outcome = asyncio.run(play(schemas, pick, loses_first=True, extra=[cancelled]))
+    assert (outcome.status, outcome.film) in (("cancelled", "cancelled"), ("completed", "composed"))
+    assert not {"waiting", "running"} & set(outcome.scenes)
+    assert outcome.held == 0
