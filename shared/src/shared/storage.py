@@ -23,6 +23,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from shared import work_folder
 from shared.attachment import attachment
 from shared.contracts.media import MediaReference
 
@@ -96,6 +97,10 @@ class Storage(Protocol):
         """Remove all objects whose keys begin with `prefix`."""
         ...
 
+    async def sweep(self) -> None:
+        """Remove what killed processes have half written."""
+        ...
+
 
 class LinkSigner:
     """Signs and checks links to a folder's objects: HMAC-SHA256 over key and end."""
@@ -139,6 +144,15 @@ class FolderStorage:
     async def __aexit__(self, *_: object) -> None:
         """Nothing is held open."""
 
+    @property
+    def half_written(self) -> Path:
+        """Where objects are written before they get their names. No key begins with a dot."""
+        return self.root / ".half-written"
+
+    async def sweep(self) -> None:
+        """See `Storage.sweep`."""
+        await asyncio.to_thread(work_folder.sweep, self.half_written, "*")
+
     def path(self, key: str) -> Path:
         """The file of an object."""
         return self.root / _checked(key)
@@ -150,12 +164,15 @@ class FolderStorage:
     def _put(self, key: str, source: Path, content_type: str) -> MediaReference:
         target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        self.half_written.mkdir(exist_ok=True)
+        part = self.half_written / uuid.uuid4().hex
+        part.touch()
         try:
-            shutil.copyfile(source, part)
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-            part.replace(target)
+            with work_folder.locked(part):
+                shutil.copyfile(source, part)
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
+                part.replace(target)
         finally:
             part.unlink(missing_ok=True)
         return _reference(key, source, content_type)
@@ -258,6 +275,9 @@ class S3Storage:
             params["ResponseContentDisposition"] = attachment(filename)
         what = f"{method.lower()}_object"
         return await self.public_client.generate_presigned_url(what, Params=params, ExpiresIn=seconds)
+
+    async def sweep(self) -> None:
+        """Do nothing: a half-written upload is no object, and a rule of the bucket's life cycle ends it."""
 
     async def delete(self, prefix: str) -> None:
         """See `Storage.delete`."""

@@ -1,6 +1,5 @@
 """The composer service's part of the story: when all clips are there, they become one film."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,7 @@ from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.handling import Delivery, Hints, Story
 from shared.storage import Storage
 from shared.unit_of_work import Work, handling
+from shared.work_folder import work_folder
 
 log = structlog.get_logger()
 
@@ -90,14 +90,14 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) 
     size = FRAME_SIZE[board.aspect_ratio]
     slots = timeline(board.scenes)
 
-    with tempfile.TemporaryDirectory(dir=tools.work_folder, prefix="film-") as folder:
+    with work_folder(tools.work_folder, "film") as folder:
         files = []
         for slot in slots:
             clip = clips[slot.scene.scene_number]
-            path = Path(folder) / f"scene-{slot.scene.scene_number}.mp4"
+            path = folder / f"scene-{slot.scene.scene_number}.mp4"
             await tools.storage.get(clip.media, path)
             files.append(ClipFile(path, clip.frames, clip.has_audio))
-        target, picture = Path(folder) / "film.mp4", Path(folder) / "thumbnail.jpg"
+        target, picture = folder / "film.mp4", folder / "thumbnail.jpg"
         try:
             facts = await compose(slots, files, target, size, tools.ffmpeg)
             await take_thumbnail(target, picture, slots, tools.ffmpeg)

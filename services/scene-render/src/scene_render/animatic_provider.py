@@ -6,7 +6,6 @@ any replica can say how it is doing. The drawing itself is asked for by a messag
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.prices import FREE, Tariff
 from shared.storage import Storage
 from shared.unit_of_work import working
+from shared.work_folder import work_folder
 
 log = structlog.get_logger()
 
@@ -115,11 +115,11 @@ class AnimaticStudio:
         task = await self._task(task_id)
         if task is None or task.state != "drawing":
             return
-        with tempfile.TemporaryDirectory(dir=self.work_folder, prefix="animatic-") as folder:
-            target = Path(folder) / "clip.mp4"
+        with work_folder(self.work_folder, "animatic") as folder:
+            target = folder / "clip.mp4"
             try:
                 async with self._telling(task_id) as on_progress:
-                    await draw(order, target, self.ffmpeg, workspace=Path(folder), on_progress=on_progress)
+                    await draw(order, target, self.ffmpeg, workspace=folder, on_progress=on_progress)
             except (FfmpegFailed, FfmpegTimedOut) as error:
                 await self._save(task_id, state="failed", reason=str(error))
                 return

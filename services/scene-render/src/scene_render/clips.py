@@ -1,8 +1,7 @@
 """From a provider's file to a clip of the film: fetched, looked at, conformed where it differs, joined, stored."""
 
 import contextlib
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -27,6 +26,7 @@ from shared.contracts.story import Contract
 from shared.ffmpeg import Ffmpeg, FfmpegFailed
 from shared.probe import MediaDamaged, MediaFacts, MediaUnreadable, probe
 from shared.storage import Storage
+from shared.work_folder import work_folder
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class Clips:
         if reference is None:
             yield Shot(request, attempt.seconds)
             return
-        with self._folder() as folder:
+        with work_folder(self.work_folder, "clip") as folder:
             path = folder / "first-frame"
             await self.storage.get(reference, path)
             link = await self.storage.link(reference, LINK_SECONDS)
@@ -80,7 +80,7 @@ class Clips:
             ClipOutOfReach, ProviderSilent: it could not be fetched.
         """
         left = frames_left(render)
-        with self._folder() as folder:
+        with work_folder(self.work_folder, "clip") as folder:
             try:
                 path, facts = await self._fetch(provider, attempt, render, folder)
             except ClipUnreadable as unreadable:
@@ -134,11 +134,6 @@ class Clips:
         joined = folder / "joined.mp4"
         await conform.join(pieces, joined, self.ffmpeg)
         return joined, await probe(joined)
-
-    @contextlib.contextmanager
-    def _folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(dir=self.work_folder, prefix="clip-") as folder:
-            yield Path(folder)
 
 
 async def admit(

@@ -1,0 +1,96 @@
+"""What killed processes leave behind is removed; what a living one works in is never touched."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.storage import FolderStorage
+from shared.work_folder import YOUNGEST_SECONDS, locked, sweep_work_folders, work_folder
+
+WORKING = """
+import sys, time
+from pathlib import Path
+from shared.work_folder import work_folder
+with work_folder(Path(sys.argv[1]), "film") as folder:
+    (folder / "film.mp4").write_bytes(b"half")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def start_work(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str], Path]]]:
+    """Start a process that works in a folder; returns both."""
+    processes = []
+
+    def start() -> tuple[subprocess.Popen[str], Path]:
+        command = [sys.executable, "-c", WORKING, str(tmp_path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout is not None
+        return process, Path(process.stdout.readline().strip())
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def age(path: Path) -> None:
+    """Make a file or folder look old enough to be left over."""
+    old = time.time() - 2 * YOUNGEST_SECONDS
+    os.utime(path, (old, old))
+
+
+async def test_the_folder_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(
+    tmp_path: Path, start_work: Callable[[], tuple[subprocess.Popen[str], Path]]
+) -> None:
+    (killed, leftover), (_, used) = start_work(), start_work()
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    with work_folder(tmp_path, "clip") as own:
+        for folder in (leftover, used, own):
+            age(folder)
+        await sweep_work_folders(tmp_path)
+        assert (leftover.exists(), used.exists(), own.exists()) == (False, True, True)
+        assert (used / "film.mp4").read_bytes() == b"half"
+    assert not own.exists()
+
+
+async def test_what_is_new_or_not_ours_is_left_alone(tmp_path: Path) -> None:
+    new, foreign, outside = tmp_path / "multishot-clip-new", tmp_path / "clip-of-others", tmp_path / "outside"
+    for folder in (new, foreign, outside):
+        folder.mkdir()
+    link = tmp_path / "multishot-link"
+    link.symlink_to(outside)
+    age(foreign)
+    age(outside)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    await sweep_work_folders(tmp_path)
+    assert all(path.exists() for path in (new, foreign, outside, link))
+
+
+async def test_a_sweep_of_a_folder_that_is_not_there_does_nothing(tmp_path: Path) -> None:
+    await sweep_work_folders(tmp_path / "nowhere")
+
+
+async def test_half_written_objects_are_removed_unless_they_are_being_written(tmp_path: Path) -> None:
+    source = tmp_path / "film.mp4"
+    source.write_bytes(b"film")
+    async with FolderStorage(tmp_path / "media") as storage:
+        reference = await storage.put("videos/1/film.mp4", source, "video/mp4")
+        left, written = (storage.half_written / name for name in ("left", "written"))
+        for path in (left, written):
+            path.write_bytes(b"half")
+            age(path)
+        age(storage.path(reference.key))
+        with locked(written):
+            await storage.sweep()
+            assert (left.exists(), written.exists()) == (False, True)
+        await storage.get(reference, tmp_path / "back")
