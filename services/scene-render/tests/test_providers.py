@@ -16,9 +16,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from scene_render import picture
+from scene_render.download import Downloader
 from scene_render.provider import Ended, ProviderSilent, Running, Shot, Succeeded
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
 from shared.contracts.story import Scene as StoryScene
+from shared.errors import StepFailed
 from shared.ffmpeg import FfmpegFailed
 
 Scene = Callable[..., SceneRequested]
@@ -445,6 +447,21 @@ async def test_a_link_that_has_ended_for_good_is_a_clip_that_cannot_be_used(
     await simulated.wrong("create", clip="gone")
     told = await play(sqlite_desk, simulated.provider("pika"), short)
     assert (len(of(SceneRendered, told)), len(await simulated.tasks())) == (1, 2)
+
+
+@pytest.mark.parametrize("link", ["https://localhost/clip.mp4", "https://elsewhere.example/clip.mp4"])
+async def test_a_clip_out_of_reach_is_not_paid_again_and_no_address_of_ours_is_told(
+    sqlite_desk: Any, simulated: Any, short: SceneRequested, link: str
+) -> None:
+    """An operator can allow the place, and then the clip is used: its message is kept with the dead letters."""
+    provider = simulated.provider("luma")
+    provider.downloader = Downloader(("localhost",))
+    provider._task = AsyncMock(return_value={"state": "completed", "assets": {"video": link}})
+    with pytest.raises(StepFailed) as failed:
+        await play(sqlite_desk, provider, short)
+    assert failed.value.kind == "clip_out_of_reach"
+    assert not re.search(r"127\.0\.0\.1|::1|localhost", failed.value.reason)
+    assert len(await simulated.tasks()) == 1
 
 
 async def test_runway_is_looked_at_every_five_seconds_at_most(simulated: Any) -> None:
