@@ -25,7 +25,8 @@ import pytest
 from shared.contracts.events import SceneRequested
 from shared.contracts.story import Scene
 from shared.database import Database
-from shared.migrations import folder_of, migrate
+from shared.migration_files import folder_of
+from shared.migrations import migrate
 from shared.testing import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
 
 pytestmark = pytest.mark.connected

@@ -21,6 +21,11 @@ EFFECTS = Table(
 
 
 @pytest.fixture
+def sqlite_metadata() -> MetaData:
+    return METADATA
+
+
+@pytest.fixture
 async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/test.db", METADATA)
     async with database.engine.begin() as connection:

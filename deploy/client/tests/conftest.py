@@ -23,7 +23,8 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference, film_key
 from shared.contracts.story import Scene
-from shared.migrations import folder_of, migrate
+from shared.migration_files import folder_of
+from shared.migrations import migrate
 from shared.unit_of_work import working
 from shared.worker import web_server
 

@@ -35,7 +35,7 @@ from shared.contracts.events import (
 from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
 from shared.contracts.story import Scene
 from shared.frame import Service
-from shared.migrations import folder_of
+from shared.migration_files import folder_of
 from shared.testing import _or_skip, eventually, migrated
 from shared.unit_of_work import working
 from shared.worker import web_server

@@ -36,7 +36,8 @@ from shared.contracts.events import SceneCharged, SceneRendered, StoryboardCreat
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
 from shared.database import now
-from shared.migrations import folder_of, migrate
+from shared.migration_files import folder_of
+from shared.migrations import migrate
 from shared.testing import eventually, published
 from shared.unit_of_work import working
 

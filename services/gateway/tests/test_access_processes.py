@@ -145,8 +145,8 @@ def test_a_key_made_on_the_command_line_opens_the_api_and_no_secret_is_ever_logg
     with httpx.Client(base_url=running.url, timeout=20) as stranger:
         open_to_all = ("/healthz", "/readyz", "/", "/openapi.json")
         assert [stranger.get(path).status_code for path in open_to_all] == [200] * len(open_to_all)
-        assert [stranger.get(path).status_code for path in ("/metrics/", "/api/v1/videos")] == [401] * 2
-        assert "multishot_outbox_rows" in stranger.get("/metrics/", headers=headers).text
+        assert [stranger.get(path).status_code for path in ("/metrics", "/api/v1/videos")] == [401] * 2
+        assert "multishot_outbox_rows" in stranger.get("/metrics", headers=headers).text
         video = stranger.post("/api/v1/videos", json={"prompt": "a fox"}, headers=headers)
         assert (video.status_code, video.json()["owner"]) == (202, "anna")
         token = stranger.post("/api/v1/token", headers=headers).json()["token"]

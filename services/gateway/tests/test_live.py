@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -35,6 +35,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
+from shared.supervisor import Supervisor, every
 from shared.testing import eventually
 from shared.unit_of_work import working
 
@@ -270,14 +271,23 @@ async def test_a_page_that_comes_back_while_much_happens_hears_each_event_once_a
     await eventually(lambda: not gateway.live.ahead, 5)
 
 
+@contextlib.asynccontextmanager
+async def repeating(work: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    supervisor = Supervisor("gateway")
+    supervisor.start(every(0.1, work, "feed"))
+    try:
+        yield
+    finally:
+        await supervisor.stop()
+
+
 async def test_what_the_broker_did_not_bring_is_found_in_the_log(
-    gateway: Gateway, url: str, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, url: str, open_page: OpenPage
 ) -> None:
     """A replica that has just started does not tell what was told before it, but all that happened since."""
-    monkeypatch.setattr(feed_module, "LOOK_EVERY_SECONDS", 0.1)
     await happen(gateway, requested(), board())
     await asyncio.sleep(0.01)
-    async with gateway.feed.running():
+    async with gateway.feed.running(), repeating(gateway.feed.catch_up):
         page = await open_page(url)
         await happen(gateway, started(1), started(2))
         await happen(gateway, requested(OTHER), VideoCancelled(video_id=OTHER, by="me", reason="r"))

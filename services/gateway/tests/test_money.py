@@ -26,7 +26,8 @@ from shared.contracts.events import (
 from shared.contracts.story import Scene
 from shared.frame import Dead, Handled, deliver
 from shared.handling import NobodyListens
-from shared.migrations import folder_of, migrate
+from shared.migration_files import folder_of
+from shared.migrations import migrate
 from shared.testing import delivery, published
 from shared.unit_of_work import working
 

@@ -31,7 +31,8 @@ from gateway import app as gateway_app
 from gateway.app import Gateway
 from gateway.settings import Settings
 from shared.contracts.events import VideoCancelled, VideoRequested
-from shared.migrations import folder_of, migrate
+from shared.migration_files import folder_of
+from shared.migrations import migrate
 from shared.unit_of_work import working
 
 CHECKS = [

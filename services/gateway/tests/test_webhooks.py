@@ -38,7 +38,7 @@ from shared.contracts.events import SceneDelayed, StoryboardCreated, VideoFailed
 from shared.contracts.story import Scene
 from shared.database import now
 from shared.frame import Handled, Service, deliver
-from shared.migrations import folder_of
+from shared.migration_files import folder_of
 from shared.public_address import GuardedNetwork
 from shared.testing import SqlServer, delivery, eventually, free_port, migrated, published
 from shared.unit_of_work import working
@@ -732,13 +732,8 @@ async def test_old_deliveries_are_forgotten(api: httpx.AsyncClient, gateway: Gat
     async with working(gateway.database) as work:
         its = WebhookDelivery.delivery_id == old
         await work.session.execute(update(WebhookDelivery).where(its).values(created_at=now(-31 * 86_400)))
-    async with gateway.webhooks:
-        await eventually(lambda: _is_forgotten(api, endpoint))
+    await gateway.webhooks.forget_old()
     assert [sent["deliveryId"] for sent in await deliveries(api, endpoint)] == [young]
-
-
-async def _is_forgotten(api: httpx.AsyncClient, endpoint: Any) -> bool:
-    return len(await deliveries(api, endpoint)) == 1
 
 
 async def test_the_api_s_document_describes_what_is_posted(api: httpx.AsyncClient) -> None:

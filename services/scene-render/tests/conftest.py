@@ -29,7 +29,7 @@ from shared.contracts.story import Scene
 from shared.database import Database, now
 from shared.ffmpeg import Ffmpeg
 from shared.handling import Delivery
-from shared.migrations import folder_of
+from shared.migration_files import folder_of
 from shared.prices import Tariff
 from shared.storage import FolderStorage
 from shared.testing import delivery, migrated

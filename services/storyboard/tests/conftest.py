@@ -18,7 +18,7 @@ from shared.contracts.events import VideoRequested
 from shared.database import Database
 from shared.frame import Outcome, Service, deliver, fails_video
 from shared.handling import Delivery
-from shared.migrations import folder_of
+from shared.migration_files import folder_of
 from shared.testing import migrated
 from simulator.llm.app import llm_app
 from storyboard import app

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from shared.contracts.events import StoryboardCreated, VideoRequested
 from shared.frame import Handled, deliver
 from shared.handling import Delivery
-from shared.migrations import folder_of
+from shared.migration_files import folder_of
 from shared.testing import eventually, fetch_json, free_port, migrated, published
 from simulator.llm.app import llm_app
 from storyboard import app

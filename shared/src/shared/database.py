@@ -24,18 +24,16 @@ Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 Columns = TypeVarTuple("Columns")
 
 LOCK_WAIT_SECONDS = 5
+READ_SECONDS = 8
+"""How long a server may be silent before its connection counts as broken: longer than it may wait for a lock."""
 GLANCE_SECONDS = 10
+GLANCE_READ_SECONDS = 4
+CONNECTIONS = 32
+"""How many connections a process opens at most, unless told otherwise."""
 # What a statement is about is nobody's business who reads an error.
 QUIET: dict[str, Any] = {"hide_parameters": True}
 SQLITE: dict[str, Any] = QUIET | {"connect_args": {"timeout": 30}}
-MYSQL: dict[str, Any] = QUIET | {
-    "pool_size": 20,
-    "max_overflow": 10,
-    "connect_args": {
-        "connect_timeout": 5,
-        "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, time_zone='+00:00'",
-    },
-}
+INIT_COMMAND = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, time_zone='+00:00'"
 
 
 class now(ColumnElement[datetime]):  # noqa: N801 - it reads as the SQL function it is
@@ -62,15 +60,17 @@ def _now_mysql(element: now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: 
 
 
 class Database:
-    """The engine and the sessions of one service's schema.
+    """The engine and the sessions of one service's schema, on at most `connections` connections.
 
     `committed` is set after every commit that may have left something in the outbox.
     """
 
-    def __init__(self, url: str, metadata: MetaData) -> None:
+    def __init__(self, url: str, metadata: MetaData, connections: int = CONNECTIONS) -> None:
         self.metadata = metadata
-        self.engine = _engine(url)
-        self.glances = _glancing_engine(url)
+        self.url = url
+        glances = max(1, connections // 4)
+        self.engine = _engine(url, connections - glances)
+        self.glances = _glancing_engine(url, glances)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self.committed = asyncio.Event()
 
@@ -117,9 +117,9 @@ class Database:
         await self.glances.dispose()
 
 
-OUTAGES = {1040, 1053, 1205, 1213, 1305, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
-"""MySQL's numbers for: too many connections, shutting down, lock wait, deadlock (1305: in a savepoint, which is then
-gone), connection lost or refused."""
+BUSY = {1021, 1040, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1305}
+"""The server's error numbers for: disk full, too many connections, network errors, user limits, lock wait, deadlock
+(1305: in a savepoint, which is then gone)."""
 
 
 def is_outage(error: BaseException) -> bool:
@@ -130,25 +130,56 @@ def is_outage(error: BaseException) -> bool:
         return False
     facts = error.orig.args if error.orig else ()
     code = facts[0] if facts else None
-    return error.connection_invalidated or code in OUTAGES or "database is locked" in str(code)
+    return error.connection_invalidated or code in BUSY or "database is locked" in str(code)
 
 
-def _engine(url: str) -> AsyncEngine:
+def _engine(url: str, connections: int) -> AsyncEngine:
     if url.startswith("sqlite"):
         engine = create_async_engine(url, **SQLITE)
         _prepare_sqlite(engine)
         return engine
     # REPEATABLE READ would let the relay's locks hold up business inserts.
-    return create_async_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, **MYSQL)
+    return _mysql(url, connections, READ_SECONDS, isolation_level="READ COMMITTED", pool_pre_ping=True)
 
 
-def _glancing_engine(url: str) -> AsyncEngine:
+def _glancing_engine(url: str, connections: int) -> AsyncEngine:
     """Its connections only read, so there is nothing to begin and nothing to undo."""
-    # A glance is short: to wait for a connection costs less than to open one more and close it again.
-    more = SQLITE if url.startswith("sqlite") else MYSQL | {"pool_size": 10, "max_overflow": 0}
-    return create_async_engine(
-        url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **more
+    quick: dict[str, Any] = {
+        "isolation_level": "AUTOCOMMIT",
+        "skip_autocommit_rollback": True,
+        "pool_reset_on_return": None,
+    }
+    if url.startswith("sqlite"):
+        return create_async_engine(url, **quick, **SQLITE)
+    # After a silent connection there must be time for a second try.
+    return _mysql(url, connections, GLANCE_READ_SECONDS, **quick)
+
+
+def migration_engine(url: str) -> AsyncEngine:
+    """An engine for one connection without a time limit: to change a large table may take hours."""
+    if url.startswith("sqlite"):
+        return _engine(url, 1)
+    return _mysql(url, 1, None, isolation_level="READ COMMITTED")
+
+
+def _mysql(url: str, connections: int, read_seconds: int | None, **options: Any) -> AsyncEngine:  # noqa: ANN401
+    from shared import mysql_driver  # the embedded mode does without
+
+    engine = create_async_engine(
+        url,
+        pool_size=connections,
+        # A short wait for a connection costs less than to open one more and close it again.
+        max_overflow=0,
+        connect_args={
+            "async_creator_fn": mysql_driver.connect,
+            "read_timeout": read_seconds,
+            "init_command": INIT_COMMAND,
+        },
+        **QUIET,
+        **options,
     )
+    mysql_driver.drop_broken_connections(engine)
+    return engine
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:

@@ -23,6 +23,7 @@ from shared.database import Database, is_outage
 from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
 from shared.handling import Delivery, Story, Subscription, Tools
 from shared.message_checks import checked
+from shared.supervisor import Background
 from shared.unit_of_work import has_handled, working
 
 log = structlog.get_logger()
@@ -67,7 +68,7 @@ class Service(Generic[Tools]):
     """A service, put together: its part of the story, its tools, and what must be open while it runs.
 
     `on_death` is what it does about the video of a message that died; `epoch_of` says in which epoch it knows a video
-    to be; `routes` is what it answers besides probes.
+    to be; `routes` is what it answers besides probes; `background` is what it does besides messages.
     """
 
     story: Story[Tools]
@@ -77,6 +78,7 @@ class Service(Generic[Tools]):
     resources: tuple[AbstractAsyncContextManager[Any], ...] = ()
     routes: tuple[BaseRoute, ...] = ()
     epoch_of: Callable[[AsyncSession, UUID], Awaitable[int]] = _first_epoch
+    background: tuple[Background, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,50 @@
 """Brings a service's own schema up to date: the body of every `migrations/env.py`, and the command behind it."""
 
 import asyncio
+import warnings
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command, context, op
 from alembic.config import Config
+from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection, MetaData
 
-from shared.database import Database, Moment
+from shared.database import Database, Moment, migration_engine
 
 
-async def migrate(database: Database, folder: Path) -> None:
-    """Run all migrations in `folder` that this database has not had yet."""
-    async with database.engine.begin() as connection:
-        await connection.run_sync(_upgrade, folder)
+async def migrate(database: Database, folder: Path) -> list[str]:
+    """Run all migrations in `folder` that this database has not had yet. Returns their revisions, oldest first."""
+    engine = migration_engine(database.url)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(_upgrade, folder)
+    finally:
+        await engine.dispose()
 
 
-def _upgrade(connection: Connection, folder: Path) -> None:
+def _upgrade(connection: Connection, folder: Path) -> list[str]:
+    applied: list[str] = []
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    config.attributes["applied"] = applied
+    with warnings.catch_warnings():
+        # Alembic names the key of its own table, which MySQL and MariaDB do not keep.
+        warnings.filterwarnings("ignore", message="Name 'alembic_version_pkc' ignored")
+        command.upgrade(config, "head")
+    return applied
 
 
 def run(metadata: MetaData) -> None:
     """What a `migrations/env.py` does."""
     connection = context.config.attributes["connection"]
-    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False)
+    applied: list[str] = context.config.attributes["applied"]
+
+    def note(ctx: object, step: MigrationInfo, heads: object, run_args: object) -> None:  # noqa: ARG001 - Alembic's names
+        applied.extend(step.up_revision_ids)
+
+    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False, on_version_apply=note)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -60,18 +77,7 @@ def drop_inbox_and_outbox() -> None:
     op.drop_table("inbox")
 
 
-def folder_of(module: str) -> Path:
-    """The `migrations/` folder beside the `src/` that this module file lies in."""
-    return Path(module).resolve().parents[2] / "migrations"
-
-
 def main(database: Database, folder: Path) -> None:
-    """Migrate from the command line."""
-
-    async def upgrade() -> None:
-        try:
-            await migrate(database, folder)
-        finally:
-            await database.close()
-
-    asyncio.run(upgrade())
+    """Migrate from the command line, and print what was done."""
+    applied = asyncio.run(migrate(database, folder))
+    print(f"Applied {', '.join(applied)}." if applied else "The schema is up to date.")  # noqa: T201 - its answer

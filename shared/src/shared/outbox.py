@@ -6,6 +6,7 @@ come back later: polls, and steps that wait.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -82,25 +83,35 @@ class Relay:
         self.database = database
         self.outbox = database.metadata.tables["outbox"]
         self.send = send
+        self.passed_at = time.monotonic()
+
+    def silent_seconds(self) -> float:
+        """How long ago the relay last went through what was due."""
+        return time.monotonic() - self.passed_at
 
     async def run(self) -> None:
         """Send for ever."""
+        self.passed_at = time.monotonic()
         pause = 0.0
         while True:
             self.database.committed.clear()
             try:
                 sent, failed = await self.send_due()
-            except Exception as error:  # noqa: BLE001 - an outbox must outlive any outage of its database
-                log.warning("outbox.unreachable", error=str(error), outage=is_outage(error))
-                sent, failed = 0, True
+                self.passed_at = time.monotonic()
+                until_next = 0.0 if failed or sent == BATCH else await self._until_next()
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                log.warning("outbox.unreachable", error=str(error))
+                failed = True
             if failed:
                 pause = min(max(pause * 2, 0.2), LONGEST_PAUSE_SECONDS)
                 await asyncio.sleep(pause)
                 continue
             pause = 0.0
-            if sent < BATCH:
+            if until_next:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(await self._until_next()):
+                    async with asyncio.timeout(until_next):
                         await self.database.committed.wait()
 
     async def send_due(self) -> tuple[int, bool]:

@@ -57,6 +57,7 @@ class ServiceSettings(BrokerSettings):
     """What every service needs to run."""
 
     database_url: SecretStr = Field(description="The schema of this service alone, as an SQLAlchemy URL")
+    database_connections: int = Field(32, ge=4, description="The most connections one process opens to the database")
     health_host: str = Field("127.0.0.1", description="Where a worker answers /healthz, /readyz and /metrics")
     health_port: int = Field(8081, description="0: any free port")
     log_level: str = "INFO"

@@ -23,6 +23,9 @@ HANDLING_SECONDS = Histogram(
 )
 OUTBOX_ROWS = Gauge("multishot_outbox_rows", "Events that are due and not sent yet", ["service"])
 OUTBOX_AGE_SECONDS = Gauge("multishot_outbox_age_seconds", "How long the oldest of them has been due", ["service"])
+BACKGROUND_RESTARTS = Counter(
+    "multishot_background_restarts_total", "Background tasks that ended unexpectedly", ["service", "task"]
+)
 
 tracer = trace.get_tracer("multishot")
 

@@ -1,57 +1,83 @@
 """A process of the distributed mode: connects a service to RabbitMQ, tells how it is, stops it in order."""
 
+import argparse
 import asyncio
 import contextlib
 import gc
+import os
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
 
 import structlog
 import uvicorn
-from aiormq.exceptions import AMQPError
-from prometheus_client import make_asgi_app
 from sqlalchemy import func, select
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute
 
-from shared import inbox, telemetry
+from shared import inbox, probes, telemetry
 from shared.database import now
 from shared.frame import Service
 from shared.handling import Hints, NobodyListens, Tools
 from shared.messaging import Consumer, Publisher
+from shared.migration_files import is_behind
 from shared.outbox import Relay
-from shared.settings import ServiceSettings
+from shared.settings import ServiceSettings, read
+from shared.supervisor import Background, Supervisor, every
 
 log = structlog.get_logger()
 
-READY_SECONDS = 2.0
+S = TypeVar("S", bound=ServiceSettings)
+
 MEASURE_EVERY_SECONDS = 5.0
 FORGET_EVERY_SECONDS = 3600.0
+LOOK_FOR_MIGRATION_SECONDS = 1.0
 CONNECT_AGAIN_SECONDS = 1.0
+CONNECT_PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""How long a service that needs the broker waits between its attempts to connect; then its start fails."""
+RELAY_SILENT_SECONDS = 15.0
+"""A relay that has made no pass for so long is not ready: the database or the broker leaves it without an answer."""
 ANSWER_SECONDS = 4
 """How long a call that is being answered may go on after SIGTERM."""
+SEND_LAST_SECONDS = 1.0
+ORDERLY_STOP_SECONDS = 8.5
+FORCED_STOP_SECONDS = 9.5
+"""How long after SIGTERM a process ends even if it still waits for something. Nothing is lost: a kill loses nothing."""
 MOST_WEBSOCKET_BYTES = 65_536
 
 
 class Worker:
-    """A service, connected: its consumer, its publisher and its relay.
+    """A service, connected: its consumer, its publisher, its relay and its background tasks.
 
-    One that does not need the broker starts without it and connects as soon as it is there.
+    One that does not need the broker starts without it and connects as soon as it is there. On a schema that lacks
+    migrations it waits, not ready, until they have been made. `migrations` is the folder they are in.
     """
 
     def __init__(
-        self, build: Callable[[Hints], Service[Tools]], settings: ServiceSettings, *, needs_broker: bool = True
+        self,
+        build: Callable[[Hints], Service[Tools]],
+        settings: ServiceSettings,
+        migrations: Path,
+        *,
+        needs_broker: bool = True,
     ) -> None:
         url = settings.broker_url.get_secret_value()
         self.publisher = Publisher(url)
         self.service = build(self.publisher)
         self.consumer = Consumer(url, self.service, self.publisher)
         self.relay = Relay(self.service.database, self.publisher.send)
+        self.supervisor = Supervisor(self.service.story.service)
+        self.migrations = migrations
         self.needs_broker = needs_broker
+        self.migrated = False
         self.connected = False
         self.stopping = False
+        self.serving = asyncio.Event()
+        self.ending = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -59,118 +85,184 @@ class Worker:
 
         Raises at once when the database, or RabbitMQ if it is needed, is not there: the orchestrator starts us again.
         """
+        living = asyncio.create_task(self._live())
+        serving = asyncio.create_task(self.serving.wait())
+        try:
+            await asyncio.wait({living, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if living.done():
+                living.result()
+            living.add_done_callback(self._end_process)
+            yield
+        finally:
+            serving.cancel()
+            self.stopping = True
+            self.ending.set()
+            await asyncio.wait({living}, timeout=ORDERLY_STOP_SECONDS)
+            if living.cancel():
+                log.warning("service.stopped_waiting", seconds=ORDERLY_STOP_SECONDS)
+            elif not living.cancelled():
+                living.result()
+
+    def _end_process(self, living: "asyncio.Task[None]") -> None:
+        """End the process when its work has failed: the orchestrator starts it again."""
+        if not living.cancelled() and (error := living.exception()) is not None:
+            log.error("service.failed", error=repr(error))
+            if not self.stopping:
+                signal.raise_signal(signal.SIGTERM)
+
+    async def _live(self) -> None:
+        """Open everything, serve until `ending`, close everything: in one task, as some libraries demand."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.service.database.close)
             await self.service.database.ping()
+            if not await self._wait_for_migration():
+                return
             for resource in self.service.resources:
                 await stack.enter_async_context(resource)
             stack.push_async_callback(self.publisher.stop)
-            background = [asyncio.create_task(task) for task in (self._measure(), self._forget())]
-            stack.push_async_callback(_cancel, background)
+            stack.push_async_callback(self.supervisor.stop)
+            self.supervisor.start(
+                every(MEASURE_EVERY_SECONDS, self._measure, "measure"),
+                every(FORGET_EVERY_SECONDS, lambda: inbox.forget_old(self.service.database), "forget"),
+                *self.service.background,
+            )
             stack.push_async_callback(self._stop_consuming)
             if self.needs_broker:
-                await self._connect(background)
+                await self._connect()
             else:
-                connecting = asyncio.create_task(self._connect_when_there(background))
-                stack.push_async_callback(_cancel, [connecting])
+                connecting = asyncio.create_task(self._connect_when_there())
+                stack.push_async_callback(_cancel, connecting)
             log.info("service.started")
-            yield
+            self.serving.set()
+            await self.ending.wait()
             log.info("service.stopping")
 
-    async def _connect(self, background: list[asyncio.Task[None]]) -> None:
-        await self.publisher.start(self.service.story.service)
-        await self.consumer.start()
-        background.append(asyncio.create_task(self.relay.run()))
-        self.connected = True
+    async def _wait_for_migration(self) -> bool:
+        """Return once the schema is up to date; False: the process is to end before it is."""
+        while await is_behind(self.service.database, self.migrations):
+            if not self.serving.is_set():
+                log.error("schema.behind", todo=f"run `{self.service.story.service} migrate`")
+                self.serving.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_FOR_MIGRATION_SECONDS):
+                    await self.ending.wait()
+                return False
+        self.migrated = True
+        return True
 
-    async def _connect_when_there(self, background: list[asyncio.Task[None]]) -> None:
+    async def _connect(self) -> None:
+        """Connect to the broker. Where several replicas declare their queues at once, it may fail for a moment."""
+        for pause in CONNECT_PAUSES:
+            try:
+                return await self._connect_once()
+            except Exception as error:  # noqa: BLE001 - the last attempt raises it
+                log.warning("broker.away", error=repr(error))
+                await asyncio.sleep(pause)
+        return await self._connect_once()
+
+    async def _connect_when_there(self) -> None:
         while not self.connected:
             try:
-                await self._connect(background)
-            except (AMQPError, OSError) as error:
+                await self._connect_once()
+            except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to do but to try again
                 log.warning("broker.away", error=repr(error))
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
+    async def _connect_once(self) -> None:
+        await self.publisher.start(self.service.story.service)
+        await self.consumer.start()
+        self.supervisor.start(Background("relay", self.relay.run))
+        self.connected = True
+
     async def _stop_consuming(self) -> None:
-        self.stopping = True
         if not self.connected:
             return
         await self.consumer.stop()
         # What the last handlers saved; the rest is another relay's.
         with contextlib.suppress(Exception):
-            await self.relay.send_due()
+            async with asyncio.timeout(SEND_LAST_SECONDS):
+                await self.relay.send_due()
 
     async def _measure(self) -> None:
         """Keep the outbox gauges true."""
         outbox = self.service.database.metadata.tables["outbox"]
         due = select(func.count(), func.min(outbox.c.available_at), now()).where(outbox.c.available_at <= now())
         name = self.service.story.service
-        while True:
-            with contextlib.suppress(Exception):
-                async with self.service.database.reading() as session:
-                    count, oldest, clock = (await session.execute(due)).one()
-                telemetry.OUTBOX_ROWS.labels(name).set(count)
-                telemetry.OUTBOX_AGE_SECONDS.labels(name).set((clock - oldest).total_seconds() if oldest else 0)
-            await asyncio.sleep(MEASURE_EVERY_SECONDS)
-
-    async def _forget(self) -> None:
-        while True:
-            with contextlib.suppress(Exception):
-                await inbox.forget_old(self.service.database)
-            await asyncio.sleep(FORGET_EVERY_SECONDS)
+        async with self.service.database.reading() as session:
+            count, oldest, clock = (await session.execute(due)).one()
+        telemetry.OUTBOX_ROWS.labels(name).set(count)
+        telemetry.OUTBOX_AGE_SECONDS.labels(name).set((clock - oldest).total_seconds() if oldest else 0)
 
     def routes(self) -> list[BaseRoute]:
-        """`/healthz`: the loop turns. `/readyz`: database and broker answer. `/metrics`: for Prometheus."""
-        return [
-            Route("/healthz", self._alive),
-            Route("/readyz", self._ready),
-            Mount("/metrics", make_asgi_app()),
-            *self.service.routes,
-        ]
+        """The probes, and what the service answers itself."""
+        checks: dict[str, probes.Check] = {
+            "running": self._runs,
+            "schema": self._has_schema,
+            "database": self._answers_database,
+            "broker": self._answers_broker,
+            "relay": self._relays,
+            "background": self._runs_in_background,
+        }
+        return [*probes.routes(checks), *self.service.routes]
 
-    async def _alive(self, _request: Request) -> JSONResponse:
-        return JSONResponse({"alive": True})
+    async def _runs(self) -> bool:
+        return not self.stopping
 
-    async def _ready(self, _request: Request) -> JSONResponse:
-        checks = {"database": await self._answers_database(), "broker": await self._answers_broker()}
-        ready = all(checks.values()) and not self.stopping
-        return JSONResponse({"ready": ready, **checks}, status_code=200 if ready else 503)
+    async def _has_schema(self) -> bool:
+        return self.migrated
 
     async def _answers_database(self) -> bool:
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                await self.service.database.ping()
-        except Exception:  # noqa: BLE001 - whatever it is, it is not ready
-            return False
+        await self.service.database.ping()
         return True
 
     async def _answers_broker(self) -> bool:
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                return self.connected and await self.consumer.ping()
-        except Exception:  # noqa: BLE001 - whatever it is, it is not ready
-            return False
+        return self.connected and await self.consumer.ping()
+
+    async def _relays(self) -> bool:
+        return self.connected and self.relay.silent_seconds() < RELAY_SILENT_SECONDS
+
+    async def _runs_in_background(self) -> bool:
+        return not self.supervisor.down
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
-def main(build: Callable[[Hints], Service[Tools]], settings: ServiceSettings, service: str, module: str) -> None:
+def main(settings: type[S], build: Callable[[S, Hints], Service[Tools]], service: str, migrations: Path) -> None:
     """A worker's console script: run it, or with the argument `migrate` bring its schema up to date."""
-    telemetry.set_up(service, settings)
-    if sys.argv[1:] == ["migrate"]:
-        from shared import migrations  # it takes a third of a second to load, which no other start needs
+    command = command_of(service, sys.argv[1:])
+    known = read(settings)
+    telemetry.set_up(service, known)
+    if command == "migrate":
+        from shared import migrations as schema  # it takes a third of a second to load, which no other start needs
 
-        migrations.main(build(NobodyListens()).database, migrations.folder_of(module))
+        schema.main(build(known, NobodyListens()).database, migrations)
         return
-    asyncio.run(_run(build, settings))
+    asyncio.run(_run(lambda hints: build(known, hints), known, migrations))
 
 
-async def _run(build: Callable[[Hints], Service[Tools]], settings: ServiceSettings) -> None:
-    worker = Worker(build, settings)
+def command_of(service: str, arguments: list[str], **more: str) -> str | None:
+    """The command that a service is called with; None: it is to run. Ends the process when there is no such command.
+
+    `more`: commands besides `migrate`, and what each does.
+    """
+    commands = {"migrate": "bring the database schema up to date, and end", **more}
+    told = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
+    parser = argparse.ArgumentParser(
+        prog=service,
+        description="Without a command, run the service. Settings come from the environment; README lists them.",
+        epilog=f"commands:\n{told}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=commands, metavar="command", help="see below")
+    command: str | None = parser.parse_args(arguments).command
+    return command
+
+
+async def _run(build: Callable[[Hints], Service[Tools]], settings: ServiceSettings, migrations: Path) -> None:
+    worker = Worker(build, settings, migrations)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -183,7 +275,7 @@ async def _run(build: Callable[[Hints], Service[Tools]], settings: ServiceSettin
 
 async def serve(app: object, host: str, port: int) -> None:
     """Serve an ASGI app until SIGTERM or SIGINT; exit with an error when it cannot start."""
-    server = web_server(app, host, port)
+    server = _Server(_web_config(app, host, port))
     keep_what_is_loaded()
     await server.serve()
     if not server.started:
@@ -196,9 +288,24 @@ def keep_what_is_loaded() -> None:
     gc.freeze()
 
 
+class _Server(uvicorn.Server):
+    """A web server whose process ends in time after SIGTERM, whatever still waits in it."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop, and make sure that it ends."""
+        force = threading.Timer(FORCED_STOP_SECONDS, os._exit, [1])
+        force.daemon = True
+        force.start()
+        super().handle_exit(sig, frame)
+
+
 def web_server(app: object, host: str, port: int) -> uvicorn.Server:
     """The web server of a process, not started yet."""
-    config = uvicorn.Config(
+    return uvicorn.Server(_web_config(app, host, port))
+
+
+def _web_config(app: object, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
         app,  # type: ignore[arg-type]
         host=host,
         port=port,
@@ -209,4 +316,3 @@ def web_server(app: object, host: str, port: int) -> uvicorn.Server:
         # It would cost a third of what one process can tell, and as much memory again for each who listens.
         ws_per_message_deflate=False,
     )
-    return uvicorn.Server(config)

@@ -25,7 +25,8 @@ from multishot import NotReachable
 from multishot import settings as client_settings
 from shared import telemetry
 from shared.database import Database
-from shared.migrations import folder_of, migrate
+from shared.migration_files import folder_of
+from shared.migrations import migrate
 from simulator.ledger import PROVIDERS
 
 DEFAULT_PROMPT = "A young street musician in Yogyakarta finds a lost kite and returns it across the rooftops"

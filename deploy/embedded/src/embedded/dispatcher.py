@@ -15,13 +15,13 @@ from typing import Any
 
 import structlog
 from sqlalchemy import delete, insert, select
-from sqlalchemy.exc import DBAPIError
 
 from shared.contracts.events import Event, VideoResumed
-from shared.database import Database, now
+from shared.database import Database, is_outage, now
 from shared.frame import EPOCH, LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver, video_id_of
 from shared.handling import Delivery, Subscription
 from shared.outbox import Letter, letter
+from shared.supervisor import Background, Supervisor
 from shared.unit_of_work import working
 
 log = structlog.get_logger()
@@ -40,12 +40,19 @@ class Dispatcher:
     def __init__(self, dead_letters: Path) -> None:
         self.dead_letters = dead_letters
         self.services: Sequence[Service[Any]] = ()
+        self.supervisors: dict[str, Supervisor] = {}
         self.listeners: defaultdict[str, list[Listener]] = defaultdict(list)
         self.tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def down(self) -> set[str]:
+        """The background tasks that have ended and wait to be restarted."""
+        return {f"{service}.{task}" for service, one in self.supervisors.items() for task in one.down}
 
     def connect(self, services: Sequence[Service[Any]]) -> None:
         """Name the services whose events are carried."""
         self.services = services
+        self.supervisors = {service.story.service: Supervisor(service.story.service) for service in services}
         for service in services:
             for subscription in service.story.subscriptions:
                 limit = asyncio.Semaphore(subscription.at_once)
@@ -61,13 +68,18 @@ class Dispatcher:
                     await stack.enter_async_context(resource)
             stack.push_async_callback(self._cancel)
             for service in self.services:
-                self._start(self._carry_outbox(service.database))
+                supervisor = self.supervisors[service.story.service]
+                stack.push_async_callback(supervisor.stop)
+                supervisor.start(self._outbox_of(service.database), *service.background)
             yield
 
     async def hint(self, event: Event) -> None:
         """Tell an event to whoever listens now."""
         item = Letter("", event.name, str(event.video_id), {}, event.model_dump_json())
         self._start(self._carry(item))
+
+    def _outbox_of(self, database: Database) -> Background:
+        return Background("outbox", lambda: self._carry_outbox(database))
 
     async def _carry_outbox(self, database: Database) -> None:
         outbox = database.metadata.tables["outbox"]
@@ -87,7 +99,9 @@ class Dispatcher:
             try:
                 async with database.reading() as session:
                     rows = (await session.execute(due.order_by(outbox.c.id).limit(BATCH))).all()
-            except DBAPIError as error:
+            except Exception as error:
+                if not is_outage(error):
+                    raise
                 log.warning("outbox.unreachable", error=str(error))
                 rows = []
             for row in rows:

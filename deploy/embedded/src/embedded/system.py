@@ -18,8 +18,10 @@ import storyboard.app
 import storyboard.settings
 from embedded.dispatcher import Dispatcher
 from embedded.home import Home
+from shared import probes
 from shared.frame import Service
-from shared.migrations import folder_of, migrate
+from shared.migration_files import folder_of
+from shared.migrations import migrate
 from shared.worker import keep_what_is_loaded, web_server
 
 HOST = "127.0.0.1"
@@ -82,6 +84,17 @@ class System:
         async with self.dispatcher.running():
             yield
 
+    def _checks(self) -> dict[str, probes.Check]:
+        async def answers_database() -> bool:
+            for service in self.all_services:
+                await service.database.ping()
+            return True
+
+        async def runs_in_background() -> bool:
+            return not self.dispatcher.down
+
+        return {"database": answers_database, "background": runs_in_background}
+
     async def migrate(self) -> None:
         """Bring all schemas up to date."""
         for module, service in self.services.items():
@@ -91,7 +104,7 @@ class System:
     async def serving(self) -> AsyncIterator[str]:
         """Work and serve until the block ends, or until the server is told to stop. Yields the URL."""
         settings = self.gateway.settings
-        app = self.gateway.app(self._working(), routes=[])
+        app = self.gateway.app(self._working(), routes=probes.routes(self._checks()))
         server = web_server(app, HOST, settings.port)
         keep_what_is_loaded()
         task = asyncio.create_task(server.serve())

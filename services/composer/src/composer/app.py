@@ -8,13 +8,13 @@ from shared.database import Database
 from shared.ffmpeg import Ffmpeg
 from shared.frame import Service, fails_video
 from shared.handling import Hints
-from shared.settings import read
+from shared.migration_files import folder_of
 from shared.storage import open_storage
 
 
 def build(settings: Settings, hints: Hints) -> Service[Tools]:
     """The service, ready to run in either way."""
-    database = Database(settings.database_url.get_secret_value(), Base.metadata)
+    database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     storage = open_storage(settings.storage_url)
     tools = Tools(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder, hints)
     return Service(story, tools, database, on_death=fails_video("composer"), resources=(storage,), epoch_of=epoch_of)
@@ -22,5 +22,4 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
 
 def main() -> None:
     """The console script `composer`."""
-    settings = read(Settings)
-    worker.main(lambda hints: build(settings, hints), settings, story.service, __file__)
+    worker.main(Settings, build, story.service, folder_of(__file__))

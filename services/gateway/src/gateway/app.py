@@ -16,7 +16,7 @@ from gateway import key_command, procedures, status_page
 from gateway.access import Access
 from gateway.courier import Courier
 from gateway.ending import Ending
-from gateway.feed import Feed
+from gateway.feed import LOOK_EVERY_SECONDS, Feed
 from gateway.handlers import Tools, story
 from gateway.headers import Labelled
 from gateway.idempotency import Idempotency
@@ -60,15 +60,18 @@ from shared.contracts.events import VideoFailed, VideoRequested
 from shared.database import Database
 from shared.frame import Death, Service
 from shared.handling import Hints
+from shared.migration_files import folder_of
 from shared.public_address import GuardedNetwork
 from shared.settings import read
 from shared.storage import LinkSigner, open_storage
+from shared.supervisor import every
 from shared.unit_of_work import working
-from shared.worker import Worker, serve
+from shared.worker import Worker, command_of, serve
 
 TRPC_PATH = "/api/trpc"
 PAGE_BESIDE_APPLICATION = "/multishot"
 """Where the status page is when `/` is the application's."""
+FORGET_EVERY_SECONDS = 3600.0
 
 
 class Gateway:
@@ -76,7 +79,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.database = Database(settings.database_url.get_secret_value(), Base.metadata)
+        self.database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
         signer = LinkSigner(settings.media_secret.get_secret_value().encode(), f"{settings.public_url}/media")
         self.storage = open_storage(settings.storage_url, signer)
         self.money = Money(self.database, settings)
@@ -103,9 +106,15 @@ class Gateway:
         """What hears the events."""
         self.videos.hints = hints
         tools = Tools(self.database, self.videos, self.storyboards, self.feed, self.webhooks)
-        application = self.application or contextlib.nullcontext()
-        resources = (self.storage, self.idempotency, self.webhooks, self.feed.running(), application)
-        return Service(story, tools, self.database, self._show_as_failed, resources, epoch_of=epoch_of)
+        background = (
+            every(LOOK_EVERY_SECONDS, self.feed.catch_up, "feed"),
+            every(FORGET_EVERY_SECONDS, self.idempotency.forget_old, "forget-answers"),
+            every(FORGET_EVERY_SECONDS, self.webhooks.forget_old, "forget-deliveries"),
+        )
+        resources = (self.storage, self.feed.running(), self.application or contextlib.nullcontext())
+        return Service(
+            story, tools, self.database, self._show_as_failed, resources, background=background, epoch_of=epoch_of
+        )
 
     async def _show_as_failed(self, death: Death, database: Database) -> None:
         """A request that cannot be read makes no video, but whoever asked can see why."""
@@ -160,13 +169,14 @@ def main() -> None:
     if sys.argv[1:2] == ["key"]:
         key_command.main(sys.argv[2:])
         return
+    command = command_of(story.service, sys.argv[1:], key="make an API key, for AUTH=keys")
     settings = read(Settings)
     telemetry.set_up(story.service, settings)
     gateway = Gateway(settings)
-    if sys.argv[1:] == ["migrate"]:
+    if command == "migrate":
         from shared import migrations  # it takes a third of a second to load, which no other start needs
 
-        migrations.main(gateway.database, migrations.folder_of(__file__))
+        migrations.main(gateway.database, folder_of(__file__))
         return
     if objections := settings.objections():
         sys.exit("\n".join(objections))
@@ -175,5 +185,5 @@ def main() -> None:
 
 
 async def _run(gateway: Gateway) -> None:
-    worker = Worker(gateway.service, gateway.settings, needs_broker=False)
+    worker = Worker(gateway.service, gateway.settings, folder_of(__file__), needs_broker=False)
     await serve(gateway.app(worker.running(), worker.routes()), gateway.settings.host, gateway.settings.port)

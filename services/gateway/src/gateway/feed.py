@@ -15,13 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.steps import LiveEvent
 from gateway.videos import Videos
-
-log = structlog.get_logger()
 
 REMEMBERED_VIDEOS = 10_000
 MOST_KEPT = 1_000
@@ -79,9 +74,8 @@ class Feed:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look into the log every few seconds until the block ends."""
+        """Tell all that is saved from now on. `catch_up` is to be called every few seconds until the block ends."""
         self.covered = await self.videos.clock()
-        self._start(self._look_again_and_again())
         try:
             yield
         finally:
@@ -114,14 +108,6 @@ class Feed:
                 if video.seq > told.seq:
                     await self._catch_up(video.video_id, video.owner, told)
         self.covered = max(self.covered, clock - timedelta(seconds=COMMIT_SECONDS))
-
-    async def _look_again_and_again(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
-            try:
-                await self.catch_up()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("feed.log_unreachable", error=str(error))
 
     async def _told(self, video_id: UUID, *, first: bool = False) -> _Told:
         """What was told of a video. On first sight: what others told before this replica was there."""

@@ -3,25 +3,21 @@
 The answer is saved in the transaction of what was done, so that there is never one without the other.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.models import KeptAnswer
 from shared.database import Database, now
 from shared.unit_of_work import Work, working
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -117,20 +113,10 @@ async def attempt(database: Database, do: Callable[[Work], Awaitable[T]]) -> T:
 
 
 class Idempotency:
-    """Remembers answers for 24 hours. While it is open, those that are older are forgotten."""
+    """Remembers answers for 24 hours."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-
-    async def __aenter__(self) -> Self:
-        """Begin to forget."""
-        self._forgetting = asyncio.create_task(self._forget())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """End it."""
-        self._forgetting.cancel()
-        await asyncio.gather(self._forgetting, return_exceptions=True)
 
     async def once(self, key: Key | None, request: object, do: Callable[[Work], Awaitable[dict[str, Any]]]) -> Answer:
         """Answer a call: do it, or where its key was answered before, repeat that. Without a key it is just done.
@@ -171,12 +157,6 @@ class Idempotency:
         """Drop the answers nobody will ask for again."""
         async with working(self.database) as work:
             await work.session.execute(delete(KeptAnswer).where(KeptAnswer.created_at < now(-KEPT_SECONDS)))
-
-    async def _forget(self) -> None:
-        while True:
-            with contextlib.suppress(Exception):
-                await self.forget_old()
-            await asyncio.sleep(FORGET_EVERY_SECONDS)
 
 
 async def _claim(work: Work, key: Key) -> KeptAnswer:

@@ -4,16 +4,13 @@ A webhook is saved in the transaction of what it tells, together with the messag
 none. It may be posted twice, under the same id.
 """
 
-import asyncio
 import base64
-import contextlib
 import random
 import secrets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
 from uuid import UUID
 
 import structlog
@@ -322,25 +319,6 @@ class Webhooks:
             await session.execute(delete(WebhookDelivery).where(old))
             ended = WebhookEndpoint.old_secret_until <= now()
             await session.execute(update(WebhookEndpoint).where(ended).values(old_secret=None, old_secret_until=None))
-
-    async def _forget(self) -> None:
-        while True:
-            try:
-                await self.forget_old()
-            except Exception as error:  # noqa: BLE001 - the next round will do
-                log.warning("webhooks.not_forgotten", error=repr(error))
-            await asyncio.sleep(FORGET_EVERY_SECONDS)
-
-    async def __aenter__(self) -> Self:
-        """Begin to forget."""
-        self._forgetting = asyncio.create_task(self._forget())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Forget no more."""
-        self._forgetting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._forgetting
 
 
 def _new_secret() -> str:

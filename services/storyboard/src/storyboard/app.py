@@ -8,7 +8,7 @@ from shared.database import Database
 from shared.errors import MessageMalformed
 from shared.frame import Death, Service, fails_video
 from shared.handling import Hints
-from shared.settings import read
+from shared.migration_files import folder_of
 from shared.story_rules import SceneSeconds
 from shared.unit_of_work import working
 from storyboard.agent import LanguageModelWriter
@@ -23,7 +23,7 @@ from storyboard.writer import Writer
 
 def build(settings: Settings, _hints: Hints) -> Service[Tools]:
     """The service, ready to run in either way."""
-    database = Database(settings.database_url.get_secret_value(), Base.metadata)
+    database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     seconds = settings.scene_seconds
     if settings.llm_api_url is None:
         return Service(story, Tools(database, TemplateWriter(seconds), seconds), database, _on_death)
@@ -62,5 +62,4 @@ async def _on_death(death: Death, database: Database) -> None:
 
 def main() -> None:
     """The console script `storyboard`."""
-    settings = read(Settings)
-    worker.main(lambda hints: build(settings, hints), settings, story.service, __file__)
+    worker.main(Settings, build, story.service, folder_of(__file__))

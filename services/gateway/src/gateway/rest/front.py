@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Scope
 
 from gateway.bounds import Bounded
@@ -12,6 +12,7 @@ from gateway.rest.conditions import wait_of
 from gateway.rest.guard import admit
 from gateway.rest.problems import problem
 from gateway.settings import Settings
+from shared.probes import METRICS_PATH
 
 NOT_FOR_THIS_PAGE = kind_of(400, "not-for-this-page", "Not for this page")
 
@@ -27,12 +28,14 @@ def behind_front(app: ASGIApp, settings: Settings, careful: tuple[str, ...] = ()
 
 
 def guarded(route: BaseRoute) -> BaseRoute:
-    """A route of the process. Its metrics, which are mounted, are for whoever may read; its probes for anybody."""
+    """A route of the process. Its metrics are for callers who may read; its probes are for anybody."""
 
     async def read(request: Request) -> None:
         await admit(request, "read")
 
-    return Mount(route.path, Guarded(route.app, read)) if isinstance(route, Mount) else route
+    if isinstance(route, Route) and route.path == METRICS_PATH:
+        return Route(METRICS_PATH, Guarded(route.app, read), include_in_schema=False)
+    return route
 
 
 def refuse(error: Exception, scope: Scope) -> Response:

@@ -1,0 +1,45 @@
+"""For tests: a way to a server that goes silent for the connections that are open, as after a fail-over."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+
+class SilencingProxy:
+    """Carries connections to a server. Those that are silenced stay open, and nothing comes through any more."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.target = (host, port)
+        self.silent: list[asyncio.Event] = []
+        self.stays_silent = False
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        """Carry until the block ends. Yields the port."""
+        server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+
+    def silence(self, *, new_ones_too: bool = False) -> None:
+        """Lose all that is said on the connections there are, in both directions."""
+        self.stays_silent = new_ones_too
+        for silent in self.silent:
+            silent.set()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        silent = asyncio.Event()
+        self.silent.append(silent)
+        if self.stays_silent:
+            silent.set()
+        back, forth = await asyncio.open_connection(*self.target)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65_536):
+                if not silent.is_set():
+                    sink.write(data)
+            sink.close()
+
+        with contextlib.suppress(OSError):
+            await asyncio.gather(pump(reader, forth), pump(back, writer))
