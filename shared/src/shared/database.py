@@ -117,6 +117,10 @@ class Database:
         await self.glances.dispose()
 
 
+DRIVER_ERRORS = range(2000, 3000)
+"""MySQL's numbers for what the driver reports itself: a connection refused, lost or not understood. All others come
+from the server, in answer to a statement."""
+
 BUSY = {1021, 1040, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1305}
 """The server's error numbers for: disk full, too many connections, network errors, user limits, lock wait, deadlock
 (1305: in a savepoint, which is then gone)."""
@@ -130,7 +134,7 @@ def is_outage(error: BaseException) -> bool:
         return False
     facts = error.orig.args if error.orig else ()
     code = facts[0] if facts else None
-    return error.connection_invalidated or code in BUSY or "database is locked" in str(code)
+    return error.connection_invalidated or code in DRIVER_ERRORS or code in BUSY or "database is locked" in str(code)
 
 
 def _engine(url: str, connections: int) -> AsyncEngine:

@@ -9,11 +9,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.database import DRIVER_ERRORS
+
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 0.5
-
-FIRST_CLIENT_ERROR, LAST_CLIENT_ERROR = 2000, 2999
-"""The driver's own error numbers; all others come from the server, in answer to a statement."""
 
 SERVER_LEAVES = {1047, 1053, 1077, 1079, 1080, 1290, 1317, 1792, 1836, 1927}
 """The server's error numbers for: not ready, shutting down, read-only (a former primary after a fail-over), killed.
@@ -71,4 +70,4 @@ def _is_answer(error: errors.Error) -> bool:
     if not isinstance(error, errors.OperationalError | errors.InterfaceError | errors.InternalError):
         return True
     number = error.args[0] if error.args else None
-    return isinstance(number, int) and number > 0 and not FIRST_CLIENT_ERROR <= number <= LAST_CLIENT_ERROR
+    return isinstance(number, int) and number > 0 and number not in DRIVER_ERRORS
