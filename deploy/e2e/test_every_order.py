@@ -51,7 +51,8 @@ from shared.contracts.story import Scene
 from shared.database import Database
 from shared.ffmpeg import Ffmpeg
 from shared.handling import NobodyListens, Subscription
-from shared.migrations import folder_of, migrate
+from shared.migration_files import folder_of
+from shared.migrations import migrate
 from shared.prices import Tariff
 from shared.storage import FolderStorage
 from shared.testing import delivery, published
