@@ -1,9 +1,13 @@
 """Prompt in, playable film out, every step seen live: by REST, and by another service on the broker."""
 
+import asyncio
+import contextlib
 import itertools
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
@@ -23,6 +27,28 @@ STORY = [
     "video_combining_scenes",
     "video_completed",
 ]
+
+
+@contextlib.asynccontextmanager
+async def listening(stack, *keys: str) -> AsyncIterator[Callable[[int], Awaitable[list[dict[str, Any]]]]]:
+    """What is said on the broker under these keys, as another service of the factory hears it: the next so many."""
+    async with await aio_pika.connect(stack.broker.url_of("listener")) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(f"listener.{uuid4()}", exclusive=True)
+        for key in keys:
+            await queue.bind("video", key)
+        said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+        async def note(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            await said.put(json.loads(message.body))
+
+        await queue.consume(note, no_ack=True)
+
+        async def heard(count: int) -> list[dict[str, Any]]:
+            async with asyncio.timeout(30):
+                return [await said.get() for _ in range(count)]
+
+        yield heard
 
 
 async def publish(stack, body: bytes, key: str = "video.requested") -> None:
@@ -112,26 +138,40 @@ async def test_bad_requests_make_nothing(stack, watch) -> None:
     good = {"prompt": "a fox", "sceneCount": 2, "duration": 15}
     before, boards = stack.queues(), stack.rows("storyboard", "SELECT video_id FROM storyboards")
     known = str(uuid4())
-    async with watch(stack.of("gateway").url) as watcher:
-        await publish(stack, json.dumps({"videoId": known, **good, "duration": 61}).encode())
+    belonging = {"owner": "publisher", "postId": "p-9"}
+    async with watch(stack.of("gateway").url) as watcher, listening(stack, "video.failed") as heard:
+        await publish(stack, json.dumps({"videoId": known, **good, **belonging, "duration": 61}).encode())
         await publish(stack, json.dumps({"videoId": "nonsense", **good}).encode())
         await publish(stack, b"{not json")
         await eventually(lambda: stack.queues()["storyboard.dead"] == before["storyboard.dead"] + 3)
         await eventually(lambda: [n for n, _ in watcher.of(known)] == ["video_failed"])
+        told = await heard(3)
+    assert {event["stage"] for event in told} == {"request"}
+    [of_known] = [event for event in told if event["videoId"] == known]
+    assert of_known.items() >= belonging.items()
     video = stack.look(known)
     assert video["status"] == "failed"
     assert "duration" in video["errorMessage"]
     assert stack.rows("storyboard", "SELECT video_id FROM storyboards") == boards
-    assert stack.rows("gateway", "SELECT COUNT(*) FROM videos WHERE status = 'failed'") == [(1,)]
+    assert stack.rows(
+        "gateway", f"SELECT owner, postId FROM videos WHERE errorStage = 'request' AND videoId = '{known}'"
+    ) == [("publisher", "p-9")]
 
 
 async def test_the_same_request_twice_makes_one_video_and_another_one_of_that_id_is_refused(stack) -> None:
     video_id = str(uuid4())
     before = stack.queues()
     wish = {"videoId": video_id, "prompt": "a fox", "sceneCount": 2, "duration": 15}
-    for prompt, _ in itertools.product(("a fox", "a hen"), range(2)):
-        await publish(stack, json.dumps({**wish, "prompt": prompt}).encode())
-    video = await stack.ended(video_id)
+    async with listening(stack, "video.failed", "video.composed") as heard:
+        for (prompt, owner), _ in itertools.product((("a fox", "publisher"), ("a hen", "other")), range(2)):
+            await publish(stack, json.dumps({**wish, "prompt": prompt, "owner": owner, "postId": owner}).encode())
+        video = await stack.ended(video_id)
+        told = await heard(3)
+    assert sorted((event.get("stage"), event["owner"], event["postId"]) for event in told if "stage" in event) == [
+        ("request", "other", "other"),
+        ("request", "other", "other"),
+    ]
+    assert [(event["owner"], event["postId"]) for event in told if "film" in event] == [("publisher", "publisher")]
     assert video["status"] == "completed"
     assert video["prompt"] == "a fox"
     stack.paid_once(video_id)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from scene_render import handlers
+from scene_render import handlers, standings
 from scene_render.clips import admit
 from scene_render.provider import (
     Absent,
@@ -495,6 +495,16 @@ async def test_scenes_of_a_failed_video_wait_until_it_is_resumed(desk: Any, scen
     await desk.hear(VideoResumed(video_id=UUID(int=1)))
     await offer(desk)
     assert len(desk.ledger.taken) == 1
+
+
+async def test_a_refused_request_of_the_same_id_stops_no_scene(desk: Any, scene: Scene) -> None:
+    await ask(desk, scene(1, post_id="p-7"))
+    await desk.hear(VideoFailed(video_id=UUID(int=1), stage="request", kind="conflict", reason="r"))
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+    async with desk.database.reading() as session:
+        known = await standings.whose(session, UUID(int=1))
+    assert (known.owner, known.post_id) == ("o", "p-7")
 
 
 async def test_turns_go_round_people_before_batches(desk: Any, scene: Scene) -> None:

@@ -25,9 +25,10 @@ class RequestConflicts(StepFailed):
     """This id was used before, for another request. The first one goes on undisturbed."""
 
     fails_video = False
+    KIND = "conflict"
 
     def __init__(self, video_id: object) -> None:
-        super().__init__("conflict", f"Video {video_id} was requested before, with other wishes.")
+        super().__init__(self.KIND, f"Video {video_id} was requested before, with other wishes.")
         self.video_id = video_id
 
 

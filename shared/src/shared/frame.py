@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute
 
 from shared import telemetry
 from shared.contracts.events import Event, Stage, VideoFailed
+from shared.contracts.story import Belonging
 from shared.database import Database, is_outage
 from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
 from shared.handling import Delivery, Story, Subscription, Tools
@@ -48,15 +49,37 @@ HANDLER_SECONDS = 20 * 60
 """RabbitMQ takes a message away after 30 minutes."""
 
 
+Whose = Callable[[AsyncSession, UUID], Awaitable[Belonging]]
+"""Looks up whom a video belongs to, in the rows of a service."""
+
+
 @dataclass(frozen=True)
 class Death:
-    """A message that goes to the dead letters, of a video whose id could be read. `epoch`: the video's present one."""
+    """A message that goes to the dead letters. `video_id` is None where it could not be read.
+
+    `epoch`: the video's present one.
+    """
 
     event: type[Event]
     delivery: Delivery
-    video_id: UUID
+    video_id: UUID | None
     failure: StepFailed
     epoch: int = 0
+    body: bytes = b""
+
+    @property
+    def belonging(self) -> Belonging:
+        """Whose video it is, as far as the message says so; its owner is its publisher, where that is verified."""
+        told = Belonging.read(_read(self.body))
+        return told.model_copy(update={"owner": self.delivery.user}) if self.delivery.user else told
+
+    def note_id(self) -> str:
+        """The id of the message that tells of this death.
+
+        Derived: a death may be handled twice and is one all the same; that of a redriven message is another.
+        """
+        name = f"{self.delivery.message_id} {self.delivery.headers.get(REDRIVEN, '')}"
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
 async def _first_epoch(_session: AsyncSession, _video_id: UUID) -> int:
@@ -180,19 +203,29 @@ def _again(delivery: Delivery, error: Exception) -> ComesBack | StepFailed:
     return ComesBack(step, delivery.attempt + 1, reason)
 
 
-def fails_video(stage: Stage) -> Callable[[Death, Database], Awaitable[None]]:
-    """What most services do about a death: say that the video has failed, at their stage."""
+def fails_video(stage: Stage, whose: Whose | None = None) -> Callable[[Death, Database], Awaitable[None]]:
+    """What most services do about a death: say that the video has failed, at their stage.
+
+    `whose`: looks up whom the video belongs to, where the message does not say.
+    """
 
     async def say(death: Death, database: Database) -> None:
         failure = death.failure
-        if not failure.fails_video:
+        if not failure.fails_video or death.video_id is None:
             return
-        told = {"kind": failure.kind, "reason": failure.reason, "epoch": death.epoch}
-        event = VideoFailed(video_id=death.video_id, stage=stage, **told)
-        # Derived: this death may be handled twice and is one all the same; that of a redriven message is another.
-        name = f"{death.delivery.message_id} {death.delivery.headers.get(REDRIVEN, '')}"
         async with working(database) as work:
-            await work.emit(event, message_id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)))
+            belonging = death.belonging
+            if whose is not None and belonging.owner is None:
+                belonging = await whose(work.session, death.video_id)
+            failed = VideoFailed(
+                video_id=death.video_id,
+                stage=stage,
+                kind=failure.kind,
+                reason=failure.reason,
+                epoch=death.epoch,
+                **dict(belonging),
+            )
+            await work.emit(failed, message_id=death.note_id())
 
     return say
 
@@ -202,14 +235,13 @@ async def _bury(
 ) -> Outcome:
     """Tell about a death before it is final: the message must not be lost with the note of it."""
     video_id, epoch = video_id_of(body), 0
-    if video_id is not None:
-        try:
+    try:
+        if video_id is not None:
             async with service.database.reading() as session:
                 epoch = max(epoch_in(delivery.headers), await service.epoch_of(session, video_id))
-            death = Death(subscription.event, delivery, video_id, failure, epoch)
-            await service.on_death(death, service.database)
-        except Exception as error:  # noqa: BLE001 - it comes back until the note is saved
-            return ComesBack(OUTAGE_STEP, delivery.attempt, repr(error))
+        await service.on_death(Death(subscription.event, delivery, video_id, failure, epoch, body), service.database)
+    except Exception as error:  # noqa: BLE001 - it comes back until the note is saved
+        return ComesBack(OUTAGE_STEP, delivery.attempt, repr(error))
     log.error("message.dead", kind=failure.kind, reason=failure.detail)
     return Dead(failure.kind, failure.detail, delivery.attempt, epoch)
 
@@ -222,8 +254,15 @@ def epoch_in(headers: Mapping[str, Any]) -> int:
 
 def video_id_of(body: bytes) -> UUID | None:
     """The video a message is about, read without trusting it; None where it cannot be read."""
+    message = _read(body)
     try:
-        message = from_json(body)
         return UUID(message["videoId"]) if isinstance(message, Mapping) else None
     except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _read(body: bytes) -> object:
+    try:
+        return from_json(body)
+    except ValueError:
         return None

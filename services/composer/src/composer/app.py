@@ -1,6 +1,6 @@
 """Puts the composer service together."""
 
-from composer.handlers import Tools, epoch_of, story
+from composer.handlers import Tools, epoch_of, story, whose
 from composer.models import Base
 from composer.settings import Settings
 from shared import worker
@@ -17,7 +17,14 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     storage = open_storage(settings.storage_url)
     tools = Tools(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder, hints)
-    return Service(story, tools, database, on_death=fails_video("composer"), resources=(storage,), epoch_of=epoch_of)
+    return Service(
+        story,
+        tools,
+        database,
+        on_death=fails_video("composer", whose),
+        resources=(storage,),
+        epoch_of=epoch_of,
+    )
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from shared.contracts.events import (
     VideoStoring,
 )
 from shared.contracts.media import FRAME_SIZE, Clip, film_key, thumbnail_key
+from shared.contracts.story import Belonging
 from shared.contracts.timeline import timeline
 from shared.database import Database, now
 from shared.epochs import Standing
@@ -116,6 +117,7 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) 
         duration=facts.duration,
         width=facts.width,
         height=facts.height,
+        **dict(Belonging.read(film.storyboard)),
     )
     async with handling(tools.database, delivery) as work:
         film = await _film(work, event.video_id)
@@ -139,12 +141,15 @@ async def give_up(event: SceneFailed, delivery: Delivery, tools: Tools) -> None:
         if _hear(film, event):
             reason = f"Scene {event.scene_number} could not be rendered: {event.reason}"
             told = {"kind": event.kind, "reason": reason, "epoch": event.epoch}
-            await work.emit(VideoFailed(video_id=event.video_id, stage="scene-render", **told))
+            belonging = {"owner": event.owner, "post_id": event.post_id}
+            await work.emit(VideoFailed(video_id=event.video_id, stage="scene-render", **told, **belonging))
 
 
 @story.on(VideoFailed)
 async def stop_waiting(event: VideoFailed, delivery: Delivery, tools: Tools) -> None:
     """The video has failed elsewhere: compose nothing, unless somebody resumes it."""
+    if event.stage == "request":
+        return  # of a request that was refused; a video of that id is another one's
     async with handling(tools.database, delivery) as work:
         _hear(await _film(work, event.video_id), event)
 
@@ -193,6 +198,12 @@ def _hear(film: Film, event: SceneFailed | VideoFailed | VideoResumed) -> bool:
 async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
     """The latest epoch of a video that was heard of."""
     return await session.scalar(select(Film.epoch).where(Film.video_id == str(video_id))) or 0
+
+
+async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
+    """Whom a video belongs to, as its storyboard said."""
+    film = await session.get(Film, str(video_id))
+    return Belonging.read(film.storyboard) if film else Belonging()
 
 
 async def _film(work: Work, video_id: UUID) -> Film:

@@ -58,6 +58,7 @@ from gateway.webhooks import Webhooks
 from shared import telemetry
 from shared.contracts.events import VideoFailed, VideoRequested
 from shared.database import Database
+from shared.errors import MessageMalformed
 from shared.frame import Death, Service
 from shared.handling import Hints
 from shared.migration_files import folder_of
@@ -117,8 +118,10 @@ class Gateway:
         )
 
     async def _show_as_failed(self, death: Death, database: Database) -> None:
-        """A request that cannot be read makes no video, but whoever asked can see why."""
-        if death.event is not VideoRequested or not death.failure.fails_video:
+        """A request that nothing became of here is shown as failed. Of one that cannot be read, storyboard tells us."""
+        if death.event is not VideoRequested or not death.failure.fails_video or death.video_id is None:
+            return
+        if isinstance(death.failure, MessageMalformed):
             return
         if await self.videos.was_requested(death.video_id):
             return  # that one goes on undisturbed

@@ -156,6 +156,12 @@ def clip_link(video_id: str, scene_number: int, public_url: str = "") -> str:
     return f"{public_url}/api/v1/videos/{video_id}/scenes/{scene_number}/content"
 
 
+def forget_refusal(row: Video) -> None:
+    """Make a row that told of a refused request that of the good one which came after it."""
+    row.status, row.current_step = ("processing", "scenes") if row.scenes else ("pending", "storyboard")
+    row.error_stage = row.error_kind = row.error_message = None
+
+
 def bury(row: Video) -> None:
     """Make a row a gravestone: what people wrote and made is gone; what it cost and how it ended stays."""
     row.deleted_at = now()

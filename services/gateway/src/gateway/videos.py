@@ -17,7 +17,7 @@ from gateway.idempotency import attempt
 from gateway.looks import Looks
 from gateway.models import Video, VideoEvent, WebhookDelivery
 from gateway.money import ENDED, Money
-from gateway.rows import bury, save, unknown, view_of
+from gateway.rows import bury, forget_refusal, save, unknown, view_of
 from gateway.stage_times import StageTimes, is_going
 from gateway.steps import LiveEvent, VideoUpdated
 from gateway.told import LIVE_NAMES, linked, stands, told_of
@@ -30,6 +30,7 @@ from shared.contracts.events import (
     VideoCancelled,
     VideoComposed,
     VideoDeleted,
+    VideoFailed,
     VideoRequested,
     VideoResumed,
 )
@@ -338,6 +339,8 @@ class Videos:
         if row is None:
             row = unknown(event.video_id)
             work.session.add(row)
+        elif row.error_stage == "request":
+            forget_refusal(row)
         row.request_hash = _hash(event)
         row.prompt = event.prompt
         row.niche = event.niche
@@ -361,6 +364,13 @@ class Videos:
     async def record(self, work: Work, event: Event) -> None:
         """Fold an event into its video's row, and tell those who watch."""
         row = await _row(work.session, event.video_id, lock=True)
+        if isinstance(event, VideoFailed) and event.stage == "request":
+            if row is None and event.kind != RequestConflicts.KIND:
+                row = unknown(event.video_id)
+                row.owner, row.post_id = event.owner or row.owner, event.post_id
+                work.session.add(row)
+                await self._apply(work, row, event)
+            return  # whatever is here already is not about that request
         if row is None:
             # Who resumes what we do not know means no video: a dead letter may be about a storyboard alone.
             if not event.stored or isinstance(event, VideoResumed):

@@ -48,7 +48,7 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         story,
         tools,
         database,
-        on_death=fails_video("scene-render"),
+        on_death=fails_video("scene-render", standings.whose),
         resources=resources,
         routes=routes,
         epoch_of=standings.epoch_of,

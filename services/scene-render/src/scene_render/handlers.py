@@ -515,6 +515,8 @@ async def settle_unknown(event: ChargeReviewed, delivery: Delivery, tools: Tools
 @story.on(VideoFailed)
 async def hold_scenes(event: VideoFailed, delivery: Delivery, tools: Tools) -> None:
     """The video has failed: its waiting scenes do not start, unless somebody resumes it."""
+    if event.stage == "request":
+        return  # of a request that was refused; a video of that id is another one's
     async with handling(tools.database, delivery) as work:
         await standings.hear_failure(work, event)
 

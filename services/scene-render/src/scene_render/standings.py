@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scene_render.models import CancelledVideo, Render, VideoStanding
 from scene_render.steps import SlotOffered
 from shared.contracts.events import SceneFailed, VideoFailed, VideoResumed
+from shared.contracts.story import Belonging
 from shared.epochs import Standing
 from shared.unit_of_work import Work
 
@@ -67,6 +68,12 @@ async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
     return await session.scalar(select(VideoStanding.epoch).where(VideoStanding.video_id == str(video_id))) or 0
 
 
+async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
+    """Whom a video belongs to, as the requests for its scenes said."""
+    request = select(Render.request).where(Render.video_id == str(video_id)).limit(1)
+    return Belonging.read(await session.scalar(request))
+
+
 async def _hear(session: AsyncSession, event: VideoFailed | VideoResumed) -> bool:
     row = await _locked(session, str(event.video_id))
     before = Standing(row.epoch, row.failed)
@@ -104,4 +111,5 @@ def _failure_of(render: Render, epoch: int) -> SceneFailed:
         reason=str(render.failure_reason),
         cost_usd=render.cost_usd,
         epoch=epoch,
+        **dict(Belonging.read(render.request)),
     )

@@ -1,11 +1,13 @@
 """Puts the storyboard service together."""
 
 from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from shared import worker
-from shared.contracts.events import StoryboardFailed, StoryboardRequested
+from shared.contracts.events import Event, StoryboardFailed, StoryboardRequested, VideoFailed, VideoRequested
 from shared.database import Database
-from shared.errors import MessageMalformed
+from shared.errors import MessageMalformed, RequestConflicts
 from shared.frame import Death, Service, fails_video
 from shared.handling import Hints
 from shared.migration_files import folder_of
@@ -14,11 +16,14 @@ from shared.unit_of_work import working
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
 from storyboard.endpoint import Endpoint, Prices, http_client
-from storyboard.handlers import Tools, story
+from storyboard.handlers import Tools, story, whose
 from storyboard.models import Base
 from storyboard.settings import Settings
 from storyboard.template import TemplateWriter
+from storyboard.text import cut
 from storyboard.writer import Writer
+
+LONGEST_REASON = 1000
 
 
 def build(settings: Settings, _hints: Hints) -> Service[Tools]:
@@ -51,13 +56,29 @@ def _language_model(
 async def _on_death(death: Death, database: Database) -> None:
     if death.event is StoryboardRequested:
         # It has no video that could fail.
-        failed = StoryboardFailed(video_id=death.video_id, kind=death.failure.kind, reason=death.failure.reason)
-        async with working(database) as work:
-            await work.emit(failed)
-        return
-    # A malformed request has made nothing yet, and its id may be that of a good video: the gateway shows it as failed.
-    if not isinstance(death.failure, MessageMalformed):
-        await fails_video("storyboard")(death, database)
+        if death.video_id is not None:
+            await _say(StoryboardFailed(video_id=death.video_id, **_why(death)), death, database)
+    elif death.event is VideoRequested and isinstance(death.failure, MessageMalformed | RequestConflicts):
+        # The id may be that of a good video, which does not hear this; whoever asked must.
+        refused = VideoFailed(
+            video_id=death.video_id or uuid5(NAMESPACE_OID, death.delivery.message_id),
+            stage="request",
+            request_message_id=death.delivery.message_id,
+            **_why(death),
+            **dict(death.belonging),
+        )
+        await _say(refused, death, database)
+    elif not isinstance(death.failure, MessageMalformed):
+        await fails_video("storyboard", whose)(death, database)
+
+
+def _why(death: Death) -> dict[str, Any]:
+    return {"kind": death.failure.kind, "reason": cut(death.failure.reason, LONGEST_REASON)}
+
+
+async def _say(event: Event, death: Death, database: Database) -> None:
+    async with working(database) as work:
+        await work.emit(event, message_id=death.note_id())
 
 
 def main() -> None:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy import CursorResult, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.events import (
     SceneRequested,
@@ -17,7 +19,7 @@ from shared.contracts.events import (
     VideoCancelled,
     VideoRequested,
 )
-from shared.contracts.story import Storyboard, VideoStory
+from shared.contracts.story import Belonging, Storyboard, VideoStory
 from shared.contracts.timeline import timeline
 from shared.database import Database, now
 from shared.errors import AlreadyHandled, RequestConflicts, StepFailed
@@ -128,6 +130,12 @@ async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, tools
     log.info(answer.name)
 
 
+async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
+    """Whom a video belongs to, as its request said."""
+    row = await session.get(StoryboardRow, str(video_id))
+    return Belonging.read(row.request) if row else Belonging()
+
+
 async def _is_written(event: VideoRequested, database: Database) -> bool:
     """Whether this request has its storyboard. Raises `RequestConflicts` if another request has this id."""
     async with database.reading() as session:
@@ -176,6 +184,8 @@ def _created(event: VideoRequested, written: Written, *, review: bool, revision:
     return StoryboardCreated(
         video_id=event.video_id,
         **dict(told),
+        owner=event.owner,
+        post_id=event.post_id,
         story_script=written.story_script,
         aspect_ratio=event.aspect_ratio,
         shots=tuple(scene.shot for scene in storyboard.scenes),
@@ -197,6 +207,7 @@ async def _request_scenes(work: Work, event: VideoRequested, written: Written) -
             aspect_ratio=event.aspect_ratio,
             niche=written.story.niche,
             owner=event.owner,
+            post_id=event.post_id,
             priority=event.priority,
             providers=event.providers,
         )

@@ -11,10 +11,12 @@ from shared.contracts.story import (
     DEFAULT_NICHE,
     DEFAULT_OWNER,
     AspectRatio,
+    Belonging,
     Contract,
     Metadata,
     Niche,
     Owner,
+    PostId,
     Priority,
     Prompt,
     Scene,
@@ -23,7 +25,7 @@ from shared.contracts.story import (
     VideoStory,
 )
 
-Stage = Literal["storyboard", "scene-render", "composer"]
+Stage = Literal["request", "storyboard", "scene-render", "composer"]
 Money = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=4)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 PRODUCER = "producer"
@@ -98,7 +100,7 @@ class VideoRequested(StoryRequested):
     name = "video.requested"
     publishers = ("gateway", PRODUCER)
 
-    post_id: Annotated[str, Field(max_length=255)] | None = None
+    post_id: PostId | None = None
     priority: Priority = "interactive"
     metadata: Metadata = {}
     storyboard: Storyboard | None = None
@@ -106,7 +108,7 @@ class VideoRequested(StoryRequested):
     providers: Annotated[tuple[str, ...], Field(max_length=10)] = ()
 
 
-class StoryboardCreated(Event, VideoStory):
+class StoryboardCreated(Event, VideoStory, Belonging):
     """The story is written and broken into scenes. A higher `revision` replaces a lower one.
 
     `review`: nothing is rendered before somebody says `storyboard.approved`. `shots` has a picture for each scene, or
@@ -147,6 +149,7 @@ class SceneRequested(Event):
     aspect_ratio: AspectRatio
     niche: Niche
     owner: Owner
+    post_id: PostId | None = None
     priority: Priority
     providers: tuple[str, ...] = ()
     """Who should render it, the preferred one first. Empty: whoever is configured."""
@@ -244,7 +247,7 @@ class SceneRendered(Event):
     provider: str
 
 
-class SceneFailed(Event):
+class SceneFailed(Event, Belonging):
     """A scene will not be rendered. `reason` is for people; `kind` is for programs.
 
     `epoch`: the one it failed in. It changes nothing where the video was resumed since, in a higher one.
@@ -275,7 +278,7 @@ class VideoStoring(Event):
     stored = False
 
 
-class VideoComposed(Event):
+class VideoComposed(Event, Belonging):
     """The film is stored and plays. `duration` is in seconds, `width` and `height` in pixels."""
 
     name = "video.composed"
@@ -288,10 +291,14 @@ class VideoComposed(Event):
     height: int
 
 
-class VideoFailed(Event):
+class VideoFailed(Event, Belonging):
     """The video will not be finished. `reason` is for people; `kind` is for programs.
 
     `epoch`: the one it failed in. It changes nothing where the video was resumed since, in a higher one.
+
+    Stage `request`: the request was refused, and is the only thing that failed. A video that another request with the
+    same id made goes on. `request_message_id` is the `message_id` of the refused request. Where its `videoId` could
+    not be read, this event has an id of its own.
     """
 
     name = "video.failed"
@@ -301,6 +308,7 @@ class VideoFailed(Event):
     kind: str
     reason: str
     epoch: Epoch = 0
+    request_message_id: str | None = None
 
 
 class VideoResumed(Event):

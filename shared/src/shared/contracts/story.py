@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
@@ -15,6 +15,7 @@ Priority = Literal["interactive", "batch"]
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 Niche = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Owner = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+PostId = Annotated[str, Field(max_length=255)]
 SceneNumber = Annotated[int, Field(ge=1, le=5)]
 
 LARGEST_METADATA = 16_384
@@ -45,6 +46,23 @@ class Contract(BaseModel):
         extra="ignore",
         allow_inf_nan=False,
     )
+
+
+class Belonging(Contract):
+    """Whose a video is, and the post it is for; None: whoever says this does not know."""
+
+    owner: Owner | None = None
+    post_id: PostId | None = None
+
+    @classmethod
+    def read(cls, value: object) -> "Belonging":
+        """What can be read of it in whatever was sent, without its other fields."""
+        told = {key: value[key] for key in ("owner", "postId") if key in value} if isinstance(value, dict) else {}
+        try:
+            return cls.model_validate(told)
+        except ValidationError as error:
+            wrong = {fault["loc"][0] for fault in error.errors()}
+            return cls.model_validate({key: known for key, known in told.items() if key not in wrong})
 
 
 class Scene(Contract):

@@ -1,0 +1,68 @@
+"""What the composer says of a video tells whose it is; what is said of a refused request is not about its film."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from composer import app, handlers
+from composer.handlers import Tools
+from composer.models import Base, Film
+from shared.contracts.events import SceneFailed, StoryboardCreated, VideoFailed
+from shared.contracts.story import Scene
+from shared.database import Database
+from shared.ffmpeg import Ffmpeg
+from shared.frame import Dead, Service, deliver, fails_video
+from shared.handling import Delivery, NobodyListens
+from shared.migrations import folder_of
+from shared.storage import FolderStorage
+from shared.testing import delivery, migrated, published
+
+VIDEO = UUID(int=7)
+OWN = {"video_id": VIDEO, "owner": "publisher", "post_id": "p-7"}
+
+
+@pytest.fixture
+async def tools(tmp_path: Path):
+    async with migrated(f"sqlite+aiosqlite:///{tmp_path}/c.db", Base.metadata, folder_of(app.__file__)) as database:
+        yield Tools(database, FolderStorage(tmp_path / "media"), Ffmpeg(), None, NobodyListens())
+
+
+def storyboard() -> StoryboardCreated:
+    scene = Scene(scene_number=1, description="d", camera_angle="wide", duration=15, action="a", transition="cut")
+    return StoryboardCreated(
+        **OWN, title="t", niche="n", overall_prompt="p", total_duration=15, scenes=(scene,), story_script="s",
+        aspect_ratio="16:9",
+    )  # fmt: skip
+
+
+async def state_of(database: Database) -> str:
+    async with database.reading() as session:
+        return (await session.get_one(Film, str(VIDEO))).state
+
+
+async def test_a_refused_request_of_the_same_id_does_not_stop_the_film(tools: Tools) -> None:
+    await handlers.expect_scenes(storyboard(), delivery("a"), tools)
+    refused = VideoFailed(video_id=VIDEO, stage="request", kind="conflict", reason="r")
+    await handlers.stop_waiting(refused, delivery("b"), tools)
+    assert await state_of(tools.database) == "gathering"
+    await handlers.stop_waiting(refused.model_copy(update={"stage": "composer"}), delivery("c"), tools)
+    assert await state_of(tools.database) == "failed"
+
+
+async def test_a_scene_that_will_not_come_fails_the_video_of_its_owner(tools: Tools) -> None:
+    failed = SceneFailed(**OWN, scene_number=1, kind="k", reason="r", cost_usd=0)
+    await handlers.give_up(failed, delivery("a"), tools)
+    [told] = await published(tools.database)
+    assert isinstance(told, VideoFailed)
+    assert (told.owner, told.post_id) == ("publisher", "p-7")
+
+
+async def test_a_step_that_dies_says_whose_video_has_failed(tools: Tools) -> None:
+    await handlers.expect_scenes(storyboard(), delivery("a"), tools)
+    service = Service(handlers.story, tools, tools.database, fails_video("composer", handlers.whose))
+    [step] = [one for one in handlers.story.subscriptions if one.handler is handlers.compose_film]
+    body = b'{"videoId": "%s", "version": 9}' % str(VIDEO).encode()
+    assert isinstance(await deliver(service, step, Delivery("c", "m"), body), Dead)
+    [told] = await published(tools.database)
+    assert (told.stage, told.owner, told.post_id) == ("composer", "publisher", "p-7")

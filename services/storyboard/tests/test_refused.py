@@ -1,0 +1,91 @@
+"""A request that is refused on the broker: whoever published it is told why, and no video suffers."""
+
+import json
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import pytest
+
+from shared.contracts.events import SceneRequested, StoryboardCreated, VideoFailed
+from shared.frame import Dead, Handled, deliver
+from shared.handling import Delivery
+from shared.testing import published
+from storyboard.app import build
+from storyboard.handlers import story
+from storyboard.settings import Settings
+
+VIDEO = UUID(int=7)
+GOOD = {"videoId": str(VIDEO), "prompt": "a fox", "owner": "publisher", "postId": "p-7", "sceneCount": 2}
+NO_ID = uuid5(NAMESPACE_OID, "m-1")
+
+
+@pytest.fixture
+async def hear(studio: Any, tmp_path: Any) -> Any:
+    """Deliver a body as a request; returns what was published on account of it."""
+    service = build(Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/storyboard.db"), None)
+
+    async def heard(body: bytes, message_id: str = "m-1", user: str | None = None) -> tuple[Any, list[Any]]:
+        delivery = Delivery("storyboard.v", message_id, user=user)
+        outcome = await deliver(service, story.subscriptions[0], delivery, body)
+        return outcome, await published(studio.database)
+
+    yield heard
+    await service.database.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "video_id", "owner", "post_id", "reason"),
+    [
+        ({"duration": 61}, VIDEO, "publisher", "p-7", "duration"),
+        ({"prompt": None}, VIDEO, "publisher", "p-7", "prompt"),
+        ({"owner": None}, VIDEO, None, "p-7", "owner"),
+        ({"owner": "x" * 300}, VIDEO, None, "p-7", "owner"),
+        ({"owner": {"a": 1}, "postId": 5}, VIDEO, None, None, "owner"),
+        ({"postId": "p" * 300}, VIDEO, "publisher", None, "postId"),
+        ({"videoId": "nonsense"}, NO_ID, "publisher", "p-7", "videoId"),
+        ({"videoId": None}, NO_ID, "publisher", "p-7", "videoId"),
+        ({f"{n}": 1 for n in range(5000)} | {"storyboard": {"scenes": [{}] * 500}}, VIDEO, "publisher", "p-7", ""),
+    ],
+)
+async def test_whoever_asked_is_told_why_with_whatever_could_be_read(
+    hear, change: dict[str, Any], video_id: UUID, owner: str | None, post_id: str | None, reason: str
+) -> None:
+    outcome, [failed] = await hear(json.dumps(GOOD | change).encode())
+    assert isinstance(outcome, Dead)
+    assert isinstance(failed, VideoFailed)
+    assert (failed.stage, failed.kind, failed.request_message_id) == ("request", "malformed", "m-1")
+    assert (failed.video_id, failed.owner, failed.post_id) == (video_id, owner, post_id)
+    assert reason in failed.reason
+    assert len(failed.reason) <= 1000
+
+
+@pytest.mark.parametrize("body", [b"{not json", b"[]", b"null", b"", b"\xff\xfe", b'{"videoId": {}}'])
+async def test_what_cannot_be_read_at_all_is_told_too(hear, body: bytes) -> None:
+    outcome, [failed] = await hear(body)
+    assert isinstance(outcome, Dead)
+    assert (failed.stage, failed.video_id, failed.owner, failed.post_id) == ("request", NO_ID, None, None)
+
+
+async def test_a_verified_publisher_is_the_owner_of_what_is_refused_whomever_it_names(hear) -> None:
+    _, [failed] = await hear(json.dumps(GOOD | {"owner": "victim"}).encode(), user="producer")
+    assert (failed.stage, failed.owner, failed.post_id) == ("request", "producer", "p-7")
+
+
+async def test_another_request_with_the_same_id_is_told_with_its_own_owner(hear) -> None:
+    outcome, [created, *scenes] = await hear(json.dumps(GOOD).encode(), "m-0")
+    assert outcome == Handled()
+    assert isinstance(created, StoryboardCreated)
+    assert [type(scene) for scene in scenes] == [SceneRequested] * 2
+    assert {(event.owner, event.post_id) for event in (created, *scenes)} == {("publisher", "p-7")}
+    other = GOOD | {"prompt": "a hen", "owner": "somebody", "postId": "p-8"}
+    outcome, [failed] = await hear(json.dumps(other).encode())
+    assert isinstance(outcome, Dead)
+    assert (failed.stage, failed.kind, failed.video_id) == ("request", "conflict", VIDEO)
+    assert (failed.owner, failed.post_id, failed.request_message_id) == ("somebody", "p-8", "m-1")
+
+
+async def test_a_story_that_cannot_be_written_fails_its_video_and_says_whose_it_is(studio) -> None:
+    await studio.fault("refusal")
+    await studio.deliver(studio.request(owner="publisher", post_id="p-7"))
+    [failed] = await published(studio.database)
+    assert (failed.stage, failed.owner, failed.post_id) == ("storyboard", "publisher", "p-7")
