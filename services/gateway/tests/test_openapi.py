@@ -2,9 +2,11 @@
 
 import asyncio
 import re
+import shutil
+import subprocess
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -35,6 +37,7 @@ from shared.migration_files import folder_of
 from shared.migrations import migrate
 from shared.unit_of_work import working
 
+CLIENTS = Path(__file__).with_name("clients")
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -64,6 +67,56 @@ async def test_the_document_is_valid_and_every_operation_is_described(api: httpx
     examples = document["components"]["schemas"]["VideoWish"]["examples"]
     assert [(await api.post("/api/v1/videos", json=one)).status_code for one in examples] == [202] * len(examples)
     assert len(examples) > 1
+
+
+async def test_every_reference_of_the_document_leads_somewhere(api: httpx.AsyncClient) -> None:
+    # The validator above looks at the paths alone.
+    document = (await api.get("/openapi.json")).json()
+    found = list(_references(document))
+    assert len(found) > 100
+    assert [one for one in found if not _is_there(document, one)] == []
+
+
+def _references(value: Any) -> Iterator[str]:
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, dict) and isinstance(value.get("$ref"), str):
+        yield value["$ref"]
+    for member in members:
+        yield from _references(member)
+
+
+def _is_there(document: Any, reference: str) -> bool:
+    here = document
+    for name in reference.removeprefix("#/").split("/"):
+        if name not in here:
+            return False
+        here = here[name]
+    return True
+
+
+async def test_a_client_is_generated_from_the_document_and_works(
+    api: httpx.AsyncClient, url: str, node: Callable[..., Any], tmp_path: Path
+) -> None:
+    document = (await api.get("/openapi.json")).text
+    said = await node("openapi/generate.mjs", str(tmp_path / "schema.d.ts"), given=document)
+    assert said == {"valid": True, "errors": [], "fault": None}
+    for name in ("client.ts", "tsconfig.json"):
+        shutil.copy(CLIENTS / "openapi" / name, tmp_path)
+    (tmp_path / "node_modules").symlink_to(CLIENTS / "openapi" / "node_modules")
+    tools = CLIENTS / "node_modules"
+    tsc, esbuild = tools / "typescript" / "bin" / "tsc", tools / "esbuild" / "bin" / "esbuild"
+    checked = subprocess.run([tsc, "-p", tmp_path], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "")
+    bundle = (esbuild, tmp_path / "client.ts", "--bundle", "--format=esm", "--log-level=warning")
+    subprocess.run([*bundle, f"--outfile={tmp_path}/client.mjs"], check=True)
+    assert await node(str(tmp_path / "client.mjs"), url) == {
+        "made": [202, "pending"],
+        "shown": "a fox",
+        "list": [1, True],
+        "cancelled": [202, "cancelled"],
+        "missing": [404, "/problems#video-not-found"],
+        "fields": ["prompt"],
+    }
 
 
 async def test_the_page_of_the_document_needs_no_other_host(api: httpx.AsyncClient) -> None:

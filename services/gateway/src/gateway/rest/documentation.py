@@ -106,6 +106,10 @@ def _described(made: FastAPI) -> dict[str, Any]:
         for operations in document["paths"].values():
             for operation in operations.values():
                 _describe_errors(operation)
+        for operations in document.get("webhooks", {}).values():
+            for operation in operations.values():
+                # How a receiver refuses a webhook is its own affair: anything but 2xx is tried again.
+                operation["responses"].pop("422", None)
         schemas = document["components"]["schemas"]
         schemas["Problem"] = PROBLEM
         for name in ("HTTPValidationError", "ValidationError"):
