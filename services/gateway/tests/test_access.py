@@ -672,3 +672,38 @@ async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
         told = await asyncio.wait_for(asyncio.gather(*listening), 10)
         assert "Come again" in told[1]
         assert stays.connected
+
+
+@pytest.mark.parametrize("name", ["disconnect", "connect", "connect_error", "*"])
+async def test_a_client_that_sends_the_server_s_own_events_stays_guarded(
+    gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("gateway.live.KEPT_SECONDS", 0.1)
+    secret = await key("anna")
+    async with serving(gateway) as url, connected(url, {"token": secret}) as (socket, _):
+        tasks = len(asyncio.all_tasks())
+        for _ in range(20):
+            await socket.emit(name, {"token": secret})
+        assert (await socket.call("subscribe_video_updates", timeout=10))["ok"] is True
+        assert len(gateway.live.guarding) == 1
+        assert len(asyncio.all_tasks()) < tasks + 10
+        await gateway.keys.revoke(secret.split("_")[1])
+        await eventually(lambda: not socket.connected, 10, "the socket is closed", every=0.02)
+
+
+@pytest.mark.parametrize("name", ["unsubscribe_video_updates", "anything", "disconnect"])
+async def test_every_event_of_a_client_counts(gateway: Gateway, key: MakeKey, name: str) -> None:
+    secret = await key("anna", calls_per_minute=5)
+    async with serving(gateway) as url, connected(url, {"token": secret}) as (socket, _):
+        for _ in range(5):
+            await socket.emit(name)
+        answer = await socket.call("subscribe_video_updates", timeout=10)
+        assert answer["ok"] is False
+        assert "5 calls" in answer["error"]
+
+
+async def test_malformed_packets_of_a_client_change_nothing(gateway: Gateway, key: MakeKey) -> None:
+    async with serving(gateway) as url, connected(url, {"token": await key("anna")}) as (socket, _):
+        for packet in ("2[]", "2{}", "2[1]", "2[null]", '2[["disconnect"]]', "2"):
+            await socket.eio.send(packet)
+        assert (await socket.call("subscribe_video_updates", timeout=10))["ok"] is True

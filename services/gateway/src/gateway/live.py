@@ -19,7 +19,9 @@ from gateway.access import Access, Caller
 from gateway.errors import refusal
 from gateway.feed import Feed, is_news
 from gateway.keys import KEPT_SECONDS
+from gateway.limits import TooManyCalls
 from gateway.settings import Settings
+from gateway.socket_packets import UNKNOWN_EVENT, ClientPacket
 from gateway.steps import LiveEvent
 from gateway.upstream.sockets import Server, Sockets
 from shared.contracts.story import Contract
@@ -93,6 +95,7 @@ class Live:
             max_http_buffer_size=MOST_BYTES,
             ping_interval=settings.socket_ping_seconds,
             ping_timeout=settings.socket_pong_seconds,
+            serializer=ClientPacket,
         )
         self.server.others = others
         if others is not None:
@@ -102,6 +105,7 @@ class Live:
         self.server.on("disconnect", self._disconnect)
         self.server.on("subscribe_video_updates", self._subscribe)
         self.server.on("unsubscribe_video_updates", self._unsubscribe)
+        self.server.on("*", self._ignore)
         self.guarding: dict[str, asyncio.Task[None]] = {}
         """For each socket of a key: who ends it when the key holds no more."""
         self.ahead: defaultdict[UUID, dict[str, float]] = defaultdict(dict)
@@ -277,17 +281,27 @@ class Live:
 
     async def _unsubscribe(self, sid: str, asked: object = None) -> dict[str, object]:
         listening: _Listening = await self.server.get_session(sid)
-        if asked is None:
-            listening.wants_all = False
-            self.new.pop(sid, None)
-            await self.server.leave_room(sid, _feed_of(listening.caller.whose))
-            return {"ok": True}
         try:
+            await self.access.count(listening.caller)
+            if asked is None:
+                listening.wants_all = False
+                self.new.pop(sid, None)
+                await self.server.leave_room(sid, _feed_of(listening.caller.whose))
+                return {"ok": True}
             wish = _Subscription.model_validate({"videoId": asked} if isinstance(asked, str) else asked)
-        except ValidationError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             return {"ok": False, "error": _reason(error)}
         await self.server.leave_room(sid, _room(wish.video_id))
         return {"ok": True}
+
+    async def _ignore(self, _event: str, sid: str, *_asked: object) -> dict[str, object]:
+        """Count an event that we do not know: a client that sends many is told to stop, as with any other."""
+        listening: _Listening = await self.server.get_session(sid)
+        try:
+            await self.access.count(listening.caller)
+        except TooManyCalls as error:
+            return {"ok": False, "error": _reason(error)}
+        return {"ok": False, "error": UNKNOWN_EVENT}
 
 
 def _reason(error: Exception) -> str:
