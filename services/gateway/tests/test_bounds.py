@@ -16,7 +16,8 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from gateway.app import Gateway
-from gateway.bounds import MOST_BYTES, MOST_LEVELS, Bounded
+from gateway.bounds import MOST_BYTES, Bounded
+from gateway.json_bounds import MOST_LEVELS, MOST_VALUES
 from gateway.keys import KeyWish
 from gateway.limits import Limits, TooManyCalls
 from gateway.rest.conditions import wait_of
@@ -172,6 +173,27 @@ async def test_json_has_a_depth_and_what_stands_in_texts_does_not_count(
     answer = await api.post("/api/v1/videos", content=body, headers=JSON)
     assert answer.status_code == status, answer.text
     assert status == 202 or is_problem(answer, status)
+
+
+HOSTILE = {
+    "wrong members": "{" + ",".join(f'"{n}": 1' for n in range(90_000)) + "}",
+    "wrong scenes": '{"prompt": "a fox", "storyboard": {"scenes": [' + ",".join(["{}"] * 150_000) + "]}}",
+    "wrong numbers": '{"prompt": [' + ",".join(["1"] * 400_000) + "]}",
+    "empty strings": "[" + '""' * 400_000,
+    "just below the limit": "{" + ",".join(f'"{n}": 1' for n in range(MOST_VALUES - 10)) + "}",
+    "long names": "{" + ",".join(f'"{n:08}{"x" * 9_000}": 1' for n in range(100)) + "}",
+}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/videos", "/api/v1/storyboards", "/api/v1/webhook-endpoints", "/api/trpc/video.generate"]
+)
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+async def test_a_body_with_many_faults_has_a_short_answer(api: httpx.AsyncClient, path: str, body: str) -> None:
+    answer = await api.post(path, content=body, headers=JSON)
+    assert answer.status_code in (400, 422), answer.text[:500]
+    assert len(answer.content) < 50_000
+    assert len(answer.json().get("errors", [])) <= 50
 
 
 async def test_a_call_that_takes_too_long_is_given_up(

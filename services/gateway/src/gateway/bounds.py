@@ -1,7 +1,6 @@
 """How large, how deep and how long a call may be, whichever face it is for."""
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers
@@ -10,13 +9,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access import is_json
+from gateway.json_bounds import JsonTooDeep, JsonTooLong, check_json
 
 MOST_BYTES = 1_048_576
-MOST_LEVELS = 20
-"""MariaDB takes JSON of at most 32 levels; what is sent is kept a few levels down."""
-
-# A string that does not end is one token as well, and nothing is tried twice: else its length would count squared.
-TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class _Refused(HTTPException):
@@ -34,8 +29,9 @@ class BodyTooLarge(_Refused):
 class BodyTooDeep(_Refused):
     """The JSON of a call is nested deeper than any may be."""
 
-    def __init__(self) -> None:
-        super().__init__(400, f"JSON has at most {MOST_LEVELS} levels.")
+
+class BodyTooLong(_Refused):
+    """The JSON of a call has more values than any may have."""
 
 
 class TookTooLong(Exception):
@@ -115,18 +111,16 @@ def _within_bounds(scope: Scope, receive: Receive) -> Receive:
                 raise BodyTooLarge
             chunks.append(chunk)
             if not message.get("more_body", False) and is_json(headers.get("content-type", "")):
-                _check_depth(b"".join(chunks))
+                _check(b"".join(chunks))
         return message
 
     return receive_some
 
 
-def _check_depth(body: bytes) -> None:
-    if body.count(b"[") + body.count(b"{") <= MOST_LEVELS:
-        return
-    level = 0
-    for token in TOKENS.finditer(body):
-        first = token[0][:1]
-        level += (first in b"[{") - (first in b"]}")
-        if level > MOST_LEVELS:
-            raise BodyTooDeep
+def _check(body: bytes) -> None:
+    try:
+        check_json(body)
+    except JsonTooDeep as error:
+        raise BodyTooDeep(400, str(error)) from error
+    except JsonTooLong as error:
+        raise BodyTooLong(400, str(error)) from error

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.access import NoKeysHere, NotAllowed, NotSignedIn
-from gateway.bounds import BodyTooDeep, BodyTooLarge, TookTooLong
+from gateway.bounds import BodyTooDeep, BodyTooLarge, BodyTooLong, TookTooLong
 from gateway.courier import AddressRefused
 from gateway.idempotency import KeyInvalid, KeyReused, StillRunning
 from gateway.keys import KeyNotFound
@@ -24,6 +24,9 @@ from shared.errors import RequestConflicts
 from shared.storage import LinkInvalid, ObjectMissing
 
 RETRY_AFTER_SECONDS = "2"
+MOST_FAULTS = 50
+LONGEST_NAME = 100
+"""Of a field; a request may name its fields as it likes."""
 BESIDE_STORYBOARD = ("sceneCount", "duration")
 
 
@@ -124,9 +127,13 @@ def _address_refused(error: AddressRefused) -> Refusal:
 
 
 def invalid(faults: tuple[Fault, ...], why: str = "") -> Refusal:
-    """A request whose fields are wrong."""
-    names = ", ".join(".".join(fault.place[1:]) or fault.place[0] for fault in faults)
-    return Refusal(*INVALID, f"Not valid: {names}. {why}".rstrip(), faults)
+    """Refuse a request whose fields are wrong, naming the first `MOST_FAULTS` of them."""
+    told = tuple(
+        replace(fault, place=tuple(part[:LONGEST_NAME] for part in fault.place)) for fault in faults[:MOST_FAULTS]
+    )
+    names = ", ".join(".".join(fault.place[1:]) or fault.place[0] for fault in told)
+    more = f" and {len(faults) - len(told)} more" if len(faults) > len(told) else ""
+    return Refusal(*INVALID, f"Not valid: {names}{more}. {why}".rstrip(), told)
 
 
 REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
@@ -137,6 +144,7 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     TooManyCalls: _too_many_calls,
     BodyTooLarge: _plain(413, "too-large", "Too large"),
     BodyTooDeep: _plain(400, "too-deep", "Too deep"),
+    BodyTooLong: _plain(400, "too-long", "Too many values"),
     TookTooLong: _took_too_long,
     ApplicationAway: _plain(502, "application-away", "The application does not answer"),
     ApplicationSilent: _plain(504, "application-silent", "The application is silent"),

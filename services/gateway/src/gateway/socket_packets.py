@@ -11,6 +11,8 @@ UNKNOWN_EVENT = "unknown event"
 class ClientPacket(packet.Packet):  # type: ignore[misc]  # python-socketio ships no types
     """Decode a packet; an event that is malformed or has a reserved name becomes `UNKNOWN_EVENT`."""
 
+    data: object
+
     def decode(self, encoded_packet: str) -> int:
         """Decode the text of a packet. Returns how many binary attachments follow."""
         attachments = super().decode(encoded_packet)

@@ -11,6 +11,8 @@ from gateway.trpc.errors import Issue, Refused
 from gateway.trpc.sentences import sentences
 from gateway.trpc.superjson import UNDEFINED, BigInt, Map, Set
 
+MOST_ISSUES = 50
+
 TYPES = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "array": "array"}
 
 EXPECTED = {
@@ -43,7 +45,7 @@ BOUNDS = {
 
 def refused(error: ValidationError, schema: dict[str, Any]) -> Refused:
     """An input is wrong; `schema` is its JSON schema. The message is the issues as JSON, as zod has it."""
-    details = error.errors(include_url=False)
+    details = error.errors(include_url=False)[:MOST_ISSUES]
     issues = tuple(_issue(detail, schema) for detail in details)
     message = json.dumps(issues, indent=2, ensure_ascii=False, default=str)
     return Refused("BAD_REQUEST", message, issues, sentences=sentences(details, issues))

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
+from gateway.json_bounds import JsonTooDeep, JsonTooLong, check_json
 from gateway.trpc import superjson
 from gateway.trpc.errors import Refused
 from gateway.trpc.superjson import UNDEFINED, Unreadable, is_payload
@@ -84,7 +85,10 @@ def read(request: Request, path: str, text: bytes) -> Asked:
     names = path.split(",") if batch else [path]
     lines = _wants_lines(request)
     try:
+        check_json(text)
         payload: Any = from_json(text, allow_inf_nan=False) if text else UNDEFINED
+    except (JsonTooDeep, JsonTooLong) as error:
+        return Asked(names, batch, lines, wire_of_beginning(text), {}, Refused("BAD_REQUEST", str(error)))
     except ValueError as error:
         fault = Refused("BAD_REQUEST", f"Malformed JSON: {error}")
         return Asked(names, batch, lines, wire_of_beginning(text), {}, fault)

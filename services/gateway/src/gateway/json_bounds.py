@@ -1,0 +1,47 @@
+"""How deep and how long JSON may be, checked on its bytes before anything parses or validates it."""
+
+import re
+
+MOST_LEVELS = 20
+"""MariaDB takes JSON of at most 32 levels; a request is stored a few levels down."""
+MOST_VALUES = 5_000
+"""Array elements and object members. A storyboard has about 60; validation costs time and memory for each."""
+
+# A string that does not end is one token as well, and nothing is tried twice: else its length would count squared.
+TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]|,', re.DOTALL)
+
+
+class JsonTooDeep(ValueError):
+    """JSON is nested deeper than any request may be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"JSON has at most {MOST_LEVELS} levels.")
+
+
+class JsonTooLong(ValueError):
+    """JSON has more values than any request may have."""
+
+    def __init__(self) -> None:
+        super().__init__(f"JSON has at most {MOST_VALUES:,} values.")
+
+
+def check_json(body: bytes) -> None:
+    """Check the depth and the number of values of JSON, valid or not.
+
+    Raises:
+        JsonTooDeep: it has more than `MOST_LEVELS`.
+        JsonTooLong: it has more than `MOST_VALUES`.
+    """
+    opened = body.count(b"[") + body.count(b"{")
+    if opened <= MOST_LEVELS and opened + body.count(b",") <= MOST_VALUES:
+        return
+    level = values = 0
+    for number, token in enumerate(TOKENS.finditer(body)):
+        first = token[0][:1]
+        values += first in b"[{,"
+        level += (first in b"[{") - (first in b"]}")
+        if level > MOST_LEVELS:
+            raise JsonTooDeep
+        # A value takes four tokens at most; more come in text that is no JSON.
+        if values > MOST_VALUES or number > 5 * MOST_VALUES:
+            raise JsonTooLong
