@@ -11,14 +11,18 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import structlog
 
+from shared.supervisor import Background, every
+
 log = structlog.get_logger()
 
 PREFIX = "multishot-"
+SWEEP_SECONDS = 600.0
+"""The pause between two sweeps; the first one is made at the start of a process."""
 YOUNGEST_SECONDS = 60.0
 """What is younger stays: it may have been made a moment ago, and not be locked yet."""
 
@@ -41,6 +45,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def sweeping(parent: Path | None, sweep_storage: Callable[[], Awaitable[None]]) -> Background:
+    """Sweep the work folders below `parent`, and the storage, at once and then again and again."""
+
+    async def sweep_all() -> None:
+        await sweep_work_folders(parent)
+        await sweep_storage()
+
+    return every(SWEEP_SECONDS, sweep_all, "sweep")
 
 
 async def sweep_work_folders(parent: Path | None) -> None:

@@ -21,6 +21,7 @@ from shared.frame import Service, fails_video
 from shared.handling import Hints
 from shared.migration_files import folder_of
 from shared.storage import open_storage
+from shared.work_folder import sweeping
 
 
 def build(settings: Settings, hints: Hints) -> Service[Tools]:
@@ -51,6 +52,7 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         on_death=fails_video("scene-render", standings.whose),
         resources=resources,
         routes=routes,
+        background=(sweeping(settings.work_folder, storage.sweep),),
         epoch_of=standings.epoch_of,
     )
 

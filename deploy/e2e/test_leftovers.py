@@ -1,0 +1,45 @@
+"""Services that work on media remove, when they start, what killed processes have left behind."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import composer.app
+import composer.settings
+import scene_render.app
+import scene_render.settings
+from shared.handling import NobodyListens
+from shared.supervisor import Supervisor
+from shared.testing import eventually
+
+
+@pytest.mark.parametrize(
+    ("build", "settings"),
+    [
+        (composer.app.build, composer.settings.Settings),
+        (scene_render.app.build, scene_render.settings.Settings),
+    ],
+    ids=["composer", "scene-render"],
+)
+async def test_what_a_killed_process_left_is_gone_soon_after_the_start(
+    tmp_path: Path, build: Any, settings: Any
+) -> None:
+    work, media = tmp_path / "work", tmp_path / "media"
+    folder, object_part = work / "multishot-film-killed", media / ".half-written" / "killed"
+    folder.mkdir(parents=True)
+    object_part.parent.mkdir(parents=True)
+    for path in (folder / "film.mp4", object_part):
+        path.write_bytes(b"half")
+    for path in (folder, object_part):
+        os.utime(path, (0, 0))
+    chosen = settings(database_url="sqlite+aiosqlite://", storage_url=f"file://{media}", work_folder=work)
+    service = build(chosen, NobodyListens())
+    supervisor = Supervisor("test")
+    supervisor.start(*service.background)
+    try:
+        await eventually(lambda: not folder.exists() and not object_part.exists())
+    finally:
+        await supervisor.stop()
+        await service.database.close()
