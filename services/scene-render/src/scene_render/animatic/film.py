@@ -10,7 +10,6 @@ import ffmpeg
 from PIL import Image
 
 from scene_render.animatic.camera import Move, corners
-from scene_render.animatic.captions import overlay
 from scene_render.animatic.palette import palette_of
 from scene_render.animatic.shots import Layer, staged
 from scene_render.animatic_order import AnimaticOrder
@@ -65,6 +64,9 @@ class Sheet:
 
 def _paint(order: AnimaticOrder, size: tuple[int, int], folder: Path) -> tuple[list[Sheet], Move | None]:
     """Paint everything; the last sheet lies still before the camera."""
+    # Skia takes a while to import: a process that draws nothing does without it.
+    from scene_render.animatic.captions import overlay
+
     palette = palette_of(order.niche, order.seed, order.scene.scene_number)
     shot = staged(order, size, palette)
     still = Layer([overlay(size, order.scene, order.scene_count, palette)])
