@@ -106,6 +106,47 @@ async def test_of_200_parallel_requests_on_a_budget_for_10_exactly_10_are_accept
     assert len(requested) == 10
 
 
+async def test_who_takes_long_holds_up_nobody_who_wants_money_of_the_same_day(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first call has done everything but the commit when the second one comes."""
+    gateway, api = await opened(budget_day_usd=2 * PRICE)
+    as_saved, is_saved, goes_on = gateway.videos.as_saved, asyncio.Event(), asyncio.Event()
+
+    async def slowly(*given: Any) -> Any:
+        saved = await as_saved(*given)
+        if not is_saved.is_set():
+            is_saved.set()
+            await goes_on.wait()
+        return saved
+
+    monkeypatch.setattr(gateway.videos, "as_saved", slowly)
+    first = asyncio.create_task(api.post("/api/v1/videos", json=GOOD))
+    await is_saved.wait()
+    second = (await api.post("/api/v1/videos", json=GOOD)).status_code
+    goes_on.set()
+    assert (second, (await first).status_code) == (202, 202)
+    assert (await api.post("/api/v1/videos", json=GOOD)).status_code == 402
+
+
+async def test_money_that_went_to_somebody_else_meanwhile_is_refused_at_the_end(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, api = await opened(budget_day_usd=PRICE)
+    both, as_saved = asyncio.Barrier(2), gateway.videos.as_saved
+
+    async def together(*given: Any) -> Any:
+        saved = await as_saved(*given)
+        await both.wait()
+        return saved
+
+    monkeypatch.setattr(gateway.videos, "as_saved", together)
+    answers = await asyncio.gather(*(api.post("/api/v1/videos", json=GOOD) for _ in range(2)))
+    assert sorted(answer.status_code for answer in answers) == [202, 402]
+    assert (await api.get("/api/v1/videos")).json()["total"] == 1
+    assert len([one for one in await published(gateway.database) if isinstance(one, VideoRequested)]) == 1
+
+
 @pytest.mark.parametrize("cap", ["budget_video_usd", "budget_owner_day_usd", "budget_day_usd"])
 async def test_each_cap_refuses_with_the_figure_and_takes_nothing(opened: Open, cap: str) -> None:
     _, api = await opened(**{cap: PRICE - 0.01})

@@ -53,11 +53,14 @@ class Caps:
     day: Decimal | None
 
     def budgets(self, video_id: object, owner: str, day: str) -> tuple[Budget, ...]:
-        """The budgets that pay for something of this video on this day, in the order they are locked in."""
+        """The budgets that pay for something of this video on this day, in the order they are locked in.
+
+        The one that most wait for is the last, so that it is held for the shortest time.
+        """
         return (
-            Budget("all", day, self.day),
-            Budget(f"owner:{owner}", day, self.owner_day),
             Budget(f"video:{video_id}", "", self.video),
+            Budget(f"owner:{owner}", day, self.owner_day),
+            Budget("all", day, self.day),
         )
 
 
@@ -78,8 +81,19 @@ async def today(session: AsyncSession) -> str:
     return (await session.execute(select(now()))).scalar_one().date().isoformat()
 
 
+async def check(session: AsyncSession, table: Table, budgets: Sequence[Budget], amount: Decimal) -> None:
+    """Look whether `amount` USD fit into all these budgets now, without a lock: most refusals need none.
+
+    Raises:
+        BudgetExceeded: it does not fit into one of them.
+    """
+    for budget in budgets:
+        if budget.cap is not None and (taken := await used(session, table, budget)) + amount > budget.cap:
+            raise BudgetExceeded(budget, amount, taken)
+
+
 async def reserve(session: AsyncSession, table: Table, budgets: Sequence[Budget], amount: Decimal) -> None:
-    """Take `amount` USD from all these budgets, or from none.
+    """Take `amount` USD from all these budgets, or from none. They stay locked until the transaction ends.
 
     Raises:
         BudgetExceeded: it does not fit into one of them; nothing was taken.

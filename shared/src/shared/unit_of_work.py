@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -18,12 +18,14 @@ from shared.handling import Delivery
 class Work:
     """What one transaction saves: rows through `session`, events through `emit`.
 
-    `afterwards` is called once it is saved; a crash may be faster.
+    `before_commit` is called when all else is done, to change rows that everybody waits for; what it raises undoes the
+    transaction. `afterwards` is called once it is saved; a crash may be faster.
     """
 
     def __init__(self, database: Database, session: AsyncSession) -> None:
         self.database = database
         self.session = session
+        self.before_commit: list[Callable[[], Awaitable[None]]] = []
         self.afterwards: list[Callable[[], None]] = []
         self.has_emitted = False
 
@@ -51,10 +53,13 @@ async def working(database: Database) -> AsyncIterator[Work]:
     async with database.sessions.begin() as session:
         work = Work(database, session)
         yield work
+        await session.flush()
+        for act in work.before_commit:
+            await act()
     if work.has_emitted:
         database.committed.set()
-    for act in work.afterwards:
-        act()
+    for tell in work.afterwards:
+        tell()
 
 
 @contextlib.asynccontextmanager

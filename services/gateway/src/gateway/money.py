@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import case, func, select
@@ -14,7 +15,7 @@ from gateway.keys import budget_of
 from gateway.models import Charge, Video, budgets
 from gateway.rows import view_of
 from shared import budget
-from shared.budget import Caps
+from shared.budget import Budget, Caps
 from shared.contracts.events import ChargeReviewed, SceneCharged, VideoRequested
 from shared.contracts.story import Scene
 from shared.database import Database, now
@@ -90,7 +91,10 @@ class Money:
         """
         row.estimated_cost_usd = self.estimate_wish(wish)
         row.promised_usd = FREE
-        await self._take(work, row, await self._caps_of(work.session, row.owner) if within_caps else UNCAPPED)
+        caps = await self._caps_of(work.session, row.owner) if within_caps else UNCAPPED
+        of_video = await self._take(work, row, caps)
+        if row.promised_usd:
+            await budget.check(work.session, budgets, of_video, row.promised_usd)
 
     async def promise_anew(self, work: Work, row: Video, scenes: Sequence[Scene]) -> None:
         """Take what an approved storyboard is going to cost from today's budgets, instead of what was promised before.
@@ -99,16 +103,18 @@ class Money:
             BudgetExceeded: it does not fit.
         """
         before = UNCAPPED.budgets(row.video_id, row.owner, row.budget_day)
-        await budget.adjust(work.session, budgets, before, -row.promised_usd)
+        work.before_commit.append(partial(budget.adjust, work.session, budgets, before, -row.promised_usd))
         row.estimated_cost_usd = self.estimate(scenes, row.providers or ())
         await self._take(work, row, await self._caps_of(work.session, row.owner))
 
-    async def _take(self, work: Work, row: Video, caps: Caps) -> None:
+    async def _take(self, work: Work, row: Video, caps: Caps) -> tuple[Budget, ...]:
+        """Take the estimate from the budgets when all else is done: nobody waits meanwhile for the row of the day."""
         row.budget_day = await budget.today(work.session)
-        if row.estimated_cost_usd:
-            of_video = caps.budgets(row.video_id, row.owner, row.budget_day)
-            await budget.reserve(work.session, budgets, of_video, row.estimated_cost_usd)
+        of_video = caps.budgets(row.video_id, row.owner, row.budget_day)
         row.promised_usd = row.estimated_cost_usd
+        if row.promised_usd:
+            work.before_commit.append(partial(budget.reserve, work.session, budgets, of_video, row.promised_usd))
+        return of_video
 
     async def _caps_of(self, session: AsyncSession, owner: str) -> Caps:
         """The caps for an owner, whose keys may have narrower ones."""
@@ -147,7 +153,7 @@ class Money:
         async with self.database.reading() as session:
             day = await budget.today(session)
             caps = await self._caps_of(session, wish.owner)
-            all_, owner, _ = caps.budgets(wish.video_id, wish.owner, day)
+            _, owner, all_ = caps.budgets(wish.video_id, wish.owner, day)
             return Quote(
                 provider=self.provider,
                 estimate=self.estimate_wish(wish),
