@@ -148,6 +148,9 @@ async def test_a_key_is_made_shown_once_listed_without_it_used_and_revoked(gatew
     }
     assert shown["expiresAt"] > shown["createdAt"]
     assert shown["lastUsedAt"] is None
+    # Who knows the id alone, which is in every list, has not used the key.
+    assert (await calling(gateway, secret[:-4] + "AAAA").get("/api/v1/session")).status_code == 401
+    assert (await admin.get(made.headers["location"])).json()["lastUsedAt"] is None
     assert secret not in (await admin.get("/api/v1/keys")).text
 
     anna = calling(gateway, secret)
@@ -209,10 +212,10 @@ async def test_calls_with_a_known_key_cost_no_query(
     loads = 0
     load = gateway.keys._load
 
-    async def counted(key_id: str) -> ApiKey | None:
+    async def counted(key_id: str, shown: str | None) -> ApiKey | None:
         nonlocal loads
         loads += 1
-        return await load(key_id)
+        return await load(key_id, shown)
 
     monkeypatch.setattr(gateway.keys, "_load", counted)
     for _ in range(20):

@@ -312,10 +312,17 @@ async def test_answers_carry_headers_that_keep_browsers_careful_and_the_page_run
         headers = (await api.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
+        assert headers["cache-control"] in ("private, no-cache", "no-store")
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
     policy = (await api.get("/")).headers["content-security-policy"]
     assert "unsafe" not in policy
     assert policy.count("'sha256-") == 2
+
+
+async def test_no_redirect_leads_to_a_host_that_the_caller_names(api: httpx.AsyncClient) -> None:
+    for path in ("/api/v1/videos/", "/metrics", "/docs/"):
+        answer = await api.get(path, headers={"host": "evil.example"})
+        assert "evil" not in answer.headers.get("location", "")
 
 
 # --- pages of other origins

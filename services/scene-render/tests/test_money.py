@@ -257,11 +257,18 @@ async def test_only_who_knows_the_address_is_heard(sqlite_desk: Any, scene: Scen
     door = TestClient(Starlette(routes=[route(callbacks, desk.providers, desk.database)]))
     answers = {
         "forged token": door.post(address[:-4] + "0000", json={"id": "t"}).status_code,
+        "token of other letters": door.post(address[:-4] + "%C3%A9%F0%9F%98%80", json={"id": "t"}).status_code,
         "other provider": door.post(address.replace("ledger", "second"), json={"id": "t"}).status_code,
         "not JSON": door.post(address, content=b"{").status_code,
         "too large": door.post(address, content=b" " * 70_000).status_code,
     }
-    assert answers == {"forged token": 404, "other provider": 404, "not JSON": 400, "too large": 413}
+    assert answers == {
+        "forged token": 404,
+        "token of other letters": 404,
+        "other provider": 404,
+        "not JSON": 400,
+        "too large": 413,
+    }
     assert await published(desk.database) == []
     assert door.post(address, json={"id": "t"}).status_code == 204
     [heard] = of(CallbackReceived, await published(desk.database))

@@ -28,6 +28,17 @@ NEIGHBOURS = tuple(
 )
 
 
+METADATA = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "fd00:ec2::/32",  # AWS: metadata, time, names
+        "fd20:ce::254/128",  # Google
+        "fd00:c1::a9fe:a9fe/128",  # Oracle
+    )
+)
+"""Addresses of clouds' own services, which give out credentials, among those of neighbours."""
+
+
 class NotPublic(Exception):
     """A host leads to an address that is not a public one."""
 
@@ -49,9 +60,10 @@ def is_public(address: str) -> bool:
 def is_neighbour(address: str) -> bool:
     """Whether this is an address of this machine, or of one in its own network: nothing else that is not public.
 
-    Link-local ones are none: there, clouds give out the credentials of their machines.
+    Link-local ones and `METADATA` are none: there, clouds give out the credentials of their machines.
     """
-    return any(_ip(address) in network for network in NEIGHBOURS)
+    ip = _ip(address)
+    return any(ip in network for network in NEIGHBOURS) and not any(ip in network for network in METADATA)
 
 
 def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

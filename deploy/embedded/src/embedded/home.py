@@ -7,6 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+SHORTEST_SECRET = 32
+
 
 class HomeInUse(Exception):
     """Another process works in this folder. `url` is where it serves, as far as it has said so."""
@@ -48,16 +50,20 @@ class Home:
         return f"sqlite+aiosqlite:///{self.folder / service}.db"
 
     def secret(self) -> str:
-        """The secret that signs links, made once."""
+        """The secret that signs links, made once. A file that is empty or cut off is replaced."""
         path = self.folder / "secret"
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32))
+        if not path.exists() or len(path.read_text()) < SHORTEST_SECRET:
+            new = path.with_suffix(".new")
+            new.touch(mode=0o600)
+            new.write_text(secrets.token_urlsafe(SHORTEST_SECRET))
+            new.replace(path)
         return path.read_text()
 
     def lock(self) -> FileLock:
         """Hold the folder. Raises `HomeInUse` when another process does."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Prompts, films and API keys' hashes are nobody else's on this machine.
+        self.folder.chmod(0o700)
         lock = FileLock(self.folder / "lock")
         try:
             lock.acquire(timeout=0)

@@ -20,6 +20,8 @@ CAREFUL = (
     # Addresses may hold a token.
     (b"referrer-policy", b"same-origin"),
     (b"content-security-policy", b"frame-ancestors 'none'"),
+    # What is told to one caller is kept by no proxy; a browser may keep it and asks each time whether it has changed.
+    (b"cache-control", b"private, no-cache"),
 )
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ALLOWED_HEADERS = (

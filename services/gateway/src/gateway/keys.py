@@ -119,28 +119,33 @@ class Keys:
         form = FORM.fullmatch(key)
         if form is None:
             raise KeyInvalid
-        row = await self.valid(form[1])
-        if not hmac.compare_digest(row.hash, _hash(key)):
-            raise KeyInvalid
-        return row
+        return await self._valid(form[1], _hash(key))
 
     async def valid(self, key_id: str) -> ApiKey:
         """The row of a valid key, as it was at most `KEPT_SECONDS` ago. Raises `KeyInvalid`."""
+        return await self._valid(key_id, None)
+
+    async def _valid(self, key_id: str, shown: str | None) -> ApiKey:
+        """The row of a valid key. `shown`: the hash of what the caller knows of it; None: somebody vouches for them."""
         row, until = self.kept.get(key_id, (None, 0.0))
-        if row is not None and time.monotonic() < until:
-            return row
-        row = await self._load(key_id)
-        if row is None:
-            self.kept.pop(key_id, None)
+        if row is None or time.monotonic() >= until:
+            row = await self._load(key_id, shown)
+            if row is None:
+                self.kept.pop(key_id, None)
+                raise KeyInvalid
+            self.kept[key_id] = (row, time.monotonic() + KEPT_SECONDS)
+        elif shown is not None and not hmac.compare_digest(row.hash, shown):
             raise KeyInvalid
-        self.kept[key_id] = (row, time.monotonic() + KEPT_SECONDS)
         return row
 
-    async def _load(self, key_id: str) -> ApiKey | None:
+    async def _load(self, key_id: str, shown: str | None) -> ApiKey | None:
         unnoted = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now(-USE_NOTED_EVERY_SECONDS))
         async with self.database.sessions.begin() as session:
             found = await session.execute(select(ApiKey, unnoted).where(ApiKey.key_id == key_id, _holds()))
             row, is_unnoted = found.one_or_none() or (None, False)
+            if row is not None and shown is not None and not hmac.compare_digest(row.hash, shown):
+                # An id is no secret; a caller who knows nothing else has not used the key.
+                raise KeyInvalid
             if is_unnoted:
                 await session.execute(update(ApiKey).where(ApiKey.key_id == key_id).values(last_used_at=now()))
         return row

@@ -43,7 +43,7 @@ class Callbacks:
 
     def check(self, attempt_id: str, token: str) -> bool:
         """Whether somebody knows the address of this attempt."""
-        return hmac.compare_digest(self._token(attempt_id), token)
+        return hmac.compare_digest(self._token(attempt_id).encode(), token.encode(errors="replace"))
 
     @property
     def _base(self) -> str:

@@ -76,6 +76,8 @@ def app(lifespan: Any, routes: list[BaseRoute]) -> FastAPI:  # noqa: ANN401 - St
     """An app that describes itself."""
     made = FastAPIOffline(
         redoc_url=None,
+        # Its redirects would lead to whatever host the caller names.
+        redirect_slashes=False,
         title="Multishot",
         version="1",
         description=DESCRIPTION,

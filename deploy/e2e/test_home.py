@@ -1,0 +1,24 @@
+"""The folder of the embedded mode belongs to its user alone."""
+
+from pathlib import Path
+
+import pytest
+
+from embedded.home import SHORTEST_SECRET, Home
+
+
+def test_nobody_else_on_the_machine_can_read_the_folder(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.folder.mkdir(mode=0o755)
+    with home.lock():
+        assert home.folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("text", ["", "\n", "short"])
+def test_an_empty_secret_is_replaced_and_a_good_one_is_kept(tmp_path: Path, text: str) -> None:
+    home = Home(tmp_path)
+    (tmp_path / "secret").write_text(text)
+    secret = home.secret()
+    assert len(secret) >= SHORTEST_SECRET
+    assert home.secret() == secret
+    assert (tmp_path / "secret").stat().st_mode & 0o077 == 0
