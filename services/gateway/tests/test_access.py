@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiohttp
 import httpx
 import pytest
 import socketio
@@ -31,7 +32,9 @@ from gateway.app import Gateway
 from gateway.keys import KeyWish
 from gateway.models import ApiKey, WebhookEndpoint
 from gateway.settings import Settings
+from gateway.socket_server import MOST_EVENTS_AT_ONCE
 from gateway.steps import LiveEvent
+from gateway.upstream.sockets import RESERVED
 from shared.contracts.events import SceneCharged, SceneRendered, StoryboardCreated, VideoComposed, VideoRequested
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
@@ -677,32 +680,83 @@ async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
         assert stays.connected
 
 
-@pytest.mark.parametrize("name", ["disconnect", "connect", "connect_error", "*"])
-async def test_a_client_that_sends_the_server_s_own_events_stays_guarded(
+@pytest.mark.parametrize("name", sorted(RESERVED))
+async def test_an_event_with_a_reserved_name_does_not_keep_a_socket_of_a_revoked_key(
     gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr("gateway.live.KEPT_SECONDS", 0.1)
     secret = await key("anna")
     async with serving(gateway) as url, connected(url, {"token": secret}) as (socket, _):
-        tasks = len(asyncio.all_tasks())
-        for _ in range(20):
-            await socket.emit(name, {"token": secret})
-        assert (await socket.call("subscribe_video_updates", timeout=10))["ok"] is True
+        for _ in range(3):
+            await socket.emit(name, ("client namespace disconnect", {"token": secret}))
+        assert (await socket.call("unsubscribe_video_updates", str(uuid4()), timeout=10)) == {"ok": True}
         assert len(gateway.live.guarding) == 1
-        assert len(asyncio.all_tasks()) < tasks + 10
+        assert len(gateway.live.tasks) <= 1
         await gateway.keys.revoke(secret.split("_")[1])
         await eventually(lambda: not socket.connected, 10, "the socket is closed", every=0.02)
+    assert gateway.live.guarding == {}
 
 
-@pytest.mark.parametrize("name", ["unsubscribe_video_updates", "anything", "disconnect"])
-async def test_every_event_of_a_client_counts(gateway: Gateway, key: MakeKey, name: str) -> None:
-    secret = await key("anna", calls_per_minute=5)
+@pytest.mark.parametrize("event", ["unsubscribe_video_updates", "subscribe_video_updates", "not_an_event"])
+async def test_every_event_of_a_socket_counts_as_a_call(gateway: Gateway, key: MakeKey, event: str) -> None:
+    secret = await key("anna", callsPerMinute=20)
     async with serving(gateway) as url, connected(url, {"token": secret}) as (socket, _):
-        for _ in range(5):
-            await socket.emit(name)
-        answer = await socket.call("subscribe_video_updates", timeout=10)
-        assert answer["ok"] is False
-        assert "5 calls" in answer["error"]
+        for _ in range(30):
+            await socket.emit(event, str(uuid4()))
+        answer = await socket.call("unsubscribe_video_updates", str(uuid4()), timeout=10)
+    assert answer["ok"] is False
+    assert "More than 20 calls in a minute" in answer["error"]
+    assert (await calling(gateway, secret).get("/api/v1/videos")).status_code == 429
+
+
+async def test_one_socket_has_a_few_events_handled_at_once_however_many_it_sends(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await opened(auth="none")
+    going, most, may_end = 0, 0, asyncio.Event()
+
+    async def handle(_sid: str, _data: object = None) -> str:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        await may_end.wait()
+        going -= 1
+        return "done"
+
+    gateway.live.server.on("slow", handle)
+    async with serving(gateway) as url, connected(url) as (socket, _):
+        for _ in range(100):
+            await socket.emit("slow", 1)
+        await eventually(lambda: going == MOST_EVENTS_AT_ONCE, 10, "some are handled", every=0.02)
+        async with connected(url) as (other, _):
+            assert (await other.call("unsubscribe_video_updates", timeout=10)) == {"ok": True}
+        may_end.set()
+        assert (await socket.call("slow", 1, timeout=10)) == "done"
+    assert most == MOST_EVENTS_AT_ONCE
+
+
+async def test_a_connection_that_does_not_sign_in_is_closed_and_there_are_only_so_many(
+    gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.socket_server.SIGN_IN_SECONDS", 0.5)
+    monkeypatch.setattr("gateway.socket_server.MOST_UNSIGNED", 2)
+    good = {"token": await key("anna")}
+    async with serving(gateway) as url, aiohttp.ClientSession() as session, connected(url, good) as (stays, _):
+        address = f"{url}/socket.io/?EIO=4&transport=websocket"
+        silent = [await session.ws_connect(address) for _ in range(2)]
+        await silent[0].send_str('40{"token":"no"}')  # refused, and stays
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await session.ws_connect(address)
+
+        async def end(connection: aiohttp.ClientWebSocketResponse) -> None:
+            async for _ in connection:
+                pass
+
+        await asyncio.wait_for(asyncio.gather(*map(end, silent)), 10)
+        assert gateway.live.server.unsigned == {}
+        async with connected(url, good):
+            pass
+        assert stays.connected
 
 
 async def test_malformed_packets_of_a_client_change_nothing(gateway: Gateway, key: MakeKey) -> None:

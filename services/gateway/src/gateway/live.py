@@ -21,15 +21,13 @@ from gateway.feed import Feed, is_news
 from gateway.keys import KEPT_SECONDS
 from gateway.limits import TooManyCalls
 from gateway.settings import Settings
-from gateway.socket_packets import UNKNOWN_EVENT, ClientPacket
+from gateway.socket_server import MOST_QUEUED, Server
 from gateway.steps import LiveEvent
-from gateway.upstream.sockets import Server, Sockets
+from gateway.upstream.sockets import Sockets
 from shared.contracts.story import Contract
 
 log = structlog.get_logger()
 
-MOST_QUEUED = 500
-"""Packets that wait for one client; a client that takes none is dropped then. It may come back and catch up."""
 MOST_BYTES = 16_384
 """Of what a client says at once; a subscription needs 200."""
 CATCH_BREATH_SECONDS = 0.02
@@ -54,24 +52,6 @@ class _Listening:
     held: list[LiveEvent] = field(default_factory=list)
 
 
-class _SendQueue(asyncio.Queue[Any]):
-    """What waits to be sent to one client: when it is full, it takes no more and the client is dropped."""
-
-    def __init__(self, live: "Live") -> None:
-        super().__init__()
-        self.live = live
-        self.full_up = False
-
-    async def put(self, packet: object) -> None:
-        """Add a packet. `None`, which ends the sending, always fits."""
-        if packet is not None and self.qsize() >= MOST_QUEUED:
-            if not self.full_up:
-                self.full_up = True
-                self.live.drop(self)
-            return
-        self.put_nowait(packet)
-
-
 class Live:
     """Tells sockets what happens. A socket that never subscribed hears all videos that its caller sees.
 
@@ -87,6 +67,7 @@ class Live:
         self.tells_all = settings.socket_feed
         self.origins = settings.cors_origins
         self.server = Server(
+            self._admit,
             async_mode="asgi",
             # None: the page's own origin only.
             cors_allowed_origins=self._takes_page if settings.cors_origins else None,
@@ -95,17 +76,14 @@ class Live:
             max_http_buffer_size=MOST_BYTES,
             ping_interval=settings.socket_ping_seconds,
             ping_timeout=settings.socket_pong_seconds,
-            serializer=ClientPacket,
         )
         self.server.others = others
         if others is not None:
-            others.serve(self.server.emit, self._cut)
-        self.server.eio.create_queue = lambda: _SendQueue(self)
+            others.serve(self.server.emit, self.server.cut)
         self.server.on("connect", self._connect)
         self.server.on("disconnect", self._disconnect)
         self.server.on("subscribe_video_updates", self._subscribe)
         self.server.on("unsubscribe_video_updates", self._unsubscribe)
-        self.server.on("*", self._ignore)
         self.guarding: dict[str, asyncio.Task[None]] = {}
         """For each socket of a key: who ends it when the key holds no more."""
         self.ahead: defaultdict[UUID, dict[str, float]] = defaultdict(dict)
@@ -141,31 +119,6 @@ class Live:
         if not self.ahead[video_id]:
             del self.ahead[video_id]
 
-    def drop(self, queue: _SendQueue) -> None:
-        """Drop the client whose queue this is."""
-        for eio_sid, socket in self.server.eio.sockets.items():
-            if socket.queue is queue:
-                self._start(self._drop(eio_sid, socket))
-
-    async def _drop(self, eio_sid: str, socket: Any) -> None:  # noqa: ANN401 - engineio has no types
-        log.warning("socket.dropped", queued=socket.queue.qsize())
-        environ = self.server.environ.get(eio_sid, {})
-        while not socket.queue.empty():
-            socket.queue.get_nowait()
-        await socket.close(wait=False, abort=True, reason=self.server.reason.SERVER_DISCONNECT)
-        await socket.queue.put(None)
-        # Closing a connection politely would wait, maybe for ever, until the client has taken what was sent before.
-        if environ.get("asgi.scope", {}).get("type") == "websocket":
-            connection = getattr(environ["asgi.send"], "__self__", None)
-            if transport := getattr(connection, "transport", None):
-                transport.abort()
-
-    async def _cut(self, sid: str) -> None:
-        """Cut off a client, which comes again by itself."""
-        eio_sid = self.server.manager.eio_sid_from_sid(sid, "/")
-        if (socket := self.server.eio.sockets.get(eio_sid)) is not None:
-            await self._drop(eio_sid, socket)
-
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self.tasks.add(task)
@@ -184,6 +137,7 @@ class Live:
         try:
             caller = await self.access.identify_socket(environ, auth)
             caller.require("read")
+            await self.access.count(caller)
         except Exception as error:
             raise socketio.exceptions.ConnectionRefusedError(_reason(error)) from error
         listening = _Listening(caller)
@@ -196,6 +150,15 @@ class Live:
             self._start(self._wait_for_a_word(sid))
         if self.others is not None:
             self.others.open(sid, environ, auth)
+
+    async def _admit(self, sid: str) -> dict[str, object] | None:
+        """Count what a client says; returns what it is answered where that is too much."""
+        listening: _Listening = await self.server.get_session(sid)
+        try:
+            await self.access.count(listening.caller)
+        except TooManyCalls as error:
+            return {"ok": False, "error": _reason(error)}
+        return None
 
     async def _end_with_key(self, sid: str, caller: Caller) -> None:
         holds = True
@@ -231,7 +194,6 @@ class Live:
         listening: _Listening = await self.server.get_session(sid)
         caller = listening.caller
         try:
-            await self.access.count(caller)
             if asked is None:
                 listening.wants_all = True
                 await self._hear_all(sid)
@@ -281,27 +243,17 @@ class Live:
 
     async def _unsubscribe(self, sid: str, asked: object = None) -> dict[str, object]:
         listening: _Listening = await self.server.get_session(sid)
+        if asked is None:
+            listening.wants_all = False
+            self.new.pop(sid, None)
+            await self.server.leave_room(sid, _feed_of(listening.caller.whose))
+            return {"ok": True}
         try:
-            await self.access.count(listening.caller)
-            if asked is None:
-                listening.wants_all = False
-                self.new.pop(sid, None)
-                await self.server.leave_room(sid, _feed_of(listening.caller.whose))
-                return {"ok": True}
             wish = _Subscription.model_validate({"videoId": asked} if isinstance(asked, str) else asked)
-        except Exception as error:  # noqa: BLE001 - as above
+        except ValidationError as error:
             return {"ok": False, "error": _reason(error)}
         await self.server.leave_room(sid, _room(wish.video_id))
         return {"ok": True}
-
-    async def _ignore(self, _event: str, sid: str, *_asked: object) -> dict[str, object]:
-        """Count an event that we do not know: a client that sends many is told to stop, as with any other."""
-        listening: _Listening = await self.server.get_session(sid)
-        try:
-            await self.access.count(listening.caller)
-        except TooManyCalls as error:
-            return {"ok": False, "error": _reason(error)}
-        return {"ok": False, "error": UNKNOWN_EVENT}
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, urlencode
 import httpx
 import socketio
 import structlog
-from socketio import packet
 from socketio.exceptions import SocketIOError
 from starlette.types import Scope
 
@@ -30,7 +29,19 @@ MOST_WAITING = 50
 CONNECT_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-RESERVED = ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
+RESERVED = frozenset(
+    (
+        "connect",
+        "connect_error",
+        "disconnect",
+        "disconnecting",
+        "__disconnect_final",
+        "newListener",
+        "removeListener",
+        "*",
+    )
+)
+"""Names that a library of Socket.IO dispatches in its own way, on one side or the other."""
 OF_THE_TRANSPORT = ("EIO", "transport", "sid", "t", "j", "b64", "token")
 NOT_FOR_SOCKETS = (b"content-length", b"content-type", b"accept-encoding", b"host")
 
@@ -50,32 +61,6 @@ class _Socket:
     client: socketio.AsyncClient | None = None
     waiting: list[Said] = field(default_factory=list)
     has_spoken: bool = False
-
-
-class Server(socketio.AsyncServer):  # type: ignore[misc]  # it has no types
-    """A Socket.IO server whose `others`, where there are any, hear the events that it has no handler for."""
-
-    others: "Sockets | None" = None
-
-    async def _handle_event_internal(
-        self,
-        server: Any,  # noqa: ANN401 - the same
-        sid: str,
-        eio_sid: str,
-        data: list[Any],
-        namespace: str,
-        id: int | None,  # noqa: A002 - its name there
-    ) -> None:
-        event, *values = data
-        if self.others is None or namespace != "/" or event in self.handlers.get("/", {}):
-            await super()._handle_event_internal(server, sid, eio_sid, data, namespace, id)
-            return
-
-        async def acknowledge(*answer: object) -> None:
-            ack = self.packet_class(packet.ACK, namespace=namespace, id=id, data=list(answer))
-            await self._send_packet(eio_sid, ack)
-
-        await self.others.say(sid, event, tuple(values), None if id is None else acknowledge)
 
 
 class Sockets:
