@@ -1,5 +1,6 @@
 """The embedded mode: all in one process, no server; a crash in the middle loses nothing."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from urllib.request import Request, urlopen
 import av
 import pytest
 
-from shared.testing import eventually, fetch_json, free_port
+from shared.testing import eventually, fetch_json, free_port, request_json
 
 EMBEDDED = Path(sys.executable).with_name("embedded")
 
@@ -110,6 +111,31 @@ async def test_killed_in_the_middle_and_started_again_the_film_is_finished(home:
     assert frames(home.folder / "media" / "videos" / video_id / "film.mp4") == (360, 1280, 720)
     assert home.rows("storyboard", "SELECT COUNT(*) FROM storyboards") == [(1,)]
     assert home.rows("scene-render", "SELECT scene_number, COUNT(*) FROM attempts GROUP BY 1") == [(1, 1), (2, 1)]
+
+
+async def test_nothing_holds_the_prompt_of_a_deleted_video(home: Home) -> None:
+    await home.start()
+    wish = {"prompt": "A Quetzalcoatlus crosses the night market", "sceneCount": 1, "duration": 15}
+    _, video = request_json("POST", home.videos, wish, {"idempotency-key": "once"})
+    video = await home.ended(video["videoId"])
+    assert video["status"] == "completed", video["errorMessage"]
+
+    def places() -> list[str]:
+        found = []
+        for service in ("storyboard", "scene-render", "composer", "gateway"):
+            for (table,) in home.rows(service, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+                found += [
+                    service for row in home.rows(service, f"SELECT * FROM {table}") if "quetzal" in str(row).lower()
+                ]
+        for path in home.folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # it may go while we look
+                found += [path.name] if ".db" not in path.name and b"quetzal" in path.read_bytes().lower() else []
+        return found
+
+    assert set(places()) == {"storyboard", "scene-render", "composer", "gateway"}
+    assert request_json("DELETE", f"{home.videos}/{video['videoId']}")[0] == 204
+    await eventually(lambda: not places(), 30, "every service has erased the text")
+    await eventually(lambda: not (home.folder / "media" / "videos" / video["videoId"] / "film.mp4").exists())
 
 
 @pytest.mark.long

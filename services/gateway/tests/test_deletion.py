@@ -90,7 +90,7 @@ async def test_late_news_of_a_deleted_video_count_its_money_and_have_its_clips_r
     )  # fmt: skip
     hint = SceneProgressed(video_id=video["videoId"], scene_number=1, provider="runway", percent=40, eta_seconds=5)
     await happen(storyboard, hint, charge, first, composed)
-    assert len(await said(gateway, VideoDeleted)) == 3
+    assert len(await said(gateway, VideoDeleted)) == 4
     spend = (await api.get("/api/v1/spend", params={"from": "2026-11-01", "to": "2026-11-30"})).json()
     assert float(spend["bookedUsd"]) == 0.6
     [kept] = (await api.get("/api/v1/charges")).json()["charges"]

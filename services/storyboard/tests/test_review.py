@@ -1,11 +1,13 @@
 """Storyboards that people look at and edit: nothing is rendered before they say so, and then what they said."""
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from shared.contracts.events import (
     Event,
@@ -16,14 +18,17 @@ from shared.contracts.events import (
     StoryboardFailed,
     StoryboardRequested,
     VideoCancelled,
+    VideoDeleted,
     VideoFailed,
     VideoRequested,
 )
 from shared.contracts.story import Storyboard
+from shared.database import Database
 from shared.frame import ComesBack, Dead, Handled, Outcome, deliver
 from shared.handling import Delivery
 from shared.story_rules import ANY_SECONDS, faults_of
 from shared.testing import published
+from storyboard.answers import Answer, Answers
 from storyboard.app import build
 from storyboard.editing import as_edited
 from storyboard.handlers import story
@@ -225,3 +230,33 @@ def test_what_was_taken_at_the_door_is_not_refused_inside(texts: list[tuple[str,
         written = as_edited(edited, None, ANY_SECONDS)
         assert as_edited(written.story, written.story, ANY_SECONDS) == Written(written.story)
         assert all(written.shot_prompts)
+
+
+async def test_a_deleted_video_leaves_no_text_and_its_request_writes_nothing_anew(studio: Any) -> None:
+    request = studio.request(prompt="A secret lighthouse")
+    answers, cost = Answers(studio.database, "m"), Decimal("0.25")
+    await hear(studio, request)
+    await answers.keep(request, 1, Answer("A secret lighthouse", cost_usd=cost))
+    await published(studio.database)
+    assert await hear(studio, VideoDeleted(video_id=request.video_id, by="anna")) == Handled()
+    assert await hear(studio, request) == Handled()
+    assert await hear(studio, request.model_copy(update={"prompt": "A secret other one"})) == Handled()
+    assert await published(studio.database) == []
+    assert "secret" not in await everything(studio.database)
+    assert await answers.get(request, 1) == Answer("", cost_usd=cost)
+
+
+async def test_a_video_that_is_deleted_while_its_storyboard_is_written_leaves_no_text(studio: Any) -> None:
+    request = studio.request(prompt="A secret lighthouse")
+    answers = Answers(studio.database, "m")
+    await hear(studio, VideoDeleted(video_id=request.video_id, by="anna"))
+    await answers.keep(request, 1, Answer("A secret lighthouse"))
+    assert await hear(studio, request) == Handled()
+    assert await published(studio.database) == []
+    assert "secret" not in await everything(studio.database)
+
+
+async def everything(database: Database) -> str:
+    """All that is in a database, as text."""
+    async with database.reading() as session:
+        return str([(await session.execute(select(table))).all() for table in database.metadata.tables.values()])

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.routing import BaseRoute
 
 from shared import telemetry
-from shared.contracts.events import Event, Stage, VideoFailed
+from shared.contracts.events import Event, Stage, VideoDeleted, VideoFailed
 from shared.contracts.story import Belonging
 from shared.database import Database, is_outage
 from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
@@ -211,8 +211,8 @@ def fails_video(stage: Stage, whose: Whose | None = None) -> Callable[[Death, Da
 
     async def say(death: Death, database: Database) -> None:
         failure = death.failure
-        if not failure.fails_video or death.video_id is None:
-            return
+        if not failure.fails_video or death.video_id is None or death.event is VideoDeleted:
+            return  # a deleted video cannot fail; news of it would have it deleted again
         async with working(database) as work:
             belonging = death.belonging
             if whose is not None and belonging.owner is None:

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -445,8 +445,16 @@ async def eventually(check: Callable[[], Any], seconds: float = 30.0, what: str 
 
 def fetch_json(url: str, body: object = None, timeout: float = 10.0) -> tuple[int, Any]:
     """GET, or POST where there is a body; returns the status and the JSON of the answer."""
+    return request_json("GET" if body is None else "POST", url, body, timeout=timeout)
+
+
+def request_json(
+    method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None, timeout: float = 10.0
+) -> tuple[int, Any]:
+    """Call by any method; returns the status and the JSON of the answer; status 0: there is none."""
     data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, {"content-type": "application/json"})  # noqa: S310 - our own servers
+    told = {"content-type": "application/json", **(headers or {})}
+    request = Request(url, data, told, method=method)  # noqa: S310 - our own servers
     try:
         with urlopen(request, timeout=timeout) as answer:  # noqa: S310 - our own servers
             return answer.status, json.loads(answer.read() or b"null")

@@ -63,6 +63,8 @@ async def expect_scenes(event: StoryboardCreated, delivery: Delivery, tools: Too
     """The story is written: from now on we know which clips the film is made of."""
     async with handling(tools.database, delivery) as work:
         film = await _film(work, event.video_id)
+        if film.state == "cancelled":
+            return
         if film.storyboard is None or film.storyboard.get("revision", 0) <= event.revision:
             film.storyboard = event.model_dump(mode="json")
         await _compose_when_complete(work, film)
@@ -165,11 +167,11 @@ async def forget_film(event: VideoCancelled, delivery: Delivery, tools: Tools) -
 
 @story.on(VideoDeleted)
 async def remove_film(event: VideoDeleted, delivery: Delivery, tools: Tools) -> None:
-    """Nobody wants to keep the video: its film and its thumbnail go."""
+    """The video was deleted: erase its storyboard, remove its film and its thumbnail."""
     await _remove(event.video_id, tools)
     async with handling(tools.database, delivery) as work:
         film = await _film(work, event.video_id)
-        film.state, film.film = "cancelled", None
+        film.state, film.film, film.storyboard = "cancelled", None, None
 
 
 @story.on(VideoResumed)

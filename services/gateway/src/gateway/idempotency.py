@@ -140,6 +140,7 @@ class Idempotency:
                     raise KeyReused
                 return Answer(kept.answer, replayed=True)
             kept.request, kept.answer = asked, await do(work)
+            kept.video_id = kept.answer.get("videoId")
             return Answer(kept.answer, replayed=False)
 
         return await attempt(self.database, answer)

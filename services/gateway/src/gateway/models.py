@@ -152,6 +152,8 @@ class KeptAnswer(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     request: Mapped[str] = mapped_column(String(64))
     answer: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    video_id: Mapped[str | None] = mapped_column("videoId", String(36), default=None, index=True)
+    """The video that the answer shows."""
     created_at: Mapped[datetime] = mapped_column("createdAt", Moment, index=True)
 
 

@@ -166,6 +166,7 @@ def bury(row: Video) -> None:
     """Make a row a gravestone: what people wrote and made is gone; what it cost and how it ended stays."""
     row.deleted_at = now()
     row.prompt = row.story_script = ""
+    row.niche = DEFAULT_NICHE
     row.scenes, row.scene_states, row.meta = [], {}, {}
     row.title = row.post_id = row.storyboard = row.rating_comment = row.error_message = None
     row.film = row.thumbnail = row.video_url = row.thumbnail_url = None

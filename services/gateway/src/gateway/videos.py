@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.eta import Eta
 from gateway.idempotency import attempt
 from gateway.looks import Looks
-from gateway.models import Video, VideoEvent, WebhookDelivery
+from gateway.models import KeptAnswer, Video, VideoEvent, WebhookDelivery
 from gateway.money import ENDED, Money
 from gateway.rows import bury, forget_refusal, save, unknown, view_of
 from gateway.stage_times import StageTimes, is_going
@@ -25,6 +25,7 @@ from gateway.view import fold
 from shared.contracts.events import (
     Event,
     SceneCharged,
+    SceneFailed,
     SceneRendered,
     StoryboardCreated,
     VideoCancelled,
@@ -261,6 +262,7 @@ class Videos:
             await work.session.execute(delete(VideoEvent).where(VideoEvent.video_id == row.video_id))
             posted = (WebhookDelivery.video_id == row.video_id) & (WebhookDelivery.state != "pending")
             await work.session.execute(delete(WebhookDelivery).where(posted))
+            await work.session.execute(delete(KeptAnswer).where(KeptAnswer.video_id == row.video_id))
             await work.emit(VideoDeleted(video_id=video_id, by=by))
 
     async def events_after(self, video_id: UUID, seq: int) -> list[LiveEvent]:
@@ -388,7 +390,7 @@ class Videos:
     async def _record_of_deleted(self, work: Work, row: Video, event: Event) -> None:
         """News of a deleted video: its money still counts, and what was stored meanwhile is to go as well."""
         await self.money.correct(work, row)
-        if isinstance(event, SceneRendered | VideoComposed):
+        if isinstance(event, StoryboardCreated | SceneRendered | SceneFailed | VideoComposed | VideoFailed):
             await work.emit(VideoDeleted(video_id=event.video_id, by=SYSTEM))
 
     async def _apply(self, work: Work, row: Video, event: Event) -> None:

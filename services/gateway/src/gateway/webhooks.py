@@ -304,6 +304,8 @@ class Webhooks:
                 sent.next_at = None
                 if has_failed_for_long:
                     await _disable(work.session, endpoint, "It has taken nothing for three days.")
+        if sent.state != "pending":
+            await _erase_of_deleted(work.session, WebhookDelivery.id == sent.id)
         outcome = (
             "delivered" if answer.is_taken else "gone" if answer.is_gone else "refused" if answer.status else "lost"
         )
@@ -317,6 +319,7 @@ class Webhooks:
         async with self.database.sessions.begin() as session:
             old = WebhookDelivery.created_at < now(-KEPT_DAYS * 86_400)
             await session.execute(delete(WebhookDelivery).where(old))
+            await _erase_of_deleted(session)
             ended = WebhookEndpoint.old_secret_until <= now()
             await session.execute(update(WebhookEndpoint).where(ended).values(old_secret=None, old_secret_until=None))
 
@@ -385,6 +388,13 @@ async def _schedule(work: Work, sent: WebhookDelivery, wait: float) -> None:
     sent.next_at = now(wait)
     await work.session.flush()
     await work.emit(WebhookDue(video_id=UUID(sent.delivery_id), turn=sent.turn), after=wait)
+
+
+async def _erase_of_deleted(session: AsyncSession, *which: ColumnElement[bool]) -> None:
+    """Drop deliveries of deleted videos that are done: their bodies hold text. What is on its way still arrives."""
+    deleted = select(Video.video_id).where(Video.deleted_at.is_not(None))
+    done = (WebhookDelivery.state != "pending", WebhookDelivery.video_id.in_(deleted), *which)
+    await session.execute(delete(WebhookDelivery).where(*done))
 
 
 async def _disable(session: AsyncSession, endpoint: WebhookEndpoint, because: str) -> None:

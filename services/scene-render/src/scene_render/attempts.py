@@ -42,6 +42,7 @@ from shared.contracts.events import (
     SceneStarted,
 )
 from shared.contracts.media import FRAME_RATE
+from shared.contracts.story import DEFAULT_NICHE
 from shared.database import now
 from shared.prices import FREE
 from shared.unit_of_work import Work
@@ -64,6 +65,14 @@ BOOKED = prometheus.Counter("multishot_spend_usd_total", "What providers took, i
 def request_of(render: Render) -> SceneRequested:
     """The event that asked for this scene."""
     return SceneRequested.model_validate(render.request)
+
+
+def without_text(event: SceneRequested) -> SceneRequested:
+    """The request with what people and models wrote removed; it still tells what was ordered and is being paid."""
+    scene = event.scene.model_copy(update={"description": "", "action": ""})
+    return event.model_copy(
+        update={"scene": scene, "shot_prompt": "", "niche": DEFAULT_NICHE, "first_frame": None, "post_id": None},
+    )
 
 
 def frames_left(render: Render) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 
 from scene_render import breaker, clips, pace, standings, turns
 from scene_render.animatic_provider import AnimaticStudio
-from scene_render.attempts import Attempts
+from scene_render.attempts import Attempts, request_of, without_text
 from scene_render.clips import Clips
 from scene_render.models import Attempt, CancelledVideo, ProviderSlot, Render
 from scene_render.provider import (
@@ -112,7 +112,7 @@ async def plan_scene(event: SceneRequested, delivery: Delivery, tools: Tools) ->
             video_id=str(event.video_id),
             scene_number=event.scene.scene_number,
             state="cancelled" if cancelled else "waiting",
-            request=event.model_dump(mode="json"),
+            request=(without_text(event) if cancelled else event).model_dump(mode="json"),
             owner=event.owner,
             batch=event.priority == "batch",
             provider="",
@@ -542,14 +542,23 @@ async def cancel_scenes(event: VideoCancelled, delivery: Delivery, tools: Tools)
 
 @story.on(VideoDeleted)
 async def remove_clips(event: VideoDeleted, delivery: Delivery, tools: Tools) -> None:
-    """Nobody wants to keep the video: its clips go. What was paid for them stays in the books."""
+    """The video was deleted: erase the text of its scenes, remove their clips. What was paid stays in the books."""
     drawn = select(Attempt.task_id).where(Attempt.video_id == str(event.video_id), Attempt.provider == "animatic")
     async with tools.database.reading() as session:
         tasks = [task for task in (await session.execute(drawn)).scalars() if task]
     await tools.clips.remove(event.video_id)
     await tools.animatics.remove(tasks)
-    async with handling(tools.database, delivery):
-        log.info("clips.removed")
+    async with handling(tools.database, delivery) as work:
+        await work.session.merge(CancelledVideo(video_id=str(event.video_id)))
+        of_video = select(Render).where(Render.video_id == str(event.video_id)).with_for_update()
+        for render in (await work.session.execute(of_video)).scalars():
+            render.request = without_text(request_of(render)).model_dump(mode="json")
+            render.failure_reason = None if render.failure_reason is None else ""
+            if render.state == "waiting":
+                render.state = "cancelled"
+        attempts = update(Attempt).where(Attempt.video_id == str(event.video_id))
+        await work.session.execute(attempts.values(failure_reason=None))
+    log.info("clips.removed")
 
 
 @story.on(CancelDue)

@@ -17,6 +17,7 @@ from shared.contracts.events import (
     StoryboardFailed,
     StoryboardRequested,
     VideoCancelled,
+    VideoDeleted,
     VideoRequested,
 )
 from shared.contracts.story import Belonging, Storyboard, VideoStory
@@ -25,9 +26,9 @@ from shared.database import Database, now
 from shared.errors import AlreadyHandled, RequestConflicts, StepFailed
 from shared.handling import Delivery, Story
 from shared.story_rules import ANY_SECONDS, SceneSeconds
-from shared.unit_of_work import Work, handling
+from shared.unit_of_work import Work, handling, working
 from storyboard.editing import as_edited
-from storyboard.models import DraftRow, StoryboardRow
+from storyboard.models import DraftRow, LlmAnswerRow, StoryboardRow
 from storyboard.writer import Writer, Written, fingerprint
 
 log = structlog.get_logger()
@@ -108,6 +109,13 @@ async def drop_storyboard(event: VideoCancelled, delivery: Delivery, tools: Tool
         await _leave_review(work, str(event.video_id), "cancelled")
 
 
+@story.on(VideoDeleted)
+async def erase_storyboard(event: VideoDeleted, delivery: Delivery, tools: Tools) -> None:
+    """The video was deleted: erase its request, its storyboard and what the model answered. What that cost stays."""
+    async with handling(tools.database, delivery) as work:
+        await _erase(work, str(event.video_id))
+
+
 @story.on(StoryboardRequested, at_once=8)
 async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, tools: Tools) -> None:
     """A storyboard was requested alone: write it, and tell it or why there is none. Nothing is rendered."""
@@ -137,10 +145,18 @@ async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
 
 
 async def _is_written(event: VideoRequested, database: Database) -> bool:
-    """Whether this request has its storyboard. Raises `RequestConflicts` if another request has this id."""
+    """Whether this request has its storyboard, or needs none any more.
+
+    Raises:
+        RequestConflicts: another request has this id.
+    """
     async with database.reading() as session:
         row = await session.get(StoryboardRow, str(event.video_id))
-    if row is not None and row.request_hash != fingerprint(event):
+    if row is not None and row.state == "deleted":
+        # It may have been deleted while it was written.
+        async with working(database) as work:
+            await _erase(work, row.video_id)
+    elif row is not None and row.request_hash != fingerprint(event):
         raise RequestConflicts(event.video_id)
     return row is not None
 
@@ -151,7 +167,18 @@ async def _known(edited: Storyboard, database: Database) -> Storyboard | None:
     async with database.reading() as session:
         alone, of_video = await session.get(DraftRow, key), await session.get(StoryboardRow, key)
     row = alone or of_video
-    return None if row is None else Storyboard.model_validate(row.storyboard)
+    return Storyboard.model_validate(row.storyboard) if row is not None and row.storyboard else None
+
+
+async def _erase(work: Work, video_id: str) -> None:
+    """Erase what people and models wrote for a video. The row stays, so that a late request writes nothing anew."""
+    row = await work.session.get(StoryboardRow, video_id, with_for_update=True)
+    if row is None:
+        row = StoryboardRow(video_id=video_id, request_hash="", created_at=now())
+        work.session.add(row)
+    row.state, row.request, row.storyboard, row.repairs = "deleted", {}, {}, None
+    answers = update(LlmAnswerRow).where(LlmAnswerRow.video_id == video_id)
+    await work.session.execute(answers.values(answer=""))
 
 
 async def _leave_review(work: Work, video_id: str, state: str, **values: Any) -> bool:  # noqa: ANN401 - columns

@@ -33,7 +33,7 @@ class StoryboardRow(Base):
     repairs: Mapped[list[str] | None] = mapped_column(JSON)
     """What was changed in what the writer wrote; None in rows from before it was noted."""
     state: Mapped[str] = mapped_column(String(20), default="filming", server_default="filming")
-    """`awaiting_review`, then `filming` or `cancelled`; `filming` at once where no review is wished."""
+    """`awaiting_review`, then `filming` or `cancelled`; `filming` at once where no review is wished; or `deleted`."""
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 

@@ -334,7 +334,7 @@ class VideoCancelled(Event):
 
 
 class VideoDeleted(Event):
-    """Nobody wants to keep the video: whoever has stored something of it removes that. It may be said again."""
+    """The video was deleted: every service erases its text and its media. Amounts stay. It may be said again."""
 
     name = "video.deleted"
     publishers = ("gateway",)
