@@ -169,6 +169,9 @@ async def test_an_unknown_video_is_not_found(trpc: Trpc, name: str, video_id: st
         ("duration", 61, "duration is 61; it must be at most 60."),
         ("totalDuration", 61, "totalDuration is 61; it must be at most 60."),
         ("niche", "n" * 101, "niche has 101 characters; it must have at most 100."),
+        ("niche", "a\x1b[2J", "niche: holds the character U+001B, which no text takes: remove it."),
+        ("prompt", "a\x00b", "prompt: holds the character U+0000, which no text takes: remove it."),
+        ("prompt", "\u200b\u2060", "prompt: holds only invisible characters: write at least one that can be seen."),
     ],
 )
 async def test_a_wrong_field_is_told_in_a_sentence_and_nothing_is_made(

@@ -37,6 +37,11 @@ async def hear(studio: Any, tmp_path: Any) -> Any:
     ("change", "video_id", "owner", "post_id", "reason"),
     [
         ({"duration": 61}, VIDEO, "publisher", "p-7", "duration"),
+        ({"prompt": "a\x00b"}, VIDEO, "publisher", "p-7", "prompt: holds the character U+0000"),
+        ({"niche": "a\x1bb"}, VIDEO, "publisher", "p-7", "niche: holds the character U+001B"),
+        ({"prompt": "\u200b"}, VIDEO, "publisher", "p-7", "prompt: holds only invisible"),
+        ({"owner": "a\x00"}, VIDEO, None, "p-7", "owner"),
+        ({"metadata": {"\x00": 1}}, VIDEO, "publisher", "p-7", "metadata"),
         ({"prompt": None}, VIDEO, "publisher", "p-7", "prompt"),
         ({"owner": None}, VIDEO, None, "p-7", "owner"),
         ({"owner": "x" * 300}, VIDEO, None, "p-7", "owner"),

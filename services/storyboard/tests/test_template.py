@@ -13,6 +13,7 @@ from storyboard.language import language_of
 from storyboard.linter import lint
 from storyboard.rules import StoryboardInvalid, check
 from storyboard.template import LONGEST_ACTION, TemplateWriter, split_duration
+from storyboard.text import cut
 from storyboard.writer import Written
 
 PROMPTS = {
@@ -166,3 +167,29 @@ def test_a_story_that_breaks_a_rule_is_refused_by_name(changes: dict[str, object
     story = VideoStory(title="t", niche="n", overall_prompt="p", total_duration=30, scenes=scenes)
     with pytest.raises(StoryboardInvalid, match=fault):
         check(story, request("a fox"), SceneSeconds())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "title"),
+    [
+        ("საქართველო ყველაზე ლამაზია", "საქართველო ყველაზე ლამაზია"),
+        ("𝓫𝓮𝓼𝓽 day", "𝓫𝓮𝓼𝓽 day"),
+        ("ชาวประมงดึงอวน", "ชาวประมงดึงอวน"),
+        ("می\u200cخواهد کتاب\u200cها را", "می\u200cخواهد کتاب\u200cها را"),
+        ("👨\u200d👩\u200d👧 go home", "👨\u200d👩\u200d👧 go home"),
+        ("ὀδυσσεύς goes home", "Ὀδυσσεύς goes home"),
+        ("a fox", "A fox"),
+    ],
+)
+async def test_a_title_keeps_the_letters_of_its_script(prompt: str, title: str) -> None:
+    story = (await write(prompt)).story
+    assert story.title == title
+    assert title in story.scenes[0].action
+
+
+@pytest.mark.parametrize("cluster", ["👨\u200d👩\u200d👧\u200d👦", "ស្ត្រី", "क्ष", "n\u0308"])
+def test_a_cut_text_ends_with_a_whole_cluster(cluster: str) -> None:
+    for longest in range(len(cluster) + 1, 60):
+        text = cut(cluster * 40, longest)
+        assert len(text) <= longest
+        assert text == cluster * ((len(text) - 1) // len(cluster)) + "…"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from shared.contracts.story import CameraAngle, Transition, VideoStory
+from shared.contracts.text import is_blank
 from shared.contracts.timeline import OVERLAP_SECONDS
 
 ROUNDING_SECONDS = 1e-6
@@ -46,7 +47,7 @@ def faults_of(story: VideoStory, seconds: SceneSeconds, first: CameraAngle | Non
         if OVERLAP_SECONDS[scene.transition] * 2 >= min(scene.duration, after.duration):
             faults.append(Fault(_field(n, "transition"), "a transition is half as long as a scene beside it"))
     for n, scene in enumerate(scenes):
-        if not any(c.isprintable() and not c.isspace() for c in scene.action):
+        if is_blank(scene.action):
             faults.append(Fault(_field(n, "action"), f"scene {scene.scene_number} has no action"))
     return faults
 

@@ -17,7 +17,7 @@ from storyboard.language import Language, language_of
 from storyboard.phrasebook import SHOT, Niche, niche_of
 from storyboard.repairs import repair
 from storyboard.rules import check, opening
-from storyboard.text import cut, flat
+from storyboard.text import capitalised, cut, flat
 from storyboard.writer import Written, storyboard_of
 
 LONGEST_ACTION = 110
@@ -163,13 +163,13 @@ def _split(sentence: str) -> list[str]:
 
 def _sentence(text: str) -> str:
     text = cut(text, LONGEST_ACTION)
-    return text[:1].upper() + text[1:] + ("." if text[-1:].isalnum() and text[-1:] < "\u0250" else "")
+    return capitalised(text) + ("." if text[-1:].isalnum() and text[-1:] < "\u0250" else "")
 
 
 def _title(prompt: str) -> str:
     first = next((part for part in SENTENCE_END.split(prompt.strip()) if part and part.strip()), prompt)
     title = cut(flat(first), LONGEST_TITLE).rstrip(".!,;: ")
-    return title[:1].upper() + title[1:] or "Untitled"
+    return capitalised(title) or "Untitled"
 
 
 def _description(angle: CameraAngle, niche: Niche, language: Language, action: str) -> str:

@@ -51,7 +51,7 @@ def storyboard_of(story: VideoStory, shots: Sequence[str] = (), style: str = "")
 
 def story_script(story: VideoStory) -> str:
     """The story as a script to read."""
-    lines = [story.title.upper(), ""]
+    lines = [story.title, ""]
     if story.overall_prompt.rstrip(".") != story.title:
         lines += [cut(story.overall_prompt, 300), ""]
     for scene in story.scenes:

@@ -5,16 +5,44 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import to_json
+from pydantic_core import PydanticCustomError, to_json
+
+from shared.contracts.text import forbidden_in, is_blank
 
 CameraAngle = Literal["wide", "medium", "close-up", "overhead", "pov"]
 Transition = Literal["cut", "fade", "dissolve", "wipe"]
 AspectRatio = Literal["16:9", "9:16", "1:1"]
 Priority = Literal["interactive", "batch"]
 
-Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
-Niche = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Owner = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+def _text(value: str) -> str:
+    """Refuse control characters but line breaks and tabs, and halves of surrogate pairs."""
+    if forbidden := forbidden_in(value):
+        text = "holds the character {character}, which no text takes: remove it"
+        raise PydanticCustomError("forbidden_character", text, {"character": forbidden})
+    return value
+
+
+def _visible(value: str) -> str:
+    if is_blank(value):
+        raise PydanticCustomError("invisible", "holds only invisible characters: write at least one that can be seen")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Prompt = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=4000),
+    AfterValidator(_text),
+    AfterValidator(_visible),
+]
+Niche = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_text),
+    AfterValidator(_visible),
+]
+Owner = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_text)]
 PostId = Annotated[str, Field(max_length=255)]
 SceneNumber = Annotated[int, Field(ge=1, le=5)]
 
@@ -24,7 +52,18 @@ LARGEST_METADATA = 16_384
 def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if len(to_json(value)) > LARGEST_METADATA:
         raise ValueError(f"must be at most {LARGEST_METADATA} bytes of JSON")
+    if _holds_nul(value):
+        text = "holds the character {character}, which no database takes: remove it"
+        raise PydanticCustomError("forbidden_character", text, {"character": "U+0000"})
     return value
+
+
+def _holds_nul(value: JsonValue) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any("\0" in key or _holds_nul(part) for key, part in value.items())
+    return isinstance(value, list) and any(map(_holds_nul, value))
 
 
 Metadata = Annotated[dict[str, JsonValue], AfterValidator(_small)]
@@ -89,9 +128,9 @@ class VideoStory(Contract):
 class ShotScene(Scene):
     """A scene with its shot: the picture a video provider is asked for. Empty: the action is the picture."""
 
-    description: Annotated[str, Field(max_length=500)]
-    action: Annotated[str, Field(max_length=500)]
-    shot: Annotated[str, Field(max_length=900)] = ""
+    description: Annotated[Text, Field(max_length=500)]
+    action: Annotated[Text, Field(max_length=500)]
+    shot: Annotated[Text, Field(max_length=900)] = ""
 
 
 class Storyboard(VideoStory):
@@ -101,9 +140,9 @@ class Storyboard(VideoStory):
     whose action was changed since, and which was not changed itself, is made anew.
     """
 
-    title: Annotated[str, Field(max_length=200)]
-    overall_prompt: Annotated[str, Field(max_length=4000)]
+    title: Annotated[Text, Field(max_length=200)]
+    overall_prompt: Annotated[Text, Field(max_length=4000)]
     total_duration: Annotated[int, Field(ge=15, le=60)]
     scenes: Annotated[tuple[ShotScene, ...], Field(min_length=1, max_length=5)]
-    style: Annotated[str, Field(max_length=560)] = ""
+    style: Annotated[Text, Field(max_length=560)] = ""
     storyboard_id: UUID | None = None

@@ -20,14 +20,11 @@ def one_line(text: str) -> str:
     return " ".join("".join(map(_in_line, text)).split())
 
 
-def forbidden_in(text: str, *, multiline: bool) -> str | None:
-    """The name of the first character that no field takes: U+0000, another control character or half a surrogate pair.
-
-    Line breaks and tabs are allowed where `multiline`. None: all is well.
-    """
+def forbidden_in(text: str) -> str | None:
+    """The first character that no text takes, as U+0000: a control character but line breaks and tabs, half a pair."""
     for character in text:
         kind = unicodedata.category(character)
-        if kind == "Cs" or (kind == "Cc" and not (multiline and character in LINE_BREAKS_AND_TABS)):
+        if kind == "Cs" or (kind == "Cc" and character not in LINE_BREAKS_AND_TABS):
             return f"U+{ord(character):04X}"
     return None
 
