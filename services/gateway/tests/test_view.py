@@ -9,6 +9,7 @@ import pytest
 from gateway.view import VideoView, fold
 from shared.contracts.events import (
     Event,
+    SceneDelayed,
     SceneFailed,
     SceneProgressed,
     SceneRendered,
@@ -133,6 +134,16 @@ def test_a_resume_ends_the_failures_before_it_whatever_the_order(
         assert (view.status, view.epoch) == (status, 1), order
         assert (view.scene_state(1).state, view.scene_state(2).state) == states, order
         assert view.error_kind == ("k" if status == "failed" else None)
+
+
+def test_a_scene_whose_order_has_no_answer_is_unconfirmed_until_it_has_one() -> None:
+    delayed = SceneDelayed(video_id=VIDEO, scene_number=1, provider="p", kind="unconfirmed", reason="Since 12:00.")
+    view = after(BOARD, delayed)
+    assert (view.scene_state(1).state, view.notice) == ("unconfirmed", "Since 12:00.")
+    assert after(BOARD, delayed, started(1)).scene_state(1).state == "rendering"
+    assert after(BOARD, delayed, started(1)).notice is None
+    lost = after(BOARD, delayed, scene_failed(1, 0), delayed)
+    assert (lost.scene_state(1).state, lost.scene_state(1).kind, lost.notice) == ("failed", "k", None)
 
 
 def test_a_failed_scene_tells_its_reason() -> None:

@@ -112,7 +112,7 @@ export interface SceneRow {
   duration: number;
   action: string;
   transition: "cut" | "fade" | "dissolve" | "wipe";
-  state: "waiting" | "rendering" | "rendered" | "failed";
+  state: "waiting" | "unconfirmed" | "rendering" | "rendered" | "failed";
   progress: number;
   videoUrl: string | null;
   errorMessage: string | null;
@@ -187,7 +187,7 @@ export interface EventsInput {
 /** How one scene is doing. `progress` is 0-100. */
 export interface SceneStanding {
   sceneNumber: number;
-  state: "waiting" | "rendering" | "rendered" | "failed";
+  state: "waiting" | "unconfirmed" | "rendering" | "rendered" | "failed";
   progress: number;
 }
 
@@ -285,7 +285,7 @@ export interface SceneCompletedTold {
   sceneVideoUrl: string;
 }
 
-/** A scene will not come, and why. */
+/** A scene will not come, and why: `error` for people, `kind` for programs. */
 export interface SceneFailedTold {
   videoId: string;
   seq: number | null;
@@ -304,6 +304,7 @@ export interface SceneFailedTold {
   sceneDescription: string | null;
   sceneProgress: number;
   error: string;
+  kind: string;
 }
 
 /** The film can be watched. */
@@ -341,5 +342,6 @@ export interface FailedTold {
   etaRangeSeconds?: unknown[] | null;
   sceneStates?: SceneStanding[];
   error: string;
+  kind: string;
   stage: string;
 }

@@ -1,6 +1,7 @@
 """The money of the paid step: reserved before, booked after, held while nobody knows, capped always."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,18 +15,20 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from scene_render.callbacks import Callbacks, route
-from scene_render.provider import Found, Running
+from scene_render.provider import Found, Lost, NotYet, ProviderSilent, Running
 from scene_render.settings import KeyMissing, Settings
 from scene_render.steps import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue, UnknownOverdue
 from shared.contracts.events import (
     ChargeReviewed,
     SceneCharged,
+    SceneDelayed,
     SceneFailed,
     SceneRendered,
     SceneRequested,
     VideoCancelled,
     VideoResumed,
 )
+from shared.errors import TryAgainLater
 from shared.ffmpeg import Ffmpeg
 from shared.prices import STANDS_STILL_SECONDS, TARIFFS, PriceUnknown, estimate_request, tariff_of
 from shared.testing import published
@@ -191,6 +194,60 @@ async def test_settled_as_paid_with_its_task_the_clip_is_used_and_the_video_goes
     await desk.hear(ready)
     [rendered] = of(SceneRendered, await published(desk.database))
     assert (rendered.cost_usd, len(desk.ledger.taken)) == (Decimal("0.6"), 1)
+
+
+async def test_a_task_that_the_provider_does_not_know_settles_nothing_and_the_charge_says_so(
+    desk: Any, scene: Scene
+) -> None:
+    attempt_id = await lost(desk, scene())
+    await published(desk.database)
+    review = ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-8", by="me")
+    succeeded, desk.ledger.status = desk.ledger.status, Lost()
+    await desk.hear(review)
+    [charge] = await published(desk.database)
+    assert (charge.state, charge.held_usd) == ("unknown", Decimal("0.75"))
+    assert charge.reason.startswith("ledger knows no task task-8;")
+    assert await desk.rows("SELECT state, task_id FROM attempts") == [("UNKNOWN", None)]
+    desk.ledger.status = ProviderSilent()
+    with pytest.raises(TryAgainLater, match="task-8"):
+        await desk.hear(review)
+    desk.ledger.status = succeeded
+    await desk.hear(review)
+    assert len(of(VideoResumed, await published(desk.database))) == 1
+
+
+async def test_a_task_settles_one_attempt_alone(desk: Any, scene: Scene) -> None:
+    attempts = [(UUID(int=video), await lost(desk, scene(1, video=video))) for video in (1, 2)]
+    for video_id, attempt_id in attempts:
+        await desk.hear(ChargeReviewed(video_id=video_id, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
+    *_, charge = of(SceneCharged, await published(desk.database))
+    assert (charge.state, charge.reason.startswith("Task task-9 is that of scene 1 ")) == ("unknown", True)
+    assert await desk.rows("SELECT state FROM attempts ORDER BY video_id") == [("SUBMITTED",), ("UNKNOWN",)]
+
+
+@pytest.mark.parametrize(
+    ("until", "told"), [(None, r"ledger can be asked\."), (600.0, r"\d{4}-\d\d-\d\d [\d:]{8} UTC\.")]
+)
+async def test_while_an_order_has_no_answer_it_is_told_since_when_and_until_when_one_is_awaited(
+    desk: Any, scene: Scene, until: float | None, told: str
+) -> None:
+    desk.ledger.lose_answers(ConnectionError())
+    await desk.hear(scene())
+    events = await offer(desk)
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    [delayed] = of(SceneDelayed, events)
+    assert delayed.kind == "unconfirmed"
+    assert re.fullmatch(
+        f"ledger has not confirmed the order of {moment}; an answer is awaited until {moment}.", delayed.reason
+    )
+    [overdue] = of(SubmissionOverdue, events)
+    desk.ledger.found = NotYet(1.0, until)
+    for looks in (1, 0, 0):
+        await desk.hear(overdue)
+        events = await published(desk.database)
+        assert len(of(SceneDelayed, events)) == looks, "told again only where the end is another"
+        assert all(re.search(f"until {told}$", one.reason) for one in of(SceneDelayed, events))
+        [overdue] = of(SubmissionOverdue, events)
 
 
 @pytest.mark.parametrize(("paid", "cost", "booked"), [(True, None, "0.75"), (True, "0.30", "0.3"), (False, None, "0")])

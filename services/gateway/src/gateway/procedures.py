@@ -22,7 +22,7 @@ from gateway.trpc.http import Limits, Server
 from gateway.trpc.others import Ask
 from gateway.trpc.router import Call, Router, Tracked
 from gateway.videos import VideoNotFound, Videos
-from gateway.view import Status, Step
+from gateway.view import SceneStatus, Status, Step
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import DEFAULT_NICHE, CameraAngle, Niche, Prompt, Transition
 from shared.unit_of_work import Work
@@ -161,7 +161,7 @@ class SceneRow(_Output):
     duration: float
     action: str
     transition: Transition
-    state: Literal["waiting", "rendering", "rendered", "failed"]
+    state: SceneStatus
     progress: float
     video_url: str | None
     error_message: str | None

@@ -50,7 +50,7 @@ class Providers:
             for number in range(1, count + 1):
                 state = SceneState.model_validate(states.get(str(number)) or {})
                 name = state.provider or self._first(wished or ())
-                if state.state == "rendering":
+                if state.state in ("rendering", "unconfirmed"):
                     rendering[name] += 1
                 elif state.state == "waiting":
                     waiting[name] += 1

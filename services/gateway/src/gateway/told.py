@@ -1,13 +1,13 @@
 """What watchers are told, by Socket.IO, SSE and tRPC: a name for what happened, and what they need to show it."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, JsonValue, WithJsonSchema
 
 from gateway.models import Video
 from gateway.rows import clip_link, film_link, thumbnail_link, view_of
-from gateway.view import Status, Step
+from gateway.view import SceneStatus, Status, Step
 from shared.contracts.events import (
     Event,
     SceneDelayed,
@@ -32,7 +32,7 @@ class SceneStanding(Contract):
     """How one scene is doing. `progress` is 0-100."""
 
     scene_number: int
-    state: Literal["waiting", "rendering", "rendered", "failed"]
+    state: SceneStatus
     progress: float
 
 
@@ -67,9 +67,10 @@ class SceneCompletedTold(SceneTold):
 
 
 class SceneFailedTold(SceneTold):
-    """A scene will not come, and why."""
+    """A scene will not come, and why: `error` for people, `kind` for programs."""
 
     error: str
+    kind: str
 
 
 class StoryboardInShort(Contract):
@@ -96,6 +97,7 @@ class FailedTold(Told):
     """The video will not be finished, and why. Somebody may resume it."""
 
     error: str
+    kind: str
     stage: str
 
 
@@ -172,7 +174,7 @@ def told_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue]:
     if isinstance(event, SceneRendered):
         told["sceneVideoUrl"] = clip_link(row.video_id, event.scene_number, public_url)
     if isinstance(event, SceneFailed):
-        told["error"] = event.reason
+        told["error"], told["kind"] = event.reason, event.kind
     if isinstance(event, StoryboardCreated):
         story: dict[str, JsonValue] = {
             "title": row.title,
@@ -183,6 +185,6 @@ def told_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue]:
         told["videoUrl"] = film_link(row.video_id, public_url)
         told["thumbnailUrl"] = thumbnail_link(row.video_id, public_url)
     if isinstance(event, VideoFailed):
-        told["error"] = event.reason
+        told["error"], told["kind"] = event.reason, event.kind
         told["stage"] = event.stage
     return told

@@ -30,6 +30,8 @@ from shared.contracts.story import Contract, Scene
 from shared.epochs import Standing
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
+SceneStatus = Literal["waiting", "unconfirmed", "rendering", "rendered", "failed"]
+"""`unconfirmed`: it was ordered, and its provider has not said yet whether it took it."""
 Step = Literal["storyboard", "review", "scenes", "combining", "storing", "completed", "failed", "cancelled"]
 
 STORYBOARD_DONE = 20.0
@@ -42,10 +44,11 @@ ALL_DONE = 100.0
 class SceneState(Contract):
     """How one scene is doing. `percent` is 0-100."""
 
-    state: Literal["waiting", "rendering", "rendered", "failed"] = "waiting"
+    state: SceneStatus = "waiting"
     percent: float = 0.0
     provider: str | None = None
     eta_seconds: float | None = None
+    kind: str | None = None
     reason: str | None = None
     notice: str | None = None
     """Why it waits for more than its turn."""
@@ -178,7 +181,10 @@ def _scene_changes(
         return {}
     match event:
         case SceneDelayed():
-            after = SceneState(percent=before.percent, provider=event.provider, notice=event.reason)
+            state: SceneStatus = "unconfirmed" if event.kind == "unconfirmed" else "waiting"
+            if state == "unconfirmed" and before.state == "failed":
+                return {}  # it is late
+            after = SceneState(state=state, percent=before.percent, provider=event.provider, notice=event.reason)
         case SceneStarted():
             after = SceneState(
                 state="rendering", percent=before.percent, provider=event.provider, eta_seconds=event.eta_seconds
@@ -195,6 +201,7 @@ def _scene_changes(
                 state="failed",
                 percent=before.percent,
                 provider=before.provider,
+                kind=event.kind,
                 reason=event.reason,
                 failed_in=event.epoch,
             )

@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -236,7 +237,28 @@ class Attempts:
 
     async def unanswered(self, work: Work, attempt: Attempt) -> None:
         """The submission had no answer: the attempt stays at INTENT; a provider that does so often is parked."""
+        await self.unconfirmed(work, attempt, self.provider_of(attempt).submit_seconds + 1)
         await self._note_failure(work, attempt, SubmissionPutOff("outage", "It does not answer."))
+
+    async def unconfirmed(self, work: Work, attempt: Attempt, until: float | None) -> None:
+        """Tell since when an order has no answer, and until when one is awaited.
+
+        `until` counts seconds from the order; None: until the provider can be asked.
+        """
+        still = (Attempt.id == attempt.id, Attempt.state == "INTENT")
+        since = (await work.session.execute(select(Attempt.intended_at).where(*still))).scalar_one_or_none()
+        if since is None:
+            return
+        end = f"{attempt.provider} can be asked" if until is None else _clock(since + timedelta(seconds=until))
+        reason = f"{attempt.provider} has not confirmed the order of {_clock(since)}; an answer is awaited until {end}."
+        delayed = SceneDelayed(
+            video_id=uuid.UUID(attempt.video_id),
+            scene_number=attempt.scene_number,
+            provider=attempt.provider,
+            kind="unconfirmed",
+            reason=reason,
+        )
+        await work.emit(delayed)
 
     async def never_sent(self, work: Work, attempt: Attempt, wait: float = 0.0) -> None:
         """Something of ours held it up, and surely nothing was sent: the scene waits again, and nothing is paid.
@@ -361,6 +383,12 @@ class Attempts:
             overdue = UnknownOverdue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
             await work.emit(overdue, after=self.provider_of(attempt).attempt_seconds)
 
+    async def refuse_task(self, work: Work, attempt: Attempt, reason: str) -> None:
+        """A person named a task that cannot be that of an UNKNOWN attempt: tell why, and leave it as it is."""
+        await _render_of(work.session, attempt)
+        if await _move(work.session, attempt, ("UNKNOWN",), "UNKNOWN", failure_reason=reason):
+            await _tell_charge(work, attempt, "unknown", reason=reason)
+
     async def settle_unknown(self, work: Work, attempt: Attempt, cost: Decimal | None, *, again: bool) -> None:
         """A person has found out what became of an UNKNOWN attempt that has no task to look at."""
         render = await _render_of(work.session, attempt)
@@ -460,6 +488,10 @@ async def _tell_charge(
         reason=reason,
     )
     await work.emit(charged)
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _budgets_of(spend: Spend) -> tuple[Budget, ...]:

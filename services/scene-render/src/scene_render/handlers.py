@@ -57,7 +57,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import FRAME_RATE
 from shared.database import Database, is_outage, now
-from shared.errors import StepFailed
+from shared.errors import StepFailed, TryAgainLater
 from shared.handling import Delivery, Hints, Story
 from shared.prices import FREE
 from shared.shielded import Shielded
@@ -204,7 +204,9 @@ async def reconcile_attempt(event: SubmissionOverdue, delivery: Delivery, tools:
                 await tools.attempts.submitted(work, attempt, found.task_id)
         case NotYet():
             async with handling(tools.database, delivery) as work:
-                await work.emit(event, after=found.look_after)
+                if not event.asked:
+                    await tools.attempts.unconfirmed(work, attempt, found.until)
+                await work.emit(event.model_copy(update={"asked": True}), after=found.look_after)
         case Absent():
             async with handling(tools.database, delivery) as work:
                 if not await tools.attempts.post_again(work, attempt):
@@ -502,14 +504,34 @@ async def release_unknown(event: UnknownOverdue, delivery: Delivery, tools: Tool
 async def settle_unknown(event: ChargeReviewed, delivery: Delivery, tools: Tools) -> None:
     """A person has found out what became of an unknown attempt: use its clip, book its money, or free it."""
     attempt, _, _ = await _attempt(event.attempt_id, tools.database)
+    wrong = await _wrong_with(event.task_id, attempt, tools) if event.paid and event.task_id is not None else None
     async with handling(tools.database, delivery) as work:
-        if event.paid and event.task_id is not None:
+        if wrong is not None:
+            await tools.attempts.refuse_task(work, attempt, wrong)
+        elif event.paid and event.task_id is not None:
             await tools.attempts.submitted(work, attempt, event.task_id)
         else:
             cost = event.cost_usd if event.paid else FREE
             await tools.attempts.settle_unknown(work, attempt, cost, again=event.again)
             await work.emit(SlotOffered(video_id=event.video_id, provider=attempt.provider))
-    log.info("charge.reviewed", attempt_id=attempt.id, paid=event.paid, by=event.by)
+    log.info("charge.reviewed", attempt_id=attempt.id, paid=event.paid, by=event.by, wrong=wrong)
+
+
+async def _wrong_with(task_id: str, attempt: Attempt, tools: Tools) -> str | None:
+    """Why a task cannot be that of an attempt; None: it can be."""
+    provider = tools.attempts.provider_of(attempt)
+    taken = (Attempt.provider == attempt.provider, Attempt.task_id == task_id, Attempt.id != attempt.id)
+    async with tools.database.reading() as session:
+        other = (await session.execute(select(Attempt.video_id, Attempt.scene_number).where(*taken))).first()
+    if other is not None:
+        return f"Task {task_id} is that of scene {other.scene_number} of video {other.video_id}; look it up again."
+    try:
+        status = await provider.check(task_id)
+    except ProviderSilent as silence:
+        raise TryAgainLater(f"{provider.name} does not say whether it knows task {task_id}") from silence
+    if isinstance(status, Lost):
+        return f"{provider.name} knows no task {task_id}; look it up again in the account whose key is used here."
+    return None
 
 
 @story.on(VideoFailed)

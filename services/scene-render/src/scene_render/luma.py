@@ -110,7 +110,7 @@ class Luma:
             if complete:
                 break
         if age < self.submit_seconds + self.list_seconds:
-            return NotYet(self.list_seconds / 4)
+            return NotYet(self.list_seconds / 4, self.submit_seconds + self.list_seconds)
         return Absent() if shows_markers and complete else Unknowable()
 
     async def check(self, task_id: str) -> Running | Succeeded | Failed | Lost:

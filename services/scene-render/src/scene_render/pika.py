@@ -153,7 +153,7 @@ class Pika:
     async def find(self, _attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
         """Fal lists no requests; all that may still come is the callback."""
         if self.callbacks.are_heard and age < CALLBACK_SECONDS:
-            return NotYet(CALLBACK_SECONDS / 15)
+            return NotYet(CALLBACK_SECONDS / 15, CALLBACK_SECONDS)
         return Unknowable()
 
     async def check(self, task_id: str) -> Running | Succeeded | Failed | Lost:

@@ -151,9 +151,13 @@ class Absent:
 
 @dataclass(frozen=True)
 class NotYet:
-    """It cannot be told yet whether the provider has a task of this attempt: look again in so many seconds."""
+    """It cannot be told yet whether the provider has a task of this attempt: look again in `look_after` seconds.
+
+    `until`: so many seconds after the order it can be told at the latest; None: once the provider answers.
+    """
 
     look_after: float
+    until: float | None = None
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,15 @@ class SlotOffered(Event):
 
 
 class SubmissionOverdue(Event):
-    """By now an attempt should have its task id; if it has none, nobody may know whether it was paid."""
+    """By now an attempt should have its task id; if it has none, nobody may know whether it was paid.
+
+    `asked`: its provider was asked before, and could not say.
+    """
 
     name = "scene-render.submission.overdue"
 
     attempt_id: UUID
+    asked: bool = False
 
 
 class SceneOverdue(Event):

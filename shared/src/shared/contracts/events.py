@@ -158,7 +158,10 @@ class SceneRequested(Event):
 
 
 class SceneDelayed(Event):
-    """A scene waits for more than its turn: its provider takes nothing at the moment, and `reason` says why."""
+    """A scene waits for more than its turn, and `reason` says why: its provider takes nothing at the moment.
+
+    Or, where `kind` is `unconfirmed`: the scene was ordered, and its provider has not said yet whether it took it.
+    """
 
     name = "scene.delayed"
     publishers = ("scene-render",)

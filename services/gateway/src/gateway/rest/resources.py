@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from gateway.models import Video
 from gateway.rows import clip_link, film_link, thumbnail_link, view_of
-from gateway.view import Status, Step
+from gateway.view import SceneStatus, Status, Step
 from shared.contracts.story import (
     CameraAngle,
     Transition,
@@ -32,10 +32,11 @@ class SceneResource(_Resource):
     duration: float
     action: str
     transition: Transition
-    state: str
+    state: SceneStatus
     progress: float
     provider: str | None
     video_url: str | None = Field(description="Its clip, once it is rendered")
+    error_kind: str | None = Field(description="For programs; `submission_unknown`: it may have been paid")
     error_message: str | None
 
 
@@ -71,6 +72,7 @@ class VideoResource(_Resource):
     scenes: list[SceneResource]
     video_url: str | None
     thumbnail_url: str | None
+    error_kind: str | None = Field(description="For programs; `submission_unknown`: a scene may have been paid")
     error_message: str | None
     notice: str | None = Field(description="Why it waits for more than its turn, or how much later it is going to be")
     cost_usd: Decimal = Field(description="What providers have taken for it")
@@ -152,14 +154,15 @@ class ChargePage(_Resource):
 class Settlement(BaseModel):
     """What a person has found out about an unknown charge.
 
-    Paid, with the provider's `taskId`: its clip is fetched and the video goes on. Paid without: `costUsd` is booked
+    Paid, with the provider's `taskId`: the provider is asked for it; if it knows the task, its clip is fetched and the
+    video goes on, else the charge stays unknown and its `reason` says what is wrong. Paid without: `costUsd` is booked
     (default: what is held). Not paid: the money is free; with `again` the scene is tried once more.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
     paid: bool
-    task_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    task_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=255)] | None = None
     cost_usd: Annotated[Decimal, Field(ge=0, le=1000)] | None = None
     again: bool = False
 
@@ -231,6 +234,7 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
                 progress=state.percent,
                 provider=state.provider,
                 video_url=clip,
+                error_kind=state.kind,
                 error_message=state.reason,
             )
         )
@@ -253,6 +257,7 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         scenes=scenes,
         video_url=film_link(row.video_id, public_url) if view.film else row.video_url,
         thumbnail_url=thumbnail_link(row.video_id, public_url) if view.thumbnail else row.thumbnail_url,
+        error_kind=view.error_kind,
         error_message=view.error_message,
         notice=view.notice or (row.eta.notice if row.eta else None),
         cost_usd=row.cost_usd,
