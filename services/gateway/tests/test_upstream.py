@@ -17,6 +17,8 @@ import pytest
 import socketio
 from pydantic import SecretStr, ValidationError
 
+from gateway.app import Gateway
+from gateway.keys import KeyWish
 from gateway.settings import Settings
 from gateway.trpc.others import line_of, status_of
 from gateway.trpc.requests import PLAIN, SUPERJSON
@@ -275,6 +277,18 @@ class TestWithKeys:
         assert "result" in answer.json()[0]
         assert answer.json()[1]["error"]["json"]["data"]["code"] == "UNAUTHORIZED"
 
+    async def test_what_a_browser_says_to_the_application_counts(
+        self, gateway: Gateway, url: str, open_page: Any
+    ) -> None:
+        wish = KeyWish.model_validate({"owner": "anna", "name": "n", "scopes": ["read"], "callsPerMinute": 3})
+        page = await open_page(url, {"token": (await gateway.keys.make(wish))[0]})
+        first, *_, last = [await page.client.call("join", "loud", timeout=20) for _ in range(5)]
+        assert first == ("joined", {"room": "loud"})
+        assert last["ok"] is False
+        assert "calls in a minute" in last["error"]
+        [(name, handshake)] = page.heard
+        assert (name, handshake["auth"]) == ("status_update", {})
+
 
 # --- sockets
 
@@ -295,6 +309,17 @@ async def test_one_socket_hears_both_and_speaks_to_both(url: str, node: Callable
         ["error", "error", 2],
         ["job_complete"],
     ]
+
+
+async def test_a_browser_answers_the_application(url: str) -> None:
+    page = socketio.AsyncClient(handle_sigint=False)
+    heard: list[Any] = []
+    page.on("status_update", heard.append)
+    page.on("job_stopped", lambda asked: (asked, "yes"))
+    await page.connect(url, transports=["websocket"], wait_timeout=10)
+    await page.emit("ask me")
+    await eventually(lambda: {"told": "sure?"} in heard)
+    await page.disconnect()
 
 
 async def test_a_browser_that_wants_nothing_of_the_application_has_no_socket_there(

@@ -6,6 +6,7 @@ application is away, or has no more room, our own events are told all the same.
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 import httpx
 import socketio
 import structlog
+from socketio import packet
 from socketio.exceptions import SocketIOError
 from starlette.types import Scope
 
@@ -63,6 +65,23 @@ class _Socket:
     has_spoken: bool = False
 
 
+class _Client(socketio.AsyncClient):  # type: ignore[misc]  # it has no types
+    """A Socket.IO client that passes on whatever is told, with the acknowledgement that was asked for."""
+
+    def __init__(self, tell: Tell, **options: object) -> None:
+        super().__init__(**options)
+        self.tell = tell
+
+    async def _handle_event(self, namespace: str, id: int | None, data: list[Any]) -> None:  # noqa: A002 - its name there
+        event, *values = data
+
+        async def acknowledge(*answer: object) -> None:
+            with contextlib.suppress(SocketIOError):
+                await self._send_packet(self.packet_class(packet.ACK, namespace=namespace, id=id, data=list(answer)))
+
+        await self.tell(event, tuple(values), callback=None if id is None else acknowledge)
+
+
 class Sockets:
     """The sockets at the application at `url`, one for each browser that comes.
 
@@ -101,7 +120,7 @@ class Sockets:
     async def say(self, sid: str, event: str, values: tuple[Any, ...], heard: Callable[..., Any] | None) -> None:
         """A browser says something that is not for us. `heard` gets the application's acknowledgement."""
         socket = self.sockets.get(sid)
-        if socket is None or event in RESERVED:
+        if socket is None:
             return
         socket.has_spoken = True
         if socket.client is not None:
@@ -115,13 +134,13 @@ class Sockets:
     async def _keep_connected(self, socket: _Socket, scope: Scope, auth: object) -> None:
         pause, was_connected = FIRST_PAUSE_SECONDS, False
         while True:
-            client = socketio.AsyncClient(
+            client = _Client(
+                functools.partial(self._tell, socket.sid),
                 reconnection=False,
                 handle_sigint=False,
                 # Not as `headers`: those would have each cookie read and written anew.
                 websocket_extra_options={"headers": self._headers(scope)},
             )
-            client.on("*", self._teller(socket))
             begun = time.monotonic()
             try:
                 await client.connect(
@@ -151,12 +170,9 @@ class Sockets:
             await client.emit(event, values, callback=heard)
         socket.client = client
 
-    def _teller(self, socket: _Socket) -> Callable[..., Any]:
-        async def tell(event: str, *values: object) -> None:
-            if event not in self.ours and event not in RESERVED:
-                await self.tell(event, values, to=socket.sid)
-
-        return tell
+    async def _tell(self, sid: str, event: str, values: tuple[Any, ...], callback: Callable[..., Any] | None) -> None:
+        if event not in self.ours and event not in RESERVED:
+            await self.tell(event, values, to=sid, callback=callback)
 
     # --- how we come there
 

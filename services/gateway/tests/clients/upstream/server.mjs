@@ -61,6 +61,7 @@ io.on('connection', (socket) => {
   const { cookie, authorization, origin } = socket.handshake.headers;
   socket.emit('status_update', { cookie, authorization, origin, auth: socket.handshake.auth, page: socket.handshake.query.page });
   socket.on('join', (room, answer) => { socket.join(room); answer('joined', { room }); });
+  socket.on('ask me', async () => socket.emit('status_update', { told: await socket.emitWithAck('job_stopped', 'sure?') }));
   socket.on('shout', (...values) => io.to('loud').emit('post_created', ...values));
 });
 
