@@ -50,6 +50,12 @@ class Nobody:
         """Nobody listens."""
 
 
+@pytest.fixture(autouse=True)
+def called_by_these_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests call the gateway by the names that it has in a deployment."""
+    monkeypatch.setenv("ALLOWED_HOSTS", '["gateway", "new.example"]')
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with the schema and nothing in it, to be copied: quicker than migrating each time."""

@@ -19,6 +19,7 @@ from gateway.ending import Ending
 from gateway.feed import LOOK_EVERY_SECONDS, Feed
 from gateway.handlers import Tools, story
 from gateway.headers import Labelled
+from gateway.hosts import ForKnownHosts, Hosts
 from gateway.idempotency import Idempotency
 from gateway.keys import Keys
 from gateway.live import Live
@@ -161,10 +162,10 @@ class Gateway:
         trpc = procedures.server(self.videos, self.feed, self.access, self.idempotency, url, seconds, others)
         app.router.routes.append(trpc.route(TRPC_PATH))
         front = behind_front(app, self.settings, careful=(TRPC_PATH,))
-        labelled = Labelled(socketio.ASGIApp(self.live.server, other_asgi_app=front))
-        if self.application is None:
-            return labelled
-        return Front(labelled, self.application, app.router.routes, TRPC_PATH, trpc.has_any)
+        whole: ASGIApp = Labelled(socketio.ASGIApp(self.live.server, other_asgi_app=front))
+        if self.application is not None:
+            whole = Front(whole, self.application, app.router.routes, TRPC_PATH, trpc.has_any)
+        return ForKnownHosts(whole, Hosts(url, self.settings.allowed_hosts), refuse)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.access import NoKeysHere, NotAllowed, NotSignedIn
 from gateway.bounds import BodyTooDeep, BodyTooLarge, BodyTooLong, TookTooLong
 from gateway.courier import AddressRefused
+from gateway.hosts import HostNotAllowed
 from gateway.idempotency import KeyInvalid, KeyReused, StillRunning
 from gateway.keys import KeyNotFound
 from gateway.limits import TooManyCalls
@@ -142,6 +143,7 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     NoKeysHere: _plain(409, "no-keys-here", "No keys here"),
     KeyNotFound: _plain(404, "key-not-found", "Key not found"),
     TooManyCalls: _too_many_calls,
+    HostNotAllowed: _plain(421, "host-not-allowed", "Host not allowed"),
     BodyTooLarge: _plain(413, "too-large", "Too large"),
     BodyTooDeep: _plain(400, "too-deep", "Too deep"),
     BodyTooLong: _plain(400, "too-long", "Too many values"),

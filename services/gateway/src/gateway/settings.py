@@ -21,6 +21,9 @@ class Settings(StorageSettings, RenderSettings, StorySettings):
         "", description="The application that this gateway stands in front of, e.g. http://localhost:3000"
     )
     cors_origins: tuple[str, ...] = Field((), description="Pages elsewhere that may call the API and the socket")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Names by which this server is called, besides localhost and that of PUBLIC_URL; `*`: any"
+    )
     socket_feed: bool = Field(True, description="Whether a socket that never subscribed hears all videos of its owner")
     socket_ping_seconds: float = Field(25, gt=0, description="How often a socket's client is asked whether it is there")
     socket_pong_seconds: float = Field(20, gt=0, description="How long it may take to answer")
