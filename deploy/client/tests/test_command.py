@@ -190,3 +190,13 @@ async def test_a_list_keeps_what_counts_where_the_terminal_is_narrow(width: int,
 )
 def test_the_time_left_as_people_say_it(told: list[int] | None, age: float, said: str) -> None:
     assert time_left({"etaRangeSeconds": told, "etaSeconds": None}, age) == said  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "why"),
+    [("a\x1b[2J", "prompt: holds the character U+001B"), ("\u200b\u200d", "prompt: holds only invisible characters")],
+)
+async def test_a_prompt_that_no_terminal_should_show_is_refused(shell: Shell, prompt: str, why: str) -> None:
+    code, out, err = await shell.run("make", prompt)
+    assert (code, out) == (2, "")
+    assert why in err

@@ -16,6 +16,7 @@ import httpx
 from httpx_sse import aconnect_sse
 
 from multishot.errors import NotReachable, Refused, refused
+from multishot.sanitized import sanitized
 from multishot.settings import DEFAULT_URL
 from multishot.videos import Happening, Video, file_name, has_ended
 
@@ -261,7 +262,7 @@ class Multishot:
                         if not sent.data:
                             continue
                         # Not `sent.id`: it goes on counting for hints, which have none.
-                        data = json.loads(sent.data)
+                        data = sanitized(json.loads(sent.data))
                         yield Happening(data.get("seq"), sent.event, data)
         except httpx.TransportError as error:
             self.silent_since = self.silent_since or time.monotonic()
@@ -433,7 +434,7 @@ def _given(wish: Mapping[str, Any]) -> dict[str, Any]:
 def _object(answer: httpx.Response) -> dict[str, Any]:
     """The JSON object of an answer; something else is no answer of Multishot."""
     try:
-        body = answer.json()
+        body = sanitized(answer.json())
     except ValueError:
         body = None
     if not isinstance(body, dict):

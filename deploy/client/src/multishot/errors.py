@@ -5,6 +5,8 @@ from typing import Any
 
 import httpx
 
+from multishot.sanitized import sanitized
+
 
 @dataclass(frozen=True)
 class Field:
@@ -49,7 +51,7 @@ class NotReachable(Exception):
 def refused(answer: httpx.Response) -> Refused:
     """The no that an answer is; it is a problem (RFC 9457), unless something between us has answered."""
     try:
-        facts = answer.json()
+        facts = sanitized(answer.json())
     except ValueError:
         facts = None
-    return Refused(answer.status_code, facts if isinstance(facts, dict) else {"detail": answer.text[:200]})
+    return Refused(answer.status_code, facts if isinstance(facts, dict) else {"detail": sanitized(answer.text[:200])})

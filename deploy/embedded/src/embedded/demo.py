@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from embedded.home import Home
 from multishot import Multishot, Refused, Video
@@ -45,7 +46,7 @@ async def make(url: str, wish: Wish, home: Home, *, key: str | None = None, simu
         console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     if video["status"] != "completed":
-        console.print(f"[red]The film was not made:[/] {video['errorMessage'] or video['status']}")
+        console.print("[red]The film was not made:[/]", escape(video["errorMessage"] or video["status"]))
         return 1
     console.print()
     if float(video["costUsd"]):
