@@ -14,7 +14,7 @@ from shared.database import Database
 from shared.ffmpeg import Ffmpeg
 from shared.frame import Dead, Service, deliver, fails_video
 from shared.handling import Delivery, NobodyListens
-from shared.migrations import folder_of
+from shared.migration_files import folder_of
 from shared.storage import FolderStorage
 from shared.testing import delivery, migrated, published
 

@@ -136,10 +136,10 @@ async def test_luma_is_asked_again_only_when_its_list_proves_that_nothing_arrive
     provider = simulated.provider("luma", submit_seconds=0.6)
     async with provider:
         await sqlite_desk.use(provider)
-        await sqlite_desk.hear(scene(2))
+        await sqlite_desk.hear(scene(2, video=2))
         await sqlite_desk.play(ended)
         await simulated.wrong("create", status=500, body={"detail": "Oops"}, times=1)
-        await sqlite_desk.hear(scene(3))
+        await sqlite_desk.hear(scene(3, video=3))
         [rendered] = of(SceneRendered, await sqlite_desk.play(ended))
     assert rendered.scene_number == 3
     assert len(await simulated.tasks()) == 2
