@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Column, CursorResult, MetaData, String, Table
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import now
+from shared.database import identifier, now
 
 UNIT = Decimal("0.0001")
 """Amounts are kept as whole numbers of this many USD: SQLite would add fractions as floats."""
@@ -23,7 +23,7 @@ def budget_table(metadata: MetaData) -> Table:
     return Table(
         "budgets",
         metadata,
-        Column("scope", String(300), primary_key=True),
+        Column("scope", identifier(300), primary_key=True),
         Column("day", String(10), primary_key=True),
         Column("used", BigInteger, nullable=False),
     )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import DateTime, MetaData, Row, Select, event, text
+from sqlalchemy import DateTime, MetaData, Row, Select, String, event, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +22,16 @@ Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 """A column type: UTC, to the microsecond. MySQL rounds its own DATETIME to seconds, and we order by it."""
 
 Columns = TypeVarTuple("Columns")
+
+
+def identifier(length: int) -> String:
+    """Return the type of a column that names something: compared character by character.
+
+    MySQL's usual collation takes Anna for anna and ánna, who would share a budget.
+    """
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(exact, "mysql", "mariadb")
+
 
 LOCK_WAIT_SECONDS = 5
 READ_SECONDS = 8

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, MetaData, String, Table, delete
 
-from shared.database import Database, Moment, now
+from shared.database import Database, Moment, identifier, now
 
 KEPT_DAYS = 14
 """Longer than any dead letter waits to be redriven."""
@@ -14,7 +14,7 @@ def inbox_table(metadata: MetaData) -> Table:
         "inbox",
         metadata,
         Column("consumer", String(100), primary_key=True),
-        Column("message_id", String(64), primary_key=True),
+        Column("message_id", identifier(64), primary_key=True),
         Column("handled_at", Moment, nullable=False, index=True),
     )
 

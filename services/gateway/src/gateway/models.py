@@ -5,19 +5,16 @@ from decimal import Decimal
 from typing import Any, cast
 
 from sqlalchemy import JSON, TIMESTAMP, BigInteger, Double, Index, Integer, Numeric, String, Text, text
-from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from gateway.eta import Eta
 from shared.budget import budget_table
 from shared.contracts.story import DEFAULT_OWNER
-from shared.database import Moment
+from shared.database import Moment, identifier
 from shared.inbox import inbox_table
 from shared.outbox import outbox_table
 
-OwnerName = String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-"""A column type: compared letter by letter. MySQL's usual way takes Anna for anna, who would see her videos."""
-
+OwnerName = identifier(255)
 
 EMPTY_OBJECT = text("(json_object())")
 
@@ -133,12 +130,12 @@ class Charge(Base):
     video_id: Mapped[str] = mapped_column(String(36), index=True)
     scene_number: Mapped[int] = mapped_column(Integer)
     owner: Mapped[str] = mapped_column(OwnerName)
-    provider: Mapped[str] = mapped_column(String(50))
+    provider: Mapped[str] = mapped_column(identifier(50))
     day: Mapped[str] = mapped_column(String(10))
     state: Mapped[str] = mapped_column(String(20), index=True)
     held_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
     booked_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
-    task_id: Mapped[str | None] = mapped_column(String(255), default=None)
+    task_id: Mapped[str | None] = mapped_column(identifier(255), default=None)
     reason: Mapped[str | None] = mapped_column(Text, default=None)
     revision: Mapped[int] = mapped_column(Integer)
     updated_at: Mapped[datetime] = mapped_column(Moment)
@@ -247,9 +244,9 @@ class StageTime(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     stage: Mapped[str] = mapped_column(String(20))
-    provider: Mapped[str] = mapped_column(String(50))
+    provider: Mapped[str] = mapped_column(identifier(50))
     """Of a scene. Of a storyboard: `given` where it was only split into scenes."""
-    model: Mapped[str] = mapped_column(String(100))
+    model: Mapped[str] = mapped_column(identifier(100))
     length: Mapped[float] = mapped_column(Double)
     """Seconds of the clip or the film; scenes of a storyboard."""
     seconds: Mapped[float] = mapped_column(Double)

@@ -8,7 +8,7 @@ from sqlalchemy import JSON, Boolean, ForeignKeyConstraint, Index, Integer, Nume
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.budget import budget_table
-from shared.database import Moment
+from shared.database import Moment, identifier
 from shared.inbox import inbox_table
 from shared.outbox import outbox_table
 
@@ -37,12 +37,12 @@ class Render(Base):
     scene_number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     state: Mapped[RenderState] = mapped_column(String(20))
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
-    owner: Mapped[str] = mapped_column(String(255))
+    owner: Mapped[str] = mapped_column(identifier(255))
     batch: Mapped[bool] = mapped_column(Boolean)
-    provider: Mapped[str] = mapped_column(String(50))
+    provider: Mapped[str] = mapped_column(identifier(50))
     tried: Mapped[list[str]] = mapped_column(JSON, default=list, nullable=True)
     """The providers that were given up for this scene."""
-    delayed_by: Mapped[str | None] = mapped_column(String(50), default=None)
+    delayed_by: Mapped[str | None] = mapped_column(identifier(50), default=None)
     """The provider that the scene was said to wait for, because it takes nothing."""
     delayed_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
@@ -76,9 +76,9 @@ class Attempt(Base):
     video_id: Mapped[str] = mapped_column(String(36))
     scene_number: Mapped[int] = mapped_column(Integer)
     number: Mapped[int] = mapped_column(Integer)
-    provider: Mapped[str] = mapped_column(String(50))
+    provider: Mapped[str] = mapped_column(identifier(50))
     state: Mapped[AttemptState] = mapped_column(String(20), index=True)
-    task_id: Mapped[str | None] = mapped_column(String(255), default=None)
+    task_id: Mapped[str | None] = mapped_column(identifier(255), default=None)
     seconds: Mapped[int] = mapped_column(Integer, default=0)
     """The length that was ordered."""
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
@@ -97,7 +97,7 @@ class ProviderSlot(Base):
 
     __tablename__ = "provider_slots"
 
-    provider: Mapped[str] = mapped_column(String(50), primary_key=True)
+    provider: Mapped[str] = mapped_column(identifier(50), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     attempt_id: Mapped[str | None] = mapped_column(String(36), unique=True, default=None)
 
@@ -107,7 +107,7 @@ class ProviderState(Base):
 
     __tablename__ = "provider_states"
 
-    provider: Mapped[str] = mapped_column(String(50), primary_key=True)
+    provider: Mapped[str] = mapped_column(identifier(50), primary_key=True)
     failures: Mapped[int] = mapped_column(Integer, default=0)
     """How many submissions in a row it put off."""
     failing_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
@@ -124,8 +124,8 @@ class Spend(Base):
 
     attempt_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     video_id: Mapped[str] = mapped_column(String(36), index=True)
-    owner: Mapped[str] = mapped_column(String(255))
-    provider: Mapped[str] = mapped_column(String(50))
+    owner: Mapped[str] = mapped_column(identifier(255))
+    provider: Mapped[str] = mapped_column(identifier(50))
     day: Mapped[str] = mapped_column(String(10), default="")
     """The date in UTC whose budgets pay for it."""
     reserved_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))

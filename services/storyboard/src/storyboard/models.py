@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, Numeric, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.database import Moment
+from shared.database import Moment, identifier
 from shared.inbox import inbox_table
 from shared.outbox import outbox_table
 from storyboard.completion import Ending
@@ -53,7 +53,7 @@ class LlmAnswerRow(Base):
     __tablename__ = "llm_answers"
 
     request_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    model: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model: Mapped[str] = mapped_column(identifier(128), primary_key=True)
     turn: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     video_id: Mapped[str] = mapped_column(String(36), index=True)
     answer: Mapped[str] = mapped_column(Text(1_000_000))
