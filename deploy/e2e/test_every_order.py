@@ -76,6 +76,7 @@ class Ledger:
     submit_seconds = usual_seconds = attempt_seconds = 60.0
     check_seconds = 1.0
     tariff = Tariff({5: Decimal(1)})
+    tells_of_orders = False
 
     def __init__(self, *, loses_first: bool) -> None:
         self.loses_first = loses_first

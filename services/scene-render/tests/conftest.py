@@ -14,7 +14,7 @@ from sqlalchemy import delete, select, text
 
 from scene_render import app as scene_render_app
 from scene_render.animatic_provider import AnimaticStudio
-from scene_render.attempts import Attempts
+from scene_render.attempts import Attempts, UnknownPolicy
 from scene_render.callbacks import Callbacks
 from scene_render.clips import Clips
 from scene_render.handlers import Tools, story
@@ -48,6 +48,7 @@ class Ledger:
     usual_seconds = 30.0
     check_seconds = 5.0
     attempt_seconds = 60.0
+    tells_of_orders = False
 
     def __init__(self, name: str = "ledger", price: str = "0.75") -> None:
         self.name = name
@@ -133,7 +134,13 @@ class Desk:
         """Have these providers render, within these caps."""
         limits = Caps(**{"video": None, "owner_day": None, "day": None, **caps})
         order = order or self.tools.attempts.order
-        self.tools = replace(self.tools, attempts=Attempts(self.providers, order, limits, scale))
+        policy = self.tools.attempts.unknown_policy
+        self.tools = replace(self.tools, attempts=Attempts(self.providers, order, limits, scale, policy))
+
+    def pay_again(self, day_usd: str = "10") -> None:
+        """Order scenes once more of which nobody can tell whether they were paid."""
+        policy = UnknownPolicy(pay_again=True, wait_seconds=0.0, day_usd=Decimal(day_usd))
+        self.tools = replace(self.tools, attempts=replace(self.tools.attempts, unknown_policy=policy))
 
     async def hear(self, event: Event, message_id: str | None = None) -> None:
         """Have the handler of this event handle it."""

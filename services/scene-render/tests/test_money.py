@@ -15,9 +15,17 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from scene_render.callbacks import Callbacks, route
-from scene_render.provider import Found, Lost, NotYet, ProviderSilent, Running
+from scene_render.provider import Failed, Found, Lost, NotYet, ProviderSilent, Running
 from scene_render.settings import KeyMissing, Settings
-from scene_render.steps import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue, UnknownOverdue
+from scene_render.steps import (
+    CallbackReceived,
+    CheckDue,
+    ClipReady,
+    PayAgainDue,
+    SlotOffered,
+    SubmissionOverdue,
+    UnknownOverdue,
+)
 from shared.contracts.events import (
     ChargeReviewed,
     SceneCharged,
@@ -276,6 +284,88 @@ async def test_settled_as_not_paid_the_scene_can_be_tried_again(desk: Any, scene
     await offer(desk)
     assert len(set(desk.ledger.taken)) == 2
     assert await desk.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
+
+
+# --- paid again
+
+
+async def test_an_unknown_scene_is_paid_again_once_and_both_stand_in_the_books(desk: Any, scene: Scene) -> None:
+    desk.pay_again()
+    first = await lost(desk, scene())
+    events = await published(desk.database)
+    [due] = of(PayAgainDue, events)
+    await desk.hear(due)
+    events = await published(desk.database)
+    assert len(of(VideoResumed, events)) == 1
+    [charge] = of(SceneCharged, events)
+    assert (charge.attempt_id, charge.state, "both may be paid" in charge.reason) == (first, "unknown", True)
+    [overdue] = of(SubmissionOverdue, await offer(desk))
+    assert await used(desk, "all") == 2 * Decimal("0.75")
+    await desk.hear(overdue)
+    [again] = of(PayAgainDue, await published(desk.database))
+    await desk.hear(again)
+    assert await published(desk.database) == [], "once for each scene"
+    assert await desk.rows("SELECT state FROM attempts") == [("UNKNOWN",)] * 2
+    assert (len(desk.ledger.taken), await used(desk, "again")) == (2, Decimal("0.75"))
+
+
+async def test_what_fails_of_an_order_that_was_paid_again_leaves_the_second_one_alone(desk: Any, scene: Scene) -> None:
+    desk.pay_again()
+    first = await lost(desk, scene())
+    [due] = of(PayAgainDue, await published(desk.database))
+    await desk.hear(due)
+    desk.ledger.answer = lambda _: "task-2"
+    await offer(desk)
+    await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=first, paid=True, task_id="task-1", by="me"))
+    [check] = of(CheckDue, await published(desk.database))
+    desk.ledger.status = Failed("job_failed", "r", Decimal(0), again=True)
+    await desk.hear(check)
+    assert await desk.rows("SELECT state FROM renders") == [("running",)]
+    assert await desk.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
+
+
+async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_says_so(desk: Any, scene: Scene) -> None:
+    desk.pay_again(day_usd="1.00")
+    due = []
+    for video in (1, 2):
+        await lost(desk, scene(1, video=video))
+        due += of(PayAgainDue, await published(desk.database))
+    first, second = due
+    await desk.hear(first)
+    await published(desk.database)
+    await desk.hear(second)
+    [charge] = await published(desk.database)
+    assert charge.reason.endswith(
+        "It is not ordered again: $0.75 are needed, but of the $1.00 for what is paid again in a day $0.25 are left."
+    )
+    assert await desk.rows("SELECT state FROM renders ORDER BY video_id") == [("waiting",), ("failed",)]
+
+
+@pytest.mark.parametrize("event", [
+    ChargeReviewed(video_id=VIDEO, attempt_id=VIDEO, paid=False, by="me"),
+    ChargeReviewed(video_id=VIDEO, attempt_id=VIDEO, paid=True, task_id="t", by="me"),
+    VideoCancelled(video_id=VIDEO, by="me", reason="r"),
+])  # fmt: skip
+async def test_what_was_settled_or_cancelled_meanwhile_is_not_paid_again(desk: Any, scene: Scene, event: Any) -> None:
+    desk.pay_again()
+    attempt_id = await lost(desk, scene())
+    [due] = of(PayAgainDue, await published(desk.database))
+    await desk.hear(event.model_copy(update={"attempt_id": attempt_id} if isinstance(event, ChargeReviewed) else {}))
+    await published(desk.database)
+    await desk.hear(due)
+    await offer(desk)
+    assert len(desk.ledger.taken) == 1
+
+
+@pytest.mark.parametrize(("policy", "asked"), [(False, False), (True, True)])
+async def test_nothing_is_paid_again_by_default_or_where_the_provider_can_be_asked(
+    desk: Any, scene: Scene, policy: bool, asked: bool
+) -> None:
+    if policy:
+        desk.pay_again()
+    desk.ledger.tells_of_orders = asked
+    await lost(desk, scene())
+    assert of(PayAgainDue, await published(desk.database)) == []
 
 
 # --- callbacks

@@ -41,7 +41,12 @@ class Budget:
     def name(self) -> str:
         """What people call it."""
         kind, _, who = self.scope.partition(":")
-        return {"all": "everybody's day", "owner": f"{who}'s day", "video": "one video"}[kind]
+        return {
+            "all": "everybody's day",
+            "owner": f"{who}'s day",
+            "video": "one video",
+            "again": "what is paid again in a day",
+        }[kind]
 
 
 @dataclass(frozen=True)

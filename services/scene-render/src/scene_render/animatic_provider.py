@@ -54,6 +54,11 @@ class AnimaticStudio:
         self.concurrency = concurrency
         self.work_folder = work_folder
 
+    @property
+    def tells_of_orders(self) -> bool:
+        """See `Provider.tells_of_orders`."""
+        return True
+
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         """Keep the task and ask for its drawing, in one transaction. Asked again, it is the same task."""
         request = shot.request

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from scene_render import standings, turns
 from scene_render.animatic_provider import AnimaticStudio
-from scene_render.attempts import Attempts
+from scene_render.attempts import Attempts, UnknownPolicy
 from scene_render.callbacks import Callbacks
 from scene_render.callbacks import route as callbacks_route
 from scene_render.clips import Clips
@@ -34,10 +34,12 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
     paid = paid_providers(settings, callbacks)
     # What was begun is finished, whoever renders now.
     providers: dict[str, Provider] = {provider.name: provider for provider in (studio, *paid)}
+    pay_again = settings.unknown_policy == "pay_again"
+    unknown_policy = UnknownPolicy(pay_again, settings.unknown_wait_seconds, settings.unknown_day_usd)
     tools = Tools(
         database=database,
         providers=providers,
-        attempts=Attempts(providers, settings.providers, settings.caps, 1 / settings.simulator_speed),
+        attempts=Attempts(providers, settings.providers, settings.caps, 1 / settings.simulator_speed, unknown_policy),
         animatics=studio,
         clips=Clips(storage, ffmpeg, settings.work_folder),
         hints=hints,

@@ -33,9 +33,17 @@ from scene_render.models import (
 )
 from scene_render.provider import Failed, Provider, ProviderUnreachable, SubmissionPutOff
 from scene_render.standings import give_up, resume_when_whole
-from scene_render.steps import CancelDue, CheckDue, SceneOverdue, SlotOffered, SubmissionOverdue, UnknownOverdue
+from scene_render.steps import (
+    CancelDue,
+    CheckDue,
+    PayAgainDue,
+    SceneOverdue,
+    SlotOffered,
+    SubmissionOverdue,
+    UnknownOverdue,
+)
 from shared import budget
-from shared.budget import Budget, Caps
+from shared.budget import Budget, BudgetExceeded, Caps
 from shared.contracts.events import (
     SceneCharged,
     SceneDelayed,
@@ -88,6 +96,18 @@ def seconds_to_order(render: Render, provider: Provider) -> int:
 
 
 @dataclass(frozen=True)
+class UnknownPolicy:
+    """What is done about an order of which nobody can tell whether it was taken: it waits for a person.
+
+    With `pay_again` its scene is ordered once more after `wait_seconds`, for at most `day_usd` in a day.
+    """
+
+    pay_again: bool = False
+    wait_seconds: float = 600.0
+    day_usd: Decimal = Decimal(10)
+
+
+@dataclass(frozen=True)
 class Attempts:
     """The paid step at these providers, of which `order` names those that take new scenes, the preferred one first.
 
@@ -98,6 +118,7 @@ class Attempts:
     order: Sequence[str]
     caps: Caps
     scale: float = 1.0
+    unknown_policy: UnknownPolicy = UnknownPolicy()
 
     # --- which provider
 
@@ -204,6 +225,8 @@ class Attempts:
         if await _move(work.session, attempt, ("INTENT",), "SUBMITTED", **values):
             await self._recover(work, attempt)
         elif await _move(work.session, attempt, ("UNKNOWN",), "SUBMITTED", **values):
+            if render.state == "waiting" and attempt.number == render.attempts:
+                render.state = "running"  # it was to be paid again, and need not be
             if render.state == "failed":
                 render.state, render.failure_kind, render.failure_reason = "running", None, None
                 await resume_when_whole(work, attempt.video_id)
@@ -351,7 +374,8 @@ class Attempts:
             await self._settle(work, attempt, render, failure.cost)
             if asked:
                 await self._recover(work, attempt)
-            await self._try_again(work, render, failure)
+            if attempt.number == render.attempts:  # else it was ordered again since
+                await self._try_again(work, render, failure)
 
     async def cancelled(self, work: Work, attempt: Attempt, cost: Decimal | None) -> None:
         """The provider's task was ended because nobody wants it any more."""
@@ -367,7 +391,8 @@ class Attempts:
         told = {"failure_kind": "clip_unusable", "failure_reason": reason}
         if await _move(work.session, attempt, ("SUCCEEDED",), "FAILED", **told):
             ENDED.labels(attempt.provider, "FAILED", "clip_unusable").inc()
-            await self._try_again(work, render, Failed("clip_unusable", reason, cost=FREE, again=again))
+            if attempt.number == render.attempts:
+                await self._try_again(work, render, Failed("clip_unusable", reason, cost=FREE, again=again))
 
     async def unknown(self, work: Work, attempt: Attempt, reason: str, *, before: AttemptState) -> None:
         """Nobody can tell whether the attempt was paid: its money stays reserved, and no other attempt is made.
@@ -382,6 +407,37 @@ class Attempts:
             await give_up(work, render, "submission_unknown", reason)
             overdue = UnknownOverdue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
             await work.emit(overdue, after=self.provider_of(attempt).attempt_seconds)
+            if self.unknown_policy.pay_again and before == "INTENT" and not self.provider_of(attempt).tells_of_orders:
+                due = PayAgainDue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
+                await work.emit(due, after=self.unknown_policy.wait_seconds)
+
+    async def pay_again(self, work: Work, attempt: Attempt) -> None:
+        """Let the scene of an UNKNOWN attempt be ordered once more, knowing that both may be paid.
+
+        At most once for each scene, and within the day's cap for this. The attempt stays UNKNOWN, its money reserved.
+        """
+        render = await _render_of(work.session, attempt)
+        state = await work.session.scalar(select(Attempt.state).where(Attempt.id == attempt.id))
+        waits = (render.state, render.failure_kind, render.attempts) == ("failed", "submission_unknown", attempt.number)
+        if not waits or state != "UNKNOWN" or render.paid_again:
+            return
+        if await work.session.get(CancelledVideo, render.video_id) is not None:
+            return
+        price = (await work.session.get_one(Spend, attempt.id)).reserved_usd
+        cap = Budget("again", await budget.today(work.session), self.unknown_policy.day_usd)
+        try:
+            await budget.reserve(work.session, budgets, (cap,), price)
+        except BudgetExceeded as exceeded:
+            reason = f"{attempt.failure_reason} It is not ordered again: {exceeded}"
+            await _tell_charge(work, attempt, "unknown", reason=reason)
+            return
+        render.paid_again, render.failure_kind, render.failure_reason = True, None, None
+        await self._wait(work, render, 0.0)
+        reason = f"{attempt.failure_reason} It was ordered again, as UNKNOWN_POLICY says; both may be paid."
+        await _tell_charge(work, attempt, "unknown", reason=reason)
+        overdue = SceneOverdue(video_id=uuid.UUID(attempt.video_id), scene_number=attempt.scene_number)
+        await work.emit(overdue, after=SECOND_WAIT_SECONDS)
+        await resume_when_whole(work, attempt.video_id)
 
     async def refuse_task(self, work: Work, attempt: Attempt, reason: str) -> None:
         """A person named a task that cannot be that of an UNKNOWN attempt: tell why, and leave it as it is."""

@@ -39,6 +39,7 @@ from scene_render.steps import (
     CancelDue,
     CheckDue,
     ClipReady,
+    PayAgainDue,
     SceneOverdue,
     SlotOffered,
     SubmissionOverdue,
@@ -498,6 +499,15 @@ async def release_unknown(event: UnknownOverdue, delivery: Delivery, tools: Tool
     async with handling(tools.database, delivery) as work:
         if attempt.state == "UNKNOWN":
             await tools.attempts.release(work, attempt)
+
+
+@story.on(PayAgainDue)
+async def pay_again(event: PayAgainDue, delivery: Delivery, tools: Tools) -> None:
+    """Nobody has settled an unknown attempt for a while: order its scene once more, where the policy still says so."""
+    attempt, _, _ = await _attempt(event.attempt_id, tools.database)
+    async with handling(tools.database, delivery) as work:
+        if tools.attempts.unknown_policy.pay_again:
+            await tools.attempts.pay_again(work, attempt)
 
 
 @story.on(ChargeReviewed)

@@ -78,6 +78,11 @@ class Luma:
         """Disconnect."""
         await self._http.aclose()
 
+    @property
+    def tells_of_orders(self) -> bool:
+        """See `Provider.tells_of_orders`."""
+        return True
+
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         """See `Provider.submit`."""
         order = order_of(shot, self.model, self.resolution, self.callbacks.address(self.name, attempt_id))

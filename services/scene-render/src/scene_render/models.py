@@ -48,6 +48,8 @@ class Render(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     failures: Mapped[int] = mapped_column(Integer, default=0)
     """The attempts at the present provider that failed."""
+    paid_again: Mapped[bool] = mapped_column(Boolean, default=False)
+    """It was ordered once more though an attempt at it may have been paid."""
     parts: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, nullable=True)
     """The clips a long scene has so far: media, frames, and the provider and task they come from."""
     clip: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)

@@ -132,6 +132,11 @@ class Pika:
         """Disconnect."""
         await self._http.aclose()
 
+    @property
+    def tells_of_orders(self) -> bool:
+        """See `Provider.tells_of_orders`."""
+        return self.callbacks.are_heard
+
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         """See `Provider.submit`. The attempt's id stands in the callback address, if there is one."""
         path, order = order_of(shot, self.resolution)

@@ -189,6 +189,11 @@ class Provider(Protocol):
     attempt_seconds: float
     """The longest a task is worked on, the time in the provider's queue not counted."""
 
+    @property
+    def tells_of_orders(self) -> bool:
+        """Whether it can be learnt from it, by asking or by its callback, what became of an order without an answer."""
+        ...
+
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         """Order the shot, exactly once, marked with the attempt's id. Returns the provider's task id.
 

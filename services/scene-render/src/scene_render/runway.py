@@ -71,6 +71,11 @@ class Runway:
         """Disconnect."""
         await self._http.aclose()
 
+    @property
+    def tells_of_orders(self) -> bool:
+        """See `Provider.tells_of_orders`."""
+        return False
+
     async def submit(self, _attempt_id: str, shot: Shot) -> str:
         """See `Provider.submit`. There is no way to mark a task with the attempt's id."""
         order = order_of(shot, self.model)

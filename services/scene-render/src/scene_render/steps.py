@@ -73,6 +73,14 @@ class UnknownOverdue(Event):
     attempt_id: UUID
 
 
+class PayAgainDue(Event):
+    """Nobody has settled an unknown attempt for a while: its scene may be ordered once more, if the policy says so."""
+
+    name = "scene-render.pay-again.due"
+
+    attempt_id: UUID
+
+
 class ClipReady(Event):
     """The provider has finished an attempt: its clip can be collected."""
 
