@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,17 +13,19 @@ import structlog
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import select
 
+from shared.budget import Caps
 from shared.contracts.events import VideoRequested
 from shared.database import Database
 from shared.frame import Outcome, Service, deliver, fails_video
 from shared.handling import Delivery
 from shared.migration_files import folder_of
+from shared.prices import TokenPrices
 from shared.testing import migrated
 from simulator.llm.app import llm_app
 from storyboard import app
 from storyboard.agent import LanguageModelWriter
-from storyboard.answers import Answers
-from storyboard.endpoint import Endpoint, Form, Prices
+from storyboard.answers import UNCAPPED, Answers
+from storyboard.endpoint import FREE_OF_CHARGE, Endpoint, Form
 from storyboard.handlers import Tools, story
 from storyboard.models import Base, LlmAnswerRow, StoryboardRow
 from storyboard.rules import SceneSeconds
@@ -51,18 +52,22 @@ class Studio:
     database: Database
     client: AsyncClient
     url: str = "http://llm"
+    prices: TokenPrices = FREE_OF_CHARGE
 
     def request(self, prompt: str = "A lighthouse keeper befriends a storm", **wish: Any) -> VideoRequested:
         return VideoRequested(**({"video_id": uuid4(), "prompt": prompt} | wish))
 
     def writer(
-        self, form: Form | None = "tool", seconds: SceneSeconds | None = None, timeout: float = 20
+        self,
+        form: Form | None = "tool",
+        seconds: SceneSeconds | None = None,
+        timeout: float = 20,
+        caps: Caps = UNCAPPED,
     ) -> LanguageModelWriter:
-        prices = Prices(Decimal(2), Decimal(8))
         endpoint = Endpoint(
-            self.client, f"{self.url}/v1", "secret-key", "simulated-1", form=form, prices=prices, seconds=timeout
+            self.client, f"{self.url}/v1", "secret-key", "simulated-1", form=form, prices=self.prices, seconds=timeout
         )
-        return LanguageModelWriter(endpoint, Answers(self.database, "simulated-1"), seconds or SceneSeconds())
+        return LanguageModelWriter(endpoint, Answers(self.database, "simulated-1", caps), seconds or SceneSeconds())
 
     def service(self, writer: LanguageModelWriter | None = None) -> Service[Tools]:
         tools = Tools(self.database, writer or self.writer())

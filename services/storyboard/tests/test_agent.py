@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from pathlib import Path
 
 import pytest
 
-from shared.contracts.events import SceneRequested, StoryboardCreated, VideoFailed
+from shared.contracts.events import SceneRequested, StoryboardCreated, StoryCharged, VideoFailed
 from shared.errors import StepFailed
 from shared.frame import ComesBack, Dead, Handled
+from shared.prices import UNIT, TokenPrices
 from shared.story_rules import SceneSeconds
 from shared.testing import eventually, published
 from storyboard import agent
@@ -186,9 +187,10 @@ async def test_more_seconds_than_the_provider_renders_are_not_even_asked_for(stu
 
 
 async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(studio) -> None:
+    studio.prices = TokenPrices(Decimal(2), Decimal(8))
     request = studio.request(scene_count=4, duration=40)
     assert await studio.deliver(request) == Handled()
-    created, *scenes = await published(studio.database)
+    charged, created, *scenes = await published(studio.database)
     assert isinstance(created, StoryboardCreated)
     assert created.total_duration == 40
     assert [type(scene) for scene in scenes] == [SceneRequested] * 4
@@ -198,6 +200,9 @@ async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(studio) -
     assert len(json.loads(answer.answer)["scenes"]) == 4
     expected = (answer.input_tokens * Decimal(2) + answer.output_tokens * Decimal(8)) / 1_000_000
     assert answer.cost_usd == round(expected, 6) > 0
+    assert isinstance(charged, StoryCharged)
+    assert charged.booked_usd == answer.cost_usd.quantize(UNIT, ROUND_UP)
+    assert (charged.owner, charged.provider, charged.state) == (request.owner, "llm", "settled")
 
 
 async def test_a_request_that_comes_again_reuses_every_answer(studio) -> None:
@@ -214,8 +219,9 @@ async def test_a_request_that_comes_again_reuses_every_answer(studio) -> None:
 async def test_two_deliveries_at_once_keep_one_answer(studio) -> None:
     request = studio.request()
     answers = studio.writer().answers
-    first = await answers.keep(request, 0, agent.Answer("first"))
-    assert await answers.keep(request, 0, agent.Answer("second")) == first
+    held = await answers.reserve(request, Decimal(0))
+    first = await answers.keep(request, 0, agent.Answer("first"), held)
+    assert await answers.keep(request, 0, agent.Answer("second"), held) == first
 
 
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:

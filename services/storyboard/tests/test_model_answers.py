@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
-from shared.contracts.events import VideoFailed
+from shared.contracts.events import StoryCharged, VideoFailed
 from shared.frame import ComesBack, Dead, Handled
+from shared.prices import TokenPrices
 from shared.testing import published
 from simulator.app import Settings, serving
 from simulator.llm.answers import ENVELOPES, WRITINGS
@@ -44,7 +45,7 @@ NOT_USED = {
 async def studio(studio: Any) -> AsyncIterator[Any]:
     """The same, at an endpoint on a port of its own."""
     async with serving(Settings(port=0)) as url, AsyncClient(trust_env=False) as client:
-        studio.client, studio.url = client, f"{url}/llm"
+        studio.client, studio.url, studio.prices = client, f"{url}/llm", TokenPrices(*PRICES)
         yield studio
 
 
@@ -83,7 +84,8 @@ async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(studio, fau
     await studio.fault(fault)
     request, service = studio.request(), studio.service(studio.writer(form=None))
     assert isinstance(await studio.deliver(request, service), Dead)
-    [failed] = await published(studio.database)
+    *charged, failed = await published(studio.database)
+    assert [type(event) for event in charged] == [StoryCharged] * 3
     assert isinstance(failed, VideoFailed)
     assert NOT_USED[fault] in failed.reason
     assert len(await paid_for(studio, request.video_id)) == 3

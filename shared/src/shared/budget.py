@@ -13,9 +13,9 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import identifier, now
+from shared.prices import UNIT
 
-UNIT = Decimal("0.0001")
-"""Amounts are kept as whole numbers of this many USD: SQLite would add fractions as floats."""
+# SQLite would add fractions as floats.
 
 
 def budget_table(metadata: MetaData) -> Table:
@@ -75,10 +75,17 @@ class BudgetExceeded(Exception):
     def __init__(self, budget: Budget, wanted: Decimal, used: Decimal) -> None:
         cap = budget.cap or Decimal(0)
         left = max(cap - used, Decimal(0))
-        super().__init__(f"${wanted:.2f} are needed, but of the ${cap:.2f} for {budget.name} ${left:.2f} are left.")
+        super().__init__(
+            f"{_shown(wanted)} are needed, but of the {_shown(cap)} for {budget.name} {_shown(left)} are left."
+        )
         self.budget = budget
         self.wanted = wanted
         self.used = used
+
+
+def _shown(usd: Decimal) -> str:
+    """In whole cents; less than one, as what a language model takes, to the last decimal."""
+    return f"${usd:.2f}" if usd >= Decimal("0.01") or not usd else f"${usd.normalize():f}"
 
 
 async def today(session: AsyncSession) -> str:

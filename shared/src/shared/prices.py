@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
 from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES
 from shared.contracts.story import Scene
@@ -18,7 +18,29 @@ from shared.contracts.timeline import OVERLAP_SECONDS, timeline
 
 AS_OF = date(2026, 11, 23)
 FREE = Decimal(0)
+UNIT = Decimal("0.0001")
+"""Budgets and charges are kept as whole numbers of this many USD."""
+STORYBOARD_TOKENS = 4000
+"""About as many a model reads for a storyboard, and writes at most."""
 STANDS_STILL_SECONDS = LONGEST_FREEZE_FRAMES / FRAME_RATE
+
+
+@dataclass(frozen=True)
+class TokenPrices:
+    """What a language model costs, in USD for a million tokens."""
+
+    input_usd: Decimal = FREE
+    output_usd: Decimal = FREE
+
+    def of(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """What so many tokens cost, as exactly as it is kept."""
+        cost = (self.input_usd * input_tokens + self.output_usd * output_tokens) / 1_000_000
+        return cost.quantize(Decimal("0.000001"))
+
+    @property
+    def storyboard(self) -> Decimal:
+        """What one storyboard is expected to cost, in whole parts of budgets."""
+        return self.of(STORYBOARD_TOKENS, STORYBOARD_TOKENS).quantize(UNIT, ROUND_UP)
 
 
 @dataclass(frozen=True)

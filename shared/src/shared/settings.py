@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.budget import Caps
-from shared.prices import Tariff, tariff_of
+from shared.prices import Tariff, TokenPrices, tariff_of
 from shared.story_rules import SceneSeconds
 
 S = TypeVar("S", bound=BaseSettings)
@@ -95,8 +95,35 @@ class StorySettings(BaseSettings):
         return SceneSeconds(self.scene_min_seconds, self.scene_max_seconds)
 
 
-class RenderSettings(BaseSettings):
-    """Who renders, at what price, and how much may be spent: for whoever renders, and whoever promises a price."""
+class BudgetSettings(BaseSettings):
+    """How much may be spent: for whoever spends, and whoever promises a price."""
+
+    model_config = BrokerSettings.model_config
+
+    budget_video_usd: Decimal | None = Field(Decimal(10), ge=0, description="The most one video may cost")
+    budget_owner_day_usd: Decimal | None = Field(Decimal(50), ge=0, description="The most one owner may spend in a day")
+    budget_day_usd: Decimal | None = Field(Decimal(200), ge=0, description="The most all may spend in a day")
+
+    @property
+    def caps(self) -> Caps:
+        """The caps on what is spent."""
+        return Caps(self.budget_video_usd, self.budget_owner_day_usd, self.budget_day_usd)
+
+
+class WritingSettings(BudgetSettings):
+    """What the language model costs that writes stories."""
+
+    llm_price_input_usd: Decimal = Field(Decimal(0), ge=0, description="Per million tokens")
+    llm_price_output_usd: Decimal = Field(Decimal(0), ge=0, description="Per million tokens")
+
+    @property
+    def token_prices(self) -> TokenPrices:
+        """Both."""
+        return TokenPrices(self.llm_price_input_usd, self.llm_price_output_usd)
+
+
+class RenderSettings(BudgetSettings):
+    """Who renders, and at what price: for whoever renders, and whoever promises a price."""
 
     model_config = BrokerSettings.model_config
 
@@ -112,9 +139,6 @@ class RenderSettings(BaseSettings):
     video_prices: Mapping[str, Decimal | dict[int, Decimal]] = Field(
         {}, description='Other prices than the known ones: `{"runway/gen4.5": 0.10}` a second, or by length in seconds'
     )
-    budget_video_usd: Decimal | None = Field(Decimal(10), ge=0, description="The most one video may cost")
-    budget_owner_day_usd: Decimal | None = Field(Decimal(50), ge=0, description="The most one owner may spend in a day")
-    budget_day_usd: Decimal | None = Field(Decimal(200), ge=0, description="The most all may spend in a day")
 
     @field_validator("video_providers", mode="before")
     @classmethod
@@ -125,11 +149,6 @@ class RenderSettings(BaseSettings):
     def providers(self) -> tuple[ProviderName, ...]:
         """All who render, the preferred one first."""
         return tuple(dict.fromkeys(self.video_providers)) or (self.video_api_provider,)
-
-    @property
-    def caps(self) -> Caps:
-        """The caps on what is spent."""
-        return Caps(self.budget_video_usd, self.budget_owner_day_usd, self.budget_day_usd)
 
     @property
     def models(self) -> dict[str, str]:

@@ -84,11 +84,11 @@ class Gateway:
         self.database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
         signer = LinkSigner(settings.media_secret.get_secret_value().encode(), f"{settings.public_url}/media")
         self.storage = open_storage(settings.storage_url, signer)
-        self.money = Money(self.database, settings)
+        self.money = Money(self.database, settings, settings.token_prices.storyboard)
         self.videos = Videos(self.database, self.money, StageTimes(settings), settings.public_url)
         self.reviews = Reviews(self.videos, self.money, settings.scene_seconds)
         self.idempotency = Idempotency(self.database)
-        self.storyboards = Storyboards(self.database, settings.storyboard_wait_seconds)
+        self.storyboards = Storyboards(self.database, self.money, settings.storyboard_wait_seconds)
         self.keys = Keys(self.database)
         self.access = Access(
             self.keys if settings.auth == "keys" else None,

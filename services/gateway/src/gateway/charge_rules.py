@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from shared.contracts.events import SceneCharged
+from shared.contracts.events import SceneCharged, StoryCharged
 from shared.errors import StepFailed
 
 MOST_TIMES_EXPECTED = 10
@@ -13,11 +13,11 @@ class ChargeImplausible(StepFailed):
 
     fails_video = False
 
-    def __init__(self, event: SceneCharged, reason: str) -> None:
+    def __init__(self, event: SceneCharged | StoryCharged, reason: str) -> None:
         super().__init__("charge_implausible", f"The charge of attempt {event.attempt_id} is not booked: {reason}")
 
 
-def check_charge(event: SceneCharged, owner: str, expected: Decimal | None) -> None:
+def check_charge(event: SceneCharged | StoryCharged, owner: str, expected: Decimal | None) -> None:
     """Check a charge against the owner of its video and what the whole video is expected to cost at most, in USD.
 
     Raises:

@@ -21,6 +21,7 @@ from shared.contracts.events import (
     StoryboardDrafted,
     StoryboardFailed,
     StoryboardRequested,
+    StoryCharged,
     VideoCancelled,
     VideoComposed,
     VideoComposing,
@@ -58,6 +59,7 @@ async def record_request(event: VideoRequested, delivery: Delivery, tools: Tools
 @story.on(
     StoryboardCreated,
     StoryboardApproved,
+    StoryCharged,
     SceneDelayed,
     SceneStarted,
     SceneCharged,

@@ -121,7 +121,10 @@ class Storyboard(Base):
 
 
 class Charge(Base):
-    """What one paid attempt at a scene holds or took, in USD, as who renders has said last."""
+    """What one paid attempt at a scene holds or took, in USD, as who renders has said last.
+
+    Scene 0: what a language model took for the storyboard, of a video or alone.
+    """
 
     __tablename__ = "charges"
     __table_args__ = (Index("ix_charges_day", "day", "owner", "provider"),)

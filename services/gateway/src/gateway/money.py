@@ -16,15 +16,17 @@ from gateway.models import Charge, Video, budgets
 from gateway.rows import view_of
 from shared import budget
 from shared.budget import Budget, Caps
-from shared.contracts.events import ChargeReviewed, SceneCharged, VideoRequested
+from shared.contracts.events import ChargeReviewed, SceneCharged, StoryboardRequested, StoryCharged, VideoRequested
 from shared.contracts.story import Scene
 from shared.database import Database, now
-from shared.prices import FREE, Tariff, estimate_request, estimate_story
+from shared.prices import FREE, UNIT, Tariff, estimate_request, estimate_story
 from shared.settings import RenderSettings
 from shared.unit_of_work import Work, working
 
 ENDED = ("completed", "failed", "cancelled", "expired")
 FREE_PROVIDER = "animatic"
+WRITER = "llm"
+"""The provider under which a language model's money is booked."""
 UNCAPPED = Caps(None, None, None)
 
 
@@ -75,8 +77,10 @@ class Money:
     When the video has ended the promise is what it really took, and what is still held for it.
     """
 
-    def __init__(self, database: Database, settings: RenderSettings) -> None:
+    def __init__(self, database: Database, settings: RenderSettings, storyboard_usd: Decimal = FREE) -> None:
+        """`storyboard_usd`: what a language model is expected to take for a storyboard."""
         self.database = database
+        self.storyboard_usd = storyboard_usd
         self.caps = settings.caps
         self.provider = settings.providers[0]
         self.tariffs: Mapping[str, Tariff | None] = {name: settings.tariff(name) for name in settings.providers}
@@ -104,7 +108,7 @@ class Money:
         """
         before = UNCAPPED.budgets(row.video_id, row.owner, row.budget_day)
         work.before_commit.append(partial(budget.adjust, work.session, budgets, before, -row.promised_usd))
-        row.estimated_cost_usd = self.estimate(scenes, row.providers or ())
+        row.estimated_cost_usd = await self.estimate_written(work.session, row, scenes)
         await self._take(work, row, await self._caps_of(work.session, row.owner))
 
     async def _take(self, work: Work, row: Video, caps: Caps) -> tuple[Budget, ...]:
@@ -131,7 +135,24 @@ class Money:
         """What a request is going to cost, as far as can be told."""
         if wish.storyboard is not None:
             return self.estimate(wish.storyboard.scenes, wish.providers)
-        return estimate_request(self._tariff(wish.providers), wish.duration, wish.scene_count)
+        rendering = estimate_request(self._tariff(wish.providers), wish.duration, wish.scene_count)
+        return rendering + self.storyboard_usd
+
+    async def estimate_written(self, session: AsyncSession, row: Video, scenes: Sequence[Scene]) -> Decimal:
+        """What a video of these scenes is going to cost, with what their storyboard has cost already."""
+        written = select(func.sum(Charge.booked_usd)).where(Charge.video_id == row.video_id, Charge.provider == WRITER)
+        return self.estimate(scenes, row.providers or ()) + _usd(await session.scalar(written))
+
+    async def check_storyboard(self, session: AsyncSession, wish: StoryboardRequested) -> None:
+        """Look whether there is money for a storyboard alone. Who asks the model reserves it, within the same caps.
+
+        Raises:
+            BudgetExceeded: there is none.
+        """
+        if self.storyboard_usd:
+            caps = replace(await self._caps_of(session, wish.owner), video=None)
+            of_day = caps.budgets(wish.video_id, wish.owner, await budget.today(session))
+            await budget.check(session, budgets, of_day, self.storyboard_usd)
 
     def _tariff(self, wished: Sequence[str]) -> Tariff | None:
         """The tariff of whoever renders first, where these are wished for; the rules are those of who routes scenes."""
@@ -164,7 +185,7 @@ class Money:
 
     # --- charges
 
-    async def record(self, work: Work, row: Video, event: SceneCharged) -> None:
+    async def record(self, work: Work, row: Video, event: SceneCharged | StoryCharged) -> None:
         """Save what an attempt holds or took, and add it up for its video.
 
         Raises:
@@ -172,21 +193,36 @@ class Money:
         """
         if row.request_hash is not None:
             check_charge(event, row.owner, self._most_expected(row, event.provider))
+        more = await self._save(work, event)
+        sums = select(func.sum(Charge.booked_usd), func.sum(Charge.held_usd)).where(Charge.video_id == row.video_id)
+        booked, held = (await work.session.execute(sums)).one()
+        row.cost_usd, row.held_usd = _usd(booked), _usd(held)
+        if isinstance(event, StoryCharged) and row.storyboard is not None:
+            row.estimated_cost_usd += more
+
+    async def record_alone(self, work: Work, event: StoryCharged) -> None:
+        """Save what a storyboard that was asked for alone took, and take it from the budgets of its day."""
+        more = await self._save(work, event)
+        of_day = UNCAPPED.budgets(event.video_id, event.owner, event.day)
+        work.before_commit.append(partial(budget.adjust, work.session, budgets, of_day, more))
+
+    async def _save(self, work: Work, event: SceneCharged | StoryCharged) -> Decimal:
+        """Save a charge; returns by how much it is more than before."""
         charge = await work.session.get(Charge, str(event.attempt_id), with_for_update=True)
         if charge is not None and charge.revision >= event.revision:
-            return
+            return FREE
+        before = charge.held_usd + charge.booked_usd if charge is not None else FREE
         if charge is None:
-            charge = Charge(attempt_id=str(event.attempt_id), video_id=row.video_id)
+            charge = Charge(attempt_id=str(event.attempt_id), video_id=str(event.video_id))
             work.session.add(charge)
-        for name in ("scene_number", "owner", "provider", "day", "state", "held_usd", "booked_usd", "revision"):
+        for name in ("owner", "provider", "day", "state", "held_usd", "booked_usd", "revision"):
             setattr(charge, name, getattr(event, name))
+        charge.scene_number = event.scene_number if isinstance(event, SceneCharged) else 0
         charge.task_id = event.task_id or charge.task_id
         charge.reason = event.reason
         charge.updated_at = now()
         await work.session.flush()
-        sums = select(func.sum(Charge.booked_usd), func.sum(Charge.held_usd)).where(Charge.video_id == row.video_id)
-        booked, held = (await work.session.execute(sums)).one()
-        row.cost_usd, row.held_usd = _usd(booked), _usd(held)
+        return event.held_usd + event.booked_usd - _usd(before)
 
     def _most_expected(self, row: Video, provider: str) -> Decimal | None:
         """What a video may cost, rendered by the dearest provider; None: nobody knows, and there is no cap."""
@@ -258,4 +294,4 @@ class Money:
 
 
 def _usd(amount: Decimal | float | None) -> Decimal:
-    return FREE if amount is None else Decimal(str(amount)).quantize(budget.UNIT)
+    return FREE if amount is None else Decimal(str(amount)).quantize(UNIT)

@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from shared.settings import RenderSettings, StorageSettings, StorySettings
+from shared.settings import RenderSettings, StorageSettings, StorySettings, WritingSettings
 
 SHORTEST_SECRET = 32
 
 
-class Settings(StorageSettings, RenderSettings, StorySettings):
+class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
     """What every service has, and how the world reaches the API."""
 
     host: str = Field("127.0.0.1", description="Where the API listens")

@@ -11,8 +11,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement
 
 from gateway.models import Video
-from shared.budget import UNIT
 from shared.database import Database
+from shared.prices import UNIT
 
 
 class seconds_between(ColumnElement[float]):  # noqa: N801 - it reads as the SQL function it is

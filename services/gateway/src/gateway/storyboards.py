@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.models import Storyboard as StoryboardRow
+from gateway.money import Money
 from shared.contracts.events import Event, StoryboardDrafted, StoryboardFailed, StoryboardRequested
 from shared.database import Database, now
 from shared.errors import RequestConflicts
@@ -35,8 +36,9 @@ class StoryboardNotWritten(Exception):
 class Storyboards:
     """All storyboards that were asked for alone. `wait_seconds`: how long somebody may wait for one at a time."""
 
-    def __init__(self, database: Database, wait_seconds: float) -> None:
+    def __init__(self, database: Database, money: Money, wait_seconds: float) -> None:
         self.database = database
+        self.money = money
         self.wait_seconds = wait_seconds
 
     async def request(self, wish: StoryboardRequested) -> None:
@@ -44,10 +46,12 @@ class Storyboards:
 
         Raises:
             RequestConflicts: the id was used for another request.
+            BudgetExceeded: there is no money for it today.
         """
         try:
             async with working(self.database) as work:
                 if await self._open(work, wish):
+                    await self.money.check_storyboard(work.session, wish)
                     await work.emit(wish)
         except IntegrityError:
             # The same id was used twice at once; the other one was faster.

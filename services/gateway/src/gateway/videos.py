@@ -28,6 +28,7 @@ from shared.contracts.events import (
     SceneFailed,
     SceneRendered,
     StoryboardCreated,
+    StoryCharged,
     VideoCancelled,
     VideoComposed,
     VideoDeleted,
@@ -365,6 +366,9 @@ class Videos:
 
     async def record(self, work: Work, event: Event) -> None:
         """Fold an event into its video's row, and tell those who watch."""
+        if isinstance(event, StoryCharged) and event.alone:
+            await self.money.record_alone(work, event)
+            return
         row = await _row(work.session, event.video_id, lock=True)
         if isinstance(event, VideoFailed) and event.stage == "request":
             if row is None and event.kind != RequestConflicts.KIND:
@@ -380,7 +384,7 @@ class Videos:
             # Its request is still on the way.
             row = unknown(event.video_id)
             work.session.add(row)
-        if isinstance(event, SceneCharged):
+        if isinstance(event, SceneCharged | StoryCharged):
             await self.money.record(work, row, event)
         if row.deleted_at is not None:
             await self._record_of_deleted(work, row, event)
@@ -402,7 +406,7 @@ class Videos:
                 row.storyboard = event.model_dump(mode="json")
                 row.niche = event.niche
                 row.duration = round(event.total_duration)
-                row.estimated_cost_usd = self.money.estimate(event.scenes, row.providers or ())
+                row.estimated_cost_usd = await self.money.estimate_written(work.session, row, event.scenes)
             if before.current_step == "review" and after.current_step == "scenes":
                 row.approved_at = now()
             await self.stage_times.note(work, row, before, after, event)

@@ -13,7 +13,7 @@ from storyboard.answers import Answer, Answers
 from storyboard.completion import Ending
 from storyboard.draft import Draft
 from storyboard.drafts import read_draft
-from storyboard.endpoint import Endpoint, Form, FormRejected, LanguageModelUnusable, Message
+from storyboard.endpoint import Endpoint, Form, FormRejected, LanguageModelAway, LanguageModelUnusable, Message
 from storyboard.instructions import INSTRUCTIONS, correction, wish
 from storyboard.linter import leaks, lint
 from storyboard.rules import StoryboardInvalid, check_wish
@@ -65,6 +65,7 @@ class LanguageModelWriter:
 
         Raises:
             LanguageModelAway: asking later may help.
+            NoMoneyToAsk: the budgets do not allow it.
         """
         check_wish(request, self.seconds)
         talk: list[Message] = [
@@ -77,7 +78,7 @@ class LanguageModelWriter:
             answer = await self.answers.get(request, turn)
             is_new = answer is None
             if answer is None:
-                answer = await self.answers.keep(request, turn, await self._ask(talk, forms))
+                answer = await self._paid(request, turn, talk, forms)
             draft = read_draft(answer.text, cut=answer.ending in ("length", "content_filter"))
             try:
                 written = self._written(answer, draft, request)
@@ -100,6 +101,20 @@ class LanguageModelWriter:
                     self.endpoint.remember(forms[0])
                 return written
         raise NoStoryFound(faults)
+
+    async def _paid(self, request: StoryRequested, turn: int, talk: list[Message], forms: list[Form]) -> Answer:
+        """An answer for which the money was reserved before, and booked after."""
+        held = await self.answers.reserve(request, self.endpoint.expected_cost(talk))
+        try:
+            answer = await self._ask(talk, forms)
+        except LanguageModelUnusable:
+            await self.answers.release(held)
+            raise
+        except LanguageModelAway as away:
+            if not away.may_have_cost:
+                await self.answers.release(held)
+            raise
+        return await self.answers.keep(request, turn, answer, held)
 
     async def _ask(self, talk: list[Message], forms: list[Form]) -> Answer:
         """Ask in the first form that is taken; those that are not are dropped."""

@@ -15,7 +15,7 @@ from shared.story_rules import SceneSeconds
 from shared.unit_of_work import working
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
-from storyboard.endpoint import Endpoint, Prices, http_client
+from storyboard.endpoint import Endpoint, http_client
 from storyboard.handlers import Tools, story, whose
 from storyboard.models import Base
 from storyboard.settings import Settings
@@ -47,10 +47,10 @@ def _language_model(
         settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,
         settings.llm_model,
         form=None if settings.llm_output == "auto" else settings.llm_output,
-        prices=Prices(settings.llm_price_input_usd, settings.llm_price_output_usd),
+        prices=settings.token_prices,
         seconds=settings.llm_timeout_seconds,
     )
-    return client, LanguageModelWriter(endpoint, Answers(database, settings.llm_model), seconds)
+    return client, LanguageModelWriter(endpoint, Answers(database, settings.llm_model, settings.caps), seconds)
 
 
 async def _on_death(death: Death, database: Database) -> None:

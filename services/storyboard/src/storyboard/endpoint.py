@@ -3,8 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ import httpx
 import structlog
 
 from shared.errors import StepFailed, TryAgainLater
+from shared.prices import STORYBOARD_TOKENS, UNIT, TokenPrices
 from storyboard.answers import Answer
 from storyboard.completion import Completion, ErrorAnswered, NoCompletion, estimated_tokens, read_completion
 from storyboard.draft import DRAFT_SCHEMA
@@ -19,6 +19,7 @@ from storyboard.drafts import read_draft
 
 log = structlog.get_logger()
 
+FREE_OF_CHARGE = TokenPrices()
 LONGEST_ANSWER = 100_000
 LARGEST_BODY = 5_000_000
 CONNECT_SECONDS = 10.0
@@ -48,13 +49,19 @@ Message = dict[str, str]
 
 FORM_MAY_BE_WHY = {400, 404, 405, 413, 415, 422, 501}
 KEY_REFUSED = {401, 403}
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""What happens before a byte of the request has left."""
 
 
 class LanguageModelAway(TryAgainLater):
-    """The language model could not be asked, or its answer did not arrive. Asking later may help."""
+    """The language model could not be asked, or its answer did not arrive. Asking later may help.
 
-    def __init__(self, reason: str) -> None:
+    `may_have_cost`: it was asked, and nobody can tell whether it takes money for that.
+    """
+
+    def __init__(self, reason: str, *, may_have_cost: bool = False) -> None:
         super().__init__(f"The language model did not answer ({reason})")
+        self.may_have_cost = may_have_cost
 
 
 class LanguageModelUnusable(StepFailed):
@@ -66,19 +73,6 @@ class LanguageModelUnusable(StepFailed):
 
 class FormRejected(Exception):
     """The endpoint does not take the request as it is; it may take another form of it."""
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What a model costs, in USD for a million tokens."""
-
-    input_usd: Decimal = Decimal(0)
-    output_usd: Decimal = Decimal(0)
-
-    def of(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """What so many tokens cost, as exactly as it is kept."""
-        cost = (self.input_usd * input_tokens + self.output_usd * output_tokens) / 1_000_000
-        return cost.quantize(Decimal("0.000001"))
 
 
 def http_client() -> httpx.AsyncClient:
@@ -101,7 +95,7 @@ class Endpoint:
         model: str,
         *,
         form: Form | None = None,
-        prices: Prices = Prices(),
+        prices: TokenPrices = FREE_OF_CHARGE,
         seconds: float = 120,
     ) -> None:
         self.client = client
@@ -116,6 +110,11 @@ class Endpoint:
     def remember(self, form: Form) -> None:
         """Begin with this form from now on: it works."""
         self.forms.sort(key=lambda other: other != form)
+
+    def expected_cost(self, talk: Sequence[Message]) -> Decimal:
+        """What an answer to this is expected to cost at most, in USD."""
+        asked = estimated_tokens("".join([IN_WORDS, *(message["content"] for message in talk)]))
+        return self.prices.of(asked, STORYBOARD_TOKENS).quantize(UNIT, ROUND_UP)
 
     async def ask(self, talk: Sequence[Message], form: Form) -> Answer:
         """The model's next word.
@@ -135,9 +134,11 @@ class Endpoint:
                 return Answer("", ending="content_filter")
             raise _meaning(error.status) from error
         except NoCompletion as error:
-            raise LanguageModelAway("its answer is not JSON") from error
-        except (httpx.HTTPError, TimeoutError) as error:
+            raise LanguageModelAway("its answer is not JSON", may_have_cost=True) from error
+        except NEVER_SENT as error:
             raise LanguageModelAway(type(error).__name__) from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise LanguageModelAway(type(error).__name__, may_have_cost=True) from error
         answer = self._answer(completion, request)
         log.info("llm.answered", form=form, tokens=answer.output_tokens, cost_usd=float(answer.cost_usd))
         return answer
@@ -148,7 +149,7 @@ class Endpoint:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > LARGEST_BODY:
-                    raise LanguageModelAway("its answer is too long")
+                    raise LanguageModelAway("its answer is too long", may_have_cost=True)
             return response.status_code, bytes(body)
 
     def _answer(self, completion: Completion, request: Mapping[str, Any]) -> Answer:

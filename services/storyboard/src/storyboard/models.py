@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, Numeric, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared.budget import budget_table
 from shared.database import Moment, identifier
 from shared.inbox import inbox_table
 from shared.outbox import outbox_table
@@ -19,6 +20,7 @@ class Base(DeclarativeBase):
 
 inbox = inbox_table(Base.metadata)
 outbox = outbox_table(Base.metadata)
+budgets = budget_table(Base.metadata)
 
 
 class StoryboardRow(Base):

@@ -1,16 +1,15 @@
 """The settings of the storyboard service."""
 
-from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from shared.settings import ServiceSettings, StorySettings
+from shared.settings import ServiceSettings, StorySettings, WritingSettings
 
 Output = Literal["tool", "json_schema", "json", "auto"]
 
 
-class Settings(ServiceSettings, StorySettings):
+class Settings(ServiceSettings, StorySettings, WritingSettings):
     """What every service has, and which language model writes; without one the template writer does."""
 
     llm_api_url: str | None = Field(None, description="An OpenAI-compatible endpoint; its base URL")
@@ -18,8 +17,6 @@ class Settings(ServiceSettings, StorySettings):
     llm_model: str = Field("gemini-2.5-flash", max_length=128)
     llm_output: Output = Field("auto", description="How the model is brought to answer in form; auto: what works")
     llm_timeout_seconds: float = Field(120, gt=0, le=300, description="How long one answer may take")
-    llm_price_input_usd: Decimal = Field(Decimal(0), ge=0, description="Per million tokens")
-    llm_price_output_usd: Decimal = Field(Decimal(0), ge=0, description="Per million tokens")
     built_in_forge_api_url: str | None = Field(None, description="The endpoint of the existing application")
     built_in_forge_api_key: SecretStr | None = None
 

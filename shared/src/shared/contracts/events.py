@@ -196,17 +196,13 @@ class SceneProgressed(Event):
     eta_seconds: Seconds
 
 
-class SceneCharged(Event):
-    """What one paid attempt at a scene holds or took, in USD; said whenever that changes.
+class Charged(Event):
+    """What something paid holds or took, in USD; said whenever that changes. A higher `revision` replaces a lower one.
 
     `held` is reserved until the provider's task has ended; `unknown`: it may have been paid, nobody can tell, and the
-    money stays held until a person settles it. A higher `revision` replaces a lower one.
+    money stays held until a person settles it.
     """
 
-    name = "scene.charged"
-    publishers = ("scene-render",)
-
-    scene_number: SceneNumber
     attempt_id: UUID
     revision: int
     owner: Owner
@@ -217,6 +213,27 @@ class SceneCharged(Event):
     booked_usd: Money
     task_id: str | None = None
     reason: str | None = None
+
+
+class StoryCharged(Charged):
+    """What a language model has taken so far for one request, all its answers together.
+
+    `alone`: `video_id` is the id of a storyboard that was asked for alone.
+    """
+
+    name = "storyboard.charged"
+    publishers = ("storyboard",)
+
+    alone: bool = False
+
+
+class SceneCharged(Charged):
+    """What one paid attempt at a scene holds or took."""
+
+    name = "scene.charged"
+    publishers = ("scene-render",)
+
+    scene_number: SceneNumber
 
 
 class ChargeReviewed(Event):
@@ -352,6 +369,7 @@ EVENTS: tuple[type[Event], ...] = (
     VideoRequested,
     StoryboardCreated,
     StoryboardApproved,
+    StoryCharged,
     SceneRequested,
     SceneDelayed,
     SceneStarted,

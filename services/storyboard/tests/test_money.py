@@ -1,0 +1,81 @@
+"""The money a language model takes: reserved before it is asked, booked with each answer, within the caps."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from shared.budget import Caps
+from shared.contracts.events import StoryboardDrafted, StoryboardFailed, StoryboardRequested, StoryCharged, VideoFailed
+from shared.frame import ComesBack, Dead, Handled, deliver
+from shared.prices import TokenPrices
+from shared.testing import delivery, published
+from storyboard.handlers import story
+from storyboard.models import LlmAnswerRow, budgets
+
+CENT = Decimal("0.01")
+
+
+@pytest.fixture
+def studio(studio: Any) -> Any:
+    studio.prices = TokenPrices(Decimal(2), Decimal(8))
+    return studio
+
+
+async def used(studio: Any) -> set[Decimal]:
+    """What is used of each budget, in USD."""
+    async with studio.database.reading() as session:
+        rows = await session.scalars(select(budgets.c.used))
+        return {units * Decimal("0.0001") for units in rows}
+
+
+async def test_each_answer_is_booked_and_told_with_those_before_it(studio) -> None:
+    await studio.fault("wrong_count", times=1)
+    assert await studio.deliver(studio.request(owner="publisher")) == Handled()
+    first, second, *_ = await published(studio.database)
+    assert isinstance(first, StoryCharged)
+    assert isinstance(second, StoryCharged)
+    assert (first.attempt_id, first.revision, second.revision) == (second.attempt_id, 1, 2)
+    cost = sum(answer.cost_usd for answer in await studio.rows(LlmAnswerRow))
+    assert 0 <= second.booked_usd - cost < Decimal("0.0001")
+    assert (second.owner, second.held_usd, second.alone) == ("publisher", 0, False)
+    [booked] = await used(studio)
+    assert 0 <= booked - second.booked_usd <= Decimal("0.0001")
+
+
+@pytest.mark.parametrize("cap", ["video", "owner_day", "day"])
+async def test_what_does_not_fit_into_a_budget_is_not_asked(studio, cap: str) -> None:
+    caps = Caps(**({"video": None, "owner_day": None, "day": None} | {cap: CENT}))
+    ended = await studio.deliver(studio.request(), studio.service(studio.writer(caps=caps)))
+    assert isinstance(ended, Dead)
+    [failed] = await published(studio.database)
+    assert isinstance(failed, VideoFailed)
+    assert (failed.stage, failed.kind) == ("storyboard", "budget")
+    assert "are needed, but of the $0.01" in failed.reason
+    assert await studio.calls() == 0
+    assert await used(studio) <= {Decimal(0)}
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "is_held"),
+    [("500", ComesBack, False), ("401", Dead, False), ("slow", ComesBack, True), ("truncated", ComesBack, True)],
+)
+async def test_money_stays_held_only_where_the_model_may_have_taken_it(
+    studio, fault: str, outcome: type, is_held: bool
+) -> None:
+    await studio.fault(fault, seconds=5)
+    writer = studio.writer(timeout=0.3 if fault == "slow" else 20)
+    assert isinstance(await studio.deliver(studio.request(), studio.service(writer)), outcome)
+    assert any(await used(studio)) == is_held
+
+
+@pytest.mark.parametrize(("cap", "end"), [(None, StoryboardDrafted), (CENT, StoryboardFailed)])
+async def test_a_storyboard_alone_is_booked_within_the_caps_too(studio, cap: Decimal | None, end: type) -> None:
+    [hears] = [one for one in story.subscriptions if one.event is StoryboardRequested]
+    request = StoryboardRequested(video_id=studio.request().video_id, prompt="a fox")
+    service = studio.service(studio.writer(caps=Caps(None, cap, None)))
+    assert await deliver(service, hears, delivery(), request.model_dump_json().encode()) == Handled()
+    *charged, ended = await published(studio.database)
+    assert isinstance(ended, end)
+    assert [event.alone for event in charged] == ([True] if cap is None else [])
