@@ -14,6 +14,9 @@ PERMISSIONS := deploy/rabbitmq/permissions.json
 APP_ROUTER := services/gateway/web/app-router.d.ts
 
 
+# Says what is being done before it takes its time, beside what is printed for programs.
+starting = echo "$(1) ..." >&2
+
 .DEFAULT_GOAL := help
 .PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions types up down logs migrate sbom pin-images redrive clean
 
@@ -60,12 +63,15 @@ PROVIDER ?=
 export PROMPT NICHE
 
 demo: $(VENV)/.installed ## Make one film: make demo PROMPT="..." SCENES=4 DURATION=30 ASPECT=9:16 PROVIDER=runway
+	@$(call starting,Starting Multishot)
 	@$(BIN)/embedded demo $${PROMPT:+--prompt "$$PROMPT"} $${NICHE:+--niche "$$NICHE"} --scenes $(SCENES) --duration $(DURATION) --aspect $(ASPECT) $(if $(PROVIDER),--provider $(PROVIDER))
 
 run: $(VENV)/.installed ## Serve on http://localhost:8000 until Ctrl-C
+	@$(call starting,Starting Multishot)
 	@$(BIN)/embedded run --port $(PORT) $(if $(PROVIDER),--provider $(PROVIDER))
 
 simulator: $(VENV)/.installed ## Serve simulated Runway, Luma and Pika on http://localhost:9900 until Ctrl-C
+	@$(call starting,Starting the simulator)
 	@$(BIN)/simulator $(ARGS)
 
 OWNER ?=
@@ -77,15 +83,18 @@ export OWNER SCOPES NAME
 is_set = [ -n "$$$(1)" ] || grep -Eqs '^[[:space:]]*(export[[:space:]]+)?$(1)[[:space:]]*=[[:space:]]*[^[:space:]]' .env
 
 key: $(VENV)/.installed ## Make an API key: make key OWNER=publisher SCOPES=read,write NAME="its server" ARGS="--days 90"
+	@$(call starting,Making the key)
 	@if $(call is_set,DATABASE_URL); then key="$(BIN)/gateway key"; else key="$(BIN)/embedded key"; fi; \
 		$$key --owner "$$OWNER" --scopes "$$SCOPES" --name "$$NAME" $(ARGS)
 
 redrive: $(VENV)/.installed ## Put dead letters back (of BROKER_URL; without it, of .multishot/)
+	@$(call starting,Looking for dead letters)
 	@if $(call is_set,BROKER_URL); then $(BIN)/python -m shared.redrive; else $(BIN)/embedded redrive; fi
 
 # --- checking ---------------------------------------------------------------------------
 
 test: $(VENV)/.installed-dev ## Run the tests; what cannot run here is named in the last lines
+	@$(call starting,Starting the servers for tests)
 	@deploy/e2e/servers.sh
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NPM_CLIENTS)/node_modules/.installed; fi
 	@$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
@@ -94,9 +103,11 @@ test-all: ## Run all tests at their full length, most of an hour
 	@$(MAKE) test ARGS=--all
 
 bench: $(VENV)/.installed-dev ## What the gateway keeps of the speed of bare FastAPI and python-socketio
+	@$(call starting,Measuring)
 	@$(BIN)/python deploy/bench/bench.py $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshness of generated files
+	@$(call starting,Checking)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run make format."; exit 1; }
 	@$(BIN)/mypy shared/src services/*/src deploy/*/src
@@ -109,15 +120,19 @@ format: $(VENV)/.installed-dev ## Format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 asyncapi: $(VENV)/.installed ## Write shared/asyncapi.json anew
+	@$(call starting,Writing shared/asyncapi.json)
 	@$(BIN)/python -m embedded.asyncapi shared/asyncapi.json
 
 permissions: $(VENV)/.installed ## Write what each user of RabbitMQ may do anew
+	@$(call starting,Writing $(PERMISSIONS))
 	@$(BIN)/python -m embedded.broker_permissions $(PERMISSIONS)
 
 types: $(VENV)/.installed ## Write the TypeScript types of the tRPC API and the socket anew
+	@$(call starting,Writing $(APP_ROUTER))
 	@$(BIN)/python -m gateway.web_types $(APP_ROUTER)
 
 schemas: $(VENV)/.installed-dev ## Accept the events' JSON schemas as they are now
+	@$(call starting,Writing the schemas)
 	@$(BIN)/pytest -q shared/tests/test_events.py --accept-schemas
 
 # --- the distributed mode on this machine, in containers --------------------------------

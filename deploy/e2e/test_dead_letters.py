@@ -45,7 +45,8 @@ async def test_a_film_that_could_not_be_composed_is_made_after_redriving(stack) 
         text=True,
         check=True,
     )
-    assert redrive.stdout == "1 dead letters are put back.\n"
+    assert redrive.stdout.startswith("Requeued 1 message:\n")
+    assert f"of video {video_id} to composer.clips.collected; it died: " in redrive.stdout
 
     await eventually(lambda: stack.look(video_id)["status"] == "completed", 60)
     video = stack.look(video_id)

@@ -1,5 +1,6 @@
 """The embedded mode: all in one process, no server; a crash in the middle loses nothing."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -220,3 +221,22 @@ async def test_with_keys_asked_for_one_made_beside_the_running_server_opens_it_a
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         home.kill()
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+async def test_ctrl_c_ends_well_with_one_sentence_and_plain_logs(home: Home, command: str) -> None:
+    arguments = ["--port", str(home.port)] if command == "run" else ["--prompt", "a fox", "--duration", "60"]
+    home.process = subprocess.Popen(
+        [EMBEDDED, "--home", home.folder, command, *arguments],
+        env=home.environment(), cwd=home.folder.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert home.process.stdout is not None
+    first = await asyncio.to_thread(home.process.stdout.readline)
+    assert "running on" in first or "writing the story" in first
+    home.process.send_signal(signal.SIGINT)
+    _, err = await asyncio.to_thread(home.process.communicate, timeout=60)
+    assert home.process.returncode == 0, err
+    assert [line for line in err.splitlines() if "Stopped" in line or "Traceback" in line] == [
+        "Stopped. The same command goes on with unfinished films."
+    ]
+    assert "\x1b" not in err

@@ -71,3 +71,21 @@ def test_dead_letters_are_those_of_the_broker_in_the_env_file(folder: Path) -> N
     assert done.returncode != 0
     assert "127.0.0.1" in done.stderr
     assert not (folder / ".multishot").exists()
+
+
+@pytest.mark.parametrize(
+    "target",
+    "demo run simulator key redrive test bench lint asyncapi permissions types schemas".split(),
+)
+def test_a_target_that_takes_its_time_first_says_what_it_does(folder: Path, target: str) -> None:
+    done = run(folder, "make", "-n", target)
+    own = [line for line in done.stdout.splitlines() if not re.match("echo .(Setting up|Installing)", line)]
+    first = next(line for line in own if "/uv pip" not in line and "compileall" not in line and "touch" not in line)
+    assert re.fullmatch(r'echo "[A-Z].* \.\.\." >&2', first), done.stdout
+
+
+def test_a_redrive_without_dead_letters_says_so(folder: Path) -> None:
+    done = run(folder, "make", "redrive")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "There are no dead letters.\n"
+    assert done.stderr.startswith("Looking for dead letters ...\n")

@@ -19,6 +19,7 @@ from shared.frame import Service, fails_video
 from shared.messaging import Consumer, Publisher
 from shared.outbox import Letter, Relay
 from shared.redrive import redrive
+from shared.requeued import Requeued, report
 from shared.testing import eventually
 
 pytestmark = pytest.mark.connected
@@ -125,15 +126,21 @@ async def test_a_dead_letter_can_be_redriven_and_its_video_goes_on(
         await bench.publisher.send(letter(request()))
         await eventually(lambda: _count(bench, channel, 1))
 
-        assert await redrive(broker_url, ("hearer",)) == 1
+        first = await redrive(broker_url, ("hearer",))
         await eventually(lambda: bench.hearer.calls == 2)
         await eventually(lambda: _count(bench, channel, 1))
-        assert await redrive(broker_url, ("hearer",)) == 1
+        second = await redrive(broker_url, ("hearer",))
 
         await eventually(bench.hearer.effects)
         await eventually(lambda: _count(bench, channel, 0))
         told = [json.loads((await _later(resumed)).body) for _ in range(2)]
     assert [(one["videoId"], one["epoch"]) for one in told] == [(str(VIDEO), 1), (str(VIDEO), 2)]
+    queue = "hearer.video.requested"
+    assert first == [Requeued(VideoRequested.name, queue, VIDEO, "Not today.", again=False)]
+    assert second == [Requeued(VideoRequested.name, queue, VIDEO, "Nor now.", again=True)]
+    lines = report(second).splitlines()
+    assert lines[0] == "Requeued 1 message, 1 of which had died again after an earlier requeue:"
+    assert lines[1] == f"  video.requested of video {VIDEO} to {queue}; it died again: Nor now."
 
 
 async def _count(bench: Bench, channel: aio_pika.abc.AbstractChannel, wanted: int) -> bool:

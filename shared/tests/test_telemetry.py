@@ -73,3 +73,19 @@ async def test_log_lines_are_json_and_name_video_and_event(
     assert line["event"] == "message.comes_back"
     assert (line["video_id"], line["event_id"], line["service"]) == (str(EVENT.video_id), "m-7", "hearer")
     assert "boom" in line["reason"]
+
+
+def test_logs_that_no_terminal_shows_have_no_colours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    telemetry.set_up("hearer", ServiceSettings(database_url=SecretStr("sqlite://"), log_format="text"))
+    try:
+        structlog.get_logger().info("scene.rendered", seconds=41.2)
+        logging.getLogger("library").error("it broke")
+    finally:
+        structlog.reset_defaults()
+    written = capsys.readouterr().err
+    assert "scene.rendered" in written
+    assert "it broke" in written
+    assert "\x1b" not in written

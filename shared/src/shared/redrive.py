@@ -11,23 +11,24 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from shared.contracts.events import VideoResumed
 from shared.frame import EPOCH, REDRIVEN, epoch_in, video_id_of
 from shared.messaging import ATTEMPT, EVENTS, RETURN, USER, dead_letter_queue
+from shared.requeued import Requeued, report
 from shared.settings import BrokerSettings
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
 
 
-async def redrive(url: str, services: tuple[str, ...] = SERVICES) -> int:
-    """Put all dead letters of these services back, and say of each video that it goes on. Returns how many."""
+async def redrive(url: str, services: tuple[str, ...] = SERVICES) -> list[Requeued]:
+    """Put all dead letters of these services back, and say of each video that it goes on. Returns what they were."""
     connection = await connect_robust(url)
     async with connection:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        return sum([await _redrive(channel, service) for service in services])
+        return [one for service in services for one in await _redrive(channel, service)]
 
 
-async def _redrive(channel: AbstractChannel, service: str) -> int:
+async def _redrive(channel: AbstractChannel, service: str) -> list[Requeued]:
     queue = await channel.get_queue(dead_letter_queue(service).name)
     returning = await channel.get_exchange(RETURN.name)
-    count = 0
+    requeued = []
     # As many as there are now: one that dies again must not be put back for ever.
     for _ in range(queue.declaration_result.message_count or 0):
         letter = await queue.get(fail=False)
@@ -36,8 +37,8 @@ async def _redrive(channel: AbstractChannel, service: str) -> int:
         await _resume_video(channel, letter)
         await returning.publish(_again(letter), routing_key=str(letter.routing_key), timeout=5)
         await letter.ack()
-        count += 1
-    return count
+        requeued.append(_told(letter))
+    return requeued
 
 
 async def _resume_video(channel: AbstractChannel, letter: AbstractIncomingMessage) -> None:
@@ -54,6 +55,16 @@ async def _resume_video(channel: AbstractChannel, letter: AbstractIncomingMessag
     )
     exchange = await channel.get_exchange(EVENTS.name)
     await exchange.publish(message, routing_key=VideoResumed.name, timeout=5)
+
+
+def _told(letter: AbstractIncomingMessage) -> Requeued:
+    return Requeued(
+        message=letter.type or "a message",
+        consumer=str(letter.headers.get("x-queue") or letter.routing_key),
+        video_id=video_id_of(letter.body),
+        reason=str(letter.headers.get("x-reason") or "no reason is known"),
+        again=REDRIVEN in letter.headers,
+    )
 
 
 def _again(letter: AbstractIncomingMessage) -> Message:
@@ -81,8 +92,7 @@ def main() -> None:
     """The command."""
     services = tuple(sys.argv[1:]) or SERVICES
     url = BrokerSettings().broker_url.get_secret_value()
-    count = asyncio.run(redrive(url, services))
-    sys.stdout.write(f"{count} dead letters are put back.\n")
+    sys.stdout.write(report(asyncio.run(redrive(url, services))) + "\n")
 
 
 if __name__ == "__main__":

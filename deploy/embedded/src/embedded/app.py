@@ -27,6 +27,7 @@ from shared import telemetry
 from shared.database import Database
 from shared.migration_files import folder_of
 from shared.migrations import migrate
+from shared.requeued import report
 from simulator.ledger import PROVIDERS
 
 DEFAULT_PROMPT = "A young street musician in Yogyakarta finds a lost kite and returns it across the rooftops"
@@ -47,10 +48,12 @@ def main() -> None:
     except ServerNotStarted as error:
         print(error, file=sys.stderr)
         code = 1
-    except (KeyboardInterrupt, NotReachable):
-        # Ctrl-C stops the server first, and the demo finds nobody there.
-        print("\nStopped. The same command goes on with the film.", file=sys.stderr)
-        code = 130
+    except NotReachable as error:
+        print(error, file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on with unfinished films.", file=sys.stderr)
+        code = 0
     # Threads that still wait for a library must not hold the prompt up.
     sys.stdout.flush()
     os._exit(code)
@@ -101,7 +104,11 @@ async def _demo(home: Home, arguments: argparse.Namespace) -> int:
             # Nobody but the demo knows of this server, and it ends with it.
             system = _system(home, port=0, quiet=True, auth="none")
             async with system.serving() as url:
-                return await demo.make(url, wish, home, simulated=arguments.provider)
+                try:
+                    return await demo.make(url, wish, home, simulated=arguments.provider)
+                except NotReachable as error:
+                    # Ctrl-C stops the server first, and the demo finds nobody there.
+                    raise KeyboardInterrupt from error
 
 
 async def _run(home: Home, arguments: argparse.Namespace) -> int:
@@ -129,10 +136,12 @@ async def _redrive(home: Home, _arguments: argparse.Namespace) -> int:
     with home.lock():
         system = _system(home, port=0, quiet=True)
         await system.migrate()
-        count = await redrive(home.dead_letters, system.all_services)
+        requeued = await redrive(home.dead_letters, system.all_services)
         for service in system.all_services:
             await service.database.close()
-    print(f"{count} dead letters are put back; they are handled at the next `make run` or `make demo`.")
+    print(report(requeued))
+    if requeued:
+        print("They are handled at the next `make run` or `make demo`.")
     return 0
 
 

@@ -21,6 +21,7 @@ from shared.database import Database, is_outage, now
 from shared.frame import EPOCH, LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver, video_id_of
 from shared.handling import Delivery, Subscription
 from shared.outbox import Letter, letter
+from shared.requeued import Requeued
 from shared.supervisor import Background, Supervisor
 from shared.unit_of_work import working
 
@@ -141,6 +142,7 @@ class Dispatcher:
             "kind": outcome.kind,
             "reason": outcome.reason,
             "epoch": outcome.epoch,
+            "redriven": REDRIVEN in item.headers,
             "diedAt": datetime.now(UTC).isoformat(timespec="seconds"),
             "message": {"id": item.message_id, "type": item.name, "videoId": item.video_id, "body": item.body},
         }
@@ -163,10 +165,11 @@ class Dispatcher:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> int:
-    """Put every dead letter back into the outbox of the service it died at. Returns how many."""
+async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> list[Requeued]:
+    """Put every dead letter back into the outbox of the service it died at. Returns what they were."""
     by_name = {service.story.service: service.database for service in services}
     paths = sorted(dead_letters.glob("*.json"))  # noqa: ASYNC240 - nothing else runs
+    requeued = []
     for path in paths:
         told = json.loads(path.read_text())
         database = by_name[told["consumer"].partition(".")[0]]
@@ -181,8 +184,11 @@ async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> int:
             "created_at": now(),
         }
         async with working(database) as work:
-            if (video_id := video_id_of(message["body"].encode())) is not None:
+            video_id = video_id_of(message["body"].encode())
+            if video_id is not None:
                 await work.emit(VideoResumed(video_id=video_id, epoch=epoch))
             await work.session.execute(insert(database.metadata.tables["outbox"]).values(row))
         path.unlink()
-    return len(paths)
+        again = told.get("redriven", False)
+        requeued.append(Requeued(message["type"], told["consumer"], video_id, told["reason"], again))
+    return requeued

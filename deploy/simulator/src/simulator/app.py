@@ -148,7 +148,9 @@ def main() -> None:
         build(settings, host), host=settings.host, port=settings.port, log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         asyncio.run(server.serve())
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
     if not server.started:
         sys.exit(f"Port {settings.port} is taken by another program.")
