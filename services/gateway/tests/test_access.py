@@ -764,3 +764,71 @@ async def test_malformed_packets_of_a_client_change_nothing(gateway: Gateway, ke
         for packet in ("2[]", "2{}", "2[1]", "2[null]", '2[["disconnect"]]', "2"):
             await socket.eio.send(packet)
         assert (await socket.call("subscribe_video_updates", timeout=10))["ok"] is True
+
+
+async def test_signing_out_ends_the_session_everywhere_and_no_other(
+    gateway: Gateway, opened: Open, key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys_module, "KEPT_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.live.KEPT_SECONDS", 0.1)
+    replica, secret = await opened(), await key("anna")
+    browser, other = await signed_in(gateway, secret), await signed_in(gateway, secret)
+    stolen, kept = browser.cookies[SESSION_COOKIE], other.cookies[SESSION_COOKIE]
+
+    async def status(at: Gateway, session: str) -> int:
+        return (await calling(at, cookies={SESSION_COOKIE: session}).get("/api/v1/videos")).status_code
+
+    assert [await status(at, one) for at in (gateway, replica) for one in (stolen, kept)] == [200] * 4
+    cookie = {"Cookie": f"{SESSION_COOKIE}={stolen}"}
+    async with serving(gateway) as url, connected(url, headers=cookie) as (socket, _):
+        assert (await browser.delete("/api/v1/session")).status_code == 204
+        assert (await calling(gateway, cookies={SESSION_COOKIE: stolen}).delete("/api/v1/session")).status_code == 204
+        assert await status(gateway, stolen) == 401
+        await eventually(lambda: not socket.connected, 10, "its socket is closed", every=0.02)
+    await asyncio.sleep(0.2)
+    assert await status(replica, stolen) == 401
+    assert [await status(at, kept) for at in (gateway, replica)] == [200, 200]
+    for nothing in ("", "x.y"):
+        answer = await calling(gateway, cookies={SESSION_COOKIE: nothing}).delete("/api/v1/session")
+        assert answer.status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("origins", "page", "opens"),
+    [
+        (("*",), "http://evil.example", False),
+        (("*", "http://app.example"), "http://app.example", True),
+        (("http://app.example",), "http://app.example", True),
+        (("*",), None, True),
+    ],
+)
+async def test_where_any_page_may_call_none_does_so_by_a_cookie(
+    opened: Open, origins: tuple[str, ...], page: str | None, opens: bool
+) -> None:
+    gateway = await opened(cors_origins=origins)
+    secret, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read"}))
+    session = (await signed_in(gateway, secret)).cookies[SESSION_COOKIE]
+    headers = {"Cookie": f"{SESSION_COOKIE}={session}", **({"Origin": page} if page else {})}
+    async with serving(gateway) as url:
+        if opens:
+            async with connected(url, headers=headers):
+                pass
+        else:
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                async with connected(url, headers=headers):
+                    pass
+        async with connected(url, {"token": secret}, headers={"Origin": page} if page else {}):
+            pass
+
+
+async def test_the_id_that_an_idempotency_key_leads_to_is_foreseen_by_nobody(opened: Open) -> None:
+    seen = set()
+    for secret in ("a" * 32, "b" * 32):
+        gateway = await opened(auth_secret=SecretStr(secret), storyboard_wait_seconds=0)
+        made, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read", "write"}))
+        api = calling(gateway, made)
+        api.headers["idempotency-key"] = "1"
+        ids = {(await api.post("/api/v1/storyboards", json=WISH)).json()["storyboardId"] for _ in range(2)}
+        assert len(ids) == 1, "the same each time"
+        seen |= ids
+    assert len(seen) == 2, "and another one under another secret"

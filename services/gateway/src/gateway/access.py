@@ -1,8 +1,9 @@
 """Who calls, and what they may do: one answer for all faces of the gateway."""
 
+import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import HTTPConnection, cookie_parser
@@ -49,7 +50,7 @@ class NoKeysHere(Exception):
 class Caller:
     """Whoever calls. What they ask for belongs to `owner`; they see that owner's videos alone, or all.
 
-    `calls_per_minute`: the limit of their own key, if it has one.
+    `calls_per_minute`: the limit of their own key, if it has one. `session`: the one they call by, if they do.
     """
 
     owner: str
@@ -57,6 +58,7 @@ class Caller:
     sees_all: bool = False
     key_id: str | None = None
     calls_per_minute: int | None = None
+    session: str | None = field(default=None, repr=False)
 
     @property
     def whose(self) -> str | None:
@@ -141,7 +143,7 @@ class Access:
             await self.keys.valid(caller.key_id)
         except KeyInvalid:
             return False
-        return True
+        return caller.session is None or not await self.keys.has_ended(caller.session)
 
     async def count(self, caller: Caller, calls: int = 1) -> Allowance | None:
         """Count calls against the limit of the caller's key, or else of their owner; None: there is no limit.
@@ -170,6 +172,14 @@ class Access:
         caller = await self._by_key(key)
         return Session(caller, self._sign("session", caller, end), end)
 
+    async def end_session(self, session: str | None) -> None:
+        """End a session everywhere, not in its browser alone. One that does not hold is passed over."""
+        if self.keys is None or session is None:
+            return
+        with contextlib.suppress(TokenInvalid):
+            _, end = self.tokens.read("session", session)
+            await self.keys.end_session(session, end)
+
     def token(self, caller: Caller) -> tuple[str, int]:
         """A token for addresses, with which this caller can look and listen; and its end in Unix time."""
         end = int(time.time()) + TOKEN_SECONDS
@@ -186,7 +196,10 @@ class Access:
             raise NotSignedIn("This key does not hold, or no more.", named=True) from None
 
     async def _by_session(self, session: str) -> Caller:
-        return await self._by_signed("session", session)
+        caller = await self._by_signed("session", session)
+        if self.keys is not None and await self.keys.has_ended(session):
+            raise NotSignedIn("This session was ended. Sign in again.", named=True)
+        return replace(caller, session=session)
 
     async def _by_token(self, token: str) -> Caller:
         caller = await self._by_signed("token", token)
@@ -195,7 +208,8 @@ class Access:
     async def _by_signed(self, purpose: Purpose, signed: str) -> Caller:
         assert self.keys is not None  # noqa: S101 - asked before
         try:
-            return _caller(await self.keys.valid(self.tokens.key_of(purpose, signed)))
+            key_id, _ = self.tokens.read(purpose, signed)
+            return _caller(await self.keys.valid(key_id))
         except (TokenInvalid, KeyInvalid):
             raise NotSignedIn(f"This {purpose} does not hold, or no more.", named=True) from None
 

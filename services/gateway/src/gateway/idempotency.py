@@ -5,12 +5,13 @@ The answer is saved in the transaction of what was done, so that there is never 
 
 import contextlib
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -57,14 +58,15 @@ class StillRunning(Exception):
 
 @dataclass(frozen=True)
 class Key:
-    """What makes two calls one: who calls, what they call, and the key they chose."""
+    """What makes two calls one: who calls, what they call, and the key they chose. `secret`: see `uuid`."""
 
     owner: str
     route: str
     value: str
+    secret: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def read(cls, owner: str, route: str, text: str | None) -> "Key | None":
+    def read(cls, owner: str, route: str, text: str | None, secret: bytes = b"") -> "Key | None":
         """The key of a call from its header, bare or quoted as in the IETF's draft. Raises `KeyInvalid`."""
         if text is None:
             return None
@@ -73,7 +75,7 @@ class Key:
         value = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
         if not PRINTABLE.fullmatch(value):
             raise KeyInvalid
-        return cls(owner, route, value)
+        return cls(owner, route, value, secret)
 
     @property
     def id(self) -> str:
@@ -82,8 +84,11 @@ class Key:
 
     @property
     def uuid(self) -> UUID:
-        """An id for what is made by a call with this key: the same each time."""
-        return uuid5(NAMESPACE_OID, self.id)
+        """An id for what a call with this key makes: the same each time, and foreseen by nobody without the secret.
+
+        Another owner could otherwise take the id before.
+        """
+        return UUID(bytes=hmac.digest(self.secret, self.id.encode(), hashlib.sha256)[:16], version=5)
 
 
 @dataclass(frozen=True)

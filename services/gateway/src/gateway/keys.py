@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.models import ApiKey
+from gateway.models import ApiKey, EndedSession
 from shared.contracts.story import Owner
 from shared.database import Database, now
 
@@ -69,6 +69,8 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.kept: dict[str, tuple[ApiKey, float]] = {}
+        self.ended: dict[str, tuple[bool, float]] = {}
+        """Of sessions: whether each has ended, and until when to go by that."""
 
     async def make(self, wish: KeyWish) -> tuple[str, ApiKey]:
         """Make a key. Returns it, which nobody can do again, and its row."""
@@ -113,6 +115,26 @@ class Keys:
         async with self.database.sessions.begin() as session:
             await session.execute(ended)
         self.kept.pop(key_id, None)
+
+    async def end_session(self, session: str, end: int) -> None:
+        """Remember until `end` (Unix time) that a session was ended: here at once, elsewhere as with a key."""
+        row = EndedSession(hash=_hash(session), ends_at=now(end - time.time()))
+        async with self.database.sessions.begin() as db:
+            await db.execute(delete(EndedSession).where(EndedSession.ends_at < now()))
+            if await db.get(EndedSession, row.hash) is None:
+                db.add(row)
+        self.ended.pop(row.hash, None)
+
+    async def has_ended(self, session: str) -> bool:
+        """Whether a session was ended, as it was at most `KEPT_SECONDS` ago."""
+        name, clock = _hash(session), time.monotonic()
+        ended, until = self.ended.get(name, (False, 0.0))
+        if clock >= until:
+            async with self.database.reading() as db:
+                ended = await db.get(EndedSession, name) is not None
+            self.ended = {kept: known for kept, known in self.ended.items() if known[1] > clock}
+            self.ended[name] = (ended, clock + KEPT_SECONDS)
+        return ended
 
     async def check(self, key: str) -> ApiKey:
         """The row of a key that somebody shows. Raises `KeyInvalid`."""

@@ -128,13 +128,19 @@ class Live:
 
     def _takes_page(self, origin: str | None, environ: Mapping[str, Any]) -> bool:
         """Whether a page of this origin may open a socket: one that was named, or our own."""
-        if origin is None or "*" in self.origins or origin in self.origins:
+        return "*" in self.origins or self._is_named(origin, environ)
+
+    def _is_named(self, origin: str | None, environ: Mapping[str, Any]) -> bool:
+        if origin is None or origin in self.origins:
             return True
         hosts = (environ.get("HTTP_HOST", ""), environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[0].strip())
         return urlsplit(origin).netloc in hosts
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: object = None) -> None:
         try:
+            if not self._is_named(environ.get("HTTP_ORIGIN"), environ):
+                # The page is any page at all; a browser adds the cookie to a WebSocket whatever CORS says.
+                environ = {**environ, "HTTP_COOKIE": ""}
             caller = await self.access.identify_socket(environ, auth)
             caller.require("read")
             await self.access.count(caller)

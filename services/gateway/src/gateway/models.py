@@ -191,6 +191,15 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
 
 
+class EndedSession(Base):
+    """A session that was ended before its time. The row goes when that has come."""
+
+    __tablename__ = "ended_sessions"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(Moment, index=True)
+
+
 class WebhookEndpoint(Base):
     """Where somebody wants to be told what happens to the videos of `owner`."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Header, Request, Response
 
-from gateway.access import Caller
+from gateway.access import Access, Caller
 from gateway.idempotency import Answer, Key
 
 LOOK_AGAIN_SECONDS = "2"
@@ -21,7 +21,8 @@ IdempotencyKey = Annotated[
 
 def key_of(request: Request, caller: Caller, header: str | None) -> Key | None:
     """The key of a call. Raises `KeyInvalid`."""
-    return Key.read(caller.owner, f"{request.method} {request.url.path}", header)
+    access: Access = request.app.state.access
+    return Key.read(caller.owner, f"{request.method} {request.url.path}", header, access.tokens.secret)
 
 
 def accepted(answer: Answer) -> Response:

@@ -67,7 +67,8 @@ def routes(access: Access, public_url: str) -> APIRouter:
 
     @router.delete("/api/v1/session", status_code=204)
     async def end_session(request: Request, response: Response) -> None:
-        """End the session of this browser."""
+        """End the session of this browser, everywhere and within seconds."""
+        await access.end_session(request.cookies.get(SESSION_COOKIE))
         response.delete_cookie(SESSION_COOKIE, secure=is_secure(request), httponly=True, samesite="lax")
 
     @router.post("/api/v1/token")
