@@ -253,7 +253,7 @@ async def test_what_is_ours_stays_ours_also_where_it_is_not_there(client: httpx.
         answer = await client.get(path)
         assert answer.status_code in (404, 422)
         assert answer.headers["content-type"] == "application/problem+json"
-    assert (await client.get("/")).text == "<h1>The application</h1>"
+    assert "<h1>The application</h1>" in (await client.get("/")).text
     assert "Multishot" in (await client.get("/multishot")).text
     assert (await client.get("/openapi.json")).json()["info"]["title"] == "Multishot"
     assert (await client.delete("/openapi.json")).status_code == 405
@@ -309,6 +309,23 @@ async def test_one_socket_hears_both_and_speaks_to_both(url: str, node: Callable
         ["error", "error", 2],
         ["job_complete"],
     ]
+
+
+async def test_a_browser_sees_one_application(
+    url: str, node: Callable[..., Any], filmed: Callable[[], Any], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        _or_skip(request, "Chromium", "no chromium is installed")
+    video = await filmed()
+    seen = await node("upstream/browse.mjs", str(browser), url, str(tmp_path))
+    assert seen.pop("complaints") == []
+    assert sorted(seen.pop("heard")) == [["status_update", "visit=1"], ["video_generation_started", 1]]
+    assert seen == {
+        "title": "The application",
+        "cookie": "visit=1",
+        "download": [f"t-{video['videoId']}.mp4", video["videoId"], None],
+    }
 
 
 async def test_a_browser_answers_the_application(url: str) -> None:

@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-OURS = ("/api/v1/", "/media/", "/socket.io/")
-"""Everything below is ours, also what is not there. The socket is shared by event, not by path."""
+OURS = ("/api/v1/", "/media/")
+"""Everything below is ours, also what is not there."""
+SOCKET = "/socket.io"
+"""Shared by event, not by path. What is below it is the application's: its server may serve its client there."""
 
 
 class Front:
     """An ASGI app: `app` for what is ours, `application` for every other call.
 
-    Ours is what is below `OURS`, what a route of ours is for, and what calls a tRPC procedure of ours, as `is_called`
-    tells by the path after `trpc_path` and the query.
+    Ours is the socket, what is below `OURS`, what a route of ours is for, and what calls a tRPC procedure of ours, as
+    `is_called` tells by the path after `trpc_path` and the query.
     """
 
     def __init__(
@@ -39,4 +41,6 @@ class Front:
         path: str = scope["path"]
         if path.startswith(f"{self.trpc_path}/"):
             return self.is_called(path.removeprefix(f"{self.trpc_path}/"), scope["query_string"].decode("latin-1"))
-        return path.startswith(OURS) or any(route.matches(scope)[0] is not Match.NONE for route in self.routes)
+        if path.rstrip("/") == SOCKET or path.startswith(OURS):
+            return True
+        return any(route.matches(scope)[0] is not Match.NONE for route in self.routes)

@@ -34,7 +34,8 @@ const app = express();
 const http = createServer(app);
 const io = new Server(http);
 app.use('/api/trpc', createExpressMiddleware({ router, allowMethodOverride: true, createContext: ({ req, res }) => ({ req, res }) }));
-app.get('/', (_req, res) => res.type('html').send('<h1>The application</h1>'));
+const page = '<!doctype html><link rel="icon" href="data:,"><h1>The application</h1><a></a><script src="/socket.io/socket.io.js"></script>';
+app.get('/', (_req, res) => res.set('set-cookie', 'visit=1; HttpOnly').type('html').send(page));
 app.all('/echo{/*rest}', express.raw({ type: () => true, limit: '20mb' }), (req, res) => {
   const body = Buffer.isBuffer(req.body) ? { length: req.body.length, sha256: createHash('sha256').update(req.body).digest('hex') } : null;
   res.set('x-powered-by', 'the application').set('connection', 'x-hop').set('x-hop', 'no').json({ method: req.method, url: req.originalUrl, headers: req.headers, raw: req.rawHeaders, body });
