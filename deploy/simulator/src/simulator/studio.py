@@ -4,6 +4,7 @@ import asyncio
 import colorsys
 import hashlib
 import textwrap
+import unicodedata
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -14,10 +15,15 @@ from simulator.ledger import Task
 FRAME_RATE = 24
 DRAWING_SECONDS = 120.0
 HUGE_BYTES = 3 * 2**30
+LABEL = "SIMULATED"
+NO_CHARACTER = "\U0010fffe"
 
 
 class Studio:
-    """Draws clips and keeps them. With captions each shows its prompt; without, clips of one form are one file."""
+    """Draws clips and keeps them. All say that they are simulated; with captions each shows its prompt as well.
+
+    Without captions, clips of one form are one file.
+    """
 
     def __init__(self, folder: Path, *, captions: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +36,7 @@ class Studio:
         """The clip of a task, with the fault that was ordered for it if that is one of the picture."""
         seconds = 0.5 if task.clip_fault == "short" else float(task.seconds)
         look = task.clip_fault if task.clip_fault in ("black", "frozen") else "moving"
-        caption = f"{task.provider} {task.model} (simulated)\n{task.prompt}" if self.captions else ""
+        caption = f"{task.provider} {task.model}\n{task.prompt}" if self.captions else ""
         what = f"{task.size} {seconds} {look} {caption}"
         target = self.folder / f"{hashlib.sha256(what.encode()).hexdigest()[:24]}.mp4"
         if not target.exists():
@@ -54,7 +60,8 @@ class Studio:
         part, picture = target.with_suffix(".part"), target.with_suffix(".png")
         arguments = ["-f", "lavfi", "-i", sources[look]]
         filters = ["-vf", "format=yuv420p"]
-        if caption:
+        # A fault of the picture is one, without words.
+        if look == "moving":
             _letter(caption, size).save(picture)
             arguments += ["-i", str(picture)]
             filters = ["-filter_complex", "overlay=0:0,format=yuv420p"]
@@ -72,20 +79,37 @@ def _colours(caption: str) -> tuple[str, str]:
 
 
 def _letter(caption: str, size: tuple[int, int]) -> Image.Image:
-    """The prompt on a clear picture, in lines that fit."""
+    """What lies over a clip: that it is simulated, and the caption in lines that fit."""
     width, height = size
     letters = max(18, min(size) // 26)
     picture = Image.new("RGBA", size, (0, 0, 0, 0))
-    head, _, prompt = caption.partition("\n")
-    lines = [head, "", *textwrap.wrap(prompt, int(width * 0.86 / (letters * 0.55)))][
-        : int(height * 0.8 / letters / 1.5)
-    ]
-    font = ImageFont.load_default(letters)
     draw = ImageDraw.Draw(picture)
-    for number, line in enumerate(lines):
-        place = (width * 0.07, height * 0.08 + number * letters * 1.5)
-        draw.text(place, line, fill="white", font=font, stroke_width=2, stroke_fill="#0008")
+
+    def write(text: str, font: ImageFont.FreeTypeFont, place: tuple[float, float], anchor: str) -> None:
+        draw.text(place, text, fill="white", font=font, anchor=anchor, stroke_width=2, stroke_fill="#0008")
+
+    # In the middle, where no crop to another aspect takes it away.
+    write(LABEL, _font(letters * 2), (width / 2, height * 0.06), "mt")
+    font = _font(letters)
+    head, _, prompt = caption.partition("\n")
+    lines = [head, "", *textwrap.wrap(_drawable(prompt, font), int(width * 0.86 / (letters * 0.55)))]
+    for number, line in enumerate(lines[: int(height * 0.7 / letters / 1.5)]):
+        write(line, font, (width * 0.07, height * 0.18 + number * letters * 1.5), "la")
     return picture
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # noqa: S101 - Pillow's wheels have FreeType
+    return font
+
+
+def _drawable(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """A text without the characters that Pillow's own font lacks, which has Latin letters without accents."""
+    missing = bytes(font.getmask(NO_CHARACTER))
+    letters = unicodedata.normalize("NFKD", text)
+    kept = "".join(c if c.isspace() or bytes(font.getmask(c)) != missing else "" for c in letters)
+    return " ".join(kept.split())
 
 
 DAMAGED: dict[str, bytes] = {
