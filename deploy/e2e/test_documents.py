@@ -33,7 +33,17 @@ ALL_OPTIONS = set().union(*OPTIONS.values())
 STORIES = (storyboard.handlers.story, scene_render.handlers.story, composer.handlers.story, gateway.handlers.story)
 
 OF_THE_CONTAINERS = {"BROKER_URL", "DATABASE_URL", "STORAGE_URL", "AUTH_NONE_ANYWHERE"}
-OF_THE_IMAGES = {"HOST", "PORT", "HEALTH_HOST", "HEALTH_PORT", "FFMPEG_BINARY", "WORK_FOLDER", "MEDIA_SECRET"}
+OF_THE_IMAGES = {
+    "HOST",
+    "PORT",
+    "HEALTH_HOST",
+    "HEALTH_PORT",
+    "CALLBACK_HOST",
+    "CALLBACK_PORT",
+    "FFMPEG_BINARY",
+    "WORK_FOLDER",
+    "MEDIA_SECRET",
+}
 OF_BOTO3 = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 

@@ -15,7 +15,6 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from pydantic import ValidationError
 from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.routing import BaseRoute
 
 from shared import telemetry
 from shared.contracts.events import Event, Stage, VideoDeleted, VideoFailed
@@ -91,7 +90,7 @@ class Service(Generic[Tools]):
     """A service, put together: its part of the story, its tools, and what must be open while it runs.
 
     `on_death` is what it does about the video of a message that died; `epoch_of` says in which epoch it knows a video
-    to be; `routes` is what it answers besides probes; `background` is what it does besides messages.
+    to be; `background` is what it does besides messages.
     """
 
     story: Story[Tools]
@@ -99,7 +98,6 @@ class Service(Generic[Tools]):
     database: Database
     on_death: Callable[[Death, Database], Awaitable[None]]
     resources: tuple[AbstractAsyncContextManager[Any], ...] = ()
-    routes: tuple[BaseRoute, ...] = ()
     epoch_of: Callable[[AsyncSession, UUID], Awaitable[int]] = _first_epoch
     background: tuple[Background, ...] = ()
 

@@ -194,7 +194,7 @@ class Worker:
         telemetry.OUTBOX_AGE_SECONDS.labels(name).set((clock - oldest).total_seconds() if oldest else 0)
 
     def routes(self) -> list[BaseRoute]:
-        """The probes, and what the service answers itself."""
+        """The probes."""
         checks: dict[str, probes.Check] = {
             "running": self._runs,
             "schema": self._has_schema,
@@ -203,7 +203,7 @@ class Worker:
             "relay": self._relays,
             "background": self._runs_in_background,
         }
-        return [*probes.routes(checks), *self.service.routes]
+        return probes.routes(checks)
 
     async def _runs(self) -> bool:
         return not self.stopping

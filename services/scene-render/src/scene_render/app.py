@@ -2,8 +2,9 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
-from scene_render import standings, turns
+from scene_render import callback_server, standings, turns
 from scene_render.animatic_provider import AnimaticStudio
 from scene_render.attempts import Attempts, UnknownPolicy
 from scene_render.callbacks import Callbacks
@@ -45,15 +46,17 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         hints=hints,
         scene_wait_seconds=settings.scene_wait_seconds,
     )
+    resources: tuple[contextlib.AbstractAsyncContextManager[Any], ...]
     resources = (storage, _slots(database, providers.values()), *paid, tools.shielded)
-    routes = (callbacks_route(callbacks, providers, database),) if callbacks.are_heard else ()
+    if callbacks.are_heard:
+        door = callbacks_route(callbacks, providers, database)
+        resources = (*resources, callback_server.serving(door, settings.callback_host, settings.callback_port))
     return Service(
         story,
         tools,
         database,
         on_death=fails_video("scene-render", standings.whose),
         resources=resources,
-        routes=routes,
         background=(sweeping(settings.work_folder, storage.sweep),),
         epoch_of=standings.epoch_of,
     )

@@ -47,6 +47,8 @@ class Settings(MediaSettings, RenderSettings):
     pika_concurrency: int = Field(2, ge=1, le=100, description="Requests fal works on at once: your account's limit")
     pika_clip_hosts: tuple[str, ...] = Field(("*.fal.media",), description="Where fal's clips are fetched from")
     callback_url: str = Field("", description="Where the world reaches this service's /callbacks; empty: no callbacks")
+    callback_host: str = Field("127.0.0.1", description="Where callbacks are heard, apart from probes and metrics")
+    callback_port: int = Field(8082, description="0: any free port")
     callback_secret: SecretStr = Field(SecretStr(""), description="Makes callback addresses that nobody can guess")
     submit_seconds: float = Field(60.0, gt=0, description="How long a provider may take to answer an order")
     scene_wait_seconds: float = Field(3600.0, gt=0, description="How long a scene waits for a provider that takes none")
