@@ -22,7 +22,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.steps import LiveEvent
-from shared.worker import keep_what_is_loaded, web_server
+from shared.serving import keep_what_is_loaded, web_server
 
 VIDEO = UUID(int=1)
 BODIES: dict[str, Any] = json.loads(os.environ.get("BENCH_BODIES", "{}"))

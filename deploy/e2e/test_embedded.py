@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -92,6 +93,20 @@ async def test_the_demo_makes_a_film_and_says_where_it_is(home: Home) -> None:
     board = json.loads(storyboard.read_text())
     assert [scene["sceneNumber"] for scene in board["scenes"]] == [1, 2]
     assert "Kucing kecil mencari rumah" in board["storyScript"]
+
+
+async def test_probes_and_metrics_answer_without_a_redirect(home: Home) -> None:
+    await home.start()
+    found = {}
+    for path in ("/healthz", "/readyz", "/metrics"):
+        connection = http.client.HTTPConnection("127.0.0.1", home.port, timeout=10)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        found[path] = (answer.status, answer.read().decode())
+        connection.close()
+    assert {path: status for path, (status, _) in found.items()} == dict.fromkeys(found, 200)
+    assert json.loads(found["/readyz"][1]) == {"ready": True, "database": True, "background": True}
+    assert "multishot_background_restarts_total" in found["/metrics"][1]
 
 
 def test_a_demo_of_the_impossible_names_all_that_is_wrong(home: Home) -> None:

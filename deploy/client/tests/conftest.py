@@ -25,8 +25,8 @@ from shared.contracts.media import Clip, MediaReference, film_key
 from shared.contracts.story import Scene
 from shared.migration_files import folder_of
 from shared.migrations import migrate
+from shared.serving import web_server
 from shared.unit_of_work import working
-from shared.worker import web_server
 
 FILM = bytes(range(256)) * 4096
 

@@ -36,9 +36,9 @@ from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thu
 from shared.contracts.story import Scene
 from shared.frame import Service
 from shared.migration_files import folder_of
+from shared.serving import web_server
 from shared.testing import _or_skip, eventually, migrated
 from shared.unit_of_work import working
-from shared.worker import web_server
 
 CLIENTS = Path(__file__).with_name("clients")
 

@@ -507,6 +507,26 @@ async def test_a_refused_request_of_the_same_id_stops_no_scene(desk: Any, scene:
     assert (known.owner, known.post_id) == ("o", "p-7")
 
 
+@pytest.mark.connected
+async def test_slots_are_provided_while_another_replica_is_frozen_with_their_locks(mariadb_desk: Any) -> None:
+    desk = mariadb_desk
+    slots = f"SELECT number FROM provider_slots WHERE provider = '{desk.ledger.name}'"
+    state = f"SELECT * FROM provider_states WHERE provider = '{desk.ledger.name}'"
+    before = len(await desk.rows(slots))
+    desk.ledger.concurrency = before + 1
+    async with desk.database.sessions.begin() as frozen:
+        for locked in (slots, state):
+            assert (await frozen.execute(text(f"{locked} FOR UPDATE"))).all()
+        await provide_slots(desk.database, [desk.ledger])
+        assert len(await desk.rows(slots)) == before + 1
+        desk.ledger.concurrency = before - 1
+        await provide_slots(desk.database, [desk.ledger])
+    # The locked one is left to the next pass.
+    assert len(await desk.rows(slots)) == before
+    await provide_slots(desk.database, [desk.ledger])
+    assert len(await desk.rows(slots)) == before - 1
+
+
 async def test_turns_go_round_people_before_batches(desk: Any, scene: Scene) -> None:
     batch = [scene(n, video=9, owner="big", priority="batch") for n in (1, 2)]
     many = [scene(n, video=1, owner="big") for n in (1, 2, 3)]

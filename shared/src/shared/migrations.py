@@ -1,7 +1,7 @@
 """Brings a service's own schema up to date: the body of every `migrations/env.py`, and the command behind it."""
 
 import asyncio
-import warnings
+import logging
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -29,10 +29,9 @@ def _upgrade(connection: Connection, folder: Path) -> list[str]:
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["applied"] = applied
-    with warnings.catch_warnings():
-        # Alembic names the key of its own table, which MySQL and MariaDB do not keep.
-        warnings.filterwarnings("ignore", message="Name 'alembic_version_pkc' ignored")
-        command.upgrade(config, "head")
+    # Alembic names the key of its own table; MySQL and MariaDB do not keep that name, and the driver logs it.
+    logging.getLogger("asyncmy").addFilter(lambda record: "alembic_version_pkc" not in record.getMessage())
+    command.upgrade(config, "head")
     return applied
 
 

@@ -1,13 +1,16 @@
 """The settings every service has. This, and each service's own `settings.py`, alone read the environment."""
 
+import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from shared.budget import Caps
 from shared.prices import Tariff, TokenPrices, tariff_of
@@ -16,13 +19,46 @@ from shared.story_rules import SceneSeconds
 S = TypeVar("S", bound=BaseSettings)
 
 
-def read(settings: Callable[[], S]) -> S:
+def read(settings: type[S]) -> S:
     """The settings, or the end of the process with a line for each that is wrong."""
     try:
         return settings()
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])).upper() or 'The settings'}: {e['msg']}" for e in error.errors()]
-        sys.exit("\n".join(lines))
+        lines = [_complaint(settings, fault) for fault in error.errors()]
+    except SettingsError as error:
+        name = str(error).partition('"')[2].partition('"')[0]
+        lines = [f"{name.upper()}: this is not JSON.{_example(settings, name)}"]
+    sys.exit("\n".join(lines))
+
+
+def _complaint(settings: type[BaseSettings], fault: ErrorDetails) -> str:
+    """What is wrong with one setting, in one line."""
+    message = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return message
+    name = str(fault["loc"][0])
+    if fault["type"] == "missing":
+        return f"{name.upper()}: it is missing.{_example(settings, name)}"
+    field = settings.model_fields.get(name)
+    secret = field is not None and "Secret" in str(field.annotation)
+    value = "" if secret else f" It is {fault['input']!r}."
+    return f"{name.upper()}: {message}.{value}{_example(settings, name)}"
+
+
+def _example(settings: type[BaseSettings], name: str) -> str:
+    field = settings.model_fields.get(name)
+    if field is None:
+        return ""
+    example = field.examples[0] if field.examples else field.default
+    if isinstance(example, tuple):
+        example = json.dumps(example or ["..."])
+    if isinstance(example, SecretStr) or example in ("", None, PydanticUndefined):
+        return ""
+    return f" Example: {name.upper()}={example}"
+
+
+DATABASE_EXAMPLE = "mysql+asyncmy://user:password@localhost:3306/schema"
+BROKER_EXAMPLE = "amqp://guest:guest@localhost:5672/"
 
 
 class BrokerSettings(BaseSettings):
@@ -30,7 +66,15 @@ class BrokerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
-    broker_url: SecretStr = Field(SecretStr("amqp://guest:guest@localhost:5672/"), description="RabbitMQ")
+    broker_url: SecretStr = Field(SecretStr(BROKER_EXAMPLE), description="RabbitMQ", examples=[BROKER_EXAMPLE])
+
+    @field_validator("broker_url")
+    @classmethod
+    def _amqp(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
+            raise ValueError("It must be an address that begins with amqp:// or amqps://")
+        return url
 
 
 class BrokerPasswords(BaseSettings):
@@ -56,19 +100,44 @@ class BrokerPasswords(BaseSettings):
 class ServiceSettings(BrokerSettings):
     """What every service needs to run."""
 
-    database_url: SecretStr = Field(description="The schema of this service alone, as an SQLAlchemy URL")
+    database_url: SecretStr = Field(
+        description="The schema of this service alone, as an SQLAlchemy URL", examples=[DATABASE_EXAMPLE]
+    )
     database_connections: int = Field(32, ge=4, description="The most connections one process opens to the database")
     health_host: str = Field("127.0.0.1", description="Where a worker answers /healthz, /readyz and /metrics")
     health_port: int = Field(8081, description="0: any free port")
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: str = Field("json", pattern="^(json|text)$")
     otel_exporter_otlp_endpoint: str | None = Field(None, description="Where traces go; none are kept without it")
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, url: SecretStr) -> SecretStr:
+        if urlsplit(url.get_secret_value()).scheme not in ("mysql+asyncmy", "sqlite+aiosqlite", "sqlite"):
+            raise ValueError("It must be an address that begins with mysql+asyncmy://")
+        return url
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
 
 
 class StorageSettings(ServiceSettings):
     """What a service that knows stored media needs besides."""
 
-    storage_url: str = Field(description="`s3://bucket?endpoint=...` or `file:///folder`")
+    storage_url: str = Field(
+        description="`s3://bucket?endpoint=...` or `file:///folder`",
+        examples=["s3://bucket?endpoint=http://localhost:8333"],
+    )
+
+    @field_validator("storage_url")
+    @classmethod
+    def _storage(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("s3", "file") or (parts.scheme == "s3" and not parts.netloc):
+            raise ValueError("It must begin with s3://bucket or file:///folder")
+        return url
 
 
 class MediaSettings(StorageSettings):

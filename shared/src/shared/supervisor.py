@@ -13,6 +13,7 @@ log = structlog.get_logger()
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+OUTAGE_PAUSE_SECONDS = 5.0
 STEADY_SECONDS = 60.0
 """A task that ran this long before it ended is restarted after the shortest pause again."""
 
@@ -26,17 +27,19 @@ class Background:
 
 
 def every(seconds: float, work: Callable[[], Awaitable[object]], name: str) -> Background:
-    """Do some work again and again, with a pause of so many seconds; the next pass makes up for an outage."""
+    """Do some work again and again, with a pause of so many seconds; after an outage it is tried again sooner."""
 
     async def run() -> None:
         while True:
+            pause = seconds
             try:
                 await work()
             except Exception as error:
                 if not is_outage(error):
                     raise
                 log.warning("background.outage", task=name, error=str(error))
-            await asyncio.sleep(seconds)
+                pause = min(seconds, OUTAGE_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
 
     return Background(name, run)
 

@@ -38,7 +38,7 @@ from shared.contracts.events import EVENTS, Event
 from shared.database import Database
 from shared.handling import Delivery
 from shared.migrations import migrate
-from shared.worker import keep_what_is_loaded
+from shared.serving import keep_what_is_loaded
 
 RUN = secrets.token_hex(4)
 """Names this run's private corners."""

@@ -3,18 +3,14 @@
 import argparse
 import asyncio
 import contextlib
-import gc
-import os
 import signal
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 import structlog
-import uvicorn
+from aiormq.exceptions import AMQPError
 from sqlalchemy import func, select
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -26,7 +22,8 @@ from shared.handling import Hints, NobodyListens, Tools
 from shared.messaging import Consumer, Publisher
 from shared.migration_files import is_behind
 from shared.outbox import Relay
-from shared.settings import ServiceSettings, read
+from shared.serving import NotStarted, serve
+from shared.settings import BROKER_EXAMPLE, DATABASE_EXAMPLE, ServiceSettings, read
 from shared.supervisor import Background, Supervisor, every
 
 log = structlog.get_logger()
@@ -41,13 +38,8 @@ CONNECT_PAUSES = (0.2, 0.5, 1.0, 2.0)
 """How long a service that needs the broker waits between its attempts to connect; then its start fails."""
 RELAY_SILENT_SECONDS = 15.0
 """A relay that has made no pass for so long is not ready: the database or the broker leaves it without an answer."""
-ANSWER_SECONDS = 4
-"""How long a call that is being answered may go on after SIGTERM."""
 SEND_LAST_SECONDS = 1.0
 ORDERLY_STOP_SECONDS = 8.5
-FORCED_STOP_SECONDS = 9.5
-"""How long after SIGTERM a process ends even if it still waits for something. Nothing is lost: a kill loses nothing."""
-MOST_WEBSOCKET_BYTES = 65_536
 
 
 class Worker:
@@ -114,7 +106,10 @@ class Worker:
         """Open everything, serve until `ending`, close everything: in one task, as some libraries demand."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.service.database.close)
-            await self.service.database.ping()
+            try:
+                await self.service.database.ping()
+            except ConnectionError as error:
+                raise NotStarted(f"DATABASE_URL: {error}. Example: DATABASE_URL={DATABASE_EXAMPLE}") from error
             if not await self._wait_for_migration():
                 return
             for resource in self.service.resources:
@@ -158,7 +153,12 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - the last attempt raises it
                 log.warning("broker.away", error=repr(error))
                 await asyncio.sleep(pause)
-        return await self._connect_once()
+        try:
+            return await self._connect_once()
+        except (AMQPError, OSError) as error:
+            raise NotStarted(
+                f"BROKER_URL: cannot connect to RabbitMQ: {error!r}. Example: BROKER_URL={BROKER_EXAMPLE}"
+            ) from error
 
     async def _connect_when_there(self) -> None:
         while not self.connected:
@@ -271,48 +271,3 @@ async def _run(build: Callable[[Hints], Service[Tools]], settings: ServiceSettin
 
     app = Starlette(routes=worker.routes(), lifespan=lifespan)
     await serve(app, settings.health_host, settings.health_port)
-
-
-async def serve(app: object, host: str, port: int) -> None:
-    """Serve an ASGI app until SIGTERM or SIGINT; exit with an error when it cannot start."""
-    server = _Server(_web_config(app, host, port))
-    keep_what_is_loaded()
-    await server.serve()
-    if not server.started:
-        sys.exit(1)
-
-
-def keep_what_is_loaded() -> None:
-    """Look for garbage in what comes, not again and again in what is here and stays, which would take 0.2 s a time."""
-    gc.collect()
-    gc.freeze()
-
-
-class _Server(uvicorn.Server):
-    """A web server whose process ends in time after SIGTERM, whatever still waits in it."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop, and make sure that it ends."""
-        force = threading.Timer(FORCED_STOP_SECONDS, os._exit, [1])
-        force.daemon = True
-        force.start()
-        super().handle_exit(sig, frame)
-
-
-def web_server(app: object, host: str, port: int) -> uvicorn.Server:
-    """The web server of a process, not started yet."""
-    return uvicorn.Server(_web_config(app, host, port))
-
-
-def _web_config(app: object, host: str, port: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=ANSWER_SECONDS,
-        ws_max_size=MOST_WEBSOCKET_BYTES,
-        # It would cost a third of what one process can tell, and as much memory again for each who listens.
-        ws_per_message_deflate=False,
-    )

@@ -22,7 +22,7 @@ from shared import probes
 from shared.frame import Service
 from shared.migration_files import folder_of
 from shared.migrations import migrate
-from shared.worker import keep_what_is_loaded, web_server
+from shared.serving import keep_what_is_loaded, web_server
 
 HOST = "127.0.0.1"
 

@@ -64,11 +64,12 @@ from shared.frame import Death, Service
 from shared.handling import Hints
 from shared.migration_files import folder_of
 from shared.public_address import GuardedNetwork
+from shared.serving import serve
 from shared.settings import read
 from shared.storage import LinkSigner, open_storage
 from shared.supervisor import every
 from shared.unit_of_work import working
-from shared.worker import Worker, command_of, serve
+from shared.worker import Worker, command_of
 
 TRPC_PATH = "/api/trpc"
 PAGE_BESIDE_APPLICATION = "/multishot"

@@ -1,7 +1,6 @@
 """Puts the scene-render service together."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from scene_render import callback_server, standings, turns
@@ -22,7 +21,10 @@ from shared.frame import Service, fails_video
 from shared.handling import Hints
 from shared.migration_files import folder_of
 from shared.storage import open_storage
+from shared.supervisor import every
 from shared.work_folder import sweeping
+
+SLOTS_EVERY_SECONDS = 600.0
 
 
 def build(settings: Settings, hints: Hints) -> Service[Tools]:
@@ -47,26 +49,27 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         scene_wait_seconds=settings.scene_wait_seconds,
     )
     resources: tuple[contextlib.AbstractAsyncContextManager[Any], ...]
-    resources = (storage, _slots(database, providers.values()), *paid, tools.shielded)
+    resources = (storage, *paid, tools.shielded)
     if callbacks.are_heard:
         door = callbacks_route(callbacks, providers, database)
         resources = (*resources, callback_server.serving(door, settings.callback_host, settings.callback_port))
+
+    async def provide_slots() -> None:
+        await turns.provide_slots(database, providers.values())
+        await turns.wake_waiting(database)
+
     return Service(
         story,
         tools,
         database,
         on_death=fails_video("scene-render", standings.whose),
         resources=resources,
-        background=(sweeping(settings.work_folder, storage.sweep),),
+        background=(
+            every(SLOTS_EVERY_SECONDS, provide_slots, "slots"),
+            sweeping(settings.work_folder, storage.sweep),
+        ),
         epoch_of=standings.epoch_of,
     )
-
-
-@contextlib.asynccontextmanager
-async def _slots(database: Database, providers: Iterable[Provider]) -> AsyncIterator[None]:
-    await turns.provide_slots(database, providers)
-    await turns.wake_waiting(database)
-    yield
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from shared.worker import web_server
+from shared.serving import web_server
 
 
 @contextlib.asynccontextmanager

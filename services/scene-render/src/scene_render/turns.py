@@ -19,19 +19,27 @@ CANDIDATES = 10
 
 
 async def provide_slots(database: Database, providers: Iterable[Provider]) -> None:
-    """Make as many slots as each provider has; take surplus ones away unless they are in use."""
+    """Make as many slots as each provider has; take surplus ones away unless they are in use.
+
+    It waits for no lock on what is there: another replica may hold it and be frozen.
+    """
     for provider in providers:
-        with contextlib.suppress(IntegrityError):  # it is there
-            async with database.sessions.begin() as session:
-                await session.execute(insert(ProviderState).values(provider=provider.name, failures=0))
         async with database.sessions.begin() as session:
+            state = select(ProviderState.provider).where(ProviderState.provider == provider.name)
+            known = (await session.execute(state)).first() is not None
             numbers = select(ProviderSlot.number).where(ProviderSlot.provider == provider.name)
             present = set((await session.execute(numbers)).scalars())
-            surplus = [slot for slot in present if slot >= provider.concurrency]
-            for number in surplus:
-                slot = await session.get(ProviderSlot, (provider.name, number), with_for_update=True)
-                if slot is not None and slot.attempt_id is None:
-                    await session.delete(slot)
+            surplus = select(ProviderSlot).where(
+                ProviderSlot.provider == provider.name,
+                ProviderSlot.number >= provider.concurrency,
+                ProviderSlot.attempt_id.is_(None),
+            )
+            for slot in (await session.execute(surplus.with_for_update(skip_locked=True))).scalars():
+                await session.delete(slot)
+        if not known:
+            with contextlib.suppress(IntegrityError):  # another replica starts at the same moment
+                async with database.sessions.begin() as session:
+                    await session.execute(insert(ProviderState).values(provider=provider.name, failures=0))
         for number in set(range(provider.concurrency)) - present:
             try:
                 async with database.sessions.begin() as session:
