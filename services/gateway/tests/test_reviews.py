@@ -256,10 +256,58 @@ async def test_an_edit_is_fetched_changed_and_approved_and_shown(api: httpx.Asyn
     [event] = await told(gateway, StoryboardApproved)
     assert event.storyboard.scenes[1].action == "a fox sleeps"
     edited = created(event.video_id, review=False, revision=1, scene2={"action": "a fox sleeps"})
-    await hear(gateway, edited, created(event.video_id))
+    await hear(gateway, event, edited, created(event.video_id))
     video = (await api.get(path)).json()
     assert [scene["action"] for scene in video["scenes"]] == ["a fox does 1", "a fox sleeps", "a fox does 3"]
     assert video["currentStep"] == "scenes"
+
+
+async def test_the_answer_to_an_edited_approval_shows_the_edit(api: httpx.AsyncClient, gateway: Gateway) -> None:
+    path = await awaiting(api, gateway)
+    edit = board(title="Fox at night", scene2={"action": "a fox sleeps", "duration": 8}, scene3={"duration": 12})
+    answer = await api.post(f"{path}/approve", json={"storyboard": edit})
+    for video in (answer.json(), (await api.get(path)).json()):
+        assert (video["title"], video["currentStep"]) == ("Fox at night", "scenes")
+        assert [scene["action"] for scene in video["scenes"]] == ["a fox does 1", "a fox sleeps", "a fox does 3"]
+        assert [scene["duration"] for scene in video["scenes"]] == [10, 8, 12]
+    storyboard = (await api.get(f"{path}/storyboard")).json()
+    assert {name: storyboard[name] for name in edit} == edit
+
+
+async def test_approving_needs_no_body_but_no_page_elsewhere_can_do_it(
+    api: httpx.AsyncClient, gateway: Gateway
+) -> None:
+    path = await awaiting(api, gateway)
+    for elsewhere in ({"origin": "https://evil.example"}, {"content-type": "text/plain"}):
+        assert (await api.post(f"{path}/approve", headers=elsewhere)).status_code == 415
+    assert (await api.post(f"{path}/animatic")).status_code == 202
+    answer = await api.post(f"{path}/approve")
+    assert (answer.status_code, answer.json()["currentStep"]) == (202, "scenes")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"overallPrompt": 5}, ["storyboard.overallPrompt"]),
+        ({"overallPrompt": "x" * 4001}, ["storyboard.overallPrompt"]),
+        ({"niche": "x" * 101}, ["storyboard.niche"]),
+        ({"niche": None, "title": 5}, ["storyboard.title", "storyboard.niche"]),
+        ({"overallPrompt": ""}, ["prompt"]),
+        (
+            {"scene1": {"duration": 19}, "scene2": {"duration": 1, "transition": "fade"}},
+            ["storyboard.scenes.1.duration"],
+        ),
+    ],
+)
+async def test_one_mistake_in_a_storyboard_is_one_fault(
+    api: httpx.AsyncClient, changes: dict[str, Any], fields: list[str]
+) -> None:
+    answer = await api.post("/api/v1/videos", json={"storyboard": board(**changes)})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == fields
+    without = {name: value for name, value in board().items() if name != "overallPrompt"}
+    answer = await api.post("/api/v1/videos", json={"storyboard": without})
+    assert [error["field"] for error in answer.json()["errors"]] == ["storyboard.overallPrompt"]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1)])

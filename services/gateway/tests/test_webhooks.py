@@ -568,6 +568,26 @@ async def test_a_refused_url_is_named_and_no_endpoint_is_made(api: httpx.AsyncCl
     assert (await api.get(ENDPOINTS)).json()["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://127.0.0.1/hook", "127.0.0.1"),
+        ("http://127.0.0.1:9000/hook", "127.0.0.1"),
+        ("http://hooks.inside.example/hook", "hooks.inside.example"),
+        ("https://10.1.2.3/hook", "10.1.2.3"),
+        ("https://169.254.169.254/", None),
+        ("https://[fd00:ec2::254]/", None),
+        ("ftp://8.8.8.8/", None),
+    ],
+)
+async def test_a_refusal_names_the_setting_that_would_allow_it(
+    api: httpx.AsyncClient, url: str, host: str | None
+) -> None:
+    detail = (await api.post(ENDPOINTS, json={"url": url})).json()["errors"][0]["detail"]
+    assert (f'WEBHOOK_PRIVATE_HOSTS=["{host}"]' in detail) is (host is not None), detail
+    assert host is not None or "WEBHOOK" not in detail
+
+
 async def test_a_name_that_leads_inside_is_refused_when_it_is_registered_and_when_it_is_posted_to(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from gateway.deliveries import Answer
-from shared.public_address import GuardedNetwork, NotPublic, guarded_transport
+from shared.public_address import GuardedNetwork, NotPublic, guarded_transport, is_neighbour
 
 POST_SECONDS = 15.0
 EXCERPT_SECONDS = 1.0
@@ -63,8 +63,9 @@ class Courier:
         # As it is looked up: to show it in its own letters may fail.
         host = asked.raw_host.decode()
         inside = self.network.may_be_inside(host)
+        hint = _unless_inside(host) if asked.scheme == "http" and host else "."
         if asked.scheme != "https" and not (asked.scheme == "http" and inside):
-            raise AddressRefused(url, "It must begin with https://.")
+            raise AddressRefused(url, f"It must begin with https://{hint}")
         if not host:
             raise AddressRefused(url, "It names no host.")
         if asked.userinfo:
@@ -76,7 +77,9 @@ class Courier:
             async with asyncio.timeout(POST_SECONDS):
                 await self.network.addresses(host, port)
         except NotPublic as place:
-            raise AddressRefused(url, str(place)) from place
+            inside = all(is_neighbour(one) for one in place.addresses) and bool(place.addresses)
+            hint = _unless_inside(host) if inside and not self.network.may_be_inside(host) else "."
+            raise AddressRefused(url, f"{str(place).rstrip('.')}{hint}") from place
         except (OSError, TimeoutError) as error:
             raise AddressRefused(url, f"{host} could not be found.") from error
 
@@ -128,6 +131,10 @@ class Courier:
             return Answer(answer.status_code, await _beginning(answer), _retry_after(answer))
         finally:
             await answer.aclose()
+
+
+def _unless_inside(host: str) -> str:
+    return f', unless this server is set to post into its own network: WEBHOOK_PRIVATE_HOSTS=["{host}"].'
 
 
 def _parsed(url: str) -> httpx.URL:

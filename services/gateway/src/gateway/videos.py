@@ -27,6 +27,7 @@ from shared.contracts.events import (
     SceneCharged,
     SceneFailed,
     SceneRendered,
+    StoryboardApproved,
     StoryboardCreated,
     StoryCharged,
     VideoCancelled,
@@ -36,6 +37,7 @@ from shared.contracts.events import (
     VideoRequested,
     VideoResumed,
 )
+from shared.contracts.story import Storyboard
 from shared.database import Database, now
 from shared.errors import RequestConflicts
 from shared.handling import Hints, NobodyListens
@@ -409,9 +411,19 @@ class Videos:
                 row.estimated_cost_usd = await self.money.estimate_written(work.session, row, event.scenes)
             if before.current_step == "review" and after.current_step == "scenes":
                 row.approved_at = now()
+                if isinstance(event, StoryboardApproved) and event.storyboard is not None and row.storyboard:
+                    await self._show_edited(work, row, event.storyboard)
             await self.stage_times.note(work, row, before, after, event)
             await self._tell(work, row, event)
         await self.money.correct(work, row)
+
+    async def _show_edited(self, work: Work, row: Video, edited: Storyboard) -> None:
+        """Show what was approved, until the storyboard made of it is told."""
+        shots = [scene.shot for scene in edited.scenes]
+        row.storyboard = {**(row.storyboard or {}), **edited.model_dump(mode="json", by_alias=True), "shots": shots}
+        row.niche = edited.niche
+        row.duration = edited.total_duration
+        row.estimated_cost_usd = await self.money.estimate_written(work.session, row, edited.scenes)
 
     async def _tell(self, work: Work, row: Video, event: Event) -> None:
         name = LIVE_NAMES.get(type(event))

@@ -26,7 +26,7 @@ from shared.contracts.events import (
     VideoStoring,
 )
 from shared.contracts.media import MediaReference
-from shared.contracts.story import Contract, Scene
+from shared.contracts.story import Contract, Scene, Storyboard
 from shared.epochs import Standing
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
@@ -136,7 +136,7 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
                 "scene_count": len(event.scenes),
             }
         case StoryboardApproved():
-            return _leaves_review(view)
+            return _leaves_review(view, event.storyboard)
         case SceneDelayed() | SceneStarted() | SceneProgressed() | SceneRendered() | SceneFailed():
             return _scene_changes(view, event)
         case VideoComposing() if view.current_step == "storing":
@@ -205,7 +205,11 @@ def _scene_changes(
                 reason=event.reason,
                 failed_in=event.epoch,
             )
-    return {**_goes_on(view), **_leaves_review(view), "scene_states": {**view.scene_states, event.scene_number: after}}
+    return {
+        **_goes_on(view),
+        **_leaves_review(view, None),
+        "scene_states": {**view.scene_states, event.scene_number: after},
+    }
 
 
 def _step_after_storyboard(view: VideoView, event: StoryboardCreated) -> dict[str, object]:
@@ -215,8 +219,14 @@ def _step_after_storyboard(view: VideoView, event: StoryboardCreated) -> dict[st
     return {**_goes_on(view), "current_step": "scenes" if is_next else view.current_step}
 
 
-def _leaves_review(view: VideoView) -> dict[str, object]:
-    return {"status": "processing", "current_step": "scenes"} if view.current_step == "review" else {}
+def _leaves_review(view: VideoView, edited: Storyboard | None) -> dict[str, object]:
+    if view.current_step != "review":
+        return {}
+    changed: dict[str, object] = {"status": "processing", "current_step": "scenes"}
+    if edited is not None:
+        scenes = tuple(Scene.model_validate(scene.model_dump()) for scene in edited.scenes)
+        changed |= {"title": edited.title, "scenes": scenes, "scene_count": len(scenes)}
+    return changed
 
 
 def _goes_on(view: VideoView) -> dict[str, object]:

@@ -29,6 +29,16 @@ class MalformedJson(Exception):
     """The body of a request is no JSON that can be kept and passed on."""
 
 
+async def json_or_nothing(request: Request) -> None:
+    """Take JSON as `json_only` does, or no body at all. Raises `NotJson`, `MalformedJson`.
+
+    A page elsewhere can send nothing too, but its browser says where it is from.
+    """
+    headers = request.headers
+    if "content-type" in headers or "origin" in headers or await request.body():
+        await json_only(request)
+
+
 async def json_only(request: Request) -> None:
     """Take JSON alone, which no form of a page elsewhere can send. Raises `NotJson`, `MalformedJson`.
 

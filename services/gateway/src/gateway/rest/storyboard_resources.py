@@ -4,8 +4,9 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from gateway.idempotency import Key
 from gateway.reviews import StoryboardFaulty
@@ -74,6 +75,10 @@ class StoryboardWish(StoryWish):
         return StoryboardRequested(video_id=storyboard_id, owner=owner, **wish)
 
 
+TAKEN = {"prompt": "overallPrompt", "niche": "niche"}
+"""What a request takes from its storyboard where it says nothing itself."""
+
+
 class VideoWish(StoryWish):
     """A request for a video.
 
@@ -101,8 +106,28 @@ class VideoWish(StoryWish):
         storyboard = wish.get("storyboard") if isinstance(wish, dict) else None
         if not isinstance(storyboard, dict):
             return wish
-        named = {"prompt": "overallPrompt", "niche": "niche"}
-        return {name: storyboard[other] for name, other in named.items() if storyboard.get(other)} | wish
+        return {name: storyboard[other] for name, other in TAKEN.items() if storyboard.get(other)} | wish
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_each_fault_once(cls, wish: Any, validate: ModelWrapValidatorHandler["VideoWish"]) -> "VideoWish":  # noqa: ANN401 - whatever was sent
+        """Where a prompt or niche is taken from the storyboard and wrong there, say so of the storyboard alone."""
+        try:
+            return validate(wish)
+        except ValidationError as error:
+            faults = error.errors()
+            wrong = {fault["loc"][:2] for fault in faults}
+            again = {(name,) for name, other in TAKEN.items() if ("storyboard", other) in wrong and name not in wish}
+            told = [
+                InitErrorDetails(
+                    type=PydanticCustomError(fault["type"], "{told}", {"told": fault["msg"]}),
+                    loc=fault["loc"],
+                    input=fault["input"],
+                )
+                for fault in faults
+                if fault["loc"] not in again
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, told) from None
 
     def event(self, owner: str) -> VideoRequested:
         """The wish as the event that starts the story.

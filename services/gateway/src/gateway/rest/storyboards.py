@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from gateway.access import Caller
 from gateway.idempotency import Idempotency
 from gateway.money import Money
-from gateway.rest.guard import Reader, Writer, json_only
+from gateway.rest.guard import Reader, Writer, json_only, json_or_nothing
 from gateway.rest.idempotency import IdempotencyKey, accepted, key_of
 from gateway.rest.resources import VideoResource, video_resource
 from gateway.rest.storyboard_resources import Edit, PendingStoryboard, StoryboardBody, StoryboardWish, drafted
@@ -82,7 +82,7 @@ def routes(
         "/api/v1/videos/{video_id}/approve",
         status_code=202,
         response_model=VideoResource,
-        dependencies=[Depends(json_only)],
+        dependencies=[Depends(json_or_nothing)],
         tags=["storyboards"],
         responses={402: {}, 409: {}},
     )
@@ -106,7 +106,7 @@ def routes(
         "/api/v1/videos/{video_id}/animatic",
         status_code=202,
         response_model=VideoResource,
-        dependencies=[Depends(json_only)],
+        dependencies=[Depends(json_or_nothing)],
         tags=["storyboards"],
         responses={409: {}},
     )
