@@ -239,7 +239,8 @@ async def test_a_deleted_video_leaves_no_text_and_its_request_writes_nothing_ane
     request = studio.request(prompt="A secret lighthouse")
     answers, cost = Answers(studio.database, "m"), Decimal("0.25")
     await hear(studio, request)
-    await answers.keep(request, 1, Answer("A secret lighthouse", cost_usd=cost))
+    held = await answers.reserve(request, Decimal(0))
+    await answers.keep(request, 1, Answer("A secret lighthouse", cost_usd=cost), held)
     await published(studio.database)
     assert await hear(studio, VideoDeleted(video_id=request.video_id, by="anna")) == Handled()
     assert await hear(studio, request) == Handled()
@@ -252,8 +253,9 @@ async def test_a_deleted_video_leaves_no_text_and_its_request_writes_nothing_ane
 async def test_a_video_that_is_deleted_while_its_storyboard_is_written_leaves_no_text(studio: Any) -> None:
     request = studio.request(prompt="A secret lighthouse")
     answers = Answers(studio.database, "m")
+    held = await answers.reserve(request, Decimal(0))
     await hear(studio, VideoDeleted(video_id=request.video_id, by="anna"))
-    await answers.keep(request, 1, Answer("A secret lighthouse"))
+    await answers.keep(request, 1, Answer("A secret lighthouse"), held)
     assert await hear(studio, request) == Handled()
     assert await published(studio.database) == []
     assert "secret" not in await everything(studio.database)
