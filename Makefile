@@ -18,7 +18,7 @@ APP_ROUTER := services/gateway/web/app-router.d.ts
 starting = echo "$(1) ..." >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions types up down logs migrate sbom pin-images redrive clean
+.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -113,6 +113,7 @@ lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshnes
 	@$(BIN)/mypy shared/src services/*/src deploy/*/src
 	@$(BIN)/lint-imports | tail -1
 	@$(BIN)/python -m embedded.asyncapi --check shared/asyncapi.json
+	@$(BIN)/python -m embedded.documents --check .
 	@$(BIN)/python -m gateway.web_types --check $(APP_ROUTER)
 	@$(BIN)/python -m embedded.broker_permissions --check $(PERMISSIONS)
 
@@ -126,6 +127,10 @@ asyncapi: $(VENV)/.installed ## Write shared/asyncapi.json anew
 permissions: $(VENV)/.installed ## Write what each user of RabbitMQ may do anew
 	@$(call starting,Writing $(PERMISSIONS))
 	@$(BIN)/python -m embedded.broker_permissions $(PERMISSIONS)
+
+docs: $(VENV)/.installed ## Write the generated documents: settings, events, .env.example
+	@$(call starting,Writing the settings and the events of shared/docs)
+	@$(BIN)/python -m embedded.documents .
 
 types: $(VENV)/.installed ## Write the TypeScript types of the tRPC API and the socket anew
 	@$(call starting,Writing $(APP_ROUTER))

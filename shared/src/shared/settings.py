@@ -105,9 +105,11 @@ class ServiceSettings(BrokerSettings):
     )
     database_connections: int = Field(32, ge=4, description="The most connections one process opens to the database")
     health_host: str = Field("127.0.0.1", description="Where a worker answers /healthz, /readyz and /metrics")
-    health_port: int = Field(8081, description="0: any free port")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    log_format: str = Field("json", pattern="^(json|text)$")
+    health_port: int = Field(8081, description="The port of those probes; 0: any free port")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="The least severe level that is logged"
+    )
+    log_format: str = Field("json", pattern="^(json|text)$", description="`json` or `text`")
     otel_exporter_otlp_endpoint: str | None = Field(None, description="Where traces go; none are kept without it")
 
     @field_validator("database_url")
@@ -127,7 +129,7 @@ class StorageSettings(ServiceSettings):
     """What a service that knows stored media needs besides."""
 
     storage_url: str = Field(
-        description="`s3://bucket?endpoint=...` or `file:///folder`",
+        description="`s3://bucket?endpoint=…&region=…&public_endpoint=…`, or `file:///folder`",
         examples=["s3://bucket?endpoint=http://localhost:8333"],
     )
 
@@ -182,8 +184,8 @@ class BudgetSettings(BaseSettings):
 class WritingSettings(BudgetSettings):
     """What the language model costs that writes stories."""
 
-    llm_price_input_usd: Decimal = Field(Decimal(0), ge=0, description="Per million tokens")
-    llm_price_output_usd: Decimal = Field(Decimal(0), ge=0, description="Per million tokens")
+    llm_price_input_usd: Decimal = Field(Decimal(0), ge=0, description="What a million input tokens cost, in USD")
+    llm_price_output_usd: Decimal = Field(Decimal(0), ge=0, description="What a million output tokens cost, in USD")
 
     @property
     def token_prices(self) -> TokenPrices:
@@ -200,11 +202,11 @@ class RenderSettings(BudgetSettings):
     video_providers: Annotated[tuple[ProviderName, ...], NoDecode] = Field(
         (), description="Several who render, the preferred one first; a scene fails over to the next one"
     )
-    runway_model: str = "gen4.5"
-    luma_model: str = "ray-2"
-    luma_resolution: Literal["540p", "720p", "1080p"] = "720p"
-    pika_model: str = "v2.2"
-    pika_resolution: Literal["720p", "1080p"] = "720p"
+    runway_model: str = Field("gen4.5", description="The model ordered from Runway")
+    luma_model: str = Field("ray-2", description="The model ordered from Luma")
+    luma_resolution: Literal["540p", "720p", "1080p"] = Field("720p", description="`540p`, `720p` or `1080p`")
+    pika_model: str = Field("v2.2", description="The Pika model ordered from fal")
+    pika_resolution: Literal["720p", "1080p"] = Field("720p", description="`720p` or `1080p`")
     video_prices: Mapping[str, Decimal | dict[int, Decimal]] = Field(
         {}, description='Other prices than the known ones: `{"runway/gen4.5": 0.10}` a second, or by length in seconds'
     )

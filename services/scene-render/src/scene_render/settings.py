@@ -30,20 +30,20 @@ class Settings(MediaSettings, RenderSettings):
 
     video_api_url: str = Field("", description="Where the provider is reached, if not at its own address")
     video_api_key: SecretStr = Field(SecretStr(""), description="The key of the account there")
-    runway_api_url: str = ""
-    runway_api_key: SecretStr = SecretStr("")
+    runway_api_url: str = Field("", description="Another address of Runway than its own")
+    runway_api_key: SecretStr = Field(SecretStr(""), description="The key of your Runway account")
     runway_concurrency: int = Field(2, ge=1, le=100, description="Tasks Runway works on at once: your tier's limit")
     runway_clip_hosts: tuple[str, ...] = Field(
         ("dnznrvs05pmza.cloudfront.net", "*.runwayml.com"), description="Where Runway's clips are fetched from"
     )
-    luma_api_url: str = ""
-    luma_api_key: SecretStr = SecretStr("")
+    luma_api_url: str = Field("", description="Another address of Luma than its own")
+    luma_api_key: SecretStr = Field(SecretStr(""), description="The key of your Luma account")
     luma_concurrency: int = Field(10, ge=1, le=100, description="Tasks Luma works on at once: your tier's limit")
     luma_clip_hosts: tuple[str, ...] = Field(
         ("storage.cdn-luma.com", "*.lumalabs.ai"), description="Where Luma's clips are fetched from"
     )
-    pika_api_url: str = ""
-    pika_api_key: SecretStr = SecretStr("")
+    pika_api_url: str = Field("", description="Another address of fal than its own")
+    pika_api_key: SecretStr = Field(SecretStr(""), description="The key of your fal account")
     pika_concurrency: int = Field(2, ge=1, le=100, description="Requests fal works on at once: your account's limit")
     pika_clip_hosts: tuple[str, ...] = Field(("*.fal.media",), description="Where fal's clips are fetched from")
     callback_url: str = Field("", description="Where the world reaches this service's /callbacks; empty: no callbacks")
