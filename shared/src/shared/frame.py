@@ -23,6 +23,7 @@ from shared.database import Database, is_outage
 from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
 from shared.handling import Delivery, Story, Subscription, Tools
 from shared.message_checks import checked
+from shared.storage import Storage
 from shared.supervisor import Background
 from shared.unit_of_work import has_handled, working
 
@@ -90,7 +91,7 @@ class Service(Generic[Tools]):
     """A service, put together: its part of the story, its tools, and what must be open while it runs.
 
     `on_death` is what it does about the video of a message that died; `epoch_of` says in which epoch it knows a video
-    to be; `background` is what it does besides messages.
+    to be; `background` is what it does besides messages; without a `storage` it works on no media.
     """
 
     story: Story[Tools]
@@ -100,6 +101,7 @@ class Service(Generic[Tools]):
     resources: tuple[AbstractAsyncContextManager[Any], ...] = ()
     epoch_of: Callable[[AsyncSession, UUID], Awaitable[int]] = _first_epoch
     background: tuple[Background, ...] = ()
+    storage: Storage | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 READY_SECONDS = 2.0
 METRICS_PATH = "/metrics"
 
-Check = Callable[[], Awaitable[bool]]
+Check = Callable[[], Awaitable[bool | str]]
+"""Whether something is ready; a text says why it is not."""
 
 
 class Metrics:
@@ -34,13 +35,13 @@ def routes(checks: Mapping[str, Check]) -> list[BaseRoute]:
 
     async def ready(_request: Request) -> JSONResponse:
         results = await asyncio.gather(*map(_passes, checks.values()))
-        passed = dict(zip(checks, results, strict=True))
-        return JSONResponse({"ready": all(results), **passed}, status_code=200 if all(results) else 503)
+        passed, is_ready = dict(zip(checks, results, strict=True)), all(result is True for result in results)
+        return JSONResponse({"ready": is_ready, **passed}, status_code=200 if is_ready else 503)
 
     return [Route("/healthz", alive), Route("/readyz", ready), Route(METRICS_PATH, Metrics(), include_in_schema=False)]
 
 
-async def _passes(check: Check) -> bool:
+async def _passes(check: Check) -> bool | str:
     try:
         async with asyncio.timeout(READY_SECONDS):
             return await check()

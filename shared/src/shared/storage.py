@@ -26,12 +26,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared import work_folder
 from shared.attachment import attachment
 from shared.contracts.media import MediaReference
+from shared.storage_faults import fault_of, is_away
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 LINK_SECONDS = 15 * 60
+FAULT_TIMEOUT_SECONDS = 1.5
+FAULT_KNOWN_SECONDS = 5.0
 
 
 class ObjectMissing(Exception):
@@ -52,6 +55,10 @@ class ObjectDamaged(Exception):
 
 class StorageUnavailable(ConnectionError):
     """The storage does not answer, or not as it should; later it may."""
+
+
+class StorageMisconfigured(Exception):
+    """The storage cannot be used as it is configured. Waiting does not help; the message says what does."""
 
 
 class LinkInvalid(Exception):
@@ -99,6 +106,10 @@ class Storage(Protocol):
 
     async def sweep(self) -> None:
         """Remove what killed processes have half written."""
+        ...
+
+    async def fault(self) -> str | None:
+        """What is wrong with its configuration, for operators; None: nothing, or it does not answer."""
         ...
 
 
@@ -152,6 +163,10 @@ class FolderStorage:
     async def sweep(self) -> None:
         """See `Storage.sweep`."""
         await asyncio.to_thread(work_folder.sweep, self.half_written, "*")
+
+    async def fault(self) -> str | None:
+        """See `Storage.fault`."""
+        return None if os.access(self.root, os.W_OK) else "The storage's folder cannot be written to."
 
     def path(self, key: str) -> Path:
         """The file of an object."""
@@ -210,18 +225,28 @@ class S3Storage:
     """A bucket on S3, or on a server that speaks it. Credentials come from where boto3 finds them."""
 
     def __init__(
-        self, bucket: str, endpoint: str | None = None, region: str | None = None, public_endpoint: str | None = None
+        self,
+        bucket: str,
+        endpoint: str | None = None,
+        region: str | None = None,
+        public_endpoint: str | None = None,
+        *,
+        writes: bool = True,
     ) -> None:
         self.bucket = bucket
         self.endpoint = endpoint
         self.region = region or "us-east-1"
         # A presigned link names its host: it must be the one that browsers reach.
         self.public_endpoint = public_endpoint or endpoint
+        self._unproven = writes
         self._open = contextlib.AsyncExitStack()
+        self._fault: str | None = None
+        self._fault_known_until = 0.0
 
     async def __aenter__(self) -> Self:
         """Connect."""
         self.client = await self._client(self.endpoint)
+        self.asking = await self._client(self.endpoint, attempts=1)
         self.public_client = (
             self.client if self.public_endpoint == self.endpoint else await self._client(self.public_endpoint)
         )
@@ -231,17 +256,44 @@ class S3Storage:
         """Disconnect."""
         await self._open.aclose()
 
-    async def _client(self, endpoint: str | None) -> "S3Client":
+    async def _client(self, endpoint: str | None, attempts: int = 4) -> "S3Client":
         config = AioConfig(
             # The older way, botocore's default for links, is refused by newer regions and by links with a file name.
             signature_version="s3v4",
             connect_timeout=5,
             read_timeout=30,
-            retries={"max_attempts": 3, "mode": "standard"},
+            retries={"total_max_attempts": attempts, "mode": "standard"},
+            # Not every S3 server takes checksums that trail an object; ours are in its metadata, and checked by us.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
             s3={"addressing_style": "path" if endpoint else "auto"},
         )
         client = aioboto3.Session().client("s3", endpoint_url=endpoint, region_name=self.region, config=config)
         return await self._open.enter_async_context(client)
+
+    async def fault(self) -> str | None:
+        """See `Storage.fault`. The server is asked every few seconds at most."""
+        if time.monotonic() >= self._fault_known_until:
+            self._fault = None
+            try:
+                async with asyncio.timeout(FAULT_TIMEOUT_SECONDS):
+                    await self._try()
+            except (BotoCoreError, ClientError) as error:
+                self._fault = fault_of(error)
+            except TimeoutError:
+                pass
+            # A fault is looked for anew each time: it may have been mended.
+            self._fault_known_until = time.monotonic() + (0.0 if self._fault else FAULT_KNOWN_SECONDS)
+        return self._fault
+
+    async def _try(self) -> None:
+        """Do what a service does there: list, and once write and delete, if it ever does."""
+        await self.asking.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
+        if self._unproven:
+            key = f"probes/{uuid.uuid4()}"
+            await self.asking.put_object(Bucket=self.bucket, Key=key, Body=b"")
+            await self.asking.delete_object(Bucket=self.bucket, Key=key)
+            self._unproven = False
 
     async def put(self, key: str, source: Path, content_type: str) -> MediaReference:
         """See `Storage.put`. Large files go in parts."""
@@ -287,15 +339,19 @@ class S3Storage:
                     await self.client.delete_object(Bucket=self.bucket, Key=item["Key"])
 
 
-def open_storage(url: str, signer: LinkSigner | None = None) -> FolderStorage | S3Storage:
-    """The storage a `STORAGE_URL` names: `file:///folder`, or `s3://bucket?endpoint=&region=&public_endpoint=`."""
+def open_storage(url: str, signer: LinkSigner | None = None, *, writes: bool = True) -> FolderStorage | S3Storage:
+    """The storage a `STORAGE_URL` names: `file:///folder`, or `s3://bucket?endpoint=&region=&public_endpoint=`.
+
+    `writes`: its caller stores objects; else it only reads them.
+    """
     parts = urlsplit(url)
     if parts.scheme == "file":
         return FolderStorage(Path(parts.path), signer)
     if parts.scheme != "s3":
         raise ValueError(f"STORAGE_URL must begin with s3:// or file://, not {parts.scheme}://")
     query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-    return S3Storage(parts.netloc, query.get("endpoint"), query.get("region"), query.get("public_endpoint"))
+    endpoint, public_endpoint = query.get("endpoint"), query.get("public_endpoint")
+    return S3Storage(parts.netloc, endpoint, query.get("region"), public_endpoint, writes=writes)
 
 
 def _checked(key: str) -> str:
@@ -321,12 +377,17 @@ async def _check(reference: MediaReference, path: Path) -> None:
 
 @contextlib.contextmanager
 def _unavailable() -> Iterator[None]:
-    """Turn what botocore raises while the server is away into what the frame waits for."""
+    """Tell a server that is away, for which handlers wait, from one that is configured wrongly, for which they do not.
+
+    Raises:
+        StorageUnavailable: later it may go well.
+        StorageMisconfigured: it will not, until somebody mends the configuration.
+    """
     try:
         yield
-    except BotoCoreError as error:
-        raise StorageUnavailable(str(error)) from error
-    except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+    except (BotoCoreError, ClientError) as error:
+        if reason := fault_of(error):
+            raise StorageMisconfigured(reason) from error
+        if is_away(error):
             raise StorageUnavailable(str(error)) from error
         raise

@@ -114,6 +114,7 @@ class Worker:
                 return
             for resource in self.service.resources:
                 await stack.enter_async_context(resource)
+            await self._check_storage()
             stack.push_async_callback(self.publisher.stop)
             stack.push_async_callback(self.supervisor.stop)
             self.supervisor.start(
@@ -131,6 +132,17 @@ class Worker:
             self.serving.set()
             await self.ending.wait()
             log.info("service.stopping")
+
+    async def _check_storage(self) -> None:
+        """End the start where the storage is configured wrongly. A new server may need a moment to be set up."""
+        if self.service.storage is None:
+            return
+        for pause in CONNECT_PAUSES:
+            if await self.service.storage.fault() is None:
+                return
+            await asyncio.sleep(pause)
+        if reason := await self.service.storage.fault():
+            raise NotStarted(f"STORAGE_URL: {reason}")
 
     async def _wait_for_migration(self) -> bool:
         """Return once the schema is up to date; False: the process is to end before it is."""
@@ -203,6 +215,8 @@ class Worker:
             "relay": self._relays,
             "background": self._runs_in_background,
         }
+        if self.service.storage is not None:
+            checks["storage"] = self._has_storage
         return probes.routes(checks)
 
     async def _runs(self) -> bool:
@@ -210,6 +224,11 @@ class Worker:
 
     async def _has_schema(self) -> bool:
         return self.migrated
+
+    async def _has_storage(self) -> bool | str:
+        # One that is away is waited for; whoever needs no media goes on.
+        storage = self.service.storage
+        return (await storage.fault() if storage else None) or True
 
     async def _answers_database(self) -> bool:
         await self.service.database.ping()

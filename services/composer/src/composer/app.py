@@ -26,6 +26,7 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         resources=(storage,),
         background=(sweeping(settings.work_folder, storage.sweep),),
         epoch_of=epoch_of,
+        storage=storage,
     )
 
 

@@ -84,7 +84,7 @@ class Gateway:
         self.settings = settings
         self.database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
         signer = LinkSigner(settings.media_secret.get_secret_value().encode(), f"{settings.public_url}/media")
-        self.storage = open_storage(settings.storage_url, signer)
+        self.storage = open_storage(settings.storage_url, signer, writes=False)
         self.money = Money(self.database, settings, settings.token_prices.storyboard)
         self.videos = Videos(self.database, self.money, StageTimes(settings), settings.public_url)
         self.reviews = Reviews(self.videos, self.money, settings.scene_seconds)
@@ -116,7 +116,14 @@ class Gateway:
         )
         resources = (self.storage, self.feed.running(), self.application or contextlib.nullcontext())
         return Service(
-            story, tools, self.database, self._show_as_failed, resources, background=background, epoch_of=epoch_of
+            story,
+            tools,
+            self.database,
+            self._show_as_failed,
+            resources,
+            background=background,
+            epoch_of=epoch_of,
+            storage=self.storage,
         )
 
     async def _show_as_failed(self, death: Death, database: Database) -> None:

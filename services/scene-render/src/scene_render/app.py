@@ -69,6 +69,7 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
             sweeping(settings.work_folder, storage.sweep),
         ),
         epoch_of=standings.epoch_of,
+        storage=storage,
     )
 
 
