@@ -116,6 +116,27 @@ async def test_a_conflict_does_not_fail_the_video_it_conflicts_with(sqlite: Data
     assert await published(sqlite) == []
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"metadata": ' + b'{"a":' * 40 + b"1" + b"}" * 40,
+        b'"providers": [' + b"5," * 200_000 + b"5]",
+        b'"storyboard": {"scenes": [' + b"{}," * 4_000 + b"{}]}",
+        b'"metadata": {' + b",".join(b'"%d": 1' % n for n in range(90_000)) + b"}",
+    ],
+    ids=["deep", "long", "many faults", "many members"],
+)
+async def test_a_message_that_is_too_much_dies_with_a_short_reason(sqlite: Database, hearing: Any, more: bytes) -> None:
+    hearer = hearing(sqlite)
+    service = Service(hearer.story("hearer", VideoRequested), hearer, sqlite, fails_video("composer"))
+    [subscription] = service.story.subscriptions
+    body = f'{{"videoId": "{VIDEO}", "prompt": "a fox", '.encode() + more + b"}"
+    outcome = await deliver(service, subscription, delivery(), body)
+    assert isinstance(outcome, Dead)
+    assert (outcome.kind, hearer.calls) == ("malformed", 0)
+    assert len(outcome.reason) < 20_000
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b'"x"', b'{"videoId": 5}', b'{"videoId": "x"}'])
 async def test_poison_dies_at_once_without_reaching_the_handler(sqlite: Database, hearing: Any, body: bytes) -> None:
     hearer = hearing(sqlite)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from starlette.routing import Route
 
 from gateway.app import Gateway
 from gateway.bounds import MOST_BYTES, Bounded
-from gateway.json_bounds import MOST_LEVELS, MOST_VALUES
 from gateway.keys import KeyWish
 from gateway.limits import Limits, TooManyCalls
 from gateway.rest.conditions import wait_of
 from gateway.rest.front import refuse
 from gateway.settings import Settings
+from shared.json_bounds import MOST_LEVELS, MOST_VALUES
 
 PAGE = "https://app.example"
 FOREIGN = "https://evil.example"
@@ -194,6 +195,25 @@ async def test_a_body_with_many_faults_has_a_short_answer(api: httpx.AsyncClient
     assert answer.status_code in (400, 422), answer.text[:500]
     assert len(answer.content) < 50_000
     assert len(answer.json().get("errors", [])) <= 50
+
+
+async def test_while_hostile_bodies_are_refused_others_are_served(gateway: Gateway, api: httpx.AsyncClient) -> None:
+    other, _ = await gateway.keys.make(KeyWish(owner="bob", name="n", scopes={"read"}))
+    silences = []
+
+    async def beat() -> None:
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(0)
+            silences.append(time.perf_counter() - begun)
+
+    beating = asyncio.create_task(beat())
+    attack = asyncio.gather(*(api.post("/api/v1/videos", content=body, headers=JSON) for body in HOSTILE.values()))
+    answers = [await api.get("/api/v1/session", headers={"authorization": f"Bearer {other}"}) for _ in range(10)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert all(answer.status_code in (400, 422) for answer in await attack)
+    beating.cancel()
+    assert max(silences) < 5, "no call holds all others up"
 
 
 async def test_a_call_that_takes_too_long_is_given_up(

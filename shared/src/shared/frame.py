@@ -22,6 +22,7 @@ from shared.contracts.story import Belonging
 from shared.database import Database, is_outage
 from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
 from shared.handling import Delivery, Story, Subscription, Tools
+from shared.json_bounds import JsonTooDeep, JsonTooLong, check_json
 from shared.message_checks import checked
 from shared.storage import Storage
 from shared.supervisor import Background
@@ -41,6 +42,10 @@ REDRIVEN = "x-redriven"
 EPOCH = "x-epoch"
 """The header of a dead letter that says in which epoch its video failed by it, and of a redriven one, which began."""
 
+MOST_LEVELS = 32
+"""What a request may hold comes a few levels further down in a message."""
+MOST_FAULTS = 50
+LONGEST_PLACE = 200
 MOST_RETURNS = 15
 """Whose handlers end as often as this with their process, ends it the next time too. It dies by us, which is told; at
 the broker's own limit it would die in silence."""
@@ -180,10 +185,19 @@ async def _attempt(
 
 def _parse(event: type[Event], body: bytes) -> Event:
     try:
+        check_json(body, MOST_LEVELS)
         return event.model_validate_json(body)
+    except (JsonTooDeep, JsonTooLong) as error:
+        raise MessageMalformed(str(error)) from error
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors())
-        raise MessageMalformed("; ".join(problems)) from error
+        faults = error.errors()
+        problems = [f"{_place(fault['loc'])}: {fault['msg']}" for fault in faults[:MOST_FAULTS]]
+        more = [f"and {len(faults) - MOST_FAULTS} more faults"] if len(faults) > MOST_FAULTS else []
+        raise MessageMalformed("; ".join(problems + more)) from error
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, path))[:LONGEST_PLACE] or "message"
 
 
 def _again(delivery: Delivery, error: Exception) -> ComesBack | StepFailed:

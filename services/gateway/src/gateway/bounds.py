@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access import is_json
-from gateway.json_bounds import JsonTooDeep, JsonTooLong, check_json
+from shared.json_bounds import JsonTooDeep, JsonTooLong, check_json
 
 MOST_BYTES = 1_048_576
 

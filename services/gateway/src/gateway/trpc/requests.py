@@ -8,10 +8,10 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from gateway.json_bounds import JsonTooDeep, JsonTooLong, check_json
 from gateway.trpc import superjson
 from gateway.trpc.errors import Refused
 from gateway.trpc.superjson import UNDEFINED, Unreadable, is_payload
+from shared.json_bounds import JsonTooDeep, JsonTooLong, check_json
 
 SUPERJSON_BEGINS = re.compile(rb'\s*\{\s*(?:"\d+"\s*:\s*\{\s*)?"json"\s*:')
 LIST_NEEDED = '"input" needs to be an object when doing a batch call'

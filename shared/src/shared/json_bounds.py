@@ -14,8 +14,8 @@ TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]|,', re.DOTALL)
 class JsonTooDeep(ValueError):
     """JSON is nested deeper than any request may be."""
 
-    def __init__(self) -> None:
-        super().__init__(f"JSON has at most {MOST_LEVELS} levels.")
+    def __init__(self, most_levels: int) -> None:
+        super().__init__(f"JSON has at most {most_levels} levels.")
 
 
 class JsonTooLong(ValueError):
@@ -25,23 +25,23 @@ class JsonTooLong(ValueError):
         super().__init__(f"JSON has at most {MOST_VALUES:,} values.")
 
 
-def check_json(body: bytes) -> None:
+def check_json(body: bytes, most_levels: int = MOST_LEVELS) -> None:
     """Check the depth and the number of values of JSON, valid or not.
 
     Raises:
-        JsonTooDeep: it has more than `MOST_LEVELS`.
+        JsonTooDeep: it has more than `most_levels`.
         JsonTooLong: it has more than `MOST_VALUES`.
     """
     opened = body.count(b"[") + body.count(b"{")
-    if opened <= MOST_LEVELS and opened + body.count(b",") <= MOST_VALUES:
+    if opened <= most_levels and opened + body.count(b",") <= MOST_VALUES:
         return
     level = values = 0
     for number, token in enumerate(TOKENS.finditer(body)):
         first = token[0][:1]
         values += first in b"[{,"
         level += (first in b"[{") - (first in b"]}")
-        if level > MOST_LEVELS:
-            raise JsonTooDeep
+        if level > most_levels:
+            raise JsonTooDeep(most_levels)
         # A value takes four tokens at most; more come in text that is no JSON.
         if values > MOST_VALUES or number > 5 * MOST_VALUES:
             raise JsonTooLong
