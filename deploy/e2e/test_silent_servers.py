@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,9 @@ async def running(
         try:
             for one in services:
                 await eventually(lambda one=one: asyncio.to_thread(one.is_ready), 60, what=f"{one.log.stem} is ready")
+                cost = re.search(r'"cpu_seconds": ([0-9.]+)', one.log.read_text())
+                assert cost is not None
+                sys.stdout.write(f"{one.log.stem} was ready after {cost[1]} s of processor time\n")
             yield services, ways
         finally:
             for one in services:

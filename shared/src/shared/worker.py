@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -128,7 +129,8 @@ class Worker:
             else:
                 connecting = asyncio.create_task(self._connect_when_there())
                 stack.push_async_callback(_cancel, connecting)
-            log.info("service.started")
+            # Processor time: what the start costs, however busy the machine is.
+            log.info("service.started", cpu_seconds=round(time.process_time(), 2))
             self.serving.set()
             await self.ending.wait()
             log.info("service.stopping")
