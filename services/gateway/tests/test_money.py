@@ -157,6 +157,24 @@ async def test_each_cap_refuses_with_the_figure_and_takes_nothing(opened: Open, 
     assert cheaper.status_code == 202
 
 
+async def test_simulated_money_is_marked_and_counts_nowhere(opened: Open) -> None:
+    gateway, api = await opened(providers_simulated=True, budget_day_usd=PRICE)
+    video = (await api.post("/api/v1/videos", json=GOOD)).json()
+    assert video["simulated"] is True
+    refusal = await api.post("/api/v1/videos", json=GOOD)
+    assert (refusal.status_code, "(simulated money)" in refusal.json()["detail"]) == (402, True)
+    await tell(gateway, charged(video["videoId"], 1, 1, "settled", "0", "1.20", simulated=True))
+    await tell(gateway, VideoCancelled(video_id=video["videoId"], by="me", reason="r"))
+    async with gateway.database.reading() as session:
+        used = (await session.execute(text("SELECT scope, used FROM budgets WHERE used > 0"))).all()
+    assert {(scope.split(" ")[0], amount) for scope, amount in used} == {("simulated", 12_000)}
+    assert [charge["simulated"] for charge in (await api.get("/api/v1/charges")).json()["charges"]] == [True]
+    spend = (await api.get("/api/v1/spend", params={"from": "2026-11-01", "to": "2026-11-30"})).json()
+    assert [(float(line["bookedUsd"]), line["simulated"]) for line in spend["lines"]] == [(1.2, True)]
+    assert float(spend["bookedUsd"]) == 0
+    assert (await api.post("/api/v1/estimates", json=GOOD)).json()["simulated"] is True
+
+
 async def test_the_same_request_again_takes_no_more_money(opened: Open) -> None:
     _, api = await opened(budget_day_usd=PRICE)
     wish = {**GOOD, "videoId": str(uuid4())}

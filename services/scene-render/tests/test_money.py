@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,8 @@ def test_a_paid_provider_without_a_key_is_refused_at_the_start() -> None:
     given = {"database_url": "sqlite://", "storage_url": "file:///x"}
     with pytest.raises(ValueError, match="runway needs a key: set VIDEO_API_KEY or RUNWAY_API_KEY"):
         Settings(**given, video_api_provider="runway")
+    with pytest.raises(ValueError, match="PROVIDERS_SIMULATED is true, but runway is the real one: set RUNWAY_API_URL"):
+        Settings(**given, video_api_provider="runway", video_api_key="key_1", providers_simulated=True)
     assert issubclass(KeyMissing, ValueError)
     both = Settings(**given, video_providers="runway, luma", runway_api_key="key_1", luma_api_key="luma-1")
     assert both.providers == ("runway", "luma")
@@ -132,6 +135,20 @@ async def test_what_is_intended_is_reserved_and_what_it_took_is_booked(desk: Any
     assert [(c.state, c.held_usd, c.booked_usd, c.revision) for c in charges] == [
         ("held", Decimal("0.75"), 0, 1), ("held", Decimal("0.75"), 0, 2), ("settled", 0, Decimal("0.6"), 3)
     ]  # fmt: skip
+
+
+async def test_simulated_money_has_budgets_of_its_own_and_is_marked(desk: Any, scene: Scene) -> None:
+    desk.configure(day=Decimal("1.00"))
+    desk.tools = replace(desk.tools, attempts=replace(desk.tools.attempts, simulated=True))
+    for number in (1, 2):
+        await desk.hear(scene(number))
+    events = await offer(desk)
+    assert all(charge.simulated for charge in of(SceneCharged, events))
+    [failed] = of(SceneFailed, await offer(desk))
+    assert failed.reason == ("$0.75 are needed, but of the $1.00 for everybody's day (simulated money) $0.25 are left.")
+    await desk.hear(of(CheckDue, events)[0])
+    assert await desk.rows("SELECT DISTINCT scope FROM budgets WHERE scope NOT LIKE 'simulated %'") == []
+    assert await used(desk, "simulated all") == Decimal("0.6")
 
 
 @pytest.mark.parametrize("cap", ["video", "owner_day", "day"])

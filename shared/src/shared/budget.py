@@ -18,6 +18,10 @@ from shared.prices import UNIT
 # SQLite would add fractions as floats.
 
 
+SIMULATED = "simulated "
+"""Begins the scope of a budget whose money is not real."""
+
+
 def budget_table(metadata: MetaData) -> Table:
     """What is used of each budget, beside a service's own tables. `used` counts `UNIT`s."""
     return Table(
@@ -40,13 +44,15 @@ class Budget:
     @property
     def name(self) -> str:
         """What people call it."""
-        kind, _, who = self.scope.partition(":")
-        return {
+        scope = self.scope.removeprefix(SIMULATED)
+        kind, _, who = scope.partition(":")
+        name = {
             "all": "everybody's day",
             "owner": f"{who}'s day",
             "video": "one video",
             "again": "what is paid again in a day",
         }[kind]
+        return name if scope == self.scope else f"{name} (simulated money)"
 
 
 @dataclass(frozen=True)
@@ -57,15 +63,17 @@ class Caps:
     owner_day: Decimal | None
     day: Decimal | None
 
-    def budgets(self, video_id: object, owner: str, day: str) -> tuple[Budget, ...]:
+    def budgets(self, video_id: object, owner: str, day: str, *, simulated: bool = False) -> tuple[Budget, ...]:
         """The budgets that pay for something of this video on this day, in the order they are locked in.
 
-        The one that most wait for is the last, so that it is held for the shortest time.
+        The one that most wait for is the last, so that it is held for the shortest time. Simulated money has budgets of
+        its own, with the same caps.
         """
+        mark = SIMULATED if simulated else ""
         return (
-            Budget(f"video:{video_id}", "", self.video),
-            Budget(f"owner:{owner}", day, self.owner_day),
-            Budget("all", day, self.day),
+            Budget(f"{mark}video:{video_id}", "", self.video),
+            Budget(f"{mark}owner:{owner}", day, self.owner_day),
+            Budget(f"{mark}all", day, self.day),
         )
 
 

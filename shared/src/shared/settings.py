@@ -202,6 +202,7 @@ class RenderSettings(BudgetSettings):
     video_providers: Annotated[tuple[ProviderName, ...], NoDecode] = Field(
         (), description="Several who render, the preferred one first; a scene fails over to the next one"
     )
+    providers_simulated: bool = Field(False, description="Whether they are simulated; then their money is not real")
     runway_model: str = Field("gen4.5", description="The model ordered from Runway")
     luma_model: str = Field("ray-2", description="The model ordered from Luma")
     luma_resolution: Literal["540p", "720p", "1080p"] = Field("720p", description="`540p`, `720p` or `1080p`")

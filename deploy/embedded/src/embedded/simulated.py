@@ -26,6 +26,7 @@ async def simulating(provider: str | None, folder: Path) -> AsyncIterator[None]:
             "VIDEO_PROVIDERS": "",
             "VIDEO_API_URL": api_urls(url)[name],
             "VIDEO_API_KEY": KEYS[name],
+            "PROVIDERS_SIMULATED": "true",
             "SIMULATOR_SPEED": str(SPEED),
         }
         yield

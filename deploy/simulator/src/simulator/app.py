@@ -143,7 +143,7 @@ def main() -> None:
     host = settings.public_url or f"http://{settings.host}:{settings.port}"
     for provider, url in api_urls(host).items():
         print(f"VIDEO_API_PROVIDER={provider} VIDEO_API_URL={url} VIDEO_API_KEY={KEYS[provider]}", flush=True)
-    print(f"LLM_API_URL={llm_url(host)}  SIMULATOR_SPEED={settings.speed:g}", flush=True)
+    print(f"LLM_API_URL={llm_url(host)}   SIMULATOR_SPEED={settings.speed:g} PROVIDERS_SIMULATED=true", flush=True)
     config = uvicorn.Config(
         build(settings, host), host=settings.host, port=settings.port, log_config=None, access_log=False
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import JSON, TIMESTAMP, BigInteger, Double, Index, Integer, Numeric, String, Text, text
+from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Double, Index, Integer, Numeric, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from gateway.eta import Eta
@@ -67,6 +67,8 @@ class Video(Base):
     )
     promised_usd: Mapped[Decimal] = mapped_column("promisedUsd", Numeric(10, 4), default=Decimal(0), server_default="0")
     """What the budgets of `budget_day` hold for it."""
+    simulated: Mapped[bool] = mapped_column(Boolean, default=False, server_default="0")
+    """Whether its money is not real, because who renders it is not."""
     budget_day: Mapped[str] = mapped_column("budgetDay", String(10), default="", server_default="")
     error_stage: Mapped[str | None] = mapped_column("errorStage", String(50), default=None)
     error_kind: Mapped[str | None] = mapped_column("errorKind", String(50), default=None)
@@ -140,6 +142,7 @@ class Charge(Base):
     booked_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
     task_id: Mapped[str | None] = mapped_column(identifier(255), default=None)
     reason: Mapped[str | None] = mapped_column(Text, default=None)
+    simulated: Mapped[bool] = mapped_column(Boolean, default=False)
     revision: Mapped[int] = mapped_column(Integer)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 

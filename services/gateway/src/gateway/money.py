@@ -28,6 +28,8 @@ FREE_PROVIDER = "animatic"
 WRITER = "llm"
 """The provider under which a language model's money is booked."""
 UNCAPPED = Caps(None, None, None)
+TOLD = ("owner", "provider", "day", "state", "held_usd", "booked_usd", "revision")
+"""What a charge takes over from its event as it is."""
 
 
 class ChargeNotFound(Exception):
@@ -56,6 +58,7 @@ class Quote:
     caps: Caps
     used_by_owner_today: Decimal
     used_today: Decimal
+    simulated: bool
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Spent:
     held: Decimal
     unknown: Decimal
     booked: Decimal
+    simulated: bool = False
 
 
 class Money:
@@ -83,6 +87,7 @@ class Money:
         self.storyboard_usd = storyboard_usd
         self.caps = settings.caps
         self.provider = settings.providers[0]
+        self.simulated = settings.providers_simulated
         self.tariffs: Mapping[str, Tariff | None] = {name: settings.tariff(name) for name in settings.providers}
 
     # --- promises
@@ -106,7 +111,7 @@ class Money:
         Raises:
             BudgetExceeded: it does not fit.
         """
-        before = UNCAPPED.budgets(row.video_id, row.owner, row.budget_day)
+        before = UNCAPPED.budgets(row.video_id, row.owner, row.budget_day, simulated=row.simulated)
         work.before_commit.append(partial(budget.adjust, work.session, budgets, before, -row.promised_usd))
         row.estimated_cost_usd = await self.estimate_written(work.session, row, scenes)
         await self._take(work, row, await self._caps_of(work.session, row.owner))
@@ -114,7 +119,8 @@ class Money:
     async def _take(self, work: Work, row: Video, caps: Caps) -> tuple[Budget, ...]:
         """Take the estimate from the budgets when all else is done: nobody waits meanwhile for the row of the day."""
         row.budget_day = await budget.today(work.session)
-        of_video = caps.budgets(row.video_id, row.owner, row.budget_day)
+        row.simulated = self.simulated
+        of_video = caps.budgets(row.video_id, row.owner, row.budget_day, simulated=row.simulated)
         row.promised_usd = row.estimated_cost_usd
         if row.promised_usd:
             work.before_commit.append(partial(budget.reserve, work.session, budgets, of_video, row.promised_usd))
@@ -165,7 +171,7 @@ class Money:
         due = spent if row.status in ENDED else max(row.estimated_cost_usd, spent)
         difference = due - row.promised_usd
         if difference and row.budget_day:
-            of_video = UNCAPPED.budgets(row.video_id, row.owner, row.budget_day)
+            of_video = UNCAPPED.budgets(row.video_id, row.owner, row.budget_day, simulated=row.simulated)
             await budget.adjust(work.session, budgets, of_video, difference)
             row.promised_usd = due
 
@@ -174,13 +180,14 @@ class Money:
         async with self.database.reading() as session:
             day = await budget.today(session)
             caps = await self._caps_of(session, wish.owner)
-            _, owner, all_ = caps.budgets(wish.video_id, wish.owner, day)
+            _, owner, all_ = caps.budgets(wish.video_id, wish.owner, day, simulated=self.simulated)
             return Quote(
                 provider=self.provider,
                 estimate=self.estimate_wish(wish),
                 caps=caps,
                 used_by_owner_today=await budget.used(session, budgets, owner),
                 used_today=await budget.used(session, budgets, all_),
+                simulated=self.simulated,
             )
 
     # --- charges
@@ -215,9 +222,10 @@ class Money:
         if charge is None:
             charge = Charge(attempt_id=str(event.attempt_id), video_id=str(event.video_id))
             work.session.add(charge)
-        for name in ("owner", "provider", "day", "state", "held_usd", "booked_usd", "revision"):
+        for name in TOLD:
             setattr(charge, name, getattr(event, name))
         charge.scene_number = event.scene_number if isinstance(event, SceneCharged) else 0
+        charge.simulated = isinstance(event, SceneCharged) and event.simulated
         charge.task_id = event.task_id or charge.task_id
         charge.reason = event.reason
         charge.updated_at = now()
@@ -245,13 +253,13 @@ class Money:
         which += [Charge.owner == name for name in (owner, whose) if name is not None]
         which += [Charge.provider == provider] if provider else []
         unknown = func.sum(case((Charge.state == "unknown", Charge.held_usd), else_=0))
-        keys = (Charge.day, Charge.owner, Charge.provider)
+        keys = (Charge.day, Charge.owner, Charge.provider, Charge.simulated)
         sums = (func.count().label("attempts"), func.sum(Charge.held_usd), unknown, func.sum(Charge.booked_usd))
         async with self.database.reading() as session:
             found = await session.execute(select(*keys, *sums).where(*which).group_by(*keys).order_by(*keys))
             return [
-                Spent(day, who, name, int(attempts), _usd(held), _usd(lost), _usd(booked))
-                for day, who, name, attempts, held, lost, booked in found
+                Spent(day, who, name, int(attempts), _usd(held), _usd(lost), _usd(booked), simulated)
+                for day, who, name, simulated, attempts, held, lost, booked in found
             ]
 
     async def charges(

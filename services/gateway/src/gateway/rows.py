@@ -47,6 +47,7 @@ def unknown(video_id: UUID) -> Video:
         cost_usd=FREE,
         held_usd=FREE,
         estimated_cost_usd=FREE,
+        simulated=False,
         promised_usd=FREE,
         budget_day="",
         epoch=0,

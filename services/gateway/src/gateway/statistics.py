@@ -79,7 +79,7 @@ class Statistics:
             _count(Video.status == "failed"),
             _count(Video.status == "cancelled"),
             func.avg(case((is_film, seconds))),
-            func.avg(case((is_film, Video.cost_usd))),
+            func.avg(case((is_film & Video.simulated.is_(False), Video.cost_usd))),
             func.avg(Video.rating),
             func.count(Video.rating),
         ).where(*which)

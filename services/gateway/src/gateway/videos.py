@@ -343,7 +343,6 @@ class Videos:
             return False
         if row is None:
             row = unknown(event.video_id)
-            work.session.add(row)
         elif row.error_stage == "request":
             forget_refusal(row)
         row.request_hash = _hash(event)
@@ -357,6 +356,7 @@ class Videos:
         row.owner = event.owner
         row.meta = {**event.metadata, **(row.meta or {})}
         await self.money.promise(work, row, event, within_caps=within_caps)
+        work.session.add(row)  # not before: most refusals write nothing
         if row.last_seq:
             # What came before the request could not be announced to anybody: its owner was not known.
             earlier = select(VideoEvent).where(VideoEvent.video_id == row.video_id).order_by(VideoEvent.seq)

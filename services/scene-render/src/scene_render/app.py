@@ -42,7 +42,14 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
     tools = Tools(
         database=database,
         providers=providers,
-        attempts=Attempts(providers, settings.providers, settings.caps, 1 / settings.simulator_speed, unknown_policy),
+        attempts=Attempts(
+            providers,
+            settings.providers,
+            settings.caps,
+            1 / settings.simulator_speed,
+            unknown_policy,
+            settings.providers_simulated,
+        ),
         animatics=studio,
         clips=Clips(storage, ffmpeg, settings.work_folder),
         hints=hints,

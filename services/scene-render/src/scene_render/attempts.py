@@ -119,6 +119,8 @@ class Attempts:
     caps: Caps
     scale: float = 1.0
     unknown_policy: UnknownPolicy = UnknownPolicy()
+    simulated: bool = False
+    """Whether the money is not real, because the providers are not."""
 
     # --- which provider
 
@@ -424,7 +426,11 @@ class Attempts:
         if await work.session.get(CancelledVideo, render.video_id) is not None:
             return
         price = (await work.session.get_one(Spend, attempt.id)).reserved_usd
-        cap = Budget("again", await budget.today(work.session), self.unknown_policy.day_usd)
+        cap = Budget(
+            f"{budget.SIMULATED if self.simulated else ''}again",
+            await budget.today(work.session),
+            self.unknown_policy.day_usd,
+        )
         try:
             await budget.reserve(work.session, budgets, (cap,), price)
         except BudgetExceeded as exceeded:
@@ -492,7 +498,8 @@ class Attempts:
 
     async def _reserve(self, work: Work, attempt: Attempt, render: Render, price: Decimal) -> None:
         day = await budget.today(work.session)
-        await budget.reserve(work.session, budgets, self.caps.budgets(render.video_id, render.owner, day), price)
+        of_video = self.caps.budgets(render.video_id, render.owner, day, simulated=self.simulated)
+        await budget.reserve(work.session, budgets, of_video, price)
         spend = Spend(
             attempt_id=attempt.id,
             video_id=render.video_id,
@@ -501,6 +508,7 @@ class Attempts:
             day=day,
             reserved_usd=price,
             reserved_at=now(),
+            simulated=self.simulated,
         )
         work.session.add(spend)
         await work.session.flush()
@@ -515,7 +523,8 @@ class Attempts:
             await budget.adjust(work.session, budgets, of_day, taken - spend.reserved_usd)
             spend.reserved_usd, spend.booked_usd = FREE, taken
             await _tell_charge(work, attempt, "settled")
-            BOOKED.labels(attempt.provider).inc(float(taken))
+            name = f"{attempt.provider} (simulated)" if spend.simulated else attempt.provider
+            BOOKED.labels(name).inc(float(taken))
             render.cost_usd += taken
         await self.release(work, attempt)
 
@@ -542,6 +551,7 @@ async def _tell_charge(
         booked_usd=spend.booked_usd,
         task_id=task_id or attempt.task_id,
         reason=reason,
+        simulated=spend.simulated,
     )
     await work.emit(charged)
 
@@ -551,7 +561,7 @@ def _clock(moment: datetime) -> str:
 
 
 def _budgets_of(spend: Spend) -> tuple[Budget, ...]:
-    return Caps(None, None, None).budgets(spend.video_id, spend.owner, spend.day)
+    return Caps(None, None, None).budgets(spend.video_id, spend.owner, spend.day, simulated=spend.simulated)
 
 
 async def _render_of(session: AsyncSession, attempt: Attempt) -> Render:

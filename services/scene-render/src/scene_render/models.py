@@ -133,6 +133,7 @@ class Spend(Base):
     reserved_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
     booked_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
     reserved_at: Mapped[datetime] = mapped_column(Moment, index=True)
+    simulated: Mapped[bool] = mapped_column(Boolean, default=False)
     state: Mapped[ChargeState] = mapped_column(String(20), default="held")
     revision: Mapped[int] = mapped_column(Integer, default=0)
     """How often others were told about it."""

@@ -67,6 +67,8 @@ class Settings(MediaSettings, RenderSettings):
             if name != "animatic" and not self.api_key(name).get_secret_value():
                 raise KeyMissing(name)
             self.tariff(name)
+            if self.providers_simulated and self.api_url(name) == DEFAULT_URLS.get(name):
+                raise ValueError(f"PROVIDERS_SIMULATED is true, but {name} is the real one: set {name.upper()}_API_URL")
         if self.callback_url and not self.callback_secret.get_secret_value():
             raise ValueError("CALLBACK_URL needs a CALLBACK_SECRET")
         return self

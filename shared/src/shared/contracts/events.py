@@ -213,6 +213,8 @@ class Charged(Event):
     booked_usd: Money
     task_id: str | None = None
     reason: str | None = None
+    simulated: bool = False
+    """Whether the money is not real, because the provider is not."""
 
 
 class StoryCharged(Charged):

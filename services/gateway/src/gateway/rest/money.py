@@ -41,6 +41,7 @@ def routes(money: Money, reviews: Reviews) -> APIRouter:
             used_by_owner_today_usd=quote.used_by_owner_today,
             cap_per_day_usd=quote.caps.day,
             used_today_usd=quote.used_today,
+            simulated=quote.simulated,
         )
 
     @router.get("/api/v1/spend")
@@ -63,15 +64,16 @@ def routes(money: Money, reviews: Reviews) -> APIRouter:
                 held_usd=spent.held,
                 unknown_usd=spent.unknown,
                 booked_usd=spent.booked,
+                simulated=spent.simulated,
             )
             for spent in found
         ]
-        zero = Decimal(0)
+        zero, real = Decimal(0), [line for line in lines if not line.simulated]
         return SpendResource(
             lines=lines,
-            held_usd=sum((line.held_usd for line in lines), zero),
-            unknown_usd=sum((line.unknown_usd for line in lines), zero),
-            booked_usd=sum((line.booked_usd for line in lines), zero),
+            held_usd=sum((line.held_usd for line in real), zero),
+            unknown_usd=sum((line.unknown_usd for line in real), zero),
+            booked_usd=sum((line.booked_usd for line in real), zero),
         )
 
     @router.get("/api/v1/charges")

@@ -78,6 +78,7 @@ class VideoResource(_Resource):
     cost_usd: Decimal = Field(description="What providers have taken for it")
     held_usd: Decimal = Field(description="What is reserved for scenes that are being rendered, or nobody knows of")
     estimated_cost_usd: Decimal = Field(description="What it is going to cost, as far as can be told")
+    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
     owner: str
     post_id: str | None
     metadata: dict[str, JsonValue]
@@ -101,6 +102,7 @@ class EstimateResource(_Resource):
     used_by_owner_today_usd: Decimal
     cap_per_day_usd: Decimal | None
     used_today_usd: Decimal
+    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
 
 
 class SpendLine(_Resource):
@@ -113,10 +115,11 @@ class SpendLine(_Resource):
     held_usd: Decimal
     unknown_usd: Decimal
     booked_usd: Decimal
+    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
 
 
 class SpendResource(_Resource):
-    """What was spent, by day, owner and provider, and the sums."""
+    """What was spent, by day, owner and provider, and the sums, in which simulated money does not count."""
 
     lines: list[SpendLine]
     held_usd: Decimal
@@ -143,6 +146,7 @@ class ChargeResource(_Resource):
     booked_usd: Decimal
     task_id: str | None
     reason: str | None
+    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
 
 
 class ChargePage(_Resource):
@@ -263,6 +267,7 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         cost_usd=row.cost_usd,
         held_usd=row.held_usd,
         estimated_cost_usd=row.estimated_cost_usd,
+        simulated=row.simulated,
         owner=row.owner,
         post_id=row.post_id,
         metadata=row.meta if isinstance(row.meta, dict) else {},
