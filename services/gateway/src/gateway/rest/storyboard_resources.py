@@ -75,6 +75,7 @@ class StoryboardWish(StoryWish):
         return StoryboardRequested(video_id=storyboard_id, owner=owner, **wish)
 
 
+MOST_FAULTS = 50
 TAKEN = {"prompt": "overallPrompt", "niche": "niche"}
 """What a request takes from its storyboard where it says nothing itself."""
 
@@ -115,18 +116,20 @@ class VideoWish(StoryWish):
         try:
             return validate(wish)
         except ValidationError as error:
-            faults = error.errors()
+            faults = error.errors(include_url=False)
             wrong = {fault["loc"][:2] for fault in faults}
             again = {(name,) for name, other in TAKEN.items() if ("storyboard", other) in wrong and name not in wish}
+            if not again:
+                raise
             told = [
                 InitErrorDetails(
                     type=PydanticCustomError(fault["type"], "{told}", {"told": fault["msg"]}),
                     loc=fault["loc"],
                     input=fault["input"],
                 )
-                for fault in faults
+                for fault in faults[: 2 * MOST_FAULTS]
                 if fault["loc"] not in again
-            ]
+            ][:MOST_FAULTS]
             raise ValidationError.from_exception_data(cls.__name__, told) from None
 
     def event(self, owner: str) -> VideoRequested:
