@@ -136,6 +136,10 @@ async def test_nothing_holds_the_prompt_of_a_deleted_video(home: Home) -> None:
     video = await home.ended(video["videoId"])
     assert video["status"] == "completed", video["errorMessage"]
 
+    letter = home.folder / "dead-letters" / "gateway.video.requested-1.json"
+    letter.parent.mkdir(exist_ok=True)
+    letter.write_text(json.dumps({"message": {"videoId": video["videoId"], "body": wish["prompt"]}}))
+
     def places() -> list[str]:
         found = []
         for service in ("storyboard", "scene-render", "composer", "gateway"):
@@ -148,7 +152,7 @@ async def test_nothing_holds_the_prompt_of_a_deleted_video(home: Home) -> None:
                 found += [path.name] if ".db" not in path.name and b"quetzal" in path.read_bytes().lower() else []
         return found
 
-    assert set(places()) == {"storyboard", "scene-render", "composer", "gateway"}
+    assert set(places()) == {"storyboard", "scene-render", "composer", "gateway", letter.name}
     assert request_json("DELETE", f"{home.videos}/{video['videoId']}")[0] == 204
     await eventually(lambda: not places(), 30, "every service has erased the text")
     await eventually(lambda: not (home.folder / "media" / "videos" / video["videoId"] / "film.mp4").exists())

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy import delete, insert, select
 
-from shared.contracts.events import Event, VideoResumed
+from shared.contracts.events import Event, VideoDeleted, VideoResumed
 from shared.database import Database, is_outage, now
 from shared.frame import EPOCH, LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver, video_id_of
 from shared.handling import Delivery, Subscription
@@ -118,6 +118,13 @@ class Dispatcher:
         only = item.headers.get(ONLY)
         heard_by = [listener for listener in self.listeners[item.name] if only in (None, listener[1].consumer)]
         await asyncio.gather(*(self._deliver(item, *listener) for listener in heard_by))
+        if item.name == VideoDeleted.name:
+            self._erase_dead_letters(item.video_id)
+
+    def _erase_dead_letters(self, video_id: str) -> None:
+        for path in self.dead_letters.glob("*.json"):
+            if json.loads(path.read_text())["message"]["videoId"] == video_id:
+                path.unlink()
 
     async def _deliver(
         self, item: Letter, service: Service[Any], subscription: Subscription[Any], limit: asyncio.Semaphore
