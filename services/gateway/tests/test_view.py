@@ -19,6 +19,7 @@ from shared.contracts.events import (
     VideoComposed,
     VideoComposing,
     VideoFailed,
+    VideoProgressed,
     VideoResumed,
     VideoStoring,
 )
@@ -63,6 +64,17 @@ def after(*events: Event) -> VideoView:
 
 
 WHOLE = (BOARD, started(1), started(2), progressed(1, 50), rendered(1), rendered(2), COMPOSING, STORING, COMPOSED)
+
+
+def test_progress_goes_on_while_the_film_is_joined() -> None:
+    def joined(percent: float) -> VideoProgressed:
+        return VideoProgressed(video_id=VIDEO, percent=percent)
+
+    half = after(BOARD, rendered(1), rendered(2), COMPOSING, joined(50))
+    assert (half.current_step, half.progress) == ("combining", 90)
+    assert fold(half, joined(10)).progress == 90
+    assert fold(half, STORING).progress == 95
+    assert after(BOARD, joined(50)) == after(BOARD)
 
 
 def test_the_progress_of_the_whole_story() -> None:

@@ -1,7 +1,7 @@
 """Joins clips into a film and does not believe it before it has looked at it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +59,16 @@ class Plan:
 
 
 async def compose(
-    slots: Sequence[Slot], clips: Sequence[ClipFile], target: Path, size: tuple[int, int], ffmpeg: Ffmpeg
+    slots: Sequence[Slot],
+    clips: Sequence[ClipFile],
+    target: Path,
+    size: tuple[int, int],
+    ffmpeg: Ffmpeg,
+    on_percent: Callable[[float], None] = lambda _percent: None,
 ) -> MediaFacts:
     """Join `clips`, one a slot, into the film `target`, and check it.
+
+    `on_percent` is called about twice a second while the film is joined.
 
     Raises:
         ClipTooShort: a clip misses more than `LONGEST_FREEZE_FRAMES`.
@@ -75,7 +82,10 @@ async def compose(
         await _check_clip(slot.scene.scene_number, clip)
     plan = Plan(size, total_frames(slots))
     limit = COMPOSE_SECONDS + COMPOSE_SECONDS_PER_SECOND * plan.frames / FRAME_RATE
-    await ffmpeg.run(film_arguments(slots, clips, target, size), time_limit=limit)
+    arguments = film_arguments(slots, clips, target, size)
+    await ffmpeg.run(
+        arguments, time_limit=limit, on_frame=lambda frames: on_percent(min(100 * frames / plan.frames, 100.0))
+    )
     facts = await probe(target)
     _compare(facts, plan)
     if not await asyncio.to_thread(_is_faststart, target):

@@ -1,6 +1,8 @@
 """The composer service's part of the story: when all clips are there, they become one film."""
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -23,6 +25,7 @@ from shared.contracts.events import (
     VideoComposing,
     VideoDeleted,
     VideoFailed,
+    VideoProgressed,
     VideoResumed,
     VideoStoring,
 )
@@ -102,7 +105,8 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) 
             files.append(ClipFile(path, clip.frames, clip.has_audio))
         target, picture = folder / "film.mp4", folder / "thumbnail.jpg"
         try:
-            facts = await compose(slots, files, target, size, tools.ffmpeg)
+            async with _telling(event.video_id, tools.hints) as on_percent:
+                facts = await compose(slots, files, target, size, tools.ffmpeg, on_percent)
             await take_thumbnail(target, picture, slots, tools.ffmpeg)
         except (FfmpegFailed, FfmpegTimedOut, FilmWrong) as error:
             if delivery.attempt < ATTEMPTS:
@@ -235,6 +239,20 @@ async def _collected(video_id: UUID, database: Database) -> tuple[Film, Mapping[
         film = await session.get_one(Film, str(video_id))
         rows = await session.execute(select(FilmClip).where(FilmClip.video_id == str(video_id)))
         return film, {row.scene_number: Clip.model_validate(row.clip) for row in rows.scalars()}
+
+
+@contextlib.asynccontextmanager
+async def _telling(video_id: UUID, hints: Hints) -> AsyncIterator[Callable[[float], None]]:
+    """Yield what publishes how far the film is."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def tell(percent: float) -> None:
+        task = asyncio.create_task(hints.hint(VideoProgressed(video_id=video_id, percent=percent)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    yield tell
+    await asyncio.gather(*tasks)
 
 
 async def _remove(video_id: UUID, tools: Tools) -> None:

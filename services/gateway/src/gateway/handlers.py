@@ -26,6 +26,7 @@ from shared.contracts.events import (
     VideoComposed,
     VideoComposing,
     VideoFailed,
+    VideoProgressed,
     VideoRequested,
     VideoResumed,
     VideoStoring,
@@ -84,7 +85,7 @@ async def record_storyboard(event: Event, delivery: Delivery, tools: Tools) -> N
         await tools.storyboards.record(work, event)
 
 
-@story.on(SceneProgressed, VideoStoring)
+@story.on(SceneProgressed, VideoProgressed, VideoStoring)
 async def note_progress(event: Event, _delivery: Delivery, tools: Tools) -> None:
     """A scene, or the film, has come further: the row shows it, the log does not keep it."""
     async with working(tools.database) as work:

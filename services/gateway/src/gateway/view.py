@@ -1,7 +1,7 @@
 """What is known of a video, and how each event changes it: rules, without any I/O.
 
 Events may come in any order and more than once. Progress has one scale and never falls: storyboard done 20, scenes
-20-80 by each scene's own progress, combining 85, storing 95, done 100. A video whose storyboard awaits its review is
+20-80 by each scene's own progress, combining 85-95, storing 95, done 100. A video whose storyboard awaits its review is
 `pending`, as nothing is being done about it, at the step `review`.
 """
 
@@ -22,6 +22,7 @@ from shared.contracts.events import (
     VideoComposed,
     VideoComposing,
     VideoFailed,
+    VideoProgressed,
     VideoResumed,
     VideoStoring,
 )
@@ -119,7 +120,7 @@ def fold(view: VideoView, event: Event) -> VideoView:
     if view.ended:
         return view
     changed = view.model_copy(update=_changes(view, event))
-    return changed.model_copy(update={"progress": max(view.progress, _progress(changed))})
+    return changed.model_copy(update={"progress": max(view.progress, changed.progress, _progress(changed))})
 
 
 def _changes(view: VideoView, event: Event) -> dict[str, object]:
@@ -143,6 +144,8 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
             return {}
         case VideoComposing():
             return {**_goes_on(view), "current_step": "combining"}
+        case VideoProgressed() if view.current_step == "combining":
+            return {"progress": COMBINING + (STORING - COMBINING) * event.percent / 100}
         case VideoStoring():
             return {**_goes_on(view), "current_step": "storing"} if view.status != "failed" else {}
         case VideoComposed():

@@ -292,6 +292,16 @@ class VideoComposing(Event):
     publishers = ("composer",)
 
 
+class VideoProgressed(Event):
+    """How far the joining of the film is. A hint for those who watch: not stored, may be lost."""
+
+    name = "video.progressed"
+    publishers = ("composer",)
+    stored = False
+
+    percent: Percent
+
+
 class VideoStoring(Event):
     """The film is joined and being stored. A hint for those who watch: not stored, may be lost."""
 
@@ -381,6 +391,7 @@ EVENTS: tuple[type[Event], ...] = (
     SceneRendered,
     SceneFailed,
     VideoComposing,
+    VideoProgressed,
     VideoStoring,
     VideoComposed,
     VideoFailed,
