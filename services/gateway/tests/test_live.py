@@ -472,7 +472,7 @@ async def test_nothing_is_compressed(gateway: Gateway, url: str) -> None:
     """For one process it would cost more than it saves."""
     reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
     writer.write(
-        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
     )
