@@ -20,7 +20,7 @@ from shared.testing import BrokerCorner, SqlServer, eventually, fetch_json, free
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 DOCUMENTS = ROOT / "shared" / "docs"
-PAGES = (ROOT / "README.md", *sorted(DOCUMENTS.glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCUMENTS.glob("*.md")))
 BLOCK = re.compile(
     r"^(?:<!-- not run in tests: (?P<reason>[^>]+) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)^```",
     re.MULTILINE | re.DOTALL,
