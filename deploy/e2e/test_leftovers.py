@@ -37,7 +37,7 @@ async def test_what_a_killed_process_left_is_gone_soon_after_the_start(
     chosen = settings(database_url="sqlite+aiosqlite://", storage_url=f"file://{media}", work_folder=work)
     service = build(chosen, NobodyListens())
     supervisor = Supervisor("test")
-    supervisor.start(*service.background)
+    supervisor.start(service.retention.background)
     try:
         await eventually(lambda: not folder.exists() and not object_part.exists())
     finally:

@@ -11,7 +11,9 @@ from sqlalchemy import text
 from gateway.access import Caller
 from gateway.app import Gateway
 from gateway.rest.conditions import wait_of
+from gateway.retention import POLICIES
 from shared.contracts.events import VideoCancelled, VideoRequested
+from shared.retention import Retention
 from shared.testing import published
 
 GOOD = {"prompt": "a fox"}
@@ -103,7 +105,7 @@ async def test_after_a_day_a_key_can_be_used_anew(api: httpx.AsyncClient, gatewa
         await session.execute(text("UPDATE kept_answers SET createdAt = '2026-01-01 00:00:00'"))
     second = (await api.post(VIDEOS, json={"prompt": "a hen"}, headers=key)).json()
     assert second["videoId"] != first["videoId"]
-    await gateway.idempotency.forget_old()
+    await Retention("gateway", gateway.database, POLICIES).pass_once()
     assert (await api.post(VIDEOS, json={"prompt": "a hen"}, headers=key)).json() == second
 
 

@@ -30,6 +30,7 @@ from gateway.app import Gateway
 from gateway.courier import AT_ONCE_PER_ENDPOINT, AddressRefused, Courier, Parcel
 from gateway.deliveries import LARGEST_BYTES, TYPES, WAIT_SECONDS, Answer, body_of, type_of, wait_after
 from gateway.models import Base, WebhookDelivery, WebhookEndpoint
+from gateway.retention import POLICIES
 from gateway.settings import Settings
 from gateway.steps import WebhookDue
 from gateway.told import LIVE_NAMES
@@ -40,6 +41,7 @@ from shared.database import now
 from shared.frame import Handled, Service, deliver
 from shared.migration_files import folder_of
 from shared.public_address import GuardedNetwork
+from shared.retention import Retention
 from shared.testing import SqlServer, delivery, eventually, free_port, migrated, published
 from shared.unit_of_work import working
 
@@ -752,7 +754,7 @@ async def test_old_deliveries_are_forgotten(api: httpx.AsyncClient, gateway: Gat
     async with working(gateway.database) as work:
         its = WebhookDelivery.delivery_id == old
         await work.session.execute(update(WebhookDelivery).where(its).values(created_at=now(-31 * 86_400)))
-    await gateway.webhooks.forget_old()
+    await Retention("gateway", gateway.database, POLICIES).pass_once()
     assert [sent["deliveryId"] for sent in await deliveries(api, endpoint)] == [young]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Column, CursorResult, MetaData, String, Table
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import identifier, now
+from shared.database import Moment, identifier, now
 from shared.prices import UNIT
 
 # SQLite would add fractions as floats.
@@ -30,6 +30,7 @@ def budget_table(metadata: MetaData) -> Table:
         Column("scope", identifier(300), primary_key=True),
         Column("day", String(10), primary_key=True),
         Column("used", BigInteger, nullable=False),
+        Column("opened_at", Moment, nullable=True, index=True),
     )
 
 
@@ -153,7 +154,7 @@ async def _add(session: AsyncSession, table: Table, budget: Budget, amount: Deci
 
 async def _open(session: AsyncSession, table: Table, budget: Budget) -> None:
     """Have a row for this budget, if there is none yet."""
-    row = {"scope": budget.scope, "day": budget.day, "used": 0}
+    row = {"scope": budget.scope, "day": budget.day, "used": 0, "opened_at": now()}
     if session.get_bind().dialect.name == "sqlite":
         await session.execute(sqlite.insert(table).values(row).on_conflict_do_nothing())
     else:

@@ -24,6 +24,7 @@ from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgain
 from shared.handling import Delivery, Story, Subscription, Tools
 from shared.json_bounds import JsonTooDeep, JsonTooLong, check_json
 from shared.message_checks import checked
+from shared.retention import Policy, Retention
 from shared.storage import Storage
 from shared.supervisor import Background
 from shared.unit_of_work import has_handled, working
@@ -96,7 +97,8 @@ class Service(Generic[Tools]):
     """A service, put together: its part of the story, its tools, and what must be open while it runs.
 
     `on_death` is what it does about the video of a message that died; `epoch_of` says in which epoch it knows a video
-    to be; `background` is what it does besides messages; without a `storage` it works on no media.
+    to be; `background` is what it does besides messages; without a `storage` it works on no media; `policies` say how
+    long it keeps what.
     """
 
     story: Story[Tools]
@@ -107,6 +109,12 @@ class Service(Generic[Tools]):
     epoch_of: Callable[[AsyncSession, UUID], Awaitable[int]] = _first_epoch
     background: tuple[Background, ...] = ()
     storage: Storage | None = None
+    policies: tuple[Policy, ...] = ()
+
+    @property
+    def retention(self) -> Retention:
+        """What removes what is too old."""
+        return Retention(self.story.service, self.database, self.policies)
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,8 @@ class Storage(Protocol):
         """Remove all objects whose keys begin with `prefix`."""
         ...
 
-    async def sweep(self) -> None:
-        """Remove what killed processes have half written."""
+    async def sweep(self) -> int:
+        """Remove what killed processes have half written. Returns how many files that was."""
         ...
 
     async def fault(self) -> str | None:
@@ -160,9 +160,9 @@ class FolderStorage:
         """Where objects are written before they get their names. No key begins with a dot."""
         return self.root / ".half-written"
 
-    async def sweep(self) -> None:
+    async def sweep(self) -> int:
         """See `Storage.sweep`."""
-        await asyncio.to_thread(work_folder.sweep, self.half_written, "*")
+        return await asyncio.to_thread(work_folder.sweep, self.half_written, "*")
 
     async def fault(self) -> str | None:
         """See `Storage.fault`."""
@@ -328,8 +328,9 @@ class S3Storage:
         what = f"{method.lower()}_object"
         return await self.public_client.generate_presigned_url(what, Params=params, ExpiresIn=seconds)
 
-    async def sweep(self) -> None:
+    async def sweep(self) -> int:
         """Do nothing: a half-written upload is no object, and a rule of the bucket's life cycle ends it."""
+        return 0
 
     async def delete(self, prefix: str) -> None:
         """See `Storage.delete`."""

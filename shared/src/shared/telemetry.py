@@ -26,6 +26,8 @@ OUTBOX_AGE_SECONDS = Gauge("multishot_outbox_age_seconds", "How long the oldest 
 BACKGROUND_RESTARTS = Counter(
     "multishot_background_restarts_total", "Background tasks that ended unexpectedly", ["service", "task"]
 )
+RETENTION_REMOVED = Counter("multishot_retention_removed_total", "What was removed for its age", ["service", "what"])
+RETENTION_ERRORS = Counter("multishot_retention_errors_total", "Retention passes that failed", ["service", "what"])
 
 tracer = trace.get_tracer("multishot")
 

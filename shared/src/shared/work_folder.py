@@ -11,18 +11,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
-from shared.supervisor import Background, every
-
 log = structlog.get_logger()
 
 PREFIX = "multishot-"
-SWEEP_SECONDS = 600.0
-"""The pause between two sweeps; the first one is made at the start of a process."""
 YOUNGEST_SECONDS = 60.0
 """What is younger stays: it may have been made a moment ago, and not be locked yet."""
 
@@ -47,28 +43,24 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def sweeping(parent: Path | None, sweep_storage: Callable[[], Awaitable[None]]) -> Background:
-    """Sweep the work folders below `parent`, and the storage, at once and then again and again."""
-
-    async def sweep_all() -> None:
-        await sweep_work_folders(parent)
-        await sweep_storage()
-
-    return every(SWEEP_SECONDS, sweep_all, "sweep")
+async def sweep_work_folders(parent: Path | None) -> int:
+    """Remove the work folders below `parent` that no living process uses. Returns how many those were."""
+    return await asyncio.to_thread(sweep, parent or Path(tempfile.gettempdir()), f"{PREFIX}*")
 
 
-async def sweep_work_folders(parent: Path | None) -> None:
-    """Remove the work folders below `parent` that no living process uses."""
-    await asyncio.to_thread(sweep, parent or Path(tempfile.gettempdir()), f"{PREFIX}*")
+def sweep(parent: Path, pattern: str) -> int:
+    """Remove the files and folders in `parent` whose names match, that nobody has locked and that are not new.
 
-
-def sweep(parent: Path, pattern: str) -> None:
-    """Remove the files and folders in `parent` whose names match, that nobody has locked and that are not new."""
+    Returns how many those were.
+    """
+    removed = 0
     for path in parent.glob(pattern):
         # Gone meanwhile, of another user, or in use.
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime > YOUNGEST_SECONDS:
                 _remove_unless_locked(path)
+                removed += 1
+    return removed
 
 
 def _remove_unless_locked(path: Path) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from shared import inbox, probes, telemetry
+from shared import probes, telemetry
 from shared.database import now
 from shared.frame import Service
 from shared.handling import Hints, NobodyListens, Tools
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 S = TypeVar("S", bound=ServiceSettings)
 
 MEASURE_EVERY_SECONDS = 5.0
-FORGET_EVERY_SECONDS = 3600.0
 LOOK_FOR_MIGRATION_SECONDS = 1.0
 CONNECT_AGAIN_SECONDS = 1.0
 CONNECT_PAUSES = (0.2, 0.5, 1.0, 2.0)
@@ -120,7 +119,7 @@ class Worker:
             stack.push_async_callback(self.supervisor.stop)
             self.supervisor.start(
                 every(MEASURE_EVERY_SECONDS, self._measure, "measure"),
-                every(FORGET_EVERY_SECONDS, lambda: inbox.forget_old(self.service.database), "forget"),
+                self.service.retention.background,
                 *self.service.background,
             )
             stack.push_async_callback(self._stop_consuming)

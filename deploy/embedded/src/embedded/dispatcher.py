@@ -71,7 +71,8 @@ class Dispatcher:
             for service in self.services:
                 supervisor = self.supervisors[service.story.service]
                 stack.push_async_callback(supervisor.stop)
-                supervisor.start(self._outbox_of(service.database), *service.background)
+                own = (self._outbox_of(service.database), service.retention.background)
+                supervisor.start(*own, *service.background)
             yield
 
     async def hint(self, event: Event) -> None:

@@ -9,8 +9,8 @@ from shared.ffmpeg import Ffmpeg
 from shared.frame import Service, fails_video
 from shared.handling import Hints
 from shared.migration_files import folder_of
+from shared.retention import leftovers
 from shared.storage import open_storage
-from shared.work_folder import sweeping
 
 
 def build(settings: Settings, hints: Hints) -> Service[Tools]:
@@ -24,7 +24,7 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         database,
         on_death=fails_video("composer", whose),
         resources=(storage,),
-        background=(sweeping(settings.work_folder, storage.sweep),),
+        policies=(leftovers(settings.work_folder, storage.sweep),),
         epoch_of=epoch_of,
         storage=storage,
     )

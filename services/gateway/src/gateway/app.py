@@ -42,6 +42,7 @@ from gateway.rest import (
     webhooks,
 )
 from gateway.rest.front import behind_front, guarded, refuse
+from gateway.retention import POLICIES
 from gateway.reviews import Reviews
 from gateway.rows import epoch_of
 from gateway.settings import Settings
@@ -74,7 +75,6 @@ from shared.worker import Worker, command_of
 TRPC_PATH = "/api/trpc"
 PAGE_BESIDE_APPLICATION = "/multishot"
 """Where the status page is when `/` is the application's."""
-FORGET_EVERY_SECONDS = 3600.0
 
 
 class Gateway:
@@ -109,11 +109,7 @@ class Gateway:
         """What hears the events."""
         self.videos.hints = hints
         tools = Tools(self.database, self.videos, self.storyboards, self.feed, self.webhooks)
-        background = (
-            every(LOOK_EVERY_SECONDS, self.feed.catch_up, "feed"),
-            every(FORGET_EVERY_SECONDS, self.idempotency.forget_old, "forget-answers"),
-            every(FORGET_EVERY_SECONDS, self.webhooks.forget_old, "forget-deliveries"),
-        )
+        background = (every(LOOK_EVERY_SECONDS, self.feed.catch_up, "feed"),)
         resources = (self.storage, self.feed.running(), self.application or contextlib.nullcontext())
         return Service(
             story,
@@ -124,6 +120,7 @@ class Gateway:
             background=background,
             epoch_of=epoch_of,
             storage=self.storage,
+            policies=POLICIES,
         )
 
     async def _show_as_failed(self, death: Death, database: Database) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.models import KeptAnswer
@@ -23,7 +23,6 @@ from shared.unit_of_work import Work, working
 T = TypeVar("T")
 
 KEPT_SECONDS = 24 * 3600
-FORGET_EVERY_SECONDS = 3600
 ATTEMPTS = 5
 LOCK_WAIT, DEADLOCKS = 1205, (1213, 1305)
 """MySQL's numbers for: waited too long for somebody's lock, and waited for somebody who waits for us.
@@ -158,11 +157,6 @@ class Idempotency:
         with contextlib.suppress(IntegrityError):
             async with working(self.database) as work:
                 work.session.add(KeptAnswer(id=key.id, request="", created_at=now()))
-
-    async def forget_old(self) -> None:
-        """Drop the answers nobody will ask for again."""
-        async with working(self.database) as work:
-            await work.session.execute(delete(KeptAnswer).where(KeptAnswer.created_at < now(-KEPT_SECONDS)))
 
 
 async def _claim(work: Work, key: Key) -> KeptAnswer:

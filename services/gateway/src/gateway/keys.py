@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.models import ApiKey, EndedSession
@@ -120,7 +120,6 @@ class Keys:
         """Remember until `end` (Unix time) that a session was ended: here at once, elsewhere as with a key."""
         row = EndedSession(hash=_hash(session), ends_at=now(end - time.time()))
         async with self.database.sessions.begin() as db:
-            await db.execute(delete(EndedSession).where(EndedSession.ends_at < now()))
             if await db.get(EndedSession, row.hash) is None:
                 db.add(row)
         self.ended.pop(row.hash, None)

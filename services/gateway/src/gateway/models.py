@@ -119,7 +119,7 @@ class Storyboard(Base):
     drafted: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     error_kind: Mapped[str | None] = mapped_column("errorKind", String(50), default=None)
     error_message: Mapped[str | None] = mapped_column("errorMessage", Text, default=None)
-    created_at: Mapped[datetime] = mapped_column("createdAt", Moment)
+    created_at: Mapped[datetime] = mapped_column("createdAt", Moment, index=True)
 
 
 class Charge(Base):
@@ -144,7 +144,7 @@ class Charge(Base):
     reason: Mapped[str | None] = mapped_column(Text, default=None)
     simulated: Mapped[bool] = mapped_column(Boolean, default=False)
     revision: Mapped[int] = mapped_column(Integer)
-    updated_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment, index=True)
 
 
 class KeptAnswer(Base):
@@ -269,4 +269,4 @@ class StageTime(Base):
     """Scenes that the provider had as this one was done, itself among them."""
     waiting: Mapped[int] = mapped_column(Integer, default=0)
     """Scenes that waited for the provider then."""
-    at: Mapped[datetime] = mapped_column(Moment)
+    at: Mapped[datetime] = mapped_column(Moment, index=True)

@@ -46,7 +46,6 @@ MOST_PER_OWNER = 20
 SECRET_BYTES = 32
 OLD_SECRET_SECONDS = 24 * 3600.0
 KEPT_DAYS = 30
-FORGET_EVERY_SECONDS = 3600.0
 LONGEST_PUT_OFF_SECONDS = 30.0
 
 
@@ -94,7 +93,7 @@ class EndpointChange:
 
 
 class Webhooks:
-    """All endpoints, and what is sent to them. As a resource of the service it forgets what is old."""
+    """All endpoints, and what is sent to them."""
 
     def __init__(self, database: Database, courier: Courier, public_url: str = "") -> None:
         self.database = database
@@ -311,17 +310,6 @@ class Webhooks:
         )
         DELIVERIES.labels(outcome).inc()
         log.info("webhook.posted", outcome=outcome, status=answer.status, type=sent.type, about=sent.video_id)
-
-    # --- what is forgotten
-
-    async def forget_old(self) -> None:
-        """Drop deliveries that nobody will ask for again, and secrets that do not sign any more."""
-        async with self.database.sessions.begin() as session:
-            old = WebhookDelivery.created_at < now(-KEPT_DAYS * 86_400)
-            await session.execute(delete(WebhookDelivery).where(old))
-            await _erase_of_deleted(session)
-            ended = WebhookEndpoint.old_secret_until <= now()
-            await session.execute(update(WebhookEndpoint).where(ended).values(old_secret=None, old_secret_until=None))
 
 
 def _new_secret() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from scene_render.animatic import draw
@@ -138,6 +138,13 @@ class AnimaticStudio:
         """Remove the clips of these tasks, where there are any."""
         for task_id in task_ids:
             await self.storage.delete(_key(task_id))
+
+    async def forget(self, task_ids: Sequence[str]) -> None:
+        """Remove these tasks with their clips, which have been collected."""
+        await self.remove(task_ids)
+        async with self.database.sessions.begin() as session:
+            for task_id in task_ids:
+                await session.execute(delete(AnimaticTask).where(AnimaticTask.id == task_id))
 
     @contextlib.asynccontextmanager
     async def _telling(self, task_id: str) -> AsyncIterator[Callable[[float], None]]:

@@ -12,6 +12,7 @@ from scene_render.clips import Clips
 from scene_render.handlers import Tools, story
 from scene_render.models import Base
 from scene_render.provider import Provider
+from scene_render.retention import policies
 from scene_render.settings import Settings
 from scene_render.studios import paid_providers
 from shared import worker
@@ -20,9 +21,9 @@ from shared.ffmpeg import Ffmpeg
 from shared.frame import Service, fails_video
 from shared.handling import Hints
 from shared.migration_files import folder_of
+from shared.retention import leftovers
 from shared.storage import open_storage
 from shared.supervisor import every
-from shared.work_folder import sweeping
 
 SLOTS_EVERY_SECONDS = 600.0
 
@@ -71,10 +72,8 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         database,
         on_death=fails_video("scene-render", standings.whose),
         resources=resources,
-        background=(
-            every(SLOTS_EVERY_SECONDS, provide_slots, "slots"),
-            sweeping(settings.work_folder, storage.sweep),
-        ),
+        background=(every(SLOTS_EVERY_SECONDS, provide_slots, "slots"),),
+        policies=(*policies(tools.clips, studio), leftovers(settings.work_folder, storage.sweep)),
         epoch_of=standings.epoch_of,
         storage=storage,
     )

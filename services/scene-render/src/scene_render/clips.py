@@ -111,10 +111,14 @@ class Clips:
         """Remove the parts that long scenes of a video are joined of."""
         await self.storage.delete(f"videos/{video_id}/parts/")
 
+    async def remove_parts_of_scene(self, video_id: str, scene_number: int) -> None:
+        """Remove the parts that one long scene is joined of."""
+        await self.storage.delete(part_prefix(video_id, scene_number))
+
     async def _store_part(self, path: Path, facts: MediaFacts, attempt: Attempt, render: Render) -> Part:
         frame = path.with_name("last-frame.jpg")
         await conform.take_frame(path, facts.frames - 1, frame, self.ffmpeg)
-        key = f"videos/{render.video_id}/parts/scene-{render.scene_number}-{len(render.parts) + 1}"
+        key = f"{part_prefix(render.video_id, render.scene_number)}{len(render.parts) + 1}"
         return Part(
             media=await self.storage.put(f"{key}.mp4", path, "video/mp4"),
             frames=facts.frames,
@@ -134,6 +138,11 @@ class Clips:
         joined = folder / "joined.mp4"
         await conform.join(pieces, joined, self.ffmpeg)
         return joined, await probe(joined)
+
+
+def part_prefix(video_id: str, scene_number: int) -> str:
+    """What the keys of a scene's parts begin with."""
+    return f"videos/{video_id}/parts/scene-{scene_number}-"
 
 
 async def admit(

@@ -441,6 +441,7 @@ async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> No
             return
         if isinstance(collected, clips.Part):
             render.parts = [*render.parts, collected.model_dump(mode="json")]
+            render.parts_stored_at = now()
             wanted = await work.session.get(CancelledVideo, render.video_id) is None
             render.state, render.available_at = "waiting" if wanted else "cancelled", now()
             if not wanted:

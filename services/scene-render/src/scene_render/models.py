@@ -52,6 +52,8 @@ class Render(Base):
     """It was ordered once more though an attempt at it may have been paid."""
     parts: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, nullable=True)
     """The clips a long scene has so far: media, frames, and the provider and task they come from."""
+    parts_stored_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
+    """When the last of them was stored; None: there are none, or no more."""
     clip: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     cost_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
@@ -72,6 +74,7 @@ class Attempt(Base):
         ForeignKeyConstraint(["video_id", "scene_number"], ["renders.video_id", "renders.scene_number"]),
         Index("ix_attempts_video", "video_id", "state"),
         Index("ix_attempts_ended", "provider", "state", "ended_at"),
+        Index("ix_attempts_ended_at", "ended_at"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)

@@ -18,6 +18,7 @@ from storyboard.answers import Answers
 from storyboard.endpoint import Endpoint, http_client
 from storyboard.handlers import Tools, story, whose
 from storyboard.models import Base
+from storyboard.retention import POLICIES
 from storyboard.settings import Settings
 from storyboard.template import TemplateWriter
 from storyboard.text import cut
@@ -31,9 +32,11 @@ def build(settings: Settings, _hints: Hints) -> Service[Tools]:
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     seconds = settings.scene_seconds
     if settings.llm_api_url is None:
-        return Service(story, Tools(database, TemplateWriter(seconds), seconds), database, _on_death)
+        tools = Tools(database, TemplateWriter(seconds), seconds)
+        return Service(story, tools, database, _on_death, policies=POLICIES)
     client, writer = _language_model(settings, settings.llm_api_url, database, seconds)
-    return Service(story, Tools(database, writer, seconds), database, _on_death, resources=(client,))
+    tools = Tools(database, writer, seconds)
+    return Service(story, tools, database, _on_death, resources=(client,), policies=POLICIES)
 
 
 def _language_model(

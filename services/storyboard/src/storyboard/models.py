@@ -46,7 +46,7 @@ class DraftRow(Base):
 
     storyboard_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     storyboard: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment, index=True)
 
 
 class LlmAnswerRow(Base):
@@ -65,4 +65,4 @@ class LlmAnswerRow(Base):
     input_tokens: Mapped[int]
     output_tokens: Mapped[int]
     cost_usd: Mapped[Decimal] = mapped_column(Numeric(12, 6))
-    created_at: Mapped[datetime] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment, index=True)

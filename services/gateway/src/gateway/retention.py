@@ -1,0 +1,48 @@
+"""How long the gateway keeps what."""
+
+from sqlalchemy import select
+
+from gateway.idempotency import KEPT_SECONDS
+from gateway.models import (
+    Charge,
+    EndedSession,
+    KeptAnswer,
+    StageTime,
+    Storyboard,
+    Video,
+    VideoEvent,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from gateway.money import ENDED
+from gateway.webhooks import KEPT_DAYS as WEBHOOK_DAYS
+from shared.retention import DAY_SECONDS, Policy, Rows
+
+EVENT_DAYS = 30
+STORYBOARD_DAYS = 30
+STAGE_TIME_DAYS = 90
+REASON_DAYS = 90
+
+# The last event stays: it says how the video ended to whoever begins to watch.
+IS_TOLD = (
+    select(Video.id)
+    .where(Video.video_id == VideoEvent.video_id, Video.status.in_(ENDED), Video.last_seq > VideoEvent.seq)
+    .correlate(VideoEvent)
+    .exists()
+)
+IS_DONE = WebhookDelivery.state != "pending"
+OF_DELETED = WebhookDelivery.video_id.in_(select(Video.video_id).where(Video.deleted_at.is_not(None)))
+NO_SECRET = {WebhookEndpoint.old_secret: None, WebhookEndpoint.old_secret_until: None}
+
+POLICIES = (
+    Policy("video events", EVENT_DAYS, Rows(VideoEvent.created_at, [IS_TOLD])),
+    Policy("stage times", STAGE_TIME_DAYS, Rows(StageTime.at)),
+    Policy("storyboards", STORYBOARD_DAYS, Rows(Storyboard.created_at)),
+    Policy("idempotency records", KEPT_SECONDS / DAY_SECONDS, Rows(KeptAnswer.created_at)),
+    Policy("ended sessions", 0, Rows(EndedSession.ends_at)),
+    Policy("webhook deliveries", WEBHOOK_DAYS, Rows(WebhookDelivery.created_at)),
+    # Their bodies hold text. What is on its way still arrives.
+    Policy("webhook deliveries of deleted videos", 0, Rows(WebhookDelivery.created_at, [IS_DONE, OF_DELETED])),
+    Policy("replaced webhook secrets", 0, Rows(WebhookEndpoint.old_secret_until, blank=NO_SECRET)),
+    Policy("charges", REASON_DAYS, Rows(Charge.updated_at, [Charge.state == "settled"], {Charge.reason: None})),
+)

@@ -1,0 +1,47 @@
+"""How long the scene-render service keeps what."""
+
+from sqlalchemy import select
+
+from scene_render.animatic_provider import AnimaticStudio
+from scene_render.clips import Clips
+from scene_render.models import AnimaticTask, Attempt, Render
+from shared.database import Database, now
+from shared.retention import Policy, Rows
+
+REASON_DAYS = 90
+PART_DAYS = 14
+"""As long as a dead letter waits to be redriven: until then a resumed scene goes on after the parts it has."""
+ORIGINAL_DAYS = 1
+
+
+def policies(clips: Clips, studio: AnimaticStudio) -> tuple[Policy, ...]:
+    """All policies of this service's own tables and objects, on these tools."""
+
+    async def remove_parts(database: Database, seconds: float, batch: int) -> int:
+        is_old = (Render.parts_stored_at < now(-seconds), Render.state.not_in(("waiting", "running")))
+        old = select(Render).where(*is_old).order_by(Render.parts_stored_at).limit(batch)
+        async with database.reading() as session:
+            renders = (await session.execute(old)).scalars().all()
+        for render in renders:
+            await clips.remove_parts_of_scene(render.video_id, render.scene_number)
+            async with database.sessions.begin() as session:
+                key = (render.video_id, render.scene_number)
+                row = await session.get_one(Render, key, with_for_update=True)
+                if row.state == render.state:
+                    row.parts, row.parts_stored_at = [], None
+        return len(renders)
+
+    async def remove_originals(database: Database, seconds: float, batch: int) -> int:
+        collected = select(AnimaticTask.id).join(Attempt, Attempt.id == AnimaticTask.id)
+        old = collected.where(Attempt.ended_at < now(-seconds)).limit(batch)
+        async with database.reading() as session:
+            tasks = (await session.execute(old)).scalars().all()
+        await studio.forget(tasks)
+        return len(tasks)
+
+    settled = Attempt.state != "UNKNOWN"
+    return (
+        Policy("attempts", REASON_DAYS, Rows(Attempt.ended_at, [settled], {Attempt.failure_reason: None})),
+        Policy("scene parts", PART_DAYS, remove_parts, batch=100),
+        Policy("animatic originals", ORIGINAL_DAYS, remove_originals, batch=100),
+    )
