@@ -322,7 +322,7 @@ def pytest_runtest_makereport(item: Any) -> Iterator[Any]:
     report = yield
     stack = getattr(item, "funcargs", {}).get("stack")
     if report.failed and isinstance(stack, Stack):
-        for process in stack.processes:
+        for process in (process for process in stack.processes if process.log.exists()):
             report.sections.append((f"{process.service} ({process.log.name})", process.log.read_text()[-3000:]))
     return report
 

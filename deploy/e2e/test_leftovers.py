@@ -27,7 +27,7 @@ async def test_what_a_killed_process_left_is_gone_soon_after_the_start(
     tmp_path: Path, build: Any, settings: Any
 ) -> None:
     work, media = tmp_path / "work", tmp_path / "media"
-    folder, object_part = work / "multishot-film-killed", media / ".half-written" / "killed"
+    folder, object_part = work / f"multishot-work-{os.getuid()}" / "film-killed", media / ".half-written" / "killed"
     folder.mkdir(parents=True)
     object_part.parent.mkdir(parents=True)
     for path in (folder / "film.mp4", object_part):

@@ -1,6 +1,7 @@
 """What killed processes leave behind is removed; what a living one works in is never touched."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,16 +65,29 @@ async def test_the_folder_of_a_killed_process_is_removed_and_that_of_a_living_on
 
 
 async def test_what_is_new_or_not_ours_is_left_alone(tmp_path: Path) -> None:
-    new, foreign, outside = tmp_path / "multishot-clip-new", tmp_path / "clip-of-others", tmp_path / "outside"
+    with work_folder(tmp_path, "clip") as own:
+        ours = own.parent
+    # A checkout, a server's folder: whatever bears our name and is not in our own folder.
+    foreign, outside = tmp_path / "multishot-servers", tmp_path / "multishot-work"
+    new, link = ours / "clip-new", ours / "link"
     for folder in (new, foreign, outside):
         folder.mkdir()
-    link = tmp_path / "multishot-link"
     link.symlink_to(outside)
     age(foreign)
     age(outside)
     os.utime(link, (0, 0), follow_symlinks=False)
     await sweep_work_folders(tmp_path)
     assert all(path.exists() for path in (new, foreign, outside, link))
+
+
+def test_the_folder_of_work_folders_is_this_user_s_alone(tmp_path: Path) -> None:
+    with work_folder(tmp_path, "clip") as own:
+        assert own.parent.stat().st_mode & 0o077 == 0
+    shutil.rmtree(own.parent)
+    (tmp_path / "elsewhere").mkdir()
+    own.parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError), work_folder(tmp_path, "clip"):
+        pass
 
 
 async def test_a_sweep_of_a_folder_that_is_not_there_does_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import structlog
 
 log = structlog.get_logger()
 
-PREFIX = "multishot-"
+FOLDER = "multishot-work"
+"""All work folders lie in a folder of this name, and nothing else does: whatever is in it may be swept."""
 YOUNGEST_SECONDS = 60.0
 """What is younger stays: it may have been made a moment ago, and not be locked yet."""
 
@@ -26,8 +27,17 @@ YOUNGEST_SECONDS = 60.0
 @contextlib.contextmanager
 def work_folder(parent: Path | None, step: str) -> Iterator[Path]:
     """Make a folder for the files of a step below `parent`, or below the system's temporary folder. It is removed."""
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{PREFIX}{step}-") as name, locked(Path(name)):
+    with tempfile.TemporaryDirectory(dir=_own(parent), prefix=f"{step}-") as name, locked(Path(name)):
         yield Path(name)
+
+
+def _own(parent: Path | None) -> Path:
+    """Make the folder of all work folders, which this user alone can enter. Raises `OSError` where it is another's."""
+    own = (parent or Path(tempfile.gettempdir())) / f"{FOLDER}-{os.getuid()}"
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if own.is_symlink() or own.stat().st_uid != os.getuid():
+        raise FileExistsError(f"{own} belongs to another user")
+    return own
 
 
 @contextlib.contextmanager
@@ -45,7 +55,7 @@ def locked(path: Path) -> Iterator[None]:
 
 async def sweep_work_folders(parent: Path | None) -> int:
     """Remove the work folders below `parent` that no living process uses. Returns how many those were."""
-    return await asyncio.to_thread(sweep, parent or Path(tempfile.gettempdir()), f"{PREFIX}*")
+    return await asyncio.to_thread(sweep, _own(parent), "*")
 
 
 def sweep(parent: Path, pattern: str) -> int:
