@@ -17,6 +17,8 @@ import pytest
 import socketio
 
 from embedded.broker_permissions import users
+from shared import topology
+from shared.contracts.events import EVENTS
 from shared.testing import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
@@ -213,8 +215,7 @@ class Stack:
 
     def queues(self) -> dict[str, int]:
         """All messages in all queues, ready or being handled."""
-        listed = self.broker.control(["list_queues", "-p", self.broker.vhost, "name", "messages", "--no-table-headers"])
-        return {name: int(count) for name, count in (line.split("\t") for line in listed.splitlines())}
+        return self.broker.queues()
 
     async def is_quiet(self) -> None:
         """Nothing is left over: no message in a queue but dead letters, no event in an outbox, no slot taken."""
@@ -262,6 +263,8 @@ def running(
     schema: Callable[[], str],
     s3: S3Server,
     simulator: Simulator,
+    *,
+    start: bool = True,
     **more: Any,
 ) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="multishot-e2e-") as folder:
@@ -270,7 +273,9 @@ def running(
         )
         try:
             broker.add_users(users())
-            asyncio.run(stack.start())
+            if start:
+                broker.load(topology.definitions(EVENTS, broker.vhost))
+                asyncio.run(stack.start())
             yield stack
         finally:
             stack.stop()

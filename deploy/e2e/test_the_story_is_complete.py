@@ -15,8 +15,9 @@ STORIES = [module.handlers.story for module in (storyboard, scene_render, compos
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
-def test_every_event_is_heard(event) -> None:
-    assert [service for service, names in HEARD_BY.items() if event.name in names]
+def test_every_event_is_consumed_by_the_services_that_its_contract_names(event) -> None:
+    assert event.consumers
+    assert set(event.consumers) == {service for service, names in HEARD_BY.items() if event.name in names}
 
 
 def test_the_gateway_hears_whatever_changes_what_people_see() -> None:

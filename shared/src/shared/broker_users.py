@@ -1,6 +1,7 @@
-"""The users of RabbitMQ as definitions that it loads: `python -m shared.broker_users PERMISSIONS DEFINITIONS`.
+"""RabbitMQ's users and queues as definitions that it loads: `python -m shared.broker_users PERMISSIONS DEFINITIONS`.
 
-The permissions come from `deploy/rabbitmq/permissions.json`, the passwords from the environment.
+The permissions come from `deploy/rabbitmq/permissions.json`, the passwords from the environment, the queues from the
+contracts. A service may declare its own queues alone, so the broker has those of all before the first event.
 """
 
 import base64
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from shared import topology
+from shared.contracts.events import EVENTS
 from shared.settings import BrokerPasswords, read
 
 
@@ -70,7 +73,8 @@ def main() -> None:
     permissions, target = map(Path, sys.argv[1:])
     users: list[User] = json.loads(permissions.read_text())
     passwords = read(BrokerPasswords).by_user
-    target.write_text(json.dumps(definitions(users, passwords), indent=2) + "\n")
+    written = definitions(users, passwords) | topology.definitions(EVENTS, "/")
+    target.write_text(json.dumps(written, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What can go wrong in a step of the story, as the frame that runs the steps sees it."""
 
+from collections.abc import Iterable
+
 
 class StepFailed(Exception):
     """This step cannot be done, now or later: its message goes to the dead letters and the video ends as failed."""
@@ -38,3 +40,14 @@ class TryAgainLater(Exception):
 
 class AlreadyHandled(Exception):
     """The message was handled before; nothing is left to do for it."""
+
+
+class QueuesMissing(Exception):
+    """An event cannot be sent yet: a queue of one of its consumers does not exist."""
+
+    def __init__(self, event: str, queues: Iterable[str]) -> None:
+        self.event = event
+        self.queues = sorted(queues)
+        super().__init__(
+            f"{event} waits for {', '.join(self.queues)}: load RabbitMQ's definitions, or start the service."
+        )

@@ -43,6 +43,11 @@ class Subscription(Generic[Tools]):
         return self.event.stored and not self.every_replica
 
 
+def consumer_of(service: str, event: type[Event]) -> str:
+    """Return the name of the queue by which a service consumes an event."""
+    return f"{service}.{event.name.removeprefix(f'{service}.')}"
+
+
 class Story(Generic[Tools]):
     """The part of one service: its name and its subscriptions."""
 
@@ -60,7 +65,7 @@ class Story(Generic[Tools]):
 
         def register(handler: Handler[E, Tools]) -> Handler[E, Tools]:
             for event in events:
-                consumer = f"{self.service}.{event.name.removeprefix(f'{self.service}.')}"
+                consumer = consumer_of(self.service, event)
                 self.subscriptions.append(Subscription(consumer, event, handler, at_once, every_replica))
             return handler
 

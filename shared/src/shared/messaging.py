@@ -1,16 +1,9 @@
-"""The wiring on RabbitMQ, by FastStream: which exchanges and queues there are, and how messages travel on them.
-
-video                  topic exchange; an event's routing key is its name
-<service>.<event>      quorum queue, one per subscription
-video.delay.<n>s       topic exchange and queue of messages that wait n seconds
-video.return           topic exchange; brings messages that have waited back to the queue that their routing key names
-video.dead             topic exchange; <service>.dead holds a service's dead letters, with the reason in the headers
-"""
+"""Publishing and consuming on RabbitMQ, by FastStream: how messages travel through `shared.topology`."""
 
 import asyncio
 import hashlib
-import uuid
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,30 +11,24 @@ import structlog
 from aio_pika.abc import AbstractRobustQueue
 from aiormq.exceptions import AMQPError
 from faststream import AckPolicy
-from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.rabbit import Channel, RabbitBroker, RabbitExchange
 from faststream.rabbit.message import RabbitMessage
-from faststream.rabbit.schemas.queue import ClassicQueueArgs, QuorumQueueArgs
 from opentelemetry.trace import SpanKind
 
 from shared import telemetry
 from shared.contracts.events import Event
-from shared.frame import EPOCH, LADDER_SECONDS, ComesBack, Dead, Service, deliver
-from shared.handling import Delivery, Subscription, Tools
+from shared.errors import QueuesMissing
+from shared.frame import EPOCH, ComesBack, Dead, Service, deliver
+from shared.handling import Delivery, Subscription, Tools, consumer_of
 from shared.outbox import Letter
+from shared.topology import DEAD, DELAYS, EVENTS, RETURN, declare, declare_for_others, queue_of
 
 log = structlog.get_logger()
-
-EVENTS = RabbitExchange("video", type=ExchangeType.TOPIC, durable=True)
-DEAD = RabbitExchange("video.dead", type=ExchangeType.TOPIC, durable=True)
-RETURN = RabbitExchange("video.return", type=ExchangeType.TOPIC, durable=True)
-# Topic exchanges too: who may write to a service's queue depends on the routing key alone.
-DELAYS = tuple(RabbitExchange(f"video.delay.{n}s", type=ExchangeType.TOPIC, durable=True) for n in LADDER_SECONDS)
 
 PUBLISH_SECONDS = 5.0
 STOP_SECONDS = 5.0
 """How long handlers may go on after SIGTERM; the whole stop takes less than ten seconds."""
-DELIVERY_LIMIT = 20
-"""Only against crash loops: each restart of the broker and each killed process counts."""
+LOOK_AGAIN_SECONDS = 1.0
 
 LONGEST_PAUSE_SECONDS = 60.0
 MOST_ID_LETTERS = 64
@@ -50,47 +37,6 @@ MOST_ID_LETTERS = 64
 ATTEMPT = "x-attempt"
 USER = "x-user-id"
 """Who published a message first; the property `user_id` itself must name who publishes it now."""
-HINT_QUEUE: ClassicQueueArgs = {"x-max-length": 10_000, "x-message-ttl": 10_000}
-
-
-def work_queue(subscription: Subscription[Tools]) -> RabbitQueue:
-    """The queue of a subscription: quorum, dead-lettering; or this replica's own; or a short-lived one for hints."""
-    key = subscription.event.name
-    if subscription.every_replica:
-        # Gone with its connection: no replica leaves a queue behind. Its name is our own, because FastStream takes two
-        # queues that the server is to name for one.
-        name = f"{subscription.consumer}.{uuid.uuid4().hex[:12]}"
-        return RabbitQueue(name, routing_key=key, exclusive=True, auto_delete=True, arguments={"x-max-length": 10_000})
-    if not subscription.event.stored:
-        return RabbitQueue(subscription.consumer, routing_key=key, durable=True, arguments=HINT_QUEUE)
-    return RabbitQueue(
-        subscription.consumer,
-        routing_key=key,
-        queue_type=QueueType.QUORUM,
-        arguments={
-            "x-dead-letter-exchange": DEAD.name,
-            "x-dead-letter-routing-key": subscription.consumer,
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-            "x-delivery-limit": DELIVERY_LIMIT,
-        },
-    )
-
-
-def dead_letter_queue(service: str) -> RabbitQueue:
-    """Where the dead letters of a service wait to be looked at and redriven."""
-    return RabbitQueue(f"{service}.dead", routing_key=f"{service}.#", queue_type=QueueType.QUORUM)
-
-
-def delay_queue(seconds: int) -> RabbitQueue:
-    """Where messages wait before they go back to their queue."""
-    arguments: QuorumQueueArgs = {
-        "x-message-ttl": seconds * 1000,
-        "x-dead-letter-exchange": RETURN.name,
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",
-    }
-    return RabbitQueue(f"video.delay.{seconds}s", queue_type=QueueType.QUORUM, arguments=arguments)
 
 
 def broker(url: str, **options: Any) -> RabbitBroker:  # noqa: ANN401 - handed through
@@ -112,33 +58,36 @@ async def _whole(message: RabbitMessage) -> RabbitMessage:
     return message
 
 
-async def declare(publisher: RabbitBroker, service: str) -> None:
-    """Make sure that all exchanges, the delay queues and a service's dead-letter queue exist."""
-    for exchange in (EVENTS, DEAD, RETURN):
-        await publisher.declare_exchange(exchange)
-    for exchange, seconds in zip(DELAYS, LADDER_SECONDS, strict=True):
-        entrance = await publisher.declare_exchange(exchange)
-        # RabbitMQ checks the right to bind word by word: each service binds its own messages.
-        await (await publisher.declare_queue(delay_queue(seconds))).bind(entrance, routing_key=f"{service}.#")
-    dead = await publisher.declare_queue(dead_letter_queue(service))
-    await dead.bind(await publisher.declare_exchange(DEAD), routing_key=f"{service}.#")
-
-
 class Publisher:
-    """Sends events, each confirmed by the broker and refused when no queue takes it.
+    """Sends events, each confirmed by the broker and refused where a queue is missing that should take it.
 
+    `contracts`: the events whose queues must exist before any of them is sent.
     It has a connection of its own: under an alarm the server stops reading connections that publish, and acks of
     finished messages must still go through.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, contracts: Sequence[type[Event]] = ()) -> None:
+        self.url = url
         self.broker = broker(url, default_channel=Channel(on_return_raises=True))
         self.connected = False
+        self.contracts = contracts
+        self.queues = {event.name: {consumer_of(one, event) for one in event.consumers} for event in contracts}
+        self.service = ""
+        self.missing: set[str] = set()
+        self.awaited: set[str] = set()
+        """The queues whose events are not sent: those missing at one of the last two looks. One that has just been
+        declared may not be bound yet."""
+        self.looked_at = 0.0
+        self.looking = asyncio.Lock()
 
     async def start(self, service: str) -> None:
         """Connect and declare the topology."""
+        self.service = service
         await self.broker.connect()
         await declare(self.broker, service)
+        self.awaited = await self._missing_queues()
+        if self.awaited:
+            log.warning("queues.missing", queues=sorted(self.awaited), todo="load RabbitMQ's definitions")
         await self.broker.start()
         self.connected = True
 
@@ -147,7 +96,13 @@ class Publisher:
         await self.broker.stop()
 
     async def send(self, item: Letter) -> None:
-        """Send an outbox row's letter; returns when the broker has it. Raises when it has not."""
+        """Send an outbox row's letter; returns when the broker has it. Raises when it has not.
+
+        Raises:
+            QueuesMissing: not every service that consumes the event would get it.
+        """
+        if self.awaited:
+            await self._see_that_queues_exist(item.name)
         with telemetry.following(item.headers, f"{item.name} send", SpanKind.PRODUCER):
             await self._publish(
                 item.body.encode(),
@@ -158,6 +113,18 @@ class Publisher:
                 message_type=item.name,
                 correlation_id=item.video_id,
             )
+
+    async def _missing_queues(self) -> set[str]:
+        self.missing = await declare_for_others(self.url, self.service, self.contracts)
+        self.looked_at = time.monotonic()
+        return self.missing
+
+    async def _see_that_queues_exist(self, event: str) -> None:
+        async with self.looking:
+            if time.monotonic() - self.looked_at >= LOOK_AGAIN_SECONDS:
+                self.awaited = self.missing | await self._missing_queues()
+        if awaited := self.awaited & self.queues.get(event, set()):
+            raise QueuesMissing(event, awaited)
 
     async def hint(self, event: Event) -> None:
         """Tell an event to whoever listens now. Never raises."""
@@ -240,7 +207,7 @@ class Consumer:
                 await self._settle(message, delivery, outcome)
 
         self.broker.subscriber(
-            work_queue(subscription),
+            queue_of(subscription),
             EVENTS,
             channel=Channel(prefetch_count=subscription.at_once),
             ack_policy=AckPolicy.NACK_ON_ERROR,
@@ -268,7 +235,7 @@ class Consumer:
         returning = await declaring.declare_exchange(RETURN)
         for subscription in self.subscriptions:
             if subscription.counts_once:
-                queue = await declaring.declare_queue(work_queue(subscription))
+                queue = await declaring.declare_queue(queue_of(subscription))
                 await queue.bind(returning, routing_key=subscription.consumer)
         await self.broker.start()
 

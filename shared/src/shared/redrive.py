@@ -10,9 +10,10 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from shared.contracts.events import VideoResumed
 from shared.frame import EPOCH, REDRIVEN, epoch_in, video_id_of
-from shared.messaging import ATTEMPT, EVENTS, RETURN, USER, dead_letter_queue
+from shared.messaging import ATTEMPT, USER
 from shared.requeued import Requeued, report
 from shared.settings import BrokerSettings
+from shared.topology import EVENTS, RETURN, dead_letter_queue
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
 

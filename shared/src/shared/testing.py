@@ -188,9 +188,18 @@ class BrokerCorner:
         """Make these users, with permissions in this vhost alone."""
         passwords = {user["name"]: PASSWORD for user in users}
         loaded = definitions(users, passwords, vhost=self.vhost, prefix=f"{self.vhost}-")
+        self.load(loaded)
+        self.users.extend(user["name"] for user in loaded["users"])
+
+    def load(self, loaded: dict[str, Any]) -> None:
+        """Have the broker load definitions."""
         encoded = base64.b64encode(json.dumps(loaded).encode()).decode()
         self.control(["eval", f'rabbit_definitions:import_raw(base64:decode("{encoded}")).'])
-        self.users.extend(user["name"] for user in loaded["users"])
+
+    def queues(self) -> dict[str, int]:
+        """Return all queues, and how many messages are in each, ready or being handled."""
+        listed = self.control(["list_queues", "-p", self.vhost, "name", "messages", "--no-table-headers"])
+        return {name: int(count) for name, count in (line.split("\t") for line in listed.splitlines())}
 
     def url_of(self, user: str) -> str:
         """The URL by which a user that was added connects."""

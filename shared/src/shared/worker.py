@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from shared import probes, telemetry
+from shared.contracts.events import EVENTS
 from shared.database import now
 from shared.frame import Service
 from shared.handling import Hints, NobodyListens, Tools
@@ -58,7 +59,7 @@ class Worker:
         needs_broker: bool = True,
     ) -> None:
         url = settings.broker_url.get_secret_value()
-        self.publisher = Publisher(url)
+        self.publisher = Publisher(url, EVENTS)
         self.service = build(self.publisher)
         self.consumer = Consumer(url, self.service, self.publisher)
         self.relay = Relay(self.service.database, self.publisher.send)

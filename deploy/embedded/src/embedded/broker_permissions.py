@@ -12,7 +12,7 @@ from embedded.asyncapi import HEARD_BY
 from shared.broker_users import Topics, User
 from shared.contracts.events import EVENTS as STORY
 from shared.contracts.events import OPERATOR, PRODUCER, Event
-from shared.messaging import DEAD, DELAYS, EVENTS, RETURN
+from shared.topology import DEAD, DELAYS, EVENTS, RETURN
 
 LISTENER = "listener"
 """Any service of the factory that wants to know what becomes of videos."""

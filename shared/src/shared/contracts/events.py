@@ -40,11 +40,13 @@ Epoch = Annotated[int, Field(ge=0, le=1_000_000_000)]
 class Event(Contract):
     """Something that happened to one video. `name` is its routing key and the `type` of its message.
 
-    `publishers` are the only ones that RabbitMQ lets publish it; an event that a service sends to itself needs none.
+    RabbitMQ lets only the `publishers` publish it, and keeps it in a queue for each of the `consumers`, whether they
+    have ever run or not. An event that a service sends to itself needs neither.
     """
 
     name: ClassVar[str]
     publishers: ClassVar[tuple[str, ...]] = ()
+    consumers: ClassVar[tuple[str, ...]] = ()
     stored: ClassVar[bool] = True
     """Whether the event is kept and confirmed. A hint is not: it may be lost."""
 
@@ -68,6 +70,7 @@ class StoryboardRequested(StoryRequested):
 
     name = "storyboard.requested"
     publishers = ("gateway",)
+    consumers = ("storyboard", "gateway")
 
 
 class StoryboardDrafted(Event):
@@ -75,6 +78,7 @@ class StoryboardDrafted(Event):
 
     name = "storyboard.drafted"
     publishers = ("storyboard",)
+    consumers = ("gateway",)
 
     storyboard: Storyboard
     repairs: tuple[str, ...] = ()
@@ -85,6 +89,7 @@ class StoryboardFailed(Event):
 
     name = "storyboard.failed"
     publishers = ("storyboard",)
+    consumers = ("gateway",)
 
     kind: str
     reason: str
@@ -99,6 +104,7 @@ class VideoRequested(StoryRequested):
 
     name = "video.requested"
     publishers = ("gateway", PRODUCER)
+    consumers = ("storyboard", "gateway")
 
     post_id: PostId | None = None
     priority: Priority = "interactive"
@@ -117,6 +123,7 @@ class StoryboardCreated(Event, VideoStory, Belonging):
 
     name = "storyboard.created"
     publishers = ("storyboard",)
+    consumers = ("composer", "gateway")
 
     story_script: str
     aspect_ratio: AspectRatio
@@ -131,6 +138,7 @@ class StoryboardApproved(Event):
 
     name = "storyboard.approved"
     publishers = ("gateway",)
+    consumers = ("storyboard", "gateway")
 
     storyboard: Storyboard | None = None
     by: str
@@ -141,6 +149,7 @@ class SceneRequested(Event):
 
     name = "scene.requested"
     publishers = ("storyboard",)
+    consumers = ("scene-render",)
 
     scene: Scene
     scene_count: Annotated[int, Field(ge=1, le=5)]
@@ -165,6 +174,7 @@ class SceneDelayed(Event):
 
     name = "scene.delayed"
     publishers = ("scene-render",)
+    consumers = ("gateway",)
 
     scene_number: SceneNumber
     provider: str
@@ -177,6 +187,7 @@ class SceneStarted(Event):
 
     name = "scene.started"
     publishers = ("scene-render",)
+    consumers = ("gateway",)
 
     scene_number: SceneNumber
     provider: str
@@ -188,6 +199,7 @@ class SceneProgressed(Event):
 
     name = "scene.progressed"
     publishers = ("scene-render",)
+    consumers = ("gateway",)
     stored = False
 
     scene_number: SceneNumber
@@ -225,6 +237,7 @@ class StoryCharged(Charged):
 
     name = "storyboard.charged"
     publishers = ("storyboard",)
+    consumers = ("gateway",)
 
     alone: bool = False
 
@@ -234,6 +247,7 @@ class SceneCharged(Charged):
 
     name = "scene.charged"
     publishers = ("scene-render",)
+    consumers = ("gateway",)
 
     scene_number: SceneNumber
 
@@ -247,6 +261,7 @@ class ChargeReviewed(Event):
 
     name = "charge.reviewed"
     publishers = ("gateway",)
+    consumers = ("scene-render",)
 
     attempt_id: UUID
     paid: bool
@@ -261,6 +276,7 @@ class SceneRendered(Event):
 
     name = "scene.rendered"
     publishers = ("scene-render",)
+    consumers = ("composer", "gateway")
 
     scene_number: SceneNumber
     clip: Clip
@@ -277,6 +293,7 @@ class SceneFailed(Event, Belonging):
 
     name = "scene.failed"
     publishers = ("scene-render",)
+    consumers = ("composer", "gateway")
 
     scene_number: SceneNumber
     kind: str
@@ -290,6 +307,7 @@ class VideoComposing(Event):
 
     name = "video.composing"
     publishers = ("composer",)
+    consumers = ("gateway",)
 
 
 class VideoProgressed(Event):
@@ -297,6 +315,7 @@ class VideoProgressed(Event):
 
     name = "video.progressed"
     publishers = ("composer",)
+    consumers = ("gateway",)
     stored = False
 
     percent: Percent
@@ -307,6 +326,7 @@ class VideoStoring(Event):
 
     name = "video.storing"
     publishers = ("composer",)
+    consumers = ("gateway",)
     stored = False
 
 
@@ -315,6 +335,7 @@ class VideoComposed(Event, Belonging):
 
     name = "video.composed"
     publishers = ("composer",)
+    consumers = ("gateway",)
 
     film: MediaReference
     thumbnail: MediaReference
@@ -335,6 +356,7 @@ class VideoFailed(Event, Belonging):
 
     name = "video.failed"
     publishers = ("storyboard", "scene-render", "composer", "gateway")
+    consumers = ("scene-render", "composer", "gateway")
 
     stage: Stage
     kind: str
@@ -351,6 +373,7 @@ class VideoResumed(Event):
 
     name = "video.resumed"
     publishers = ("scene-render", OPERATOR)
+    consumers = ("scene-render", "composer", "gateway")
 
     epoch: Epoch = 1
 
@@ -360,6 +383,7 @@ class VideoCancelled(Event):
 
     name = "video.cancelled"
     publishers = ("gateway",)
+    consumers = ("storyboard", "scene-render", "composer", "gateway")
 
     by: str
     reason: str
@@ -370,6 +394,7 @@ class VideoDeleted(Event):
 
     name = "video.deleted"
     publishers = ("gateway",)
+    consumers = ("storyboard", "scene-render", "composer")
 
     by: str
 
