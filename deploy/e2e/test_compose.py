@@ -68,7 +68,7 @@ def test_each_service_has_the_password_of_its_own_broker_user_and_of_no_other() 
 
 def test_storage_credentials_are_with_those_who_store() -> None:
     holders = {name for name, service in SERVICES.items() if "S3_SECRET_KEY" in str(service.get("environment", {}))}
-    assert holders == {"s3"} | {
+    assert holders == {"s3", "bucket-rules"} | {
         f"{name}{job}" for name in ("scene-render", "composer", "gateway") for job in ("", "-schema")
     }
 

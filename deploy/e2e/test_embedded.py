@@ -129,6 +129,33 @@ async def test_killed_in_the_middle_and_started_again_the_film_is_finished(home:
     assert home.rows("scene-render", "SELECT scene_number, COUNT(*) FROM attempts GROUP BY 1") == [(1, 1), (2, 1)]
 
 
+async def test_an_expired_film_is_removed_with_its_clips_and_a_kept_one_is_not(home: Home) -> None:
+    await home.start()
+    wish = {"prompt": "A lantern maker in Hoi An", "sceneCount": 1, "duration": 15}
+    ids = [fetch_json(home.videos, wish)[1]["videoId"] for _ in range(2)]
+    for video_id in ids:
+        assert (await home.ended(video_id))["status"] == "completed"
+    expired, kept = ids
+    assert request_json("PUT", f"{home.videos}/{kept}/retention", {"keep": True})[1]["kept"] is True
+    home.kill()
+    with contextlib.closing(sqlite3.connect(home.folder / "gateway.db")) as database, database:
+        database.execute("UPDATE videos SET expiresAt = '2026-01-01 00:00:00.000000' WHERE expiresAt IS NOT NULL")
+        assert database.execute("SELECT COUNT(*) FROM videos WHERE expiresAt IS NOT NULL").fetchone() == (1,)
+    await home.start()
+
+    def files() -> dict[str, int]:
+        return {one: len(list((home.folder / "media" / "videos" / one).rglob("*.*"))) for one in ids}
+
+    await eventually(lambda: files()[expired] == 0, 30, what="its files are gone")
+    assert files()[kept] == 3, "film, thumbnail and clip"
+    assert fetch_json(f"{home.videos}/{kept}")[1]["status"] == "completed"
+    video = fetch_json(f"{home.videos}/{expired}")[1]
+    assert (video["status"], video["videoUrl"], video["prompt"]) == ("expired", None, wish["prompt"])
+    status, problem = fetch_json(f"{home.videos}/{expired}/content")
+    assert (status, problem["title"]) == (410, "Film expired")
+    assert len(list((home.folder / "media" / "animatics").iterdir())) == 1, "what was drawn for the kept one"
+
+
 async def test_nothing_holds_the_prompt_of_a_deleted_video(home: Home) -> None:
     await home.start()
     wish = {"prompt": "A Quetzalcoatlus crosses the night market", "sceneCount": 1, "duration": 15}

@@ -22,7 +22,7 @@ def test_every_event_is_consumed_by_the_services_that_its_contract_names(event) 
 
 def test_the_gateway_hears_whatever_changes_what_people_see() -> None:
     unheard = {event.name for event in EVENTS} - HEARD_BY["gateway"]
-    assert unheard == {"scene.requested", "charge.reviewed", "video.deleted"}
+    assert unheard == {"scene.requested", "charge.reviewed", "video.deleted", "video.expired"}
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.service)

@@ -21,6 +21,7 @@ from gateway.settings import Settings
 from gateway.told import LIVE_NAMES, TOLD
 from gateway.trpc.superjson import dump
 from shared.contracts.events import (
+    VideoExpired,
     VideoFailed,
     VideoRequested,
 )
@@ -110,7 +111,8 @@ async def test_a_row_has_the_names_of_the_table_and_its_dates_are_dates(trpc: Tr
     await film(UUID(video_id))
     answer = await trpc.query(("video.get", {"videoId": video_id}))
     [row] = good(answer)
-    assert answer.json()[0]["result"]["data"]["meta"]["values"] == {"createdAt": ["Date"], "completedAt": ["Date"]}
+    dates = {name: ["Date"] for name in ("createdAt", "completedAt", "expiresAt")}
+    assert answer.json()[0]["result"]["data"]["meta"]["values"] == dates
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["createdAt"])
     table = "id videoId postId niche prompt storyScript scenes videoUrl thumbnailUrl duration status metadata"
     assert set(row) >= {*table.split(), "createdAt", "completedAt"}
@@ -509,6 +511,7 @@ async def test_what_watchers_are_told_is_what_the_types_say(trpc: Trpc, gateway:
     other = UUID(await trpc.make())
     async with working(gateway.database) as work:
         await gateway.videos.record(work, VideoFailed(video_id=other, stage="composer", kind="k", reason="r"))
+        await gateway.videos.record(work, VideoExpired(video_id=video_id))
     cancelled = await trpc.make()
     await trpc.mutate(("video.cancel", {"videoId": cancelled}))
     told = [event for one in (video_id, other, UUID(cancelled)) for event in await gateway.videos.events_after(one, 0)]

@@ -60,6 +60,7 @@ export interface ServerToClientEvents {
   video_completed: (told: CompletedTold) => void;
   video_failed: (told: FailedTold) => void;
   video_cancelled: (told: Told) => void;
+  video_expired: (told: Told) => void;
 }
 
 /** One video, and the last `seq` of it that is known: what came after is told first. */
@@ -118,7 +119,7 @@ export interface SceneRow {
   errorMessage: string | null;
 }
 
-/** How a video stands. `progress` is 0-100 and never falls; `etaSeconds` is null where nobody can tell. */
+/** How a video stands. `progress` is 0-100 and never falls; `etaSeconds` is null where nobody can tell. `expiresAt`: when its film is removed, or was. */
 export interface VideoStatus {
   videoId: string;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -132,6 +133,7 @@ export interface VideoStatus {
   videoUrl?: string;
   thumbnailUrl?: string;
   errorMessage?: string;
+  expiresAt?: Date;
   scenes: SceneRow[];
 }
 
@@ -163,6 +165,8 @@ export interface VideoRow {
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   errorMessage: string | null;
+  /** When its film is removed, or was; null: it is not */
+  expiresAt: Date | null;
 }
 
 /** Videos, newest first, and how many there are in all. */

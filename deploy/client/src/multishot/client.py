@@ -35,7 +35,7 @@ PAGE = 100
 BUSY = (429, 503)
 NOBODY_BEHIND = (502, 504)
 """What a proxy says; from Multishot itself it is a no."""
-LAST = ("video_completed", "video_cancelled")
+LAST = ("video_completed", "video_cancelled", "video_expired")
 
 Storyboard = dict[str, Any]
 """A storyboard, as JSON: `storyboard(...)` gives one, `make` and `approve` take one."""

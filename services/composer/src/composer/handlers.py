@@ -24,6 +24,7 @@ from shared.contracts.events import (
     VideoComposed,
     VideoComposing,
     VideoDeleted,
+    VideoExpired,
     VideoFailed,
     VideoProgressed,
     VideoResumed,
@@ -176,6 +177,14 @@ async def remove_film(event: VideoDeleted, delivery: Delivery, tools: Tools) -> 
     async with handling(tools.database, delivery) as work:
         film = await _film(work, event.video_id)
         film.state, film.film, film.storyboard = "cancelled", None, None
+
+
+@story.on(VideoExpired)
+async def expire_film(event: VideoExpired, delivery: Delivery, tools: Tools) -> None:
+    """The film has been kept long enough: remove it and its thumbnail. Its storyboard stays."""
+    await _remove(event.video_id, tools)
+    async with handling(tools.database, delivery) as work:
+        (await _film(work, event.video_id)).film = None
 
 
 @story.on(VideoResumed)

@@ -16,6 +16,7 @@ from gateway import key_command, procedures, status_page
 from gateway.access import Access
 from gateway.courier import Courier
 from gateway.ending import Ending
+from gateway.expiry import Expiry
 from gateway.feed import LOOK_EVERY_SECONDS, Feed
 from gateway.handlers import Tools, story
 from gateway.headers import Labelled
@@ -36,6 +37,7 @@ from gateway.rest import (
     problems,
     providers,
     ratings,
+    retention,
     session,
     storyboards,
     videos,
@@ -98,7 +100,8 @@ class Gateway:
         )
         courier = Courier(GuardedNetwork(settings.webhook_private_hosts))
         self.webhooks = Webhooks(self.database, courier, settings.public_url)
-        self.videos.announcers.append(self.webhooks.announce)
+        self.expiry = Expiry(self.videos, settings.retention_days)
+        self.videos.announcers += [self.webhooks.announce, self.expiry.announce]
         self.feed = Feed(self.videos)
         upstream = settings.app_upstream_url
         self.application = Proxy(upstream, refuse) if upstream else None
@@ -120,7 +123,7 @@ class Gateway:
             background=background,
             epoch_of=epoch_of,
             storage=self.storage,
-            policies=POLICIES,
+            policies=(*POLICIES, self.expiry.policy),
         )
 
     async def _show_as_failed(self, death: Death, database: Database) -> None:
@@ -154,6 +157,7 @@ class Gateway:
         app.include_router(videos.routes(self.videos, self.reviews, self.idempotency, Ending(self.feed), url))
         app.include_router(events.routes(self.feed, self.access))
         app.include_router(storyboards.routes(self.storyboards, self.reviews, self.money, self.idempotency, url))
+        app.include_router(retention.routes(self.expiry, url))
         app.include_router(ratings.routes(Ratings(self.videos), Statistics(self.database), url))
         app.include_router(providers.routes(Providers(self.database, self.settings)))
         app.include_router(money.routes(self.money, self.reviews))

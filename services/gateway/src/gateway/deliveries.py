@@ -22,6 +22,7 @@ WebhookType = Literal[
     "video.completed",
     "video.failed",
     "video.cancelled",
+    "video.expired",
 ]
 """The names that watchers hear, with a full stop after their subject."""
 

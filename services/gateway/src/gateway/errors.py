@@ -8,6 +8,7 @@ from typing import Any
 from gateway.access import NoKeysHere, NotAllowed, NotSignedIn
 from gateway.bounds import BodyTooDeep, BodyTooLarge, BodyTooLong, TookTooLong
 from gateway.courier import AddressRefused
+from gateway.expiry import FilmExpired
 from gateway.hosts import HostNotAllowed
 from gateway.idempotency import KeyInvalid, KeyReused, StillRunning
 from gateway.keys import KeyNotFound
@@ -153,6 +154,7 @@ REFUSALS: dict[type[Exception], Callable[[Any], Refusal]] = {
     VideoNotFound: _plain(404, "video-not-found", "Video not found"),
     VideoAlreadyEnded: _plain(409, "video-already-ended", "Video already ended"),
     VideoNotEnded: _plain(409, "video-not-ended", "Video not ended"),
+    FilmExpired: _plain(410, "film-expired", "Film expired"),
     NothingToRate: _plain(409, "nothing-to-rate", "Nothing to rate"),
     KeyInvalid: _plain(400, "idempotency-key-invalid", "Idempotency key invalid"),
     KeyReused: _plain(422, "idempotency-key-reused", "Idempotency key reused"),

@@ -27,8 +27,8 @@ LOOK_EVERY_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
 """How long after its own time an event may still be committed."""
 
-LAST = ("video_completed", "video_cancelled")
-"""After these nothing comes. After `video_failed` something may: somebody may resume the video."""
+LAST = ("video_completed", "video_cancelled", "video_expired")
+"""After these nothing comes by itself. After `video_failed` something may: somebody may resume the video."""
 
 Listener = Callable[[UUID, str, LiveEvent], Awaitable[None]]
 

@@ -32,6 +32,7 @@ class Video(Base):
     """A video, from its request to its end. `progress` is 0-100 and never falls; `last_seq` numbers its events."""
 
     __tablename__ = "videos"
+    __table_args__ = (Index("ix_videos_expiry", "status", "expiresAt"),)
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     video_id: Mapped[str] = mapped_column("videoId", String(255), unique=True)
@@ -90,6 +91,10 @@ class Video(Base):
     rating: Mapped[int | None] = mapped_column(Integer, default=None)
     """1-5, as somebody liked it."""
     rating_comment: Mapped[str | None] = mapped_column("ratingComment", Text, default=None)
+    kept: Mapped[bool] = mapped_column(Boolean, default=False, server_default=text("0"))
+    """Somebody wants it never to expire."""
+    expires_at: Mapped[datetime | None] = mapped_column("expiresAt", Moment, default=None)
+    """When its film is going to be removed, or was; None: there is none yet, or it is kept."""
     deleted_at: Mapped[datetime | None] = mapped_column("deletedAt", Moment, default=None)
     """Since then the row is a gravestone: it shows nothing, takes late news of money, and keeps its id from use."""
     marks: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)

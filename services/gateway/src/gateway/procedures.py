@@ -137,6 +137,7 @@ def _is_absent(value: object) -> bool:
 # The application's types have `?` here, not `| null`: what is not there is left out.
 _LeftOut = Field(default=None, exclude_if=_is_absent)
 OptionalText = Annotated[str | None, _LeftOut, WithJsonSchema({"type": "string"})]
+OptionalMoment = Annotated[AwareDatetime | None, _LeftOut, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 class Done(_Output):
@@ -168,7 +169,10 @@ class SceneRow(_Output):
 
 
 class VideoStatus(_Output):
-    """How a video stands. `progress` is 0-100 and never falls; `etaSeconds` is null where nobody can tell."""
+    """How a video stands. `progress` is 0-100 and never falls; `etaSeconds` is null where nobody can tell.
+
+    `expiresAt`: when its film is removed, or was.
+    """
 
     video_id: str
     status: Status
@@ -181,6 +185,7 @@ class VideoStatus(_Output):
     video_url: OptionalText
     thumbnail_url: OptionalText
     error_message: OptionalText
+    expires_at: OptionalMoment
     scenes: list[SceneRow]
 
 
@@ -205,6 +210,7 @@ class VideoRow(_Output):
     progress: float
     current_step: Step
     error_message: str | None
+    expires_at: AwareDatetime | None = Field(description="When its film is removed, or was; null: it is not")
 
 
 VideoEvent = Annotated[dict[str, JsonValue], WithJsonSchema({"tsType": "VideoEvent"})]

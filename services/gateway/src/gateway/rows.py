@@ -109,6 +109,8 @@ def save(row: Video, view: VideoView, public_url: str) -> None:
         row.video_url = film_link(row.video_id, public_url)
         row.thumbnail_url = thumbnail_link(row.video_id, public_url)
         row.completed_at = now()
+    if view.status == "expired":
+        row.film = row.thumbnail = row.video_url = row.thumbnail_url = None
     if view.resolution is not None:
         width, height = view.resolution
         row.meta = {**(row.meta or {}), "format": "mp4", "resolution": f"{width}x{height}"}

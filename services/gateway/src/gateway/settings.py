@@ -28,6 +28,7 @@ class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
     socket_ping_seconds: float = Field(25, gt=0, description="How often a socket's client is asked whether it is there")
     socket_pong_seconds: float = Field(20, gt=0, description="How long it may take to answer")
     storyboard_wait_seconds: float = Field(20, ge=0, le=300, description="How long a call waits for its storyboard")
+    retention_days: int = Field(30, ge=1, le=36_500, description="How long films are kept once they are made")
     media_secret: SecretStr = Field(SecretStr(""), description="Signs links to a folder's media; not needed with S3")
     auth: Literal["none", "keys"] = Field("none", description="Who may call: anybody, or whoever has a key")
     auth_none_anywhere: bool = Field(

@@ -20,6 +20,7 @@ from shared.contracts.events import (
     VideoCancelled,
     VideoComposed,
     VideoComposing,
+    VideoExpired,
     VideoFailed,
     VideoProgressed,
     VideoRequested,
@@ -118,6 +119,7 @@ LIVE_NAMES: dict[type[Event], str] = {
     VideoFailed: "video_failed",
     VideoResumed: "video_generation_started",
     VideoCancelled: "video_cancelled",
+    VideoExpired: "video_expired",
 }
 """What watchers hear for each event; the other events change the row in silence."""
 
@@ -131,6 +133,7 @@ TOLD: dict[str, type[Told]] = {
     "video_completed": CompletedTold,
     "video_failed": FailedTold,
     "video_cancelled": Told,
+    "video_expired": Told,
 }
 """What goes with each name."""
 

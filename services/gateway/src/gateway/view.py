@@ -21,6 +21,7 @@ from shared.contracts.events import (
     VideoCancelled,
     VideoComposed,
     VideoComposing,
+    VideoExpired,
     VideoFailed,
     VideoProgressed,
     VideoResumed,
@@ -117,10 +118,18 @@ class VideoView(BaseModel):
 
 def fold(view: VideoView, event: Event) -> VideoView:
     """The view after an event; the same view where the event says nothing new."""
+    if isinstance(event, VideoExpired):
+        return _expired(view) if view.status == "completed" else view
     if view.ended:
         return view
     changed = view.model_copy(update=_changes(view, event))
     return changed.model_copy(update={"progress": max(view.progress, changed.progress, _progress(changed))})
+
+
+def _expired(view: VideoView) -> VideoView:
+    """A film that is removed, with its clips. The story stays."""
+    states = {number: state.model_copy(update={"clip": None}) for number, state in view.scene_states.items()}
+    return view.model_copy(update={"status": "expired", "film": None, "thumbnail": None, "scene_states": states})
 
 
 def _changes(view: VideoView, event: Event) -> dict[str, object]:

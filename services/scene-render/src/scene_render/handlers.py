@@ -53,6 +53,7 @@ from shared.contracts.events import (
     SceneRequested,
     VideoCancelled,
     VideoDeleted,
+    VideoExpired,
     VideoFailed,
     VideoResumed,
 )
@@ -576,11 +577,7 @@ async def cancel_scenes(event: VideoCancelled, delivery: Delivery, tools: Tools)
 @story.on(VideoDeleted)
 async def remove_clips(event: VideoDeleted, delivery: Delivery, tools: Tools) -> None:
     """The video was deleted: erase the text of its scenes, remove their clips. What was paid stays in the books."""
-    drawn = select(Attempt.task_id).where(Attempt.video_id == str(event.video_id), Attempt.provider == "animatic")
-    async with tools.database.reading() as session:
-        tasks = [task for task in (await session.execute(drawn)).scalars() if task]
-    await tools.clips.remove(event.video_id)
-    await tools.animatics.remove(tasks)
+    await _remove_media(event.video_id, tools)
     async with handling(tools.database, delivery) as work:
         await work.session.merge(CancelledVideo(video_id=str(event.video_id)))
         of_video = select(Render).where(Render.video_id == str(event.video_id)).with_for_update()
@@ -592,6 +589,24 @@ async def remove_clips(event: VideoDeleted, delivery: Delivery, tools: Tools) ->
         attempts = update(Attempt).where(Attempt.video_id == str(event.video_id))
         await work.session.execute(attempts.values(failure_reason=None))
     log.info("clips.removed")
+
+
+@story.on(VideoExpired)
+async def expire_clips(event: VideoExpired, delivery: Delivery, tools: Tools) -> None:
+    """The film has been kept long enough: remove its clips. What was asked for, and what was paid, stays."""
+    await _remove_media(event.video_id, tools)
+    async with handling(tools.database, delivery) as work:
+        scenes = update(Render).where(Render.video_id == str(event.video_id))
+        await work.session.execute(scenes.values(parts=[], parts_stored_at=None, clip=None))
+    log.info("clips.removed")
+
+
+async def _remove_media(video_id: UUID, tools: Tools) -> None:
+    drawn = select(Attempt.task_id).where(Attempt.video_id == str(video_id), Attempt.provider == "animatic")
+    async with tools.database.reading() as session:
+        tasks = [task for task in (await session.execute(drawn)).scalars() if task]
+    await tools.clips.remove(video_id)
+    await tools.animatics.remove(tasks)
 
 
 @story.on(CancelDue)

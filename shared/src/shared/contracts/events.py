@@ -399,6 +399,13 @@ class VideoDeleted(Event):
     by: str
 
 
+class VideoExpired(Event):
+    """The film was kept as long as films are: every service removes its media. Texts and amounts stay."""
+
+    name = "video.expired"
+    publishers = ("gateway",)
+
+
 EVENTS: tuple[type[Event], ...] = (
     StoryboardRequested,
     StoryboardDrafted,
@@ -422,5 +429,6 @@ EVENTS: tuple[type[Event], ...] = (
     VideoFailed,
     VideoResumed,
     VideoCancelled,
+    VideoExpired,
     VideoDeleted,
 )

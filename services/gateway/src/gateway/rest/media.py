@@ -6,6 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse
 
+from gateway.expiry import FilmExpired
+from gateway.models import Video
 from gateway.rest.guard import Reader
 from gateway.rows import film_name
 from gateway.videos import Videos
@@ -22,7 +24,10 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
 
     moved: dict[str, Any] = {
         "response_class": RedirectResponse,
-        "responses": {307: {"description": "The way to it, for a quarter of an hour"}},
+        "responses": {
+            307: {"description": "The way to it, for a quarter of an hour"},
+            410: {"description": "The film has expired"},
+        },
     }
 
     @router.head("/api/v1/videos/{video_id}/content", status_code=307, include_in_schema=False)
@@ -32,6 +37,7 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
     ) -> RedirectResponse:
         """Watch the film: leads on to a link that ends soon."""
         row = await videos.get(video_id, whose=caller.whose)
+        _check_not_expired(row)
         filename = film_name(row) if download else None
         return await _lead_on(request, row.film, f"film of {video_id}", filename)
 
@@ -40,6 +46,7 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
     async def get_thumbnail(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
         """See the thumbnail: leads on to a link that ends soon."""
         row = await videos.get(video_id, whose=caller.whose)
+        _check_not_expired(row)
         return await _lead_on(request, row.thumbnail, f"thumbnail of {video_id}")
 
     @router.head("/api/v1/videos/{video_id}/scenes/{scene_number}/content", status_code=307, include_in_schema=False)
@@ -50,7 +57,9 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
     )
     async def get_clip(video_id: UUID, scene_number: int, caller: Reader, request: Request) -> RedirectResponse:
         """Watch the clip of a scene: leads on to a link that ends soon."""
-        state = (await videos.get(video_id, whose=caller.whose)).scene_states.get(str(scene_number)) or {}
+        row = await videos.get(video_id, whose=caller.whose)
+        _check_not_expired(row)
+        state = row.scene_states.get(str(scene_number)) or {}
         return await _lead_on(request, state.get("clip"), f"clip {scene_number} of {video_id}")
 
     async def _lead_on(
@@ -65,6 +74,11 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
     if isinstance(storage, FolderStorage):
         _serve_folder(router, storage)
     return router
+
+
+def _check_not_expired(row: Video) -> None:
+    if row.status == "expired":
+        raise FilmExpired(row.video_id, row.expires_at)
 
 
 def _serve_folder(router: APIRouter, storage: FolderStorage) -> None:

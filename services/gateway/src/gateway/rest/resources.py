@@ -89,6 +89,10 @@ class VideoResource(_Resource):
     last_seq: int
     created_at: AwareDatetime
     completed_at: AwareDatetime | None
+    kept: bool = Field(description="Whether somebody wants its film never to expire")
+    expires_at: AwareDatetime | None = Field(
+        description="When its film, clips and thumbnail are removed, or were; null: there is no film, or it is kept"
+    )
     links: VideoLinks
 
 
@@ -191,6 +195,14 @@ class RatingWish(BaseModel):
     comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)] | None = None
 
 
+class RetentionWish(BaseModel):
+    """Whether a video is kept, or its film expires."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keep": True}]})
+
+    keep: Annotated[bool, Field(strict=True)]
+
+
 class StatisticsResource(_Resource):
     """Of the videos requested in a time; null where there is nothing to take it from. Free previews do not count."""
 
@@ -278,6 +290,8 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         last_seq=row.last_seq,
         created_at=row.created_at.replace(tzinfo=UTC),
         completed_at=row.completed_at.replace(tzinfo=UTC) if row.completed_at else None,
+        kept=row.kept,
+        expires_at=row.expires_at.replace(tzinfo=UTC) if row.expires_at else None,
         links=VideoLinks(
             self=own,
             events=f"{own}/events",
