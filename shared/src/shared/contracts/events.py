@@ -404,6 +404,7 @@ class VideoExpired(Event):
 
     name = "video.expired"
     publishers = ("gateway",)
+    consumers = ("scene-render", "composer")
 
 
 EVENTS: tuple[type[Event], ...] = (
