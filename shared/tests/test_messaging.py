@@ -17,10 +17,11 @@ from shared.database import Database
 from shared.errors import StepFailed
 from shared.frame import Service, fails_video
 from shared.messaging import Consumer, Publisher
-from shared.outbox import Letter, Relay
+from shared.outbox import Batch, Letter, Relay
 from shared.redrive import redrive
 from shared.requeued import Requeued, report
-from shared.testing import eventually
+from shared.testing import eventually, published
+from shared.unit_of_work import working
 
 pytestmark = pytest.mark.connected
 
@@ -71,17 +72,32 @@ async def test_an_event_reaches_its_handler(broker_url: str, sqlite: Database, h
 
 
 async def test_an_event_nobody_hears_is_refused_and_kept(broker_url: str, sqlite: Database, hearing: Any) -> None:
+    event = VideoComposing(video_id=VIDEO)
     bench = Bench(broker_url, hearing(sqlite))
     async with bench.running():
         with pytest.raises(PublishError):
-            await bench.publisher.send(letter(VideoComposing(video_id=VIDEO)))
+            await bench.publisher.send(letter(event))
+        async with working(sqlite) as work:
+            await work.emit(event)
+        assert await Relay(sqlite, bench.publisher.send).send_due() == Batch(due=1)
+    assert await published(sqlite) == [event]
 
 
-async def test_a_hint_nobody_hears_is_lost_in_silence(broker_url: str, sqlite: Database, hearing: Any) -> None:
+async def test_a_hint_nobody_hears_is_lost_and_what_comes_after_it_is_not(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
     hint = SceneProgressed(video_id=VIDEO, scene_number=1, provider="p", percent=5, eta_seconds=1)
     bench = Bench(broker_url, hearing(sqlite))
+    await bench.publisher.hint(hint)  # not even connected
     async with bench.running():
         await bench.publisher.hint(hint)
+        await bench.publisher.send(letter(request()))
+        await eventually(bench.hearer.effects)
+    late = Bench(broker_url, hearing(sqlite), SceneProgressed)
+    async with late.running():
+        await late.publisher.hint(hint)
+        await eventually(lambda: late.hearer.calls)
+    assert (bench.hearer.calls, late.hearer.calls) == (1, 1)
 
 
 async def test_a_failure_comes_back_up_the_ladder(broker_url: str, sqlite: Database, hearing: Any) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from uuid import UUID
 
 import pytest
@@ -86,21 +87,70 @@ async def test_an_event_that_is_to_come_later_comes_later_and_not_before(databas
         await eventually(lambda: post.letters, seconds=5)
 
 
-async def test_a_letter_that_cannot_go_does_not_hold_up_the_others(database: Database) -> None:
-    class Picky(Post):
-        async def send(self, letter: Letter) -> None:
-            if letter.message_id == "bad":
-                raise ValueError("unroutable")
-            await super().send(letter)
+class Picky(Post):
+    """A broker that refuses each message whose id begins with "bad", or never answers it."""
 
-    post = Picky()
+    def __init__(self, hangs: bool = False) -> None:
+        super().__init__()
+        self.hangs = hangs
+        self.refuses = True
+        self.attempts: Counter[str] = Counter()
+
+    async def send(self, letter: Letter) -> None:
+        if self.refuses and letter.message_id.startswith("bad"):
+            self.attempts[letter.message_id] += 1
+            if self.hangs:
+                await asyncio.Event().wait()
+            raise ValueError("unroutable")
+        await super().send(letter)
+
+    def got(self) -> list[str]:
+        return [letter.message_id for letter in self.letters]
+
+
+async def emit(database: Database, *message_ids: str, video_id: UUID = VIDEO) -> None:
     async with working(database) as work:
-        await work.emit(EVENT, message_id="bad")
-        for n in range(60):
-            await work.emit(EVENT, message_id=str(n))
+        for message_id in message_ids:
+            await work.emit(VideoComposing(video_id=video_id), message_id=message_id)
+
+
+async def test_while_rows_keep_failing_others_are_sent_at_once(database: Database) -> None:
+    post, bad, good = Picky(), [f"bad {n}" for n in range(50)], [str(n) for n in range(200)]
+    await emit(database, *bad)
     async with relaying(database, post):
-        await eventually(lambda: len(post.letters) == 60)
-        await eventually(lambda: _holds(database, 1))
+        for message_id in good:
+            await emit(database, message_id)
+            await eventually(lambda sent=message_id: sent in post.got(), every=0.005)
+            # Each row waits for itself alone: were the others to wait too, it would be tried with each of them.
+            assert max(post.attempts.values()) < 12
+        assert set(post.attempts) == set(bad)
+        assert post.got() == good
+        await eventually(lambda: _holds(database, len(bad)))
+
+
+@pytest.mark.connected
+async def test_while_rows_hang_others_are_sent(mariadb: Database) -> None:
+    post, bad, good = Picky(hangs=True), [f"bad {n}" for n in range(50)], [str(n) for n in range(200)]
+    for n, message_id in enumerate((*bad, *good)):
+        await emit(mariadb, message_id, video_id=UUID(int=n % 50) if n % 2 else VIDEO)
+    async with relaying(mariadb, post):
+        await eventually(lambda: len(post.got()) == len(good))
+        assert sum(post.attempts.values()) < len(bad)
+        assert sorted(post.got()) == sorted(good)
+
+
+async def test_messages_of_one_video_keep_their_order_and_one_that_was_refused_comes_late_and_once(
+    database: Database,
+) -> None:
+    post, accepted = Picky(), ["a", "b", "c", "d"]
+    await emit(database, "a", "bad 1", "b", "c")
+    async with relaying(database, post):
+        await eventually(lambda: post.attempts["bad 1"] >= 2)
+        await emit(database, "d")
+        await eventually(lambda: len(post.got()) == len(accepted))
+        post.refuses = False
+        await eventually(lambda: _is_empty(database))
+    assert post.got() == [*accepted, "bad 1"]
 
 
 @pytest.mark.connected

@@ -36,7 +36,14 @@ log = structlog.get_logger()
 BATCH = 50
 LOOK_EVERY_SECONDS = 1.0
 SEND_SECONDS = 10.0
+OVERTAKEN_AFTER_SECONDS = 1.0
+"""A batch that takes longer waits for a message that hangs; the next batch does not wait for it."""
+BATCHES_AT_ONCE = 4
+WHILE_LOCKED_SECONDS = 0.1
+FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_REFUSED_SECONDS = 60.0
+"""How long a message at most waits for its next attempt while the broker answers and refuses it."""
 
 
 def outbox_table(metadata: MetaData) -> Table:
@@ -72,11 +79,28 @@ def letter(row: Row[Any]) -> Letter:
     return Letter(row.message_id, row.name, row.video_id, row.headers, row.body)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What became of the rows that were due: how many there were, were sent, and found the broker away."""
+
+    due: int = 0
+    sent: int = 0
+    away: int = 0
+
+    @property
+    def broker_is_away(self) -> bool:
+        """Whether every message failed for want of a connection: no other would fare better."""
+        return 0 < self.due == self.away
+
+
+AWAY = Batch(due=1, away=1)
+
+
 class Relay:
     """Sends the outbox of one database: woken by each commit, and looking every second by itself.
 
     Any number of relays may run on one outbox; each row is sent by one of them. `send` returns when the message is
-    safe, and raises when it is not.
+    safe, and raises when it is not. A message that is refused, or that hangs, delays only itself.
     """
 
     def __init__(self, database: Database, send: Callable[[Letter], Awaitable[None]]) -> None:
@@ -86,42 +110,64 @@ class Relay:
         self.passed_at = time.monotonic()
 
     def silent_seconds(self) -> float:
-        """How long ago the relay last went through what was due."""
+        """Return how long ago the relay last went through what was due."""
         return time.monotonic() - self.passed_at
 
     async def run(self) -> None:
         """Send for ever."""
         self.passed_at = time.monotonic()
         pause = 0.0
-        while True:
-            self.database.committed.clear()
-            try:
-                sent, failed = await self.send_due()
-                self.passed_at = time.monotonic()
-                until_next = 0.0 if failed or sent == BATCH else await self._until_next()
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                log.warning("outbox.unreachable", error=str(error))
-                failed = True
-            if failed:
-                pause = min(max(pause * 2, 0.2), LONGEST_PAUSE_SECONDS)
-                await asyncio.sleep(pause)
-                continue
-            pause = 0.0
-            if until_next:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(until_next):
-                        await self.database.committed.wait()
+        running: set[asyncio.Task[Batch]] = set()
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                self.database.committed.clear()
+                batch = batches.create_task(self._send_batch())
+                running.add(batch)
+                await asyncio.wait({batch}, timeout=OVERTAKEN_AFTER_SECONDS)
+                if len(running) == BATCHES_AT_ONCE:
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                running = {one for one in running if not one.done()}
+                if batch in running:
+                    continue
+                if batch.result().broker_is_away:
+                    pause = min(max(pause * 2, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+                    await asyncio.sleep(pause)
+                    continue
+                pause = 0.0
+                if batch.result().due < BATCH:
+                    await self._wait_for_next()
 
-    async def send_due(self) -> tuple[int, bool]:
-        """Send what is due, at most one batch. Returns how many were sent, and whether any could not be."""
+    async def _send_batch(self) -> Batch:
+        try:
+            batch = await self.send_due()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("outbox.unreachable", error=str(error))
+            return AWAY
+        self.passed_at = time.monotonic()
+        return batch
+
+    async def _wait_for_next(self) -> None:
+        """Wait for a commit, or until a row is due."""
+        try:
+            seconds = await self._until_next()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            seconds = LOOK_EVERY_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.database.committed.wait()
+
+    async def send_due(self) -> Batch:
+        """Send what is due, at most one batch."""
         outbox = self.outbox
         async with self.database.sessions.begin() as session:
             due = select(outbox).where(outbox.c.available_at <= now()).order_by(outbox.c.available_at, outbox.c.id)
             rows = (await session.execute(due.limit(BATCH).with_for_update(skip_locked=True))).all()
             if not rows:
-                return 0, False
+                return Batch()
             by_video: dict[str, list[Row[Any]]] = {}
             for row in rows:
                 by_video.setdefault(row.video_id, []).append(row)
@@ -129,19 +175,24 @@ class Relay:
             outcomes = [outcome for of_one in results for outcome in of_one]
             sent = [{"sent_id": row.id} for row, error in outcomes if error is None]
             await self._forget(session, sent)
-            for row, error in outcomes:
-                if error is not None:
-                    await self._put_off(session, row, error)
-            return len(sent), len(sent) < len(rows)
+            failed = [(row, error) for row, error in outcomes if error is not None]
+            for row, error in failed:
+                await self._put_off(session, row, error)
+        return Batch(len(rows), len(sent), sum(isinstance(error, ConnectionError) for _, error in failed))
 
     async def _send_in_order(self, rows: list[Row[Any]]) -> list[tuple[Row[Any], Exception | None]]:
-        """Send the events of one video, one after the other. Returns each with what went wrong with it."""
+        """Send the events of one video, one after the other. Return each with what went wrong with it.
+
+        After one that hangs, the others are left to the next batch: this one ends in time.
+        """
         outcomes: list[tuple[Row[Any], Exception | None]] = []
         for row in rows:
             try:
                 # A blocked connection ignores the client's own time limit.
                 async with asyncio.timeout(SEND_SECONDS):
                     await self.send(letter(row))
+            except TimeoutError as error:
+                return [*outcomes, (row, error)]
             except Exception as error:  # noqa: BLE001 - whatever it is, the row stays
                 outcomes.append((row, error))
             else:
@@ -156,8 +207,10 @@ class Relay:
 
     async def _put_off(self, session: AsyncSession, row: Row[Any], error: Exception) -> None:
         log.warning("outbox.not_sent", event_name=row.name, video_id=row.video_id, error=repr(error))
-        later = now(min(0.2 * 2 ** min(row.attempts, 10), LONGEST_PAUSE_SECONDS))
-        values = {"attempts": row.attempts + 1, "available_at": later}
+        is_away = isinstance(error, ConnectionError | TimeoutError)
+        longest = LONGEST_PAUSE_SECONDS if is_away else LONGEST_REFUSED_SECONDS
+        later = min(FIRST_PAUSE_SECONDS * 2 ** min(row.attempts, 10), longest)
+        values = {"attempts": row.attempts + 1, "available_at": now(later)}
         await session.execute(self.outbox.update().where(self.outbox.c.id == row.id).values(values))
 
     async def _until_next(self) -> float:
@@ -169,4 +222,6 @@ class Relay:
             due, clock = (await session.execute(first)).one()
         if due is None:
             return LOOK_EVERY_SECONDS
-        return max(float((due - clock).total_seconds()), 0.001)
+        seconds = float((due - clock).total_seconds())
+        # What is due and was not in the batch is locked by another one.
+        return seconds if seconds > 0 else WHILE_LOCKED_SECONDS
