@@ -1,0 +1,35 @@
+"""A film whose time is over is removed from the bucket by those who stored it; its story and its books stay."""
+
+import pytest
+
+from shared.testing import eventually, fetch_json
+
+pytestmark = pytest.mark.connected
+
+
+async def test_an_expired_film_leaves_the_bucket_and_nothing_else(stack) -> None:
+    video_id = stack.ask(sceneCount=1)["videoId"]
+    video = await stack.ended(video_id)
+    assert video["status"] == "completed", video["errorMessage"]
+    client, prefix = stack.s3.client(), f"videos/{video_id}/"
+
+    def objects() -> list[str]:
+        return [item["Key"] for item in client.list_objects_v2(Bucket=stack.bucket, Prefix=prefix).get("Contents", [])]
+
+    names = {key.removeprefix(prefix) for key in objects()}
+    assert {"film.mp4", "thumbnail.jpg", "scene-1.mp4", "parts/scene-1-1.mp4"} <= names
+    spent = stack.rows("scene-render", f"SELECT * FROM spend WHERE video_id = '{video_id}'")
+    stack.rows("gateway", f"UPDATE videos SET expiresAt = '2026-01-01' WHERE videoId = '{video_id}'")
+
+    # Each replica sweeps when it starts.
+    second = stack.add("gateway")
+    try:
+        await second.ready()
+        await eventually(lambda: not objects(), 30, "the bucket is empty")
+        status, told = fetch_json(f"{second.url}/api/v1/videos/{video_id}")
+        assert (status, told["status"], told["title"]) == (200, "expired", video["title"])
+        assert fetch_json(f"{second.url}/api/v1/videos/{video_id}/content")[0] == 410
+    finally:
+        stack.remove(second)
+    assert stack.rows("scene-render", f"SELECT * FROM spend WHERE video_id = '{video_id}'") == spent
+    await stack.is_quiet()
