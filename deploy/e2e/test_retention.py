@@ -194,6 +194,24 @@ async def test_parts_and_drawn_originals_go_when_nobody_needs_them_any_more(tmp_
     await database.close()
 
 
+@pytest.mark.connected
+async def test_a_row_that_somebody_holds_keeps_no_other_from_going(
+    sql_server: Any, schema: Callable[[], str], tmp_path: Path
+) -> None:
+    service = build("composer", sql_server.url(schema()), tmp_path)
+    database = service.database
+    await migrate(database, folder_of(composer.app.__file__))
+    inbox = database.metadata.tables["inbox"]
+    async with database.sessions.begin() as session:
+        marks = [{"consumer": "c", "message_id": str(n)} for n in range(4)]
+        await session.execute(insert(inbox).values(handled_at=now(-15 * DAY_SECONDS)), marks)
+    async with database.sessions.begin() as holder:
+        await holder.execute(select(inbox).where(inbox.c.consumer == "c", inbox.c.message_id == "0").with_for_update())
+        assert (await service.retention.pass_once())["inbox"] == 3
+    assert (await service.retention.pass_once())["inbox"] == 1
+    await database.close()
+
+
 async def test_more_than_a_batch_goes_in_one_pass_and_a_failing_policy_stops_no_other(tmp_path: Path) -> None:
     service = build("composer", f"sqlite+aiosqlite:///{tmp_path}/test.db", tmp_path)
     database = service.database

@@ -10,8 +10,11 @@ from sqlalchemy import insert, select, update
 
 from gateway.app import Gateway
 from gateway.expiry import Expiry
-from gateway.models import Video, WebhookDelivery
+from gateway.models import Video, VideoEvent, WebhookDelivery
+from gateway.retention import POLICIES
 from shared.contracts.events import VideoExpired
+from shared.database import now
+from shared.retention import Retention
 from shared.testing import published
 
 DAY = 86_400.0
@@ -153,3 +156,18 @@ async def test_a_date_that_was_told_stands_when_the_setting_changes(
     await shorter.expire(gateway.database, 0, 100)
     assert (await api.get(video["links"]["self"])).json()["status"] == "completed"
     assert shorter.policy.days == 0
+
+
+async def test_of_an_old_video_that_has_ended_the_last_event_is_kept_and_of_one_that_goes_on_all_are(
+    api: httpx.AsyncClient, gateway: Gateway, filmed: Any, happen: Any, film_of: Any
+) -> None:
+    ended = await filmed()
+    going = (await api.post("/api/v1/videos", json={"prompt": "a fox", "sceneCount": 2})).json()
+    await happen(*(await film_of(going["videoId"]))[:2])
+    before = await gateway.videos.events_after(UUID(going["videoId"]), 0)
+    async with gateway.database.sessions.begin() as session:
+        await session.execute(update(VideoEvent).values(created_at=now(-31 * DAY)))
+    await Retention("gateway", gateway.database, POLICIES).pass_once()
+    [last] = await gateway.videos.events_after(UUID(ended["videoId"]), 0)
+    assert (last.type, last.seq) == ("video_completed", ended["lastSeq"])
+    assert await gateway.videos.events_after(UUID(going["videoId"]), 0) == before != []
