@@ -13,6 +13,7 @@ import pytest
 from aiormq.exceptions import PublishError
 
 from shared.contracts.events import SceneProgressed, VideoComposing, VideoFailed, VideoRequested, VideoResumed
+from shared.contracts.messages import InternalMessage
 from shared.database import Database
 from shared.errors import StepFailed
 from shared.frame import Service, fails_video
@@ -98,6 +99,32 @@ async def test_a_hint_nobody_hears_is_lost_and_what_comes_after_it_is_not(
         await late.publisher.hint(hint)
         await eventually(lambda: late.hearer.calls)
     assert (bench.hearer.calls, late.hearer.calls) == (1, 1)
+
+
+class ReportDue(InternalMessage):
+    """A message about no video."""
+
+    name = "hearer.report.due"
+
+    report_id: str
+
+    @property
+    def ordering_key(self) -> str:
+        return self.report_id
+
+
+async def test_an_internal_message_travels_under_its_own_key_and_fails_no_video(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
+    bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today.")]), ReportDue)
+    async with working(sqlite) as work:
+        await work.emit(ReportDue(report_id="r-1"))
+    async with bench.running() as channel:
+        assert await Relay(sqlite, bench.publisher.send).send_due() == Batch(due=1, sent=1)
+        dead = await _later(await channel.get_queue("hearer.dead"))
+        assert (dead.routing_key, dead.correlation_id) == ("hearer.report.due", "r-1")
+        await dead.ack()
+    assert await published(sqlite) == []
 
 
 async def test_a_failure_comes_back_up_the_ladder(broker_url: str, sqlite: Database, hearing: Any) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
 from uuid import UUID
 
 import pytest
 
 from shared.contracts.events import VideoComposing
+from shared.contracts.messages import InternalMessage
 from shared.database import Database
 from shared.outbox import Letter, Relay
 from shared.testing import eventually, published
@@ -50,7 +52,7 @@ async def test_what_is_committed_is_sent_and_forgotten(database: Database) -> No
         await eventually(lambda: post.letters)
         await eventually(lambda: _is_empty(database))
     [letter] = post.letters
-    assert (letter.name, letter.video_id) == ("video.composing", str(VIDEO))
+    assert (letter.name, letter.ordering_key) == ("video.composing", str(VIDEO))
     assert VideoComposing.model_validate_json(letter.body) == EVENT
 
 
@@ -151,6 +153,41 @@ async def test_messages_of_one_video_keep_their_order_and_one_that_was_refused_c
         post.refuses = False
         await eventually(lambda: _is_empty(database))
     assert post.got() == [*accepted, "bad 1"]
+
+
+class ReportDue(InternalMessage):
+    """A message about no video."""
+
+    name = "hearer.report.due"
+
+    report_id: str
+
+    @property
+    def ordering_key(self) -> str:
+        return self.report_id
+
+
+async def test_an_internal_message_has_a_key_of_its_own_and_no_video(database: Database) -> None:
+    post = Post()
+    async with working(database) as work:
+        await work.emit(ReportDue(report_id="r-1"))
+    async with relaying(database, post):
+        await eventually(lambda: post.letters)
+    [letter] = post.letters
+    assert (letter.name, letter.ordering_key) == ("hearer.report.due", "r-1")
+    assert json.loads(letter.body) == {"version": 1, "reportId": "r-1"}
+
+
+async def test_a_row_that_an_earlier_version_saved_is_sent(database: Database) -> None:
+    post = Post()
+    columns = "message_id, name, video_id, headers, body, attempts, available_at, created_at"
+    values = f"'m', 'video.composing', '{VIDEO}', '{{}}', '{EVENT.model_dump_json()}', 0, '2026-01-01', '2026-01-01'"
+    async with database.sessions.begin() as session:
+        connection = await session.connection()
+        await connection.exec_driver_sql(f"INSERT INTO outbox ({columns}) VALUES ({values})")
+    async with relaying(database, post):
+        await eventually(lambda: post.letters)
+    assert post.letters == [Letter("m", "video.composing", str(VIDEO), {}, EVENT.model_dump_json())]
 
 
 @pytest.mark.connected

@@ -40,7 +40,9 @@ async def test_a_trace_survives_the_outbox(sqlite: Database, hearing: Any, spans
 
     async def send(letter: Letter) -> None:
         with telemetry.following(letter.headers, "send", SpanKind.PRODUCER):
-            sent.append(Letter(letter.message_id, letter.name, letter.video_id, telemetry.trace_headers(), letter.body))
+            sent.append(
+                Letter(letter.message_id, letter.name, letter.ordering_key, telemetry.trace_headers(), letter.body)
+            )
 
     with telemetry.tracer.start_as_current_span("the request"):
         async with working(sqlite) as work:

@@ -247,6 +247,18 @@ async def test_a_message_that_comes_again_posts_nothing_again(
     assert len(receiver.posts) == 1
 
 
+async def test_a_message_that_an_earlier_version_saved_posts_its_webhook(
+    api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
+) -> None:
+    await registered(api, receiver)
+    await fail_a_video(api, gateway)
+    [due] = [event for event in await published(gateway.database) if isinstance(event, WebhookDue)]
+    subscription = next(s for s in service.story.subscriptions if s.event is WebhookDue)
+    body = json.dumps({"version": 1, "videoId": str(due.delivery_id), "turn": due.turn, "putOff": 0}).encode()
+    assert isinstance(await deliver(service, subscription, delivery(subscription.consumer), body), Handled)
+    assert len(receiver.posts) == 1
+
+
 # --- what is tried again
 
 

@@ -17,7 +17,8 @@ from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import telemetry
-from shared.contracts.events import Event, Stage, VideoDeleted, VideoFailed
+from shared.contracts.events import Stage, VideoDeleted, VideoFailed
+from shared.contracts.messages import Message
 from shared.contracts.story import Belonging
 from shared.database import Database, is_outage
 from shared.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
@@ -66,7 +67,7 @@ class Death:
     `epoch`: the video's present one.
     """
 
-    event: type[Event]
+    event: type[Message]
     delivery: Delivery
     video_id: UUID | None
     failure: StepFailed
@@ -191,7 +192,7 @@ async def _attempt(
         return outcome
 
 
-def _parse(event: type[Event], body: bytes) -> Event:
+def _parse(event: type[Message], body: bytes) -> Message:
     try:
         check_json(body, MOST_LEVELS)
         return event.model_validate_json(body)

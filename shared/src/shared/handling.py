@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from shared.contracts.events import Event
+from shared.contracts.messages import Message
 
 Tools = TypeVar("Tools")
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=Message)
 Handler = Callable[[E, "Delivery", Tools], Awaitable[None]]
 
 
@@ -32,7 +32,7 @@ class Subscription(Generic[Tools]):
     """An event that a service hears, its handler, and how many are handled at once in one process."""
 
     consumer: str
-    event: type[Event]
+    event: type[Message]
     handler: Callable[[Any, Delivery, Tools], Awaitable[None]]
     at_once: int
     every_replica: bool
@@ -43,7 +43,7 @@ class Subscription(Generic[Tools]):
         return self.event.stored and not self.every_replica
 
 
-def consumer_of(service: str, event: type[Event]) -> str:
+def consumer_of(service: str, event: type[Message]) -> str:
     """Return the name of the queue by which a service consumes an event."""
     return f"{service}.{event.name.removeprefix(f'{service}.')}"
 
@@ -75,7 +75,7 @@ class Story(Generic[Tools]):
 class Hints(Protocol):
     """Where events go that nobody needs to get: at most once, and only to whoever listens now."""
 
-    async def hint(self, event: Event) -> None:
+    async def hint(self, event: Message) -> None:
         """Tell it to whoever listens. Never raises."""
         ...
 
@@ -83,5 +83,5 @@ class Hints(Protocol):
 class NobodyListens:
     """Where hints go that are for nobody."""
 
-    async def hint(self, event: Event) -> None:
+    async def hint(self, event: Message) -> None:
         """Nobody listens."""

@@ -5,11 +5,11 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from shared.contracts.events import Event
 from shared.contracts.media import MediaReference, media_prefix
+from shared.contracts.messages import Message
 from shared.errors import MessageMalformed
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=Message)
 
 
 def checked(event: E, user: str | None) -> E:
@@ -20,10 +20,10 @@ def checked(event: E, user: str | None) -> E:
     Raises:
         MessageMalformed: it refers to media of another video, or names an owner other than its publisher.
     """
-    prefix = media_prefix(event.video_id)
+    video_id = getattr(event, "video_id", None)
     for path, reference in _references(event):
-        if not reference.key.startswith(prefix) or "/." in reference.key:
-            raise MessageMalformed(f"{path}: {reference.key!r} is not media of video {event.video_id}")
+        if video_id is None or not reference.key.startswith(media_prefix(video_id)) or "/." in reference.key:
+            raise MessageMalformed(f"{path}: {reference.key!r} is not media of video {video_id}")
     owner = getattr(event, "owner", None)
     if user is None or owner is None:
         return event

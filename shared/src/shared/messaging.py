@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 
 from shared import telemetry
 from shared.contracts.events import Event
+from shared.contracts.messages import Message
 from shared.errors import QueuesMissing
 from shared.frame import EPOCH, ComesBack, Dead, Service, deliver
 from shared.handling import Delivery, Subscription, Tools, consumer_of
@@ -111,7 +112,7 @@ class Publisher:
                 headers=telemetry.trace_headers(),
                 message_id=item.message_id,
                 message_type=item.name,
-                correlation_id=item.video_id,
+                correlation_id=item.ordering_key,
             )
 
     async def _missing_queues(self) -> set[str]:
@@ -126,7 +127,7 @@ class Publisher:
         if awaited := self.awaited & self.queues.get(event, set()):
             raise QueuesMissing(event, awaited)
 
-    async def hint(self, event: Event) -> None:
+    async def hint(self, event: Message) -> None:
         """Tell an event to whoever listens now. Never raises."""
         if not self.connected:
             return
@@ -138,7 +139,7 @@ class Publisher:
                     routing_key=event.name,
                     mandatory=False,
                     message_type=event.name,
-                    correlation_id=str(event.video_id),
+                    correlation_id=event.ordering_key,
                     content_type="application/json",
                 )
         except (AMQPError, OSError, TimeoutError, RuntimeError) as error:

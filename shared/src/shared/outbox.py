@@ -54,7 +54,8 @@ def outbox_table(metadata: MetaData) -> Table:
         Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
         Column("message_id", String(64), nullable=False),
         Column("name", String(100), nullable=False),
-        Column("video_id", String(36), nullable=False),
+        # Named after what it held when every message was about a video.
+        Column("video_id", String(36), key="ordering_key", nullable=False),
         Column("headers", JSON, nullable=False),
         Column("body", Text(1_000_000), nullable=False),
         Column("attempts", Integer, nullable=False, default=0),
@@ -65,18 +66,18 @@ def outbox_table(metadata: MetaData) -> Table:
 
 @dataclass(frozen=True)
 class Letter:
-    """An event on its way: what the broker, or the embedded dispatcher, carries."""
+    """A message on its way: what the broker, or the embedded dispatcher, carries."""
 
     message_id: str
     name: str
-    video_id: str
+    ordering_key: str
     headers: dict[str, str]
     body: str
 
 
 def letter(row: Row[Any]) -> Letter:
     """The letter of an outbox row."""
-    return Letter(row.message_id, row.name, row.video_id, row.headers, row.body)
+    return Letter(row.message_id, row.name, row.ordering_key, row.headers, row.body)
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,10 @@ class Relay:
             rows = (await session.execute(due.limit(BATCH).with_for_update(skip_locked=True))).all()
             if not rows:
                 return Batch()
-            by_video: dict[str, list[Row[Any]]] = {}
+            by_key: dict[str, list[Row[Any]]] = {}
             for row in rows:
-                by_video.setdefault(row.video_id, []).append(row)
-            results = await asyncio.gather(*(self._send_in_order(of_one) for of_one in by_video.values()))
+                by_key.setdefault(row.ordering_key, []).append(row)
+            results = await asyncio.gather(*(self._send_in_order(of_one) for of_one in by_key.values()))
             outcomes = [outcome for of_one in results for outcome in of_one]
             sent = [{"sent_id": row.id} for row, error in outcomes if error is None]
             await self._forget(session, sent)
@@ -181,7 +182,7 @@ class Relay:
         return Batch(len(rows), len(sent), sum(isinstance(error, ConnectionError) for _, error in failed))
 
     async def _send_in_order(self, rows: list[Row[Any]]) -> list[tuple[Row[Any], Exception | None]]:
-        """Send the events of one video, one after the other. Return each with what went wrong with it.
+        """Send the messages of one key, one after the other. Return each with what went wrong with it.
 
         After one that hangs, the others are left to the next batch: this one ends in time.
         """
@@ -206,7 +207,7 @@ class Relay:
             await (await session.connection()).execute(statement, sent)
 
     async def _put_off(self, session: AsyncSession, row: Row[Any], error: Exception) -> None:
-        log.warning("outbox.not_sent", event_name=row.name, video_id=row.video_id, error=repr(error))
+        log.warning("outbox.not_sent", event_name=row.name, ordering_key=row.ordering_key, error=repr(error))
         is_away = isinstance(error, ConnectionError | TimeoutError)
         longest = LONGEST_PAUSE_SECONDS if is_away else LONGEST_REFUSED_SECONDS
         later = min(FIRST_PAUSE_SECONDS * 2 ** min(row.attempts, 10), longest)

@@ -34,7 +34,8 @@ from botocore.config import Config
 from sqlalchemy import MetaData, delete, select
 
 from shared.broker_users import User, definitions
-from shared.contracts.events import EVENTS, Event
+from shared.contracts.events import EVENTS
+from shared.contracts.messages import Message
 from shared.database import Database
 from shared.handling import Delivery
 from shared.migrations import migrate
@@ -412,18 +413,18 @@ async def migrated(url: str, metadata: MetaData, folder: Path) -> AsyncIterator[
         await database.close()
 
 
-async def published(database: Database, *, take: bool = True) -> list[Event]:
+async def published(database: Database, *, take: bool = True) -> list[Any]:
     """The events in the outbox, in order, those of other services' contracts too; taken out unless told otherwise."""
     outbox = database.metadata.tables["outbox"]
     async with database.sessions.begin() as session:
         rows = (await session.execute(select(outbox).order_by(outbox.c.id))).all()
         if take:
             await session.execute(delete(outbox))
-    kinds = {kind.name: kind for kind in (*EVENTS, *_all_kinds(Event))}
+    kinds = {kind.name: kind for kind in (*EVENTS, *_all_kinds(Message))}
     return [kinds[row.name].model_validate_json(row.body) for row in rows]
 
 
-def _all_kinds(kind: type[Event]) -> Iterator[type[Event]]:
+def _all_kinds(kind: type[Message]) -> Iterator[type[Message]]:
     for child in kind.__subclasses__():
         if "name" in vars(child):
             yield child

@@ -23,6 +23,7 @@ from faststream.rabbit import ExchangeType, QueueType, RabbitBroker, RabbitExcha
 from faststream.rabbit.schemas.queue import ClassicQueueArgs, QuorumQueueArgs
 
 from shared.contracts.events import Event
+from shared.contracts.messages import Message
 from shared.frame import LADDER_SECONDS
 from shared.handling import Subscription, Tools, consumer_of
 
@@ -47,7 +48,7 @@ class BoundQueue:
     bindings: tuple[tuple[RabbitExchange, str], ...]
 
 
-def work_queue(consumer: str, event: type[Event]) -> RabbitQueue:
+def work_queue(consumer: str, event: type[Message]) -> RabbitQueue:
     """Return the queue of a subscription: a quorum queue with dead letters, or a short-lived one for hints."""
     if not event.stored:
         return RabbitQueue(consumer, routing_key=event.name, durable=True, arguments=HINT_QUEUE)

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import telemetry
-from shared.contracts.events import Event
+from shared.contracts.messages import Message
 from shared.database import Database, now
 from shared.errors import AlreadyHandled
 from shared.handling import Delivery
@@ -29,15 +29,15 @@ class Work:
         self.afterwards: list[Callable[[], None]] = []
         self.has_emitted = False
 
-    async def emit(self, event: Event, *, after: float = 0.0, message_id: str | None = None) -> None:
-        """Save an event to be sent once this transaction is committed, `after` seconds later.
+    async def emit(self, event: Message, *, after: float = 0.0, message_id: str | None = None) -> None:
+        """Save a message to be sent once this transaction is committed, `after` seconds later.
 
-        A derived `message_id` makes an event that may be said twice count once.
+        A derived `message_id` makes a message that may be sent twice count once.
         """
         row = {
             "message_id": message_id or str(uuid.uuid4()),
             "name": event.name,
-            "video_id": str(event.video_id),
+            "ordering_key": event.ordering_key,
             "headers": telemetry.trace_headers(),
             "body": event.model_dump_json(),
             "available_at": now(after),

@@ -16,7 +16,8 @@ from typing import Any
 import structlog
 from sqlalchemy import delete, insert, select
 
-from shared.contracts.events import Event, VideoDeleted, VideoResumed
+from shared.contracts.events import VideoDeleted, VideoResumed
+from shared.contracts.messages import Message
 from shared.database import Database, is_outage, now
 from shared.frame import EPOCH, LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver, video_id_of
 from shared.handling import Delivery, Subscription
@@ -75,9 +76,9 @@ class Dispatcher:
                 supervisor.start(*own, *service.background)
             yield
 
-    async def hint(self, event: Event) -> None:
+    async def hint(self, event: Message) -> None:
         """Tell an event to whoever listens now."""
-        item = Letter("", event.name, str(event.video_id), {}, event.model_dump_json())
+        item = Letter("", event.name, event.ordering_key, {}, event.model_dump_json())
         self._start(self._carry(item))
 
     def _outbox_of(self, database: Database) -> Background:
@@ -120,7 +121,7 @@ class Dispatcher:
         heard_by = [listener for listener in self.listeners[item.name] if only in (None, listener[1].consumer)]
         await asyncio.gather(*(self._deliver(item, *listener) for listener in heard_by))
         if item.name == VideoDeleted.name:
-            self._erase_dead_letters(item.video_id)
+            self._erase_dead_letters(item.ordering_key)
 
     def _erase_dead_letters(self, video_id: str) -> None:
         for path in self.dead_letters.glob("*.json"):
@@ -145,6 +146,7 @@ class Dispatcher:
 
     def _bury(self, item: Letter, consumer: str, outcome: Dead) -> None:
         self.dead_letters.mkdir(parents=True, exist_ok=True)
+        video_id = video_id_of(item.body.encode())
         told = {
             "consumer": consumer,
             "kind": outcome.kind,
@@ -152,7 +154,13 @@ class Dispatcher:
             "epoch": outcome.epoch,
             "redriven": REDRIVEN in item.headers,
             "diedAt": datetime.now(UTC).isoformat(timespec="seconds"),
-            "message": {"id": item.message_id, "type": item.name, "videoId": item.video_id, "body": item.body},
+            "message": {
+                "id": item.message_id,
+                "type": item.name,
+                "videoId": str(video_id) if video_id else None,
+                "orderingKey": item.ordering_key,
+                "body": item.body,
+            },
         }
         path = self.dead_letters / f"{consumer}-{item.message_id}.json"
         path.write_text(json.dumps(told, indent=2, ensure_ascii=False))
@@ -185,7 +193,7 @@ async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> list[
         row = {
             "message_id": message["id"],
             "name": message["type"],
-            "video_id": message["videoId"],
+            "ordering_key": message.get("orderingKey") or message["videoId"],
             "headers": {ONLY: told["consumer"], REDRIVEN: datetime.now(UTC).isoformat(), EPOCH: str(epoch)},
             "body": message["body"],
             "available_at": now(),

@@ -375,7 +375,7 @@ async def _schedule(work: Work, sent: WebhookDelivery, wait: float) -> None:
     sent.turn += 1
     sent.next_at = now(wait)
     await work.session.flush()
-    await work.emit(WebhookDue(video_id=UUID(sent.delivery_id), turn=sent.turn), after=wait)
+    await work.emit(WebhookDue(delivery_id=UUID(sent.delivery_id), turn=sent.turn), after=wait)
 
 
 async def _erase_of_deleted(session: AsyncSession, *which: ColumnElement[bool]) -> None:

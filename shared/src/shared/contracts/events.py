@@ -7,12 +7,12 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.contracts.media import Clip, MediaReference
+from shared.contracts.messages import Message
 from shared.contracts.story import (
     DEFAULT_NICHE,
     DEFAULT_OWNER,
     AspectRatio,
     Belonging,
-    Contract,
     Metadata,
     Niche,
     Owner,
@@ -37,21 +37,22 @@ Epoch = Annotated[int, Field(ge=0, le=1_000_000_000)]
 """Orders the failures and resumes of one video; see `shared.epochs`."""
 
 
-class Event(Contract):
-    """Something that happened to one video. `name` is its routing key and the `type` of its message.
+class Event(Message):
+    """Something that happened to one video.
 
     RabbitMQ lets only the `publishers` publish it, and keeps it in a queue for each of the `consumers`, whether they
-    have ever run or not. An event that a service sends to itself needs neither.
+    have ever run or not.
     """
 
-    name: ClassVar[str]
     publishers: ClassVar[tuple[str, ...]] = ()
     consumers: ClassVar[tuple[str, ...]] = ()
-    stored: ClassVar[bool] = True
-    """Whether the event is kept and confirmed. A hint is not: it may be lost."""
 
-    version: Literal[1] = 1
     video_id: UUID
+
+    @property
+    def ordering_key(self) -> str:
+        """Events of one video are sent in order."""
+        return str(self.video_id)
 
 
 class StoryRequested(Event):
