@@ -210,6 +210,17 @@ async def test_two_do_not_work_in_one_folder_but_a_demo_uses_the_one_that_runs(h
     second = home.run("run", "--port", str(free_port()))
     assert second.returncode == 1
     assert "is in use by another Multishot" in second.stderr
+    assert "Stop that one first" in second.stderr
+    other = Home(home.folder.with_name("other"))
+    taken = other.run("run", "--port", str(home.port))
+    assert (taken.returncode, taken.stdout) == (1, "")
+    assert (
+        taken.stderr.strip()
+        == f"Port {home.port} cannot be used: another program uses it. Choose another one with PORT=…"
+    )
+    impossible = other.run("run", "--port", "99999")
+    assert impossible.returncode == 2
+    assert "'99999' is not a port" in impossible.stderr
     wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
     simulated = home.run(*wish, "--provider", "runway")
     assert simulated.returncode == 2

@@ -797,6 +797,8 @@ async def test_signing_out_ends_the_session_everywhere_and_no_other(
     ("origins", "page", "opens"),
     [
         (("*",), "http://evil.example", False),
+        (("*",), "null", False),
+        (("*",), "file://", False),
         (("*", "http://app.example"), "http://app.example", True),
         (("http://app.example",), "http://app.example", True),
         (("*",), None, True),
@@ -819,6 +821,19 @@ async def test_where_any_page_may_call_none_does_so_by_a_cookie(
                     pass
         async with connected(url, {"token": secret}, headers={"Origin": page} if page else {}):
             pass
+
+
+@pytest.mark.parametrize("page", ["https://evil.example", "null", "file://"])
+@pytest.mark.parametrize("origins", [(), ("https://good.example",)])
+async def test_no_page_but_those_that_are_named_opens_a_socket(
+    opened: Open, origins: tuple[str, ...], page: str
+) -> None:
+    gateway = await opened(cors_origins=origins)
+    secret, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read"}))
+    async with serving(gateway) as url:
+        with pytest.raises(socketio.exceptions.ConnectionError):
+            async with connected(url, {"token": secret}, headers={"Origin": page}):
+                pass
 
 
 async def test_the_id_that_an_idempotency_key_leads_to_is_foreseen_by_nobody(opened: Open) -> None:

@@ -1,5 +1,6 @@
 """Puts dead letters back to the queues they died at: `python -m shared.redrive [service ...]`."""
 
+import argparse
 import asyncio
 import sys
 from datetime import UTC, datetime
@@ -7,12 +8,13 @@ from uuid import uuid4
 
 from aio_pika import DeliveryMode, Message, connect_robust
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aiormq.exceptions import AMQPError
 
 from shared.contracts.events import VideoResumed
 from shared.frame import EPOCH, REDRIVEN, epoch_in, video_id_of
 from shared.messaging import ATTEMPT, USER
 from shared.requeued import Requeued, report
-from shared.settings import BrokerSettings
+from shared.settings import BrokerSettings, read
 from shared.topology import EVENTS, RETURN, dead_letter_queue
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
@@ -89,11 +91,24 @@ def _again(letter: AbstractIncomingMessage) -> Message:
     )
 
 
+def _service(name: str) -> str:
+    if name not in SERVICES:
+        raise argparse.ArgumentTypeError(f"{name!r} is not a service: {', '.join(SERVICES)}")
+    return name
+
+
 def main() -> None:
-    """The command."""
-    services = tuple(sys.argv[1:]) or SERVICES
-    url = BrokerSettings().broker_url.get_secret_value()
-    sys.stdout.write(report(asyncio.run(redrive(url, services))) + "\n")
+    """Requeue the dead letters of the services that the arguments name; of all without any."""
+    parser = argparse.ArgumentParser(prog="redrive", description=main.__doc__)
+    parser.add_argument("services", nargs="*", type=_service, metavar="SERVICE", help=", ".join(SERVICES))
+    services = tuple(parser.parse_args().services) or SERVICES
+    url = read(BrokerSettings).broker_url.get_secret_value()
+    try:
+        requeued = asyncio.run(redrive(url, services))
+    except (AMQPError, OSError) as error:
+        why = type(error).__name__
+        sys.exit(f"BROKER_URL: RabbitMQ cannot be used ({why}). Check the address, the user and the password.")
+    sys.stdout.write(report(requeued) + "\n")
 
 
 if __name__ == "__main__":

@@ -273,7 +273,7 @@ def command_of(service: str, arguments: list[str], **more: str) -> str | None:
     told = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
     parser = argparse.ArgumentParser(
         prog=service,
-        description="Without a command, run the service. Settings come from the environment; README lists them.",
+        description="Without a command, run the service. shared/docs/configuration.md lists its settings.",
         epilog=f"commands:\n{told}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

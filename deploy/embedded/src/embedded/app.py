@@ -33,6 +33,9 @@ from simulator.ledger import PROVIDERS
 DEFAULT_PROMPT = "A young street musician in Yogyakarta finds a lost kite and returns it across the rooftops"
 
 
+LARGEST_PORT = 65_535
+
+
 def main() -> None:
     """Run the command the arguments name."""
     arguments = _parser().parse_args()
@@ -40,7 +43,7 @@ def main() -> None:
     try:
         code = asyncio.run(arguments.command(home, arguments))
     except HomeInUse as error:
-        print(f"{error}.", file=sys.stderr)
+        print(f"{error}. Stop that one first (Ctrl-C), then run this again.", file=sys.stderr)
         code = 1
     except ValidationError as error:
         print("\n".join(str(e["msg"]) for e in error.errors()), file=sys.stderr)
@@ -59,6 +62,13 @@ def main() -> None:
     os._exit(code)
 
 
+def _port(text: str) -> int:
+    """Read a port number."""
+    if not text.isdecimal() or int(text) > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to {LARGEST_PORT}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="embedded", description=__doc__)
     parser.add_argument("--home", type=Path, default=Path(".multishot"), help="where everything is kept")
@@ -75,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="serve until Ctrl-C")
     run.set_defaults(command=_run)
-    run.add_argument("--port", type=int, default=8000)
+    run.add_argument("--port", type=_port, default=8000)
     run.add_argument("--provider", choices=PROVIDERS, help="simulate this paid provider")
 
     key = commands.add_parser("key", help="make an API key, for AUTH=keys")

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import shutil
+import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
@@ -105,13 +107,17 @@ class System:
         """Work and serve until the block ends, or until the server is told to stop. Yields the URL."""
         settings = self.gateway.settings
         app = self.gateway.app(self._working(), routes=probes.routes(self._checks()))
+        try:
+            listening = socket.create_server((HOST, settings.port))
+        except OSError as error:
+            raise ServerNotStarted(settings.port, error) from error
         server = web_server(app, HOST, settings.port)
         keep_what_is_loaded()
-        task = asyncio.create_task(server.serve())
+        task = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             while not server.started:
                 if task.done():
-                    raise ServerNotStarted(settings.port)
+                    raise RuntimeError("The web server did not start; the log says why.")
                 await asyncio.sleep(0.02)
             port = server.servers[0].sockets[0].getsockname()[1]
             url = f"http://localhost:{port}"
@@ -124,8 +130,9 @@ class System:
 
 
 class ServerNotStarted(Exception):
-    """The web server did not start; most often the port is taken."""
+    """The port of the web server cannot be used; most often another program has it."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(f"Port {port} is taken by another program; choose another one with PORT=…")
+    def __init__(self, port: int, error: OSError) -> None:
+        why = "another program uses it" if error.errno == errno.EADDRINUSE else str(error.strerror).lower()
+        super().__init__(f"Port {port} cannot be used: {why}. Choose another one with PORT=…")
         self.port = port

@@ -25,6 +25,7 @@ T = TypeVar("T")
 KEPT_SECONDS = 24 * 3600
 ATTEMPTS = 5
 LOCK_WAIT, DEADLOCKS = 1205, (1213, 1305)
+TRY_AGAIN = (LOCK_WAIT, *DEADLOCKS)
 """MySQL's numbers for: waited too long for somebody's lock, and waited for somebody who waits for us.
 
 Within a savepoint, that is undone with the rest, it says of the second that there is none of that name.
@@ -110,7 +111,7 @@ async def attempt(database: Database, do: Callable[[Work], Awaitable[T]]) -> T:
         except IntegrityError:
             continue
         except DBAPIError as error:
-            if _number(error) not in DEADLOCKS:
+            if _number(error) not in TRY_AGAIN:
                 raise
     async with working(database) as work:
         return await do(work)

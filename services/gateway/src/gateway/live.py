@@ -131,8 +131,10 @@ class Live:
     def _is_named(self, origin: str | None, environ: Mapping[str, Any]) -> bool:
         if origin is None or origin in self.origins:
             return True
+        # An opaque origin ("null", of a sandboxed frame) and a file have no host; any page can make one.
+        host = urlsplit(origin).netloc
         hosts = (environ.get("HTTP_HOST", ""), environ.get("HTTP_X_FORWARDED_HOST", "").split(",")[0].strip())
-        return urlsplit(origin).netloc in hosts
+        return bool(host) and host in hosts
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: object = None) -> None:
         try:

@@ -20,7 +20,9 @@ class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
     app_upstream_url: str = Field(
         "", description="The application that this gateway stands in front of, e.g. http://localhost:3000"
     )
-    cors_origins: tuple[str, ...] = Field((), description="Pages elsewhere that may call the API and the socket")
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Origins of other pages that may call the API and the socket, e.g. https://app.example"
+    )
     allowed_hosts: tuple[str, ...] = Field(
         (), description="Names by which this server is called, besides localhost and that of PUBLIC_URL; `*`: any"
     )
@@ -44,6 +46,8 @@ class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
     @field_validator("public_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise ValueError("must begin with http:// or https:// and name a host, e.g. https://video.example")
         return url.rstrip("/")
 
     @field_validator("app_upstream_url")

@@ -51,13 +51,21 @@ class Settings(MediaSettings, RenderSettings):
     callback_port: int = Field(8082, description="0: any free port")
     callback_secret: SecretStr = Field(SecretStr(""), description="Makes callback addresses that nobody can guess")
     submit_seconds: float = Field(60.0, gt=0, description="How long a provider may take to answer an order")
-    scene_wait_seconds: float = Field(3600.0, gt=0, description="How long a scene waits for a provider that takes none")
+    scene_wait_seconds: float = Field(
+        3600.0, gt=0, description="How long a scene waits for a provider that accepts no scenes"
+    )
     unknown_policy: Literal["ask", "pay_again"] = Field(
         "ask",
-        description="Who decides about an order that may have been paid: a person, or it is paid again",
+        description="What happens to an order that may have been paid. `ask` a person, or `pay_again`",
     )
-    unknown_wait_seconds: float = Field(600.0, ge=0, description="How long a person has to settle it before")
-    unknown_day_usd: Decimal = Field(Decimal(10), ge=0, description="The most that is paid again in a day")
+    unknown_wait_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="How long a person has to settle an unknown order before it is ordered again (`pay_again`)",
+    )
+    unknown_day_usd: Decimal = Field(
+        Decimal(10), ge=0, description="The most that may be paid again in a day, in USD (`pay_again`)"
+    )
     simulator_speed: float = Field(1.0, gt=0, description="How many times faster than life simulated providers are")
     animatic_concurrency: int = Field(2, ge=1, le=64, description="How many animatics are drawn at once, in all")
 

@@ -15,7 +15,10 @@ class Settings(ServiceSettings, StorySettings, WritingSettings):
     llm_api_url: str | None = Field(None, description="An OpenAI-compatible endpoint; its base URL")
     llm_api_key: SecretStr | None = Field(None, description="The key for it")
     llm_model: str = Field("gemini-2.5-flash", max_length=128, description="The model that writes the stories")
-    llm_output: Output = Field("auto", description="How the model is brought to answer in form; auto: what works")
+    llm_output: Output = Field(
+        "auto",
+        description="How the model is made to return JSON: `tool`, `json_schema`, `json`; `auto` tries each",
+    )
     llm_timeout_seconds: float = Field(120, gt=0, le=300, description="How long one answer may take")
     built_in_forge_api_url: str | None = Field(
         None, description="The existing application's endpoint, used without LLM_API_URL"

@@ -367,7 +367,7 @@ class VideoFailed(Event, Belonging):
 
 
 class VideoResumed(Event):
-    """What a failed video died of is mended, by an operator or by news of a lost task: it goes on.
+    """The cause of a failure is fixed, by an operator or by news of a lost task: the video continues.
 
     `epoch`: the one that begins now. All failures of lower ones are over, whether they were heard of yet or not.
     """
@@ -391,7 +391,7 @@ class VideoCancelled(Event):
 
 
 class VideoDeleted(Event):
-    """The video was deleted: every service erases its text and its media. Amounts stay. It may be said again."""
+    """The video was deleted: every service erases its text and its media. Amounts stay. It may come more than once."""
 
     name = "video.deleted"
     publishers = ("gateway",)
