@@ -92,7 +92,7 @@ def _end(video_id: UUID) -> list[Event]:
 
 
 def _rendered(video_id: UUID, n: int) -> SceneRendered:
-    media = _media(clip_key(video_id, n), "video/mp4")
+    media = _media(clip_key(video_id, n, 1), "video/mp4")
     clip = Clip(media=media, width=1280, height=720, frames=240, has_audio=True)
     return SceneRendered(video_id=video_id, scene_number=n, clip=clip, duration=10, cost_usd="0.5", provider="runway")
 

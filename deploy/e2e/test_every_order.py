@@ -105,11 +105,12 @@ class Ledger:
 class DrawnClips(Clips):
     """Clips that are there without a render."""
 
-    async def collect(self, _provider: object, _attempt: object, render: Any) -> Clip:
+    async def collect(self, _provider: object, attempt: Any, render: Any) -> Clip:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip"
             path.write_bytes(b"clip")
-            media = await self.storage.put(clip_key(render.video_id, render.scene_number), path, "video/mp4")
+            key = clip_key(render.video_id, render.scene_number, attempt.number)
+            media = await self.storage.put(key, path, "video/mp4")
         return Clip(media=media, frames=24, width=1280, height=720, has_audio=False)
 
 

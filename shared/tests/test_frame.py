@@ -219,7 +219,7 @@ FOREIGN = film_key(uuid4())
         (composed(film_key(VIDEO), FOREIGN), "thumbnail"),
         (composed(f"videos/{VIDEO}/../{FOREIGN}", thumbnail_key(VIDEO)), "film"),
         (composed(f"videos/{VIDEO}x/film.mp4", thumbnail_key(VIDEO)), "film"),
-        (rendered(clip_key(VIDEO, 1)), None),
+        (rendered(clip_key(VIDEO, 1, 1)), None),
         (rendered(FOREIGN), "clip.media"),
         (requested(f"videos/{VIDEO}/frame.jpg"), None),
         (requested("uploads/frame.jpg"), "firstFrame"),

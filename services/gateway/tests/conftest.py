@@ -275,7 +275,7 @@ async def _events_to_film(gateway: Gateway, video_id: str, folder: Path) -> list
         )
     ]  # fmt: skip
     for n in (1, 2):
-        media = await gateway.storage.put(clip_key(video_id, n), folder / "film", "video/mp4")
+        media = await gateway.storage.put(clip_key(video_id, n, 1), folder / "film", "video/mp4")
         clip = Clip(media=media, width=1280, height=720, frames=360, has_audio=True)
         events.append(
             SceneRendered(

@@ -32,7 +32,7 @@ from scene_render.models import (
     budgets,
 )
 from scene_render.provider import Failed, Provider, ProviderUnreachable, SubmissionPutOff
-from scene_render.standings import give_up, resume_when_whole
+from scene_render.standings import give_up, has_stopped, needs, resume_when_whole
 from scene_render.steps import (
     CancelDue,
     CheckDue,
@@ -205,6 +205,7 @@ class Attempts:
             number=render.attempts + 1,
             provider=provider.name,
             seconds=seconds,
+            part=len(render.parts),
             state="INTENT",
             intended_at=now(),
         )
@@ -227,25 +228,32 @@ class Attempts:
         if await _move(work.session, attempt, ("INTENT",), "SUBMITTED", **values):
             await self._recover(work, attempt)
         elif await _move(work.session, attempt, ("UNKNOWN",), "SUBMITTED", **values):
-            if render.state == "waiting" and attempt.number == render.attempts:
-                render.state = "running"  # it was to be paid again, and need not be
-            if render.state == "failed":
-                render.state, render.failure_kind, render.failure_reason = "running", None, None
-                await resume_when_whole(work, attempt.video_id)
+            await self._resume_with(work, attempt, render)
         else:
             return
-        render.delayed_by = render.delayed_since = None
         await _tell_charge(work, attempt, "held", task_id=task_id)
         usual = await self.usual_seconds(work.session, provider)
-        started = SceneStarted(
-            video_id=video_id, scene_number=attempt.scene_number, provider=attempt.provider, eta_seconds=usual
-        )
-        await work.emit(started)
+        if needs(render, attempt):
+            render.delayed_by = render.delayed_since = None
+            started = SceneStarted(
+                video_id=video_id, scene_number=attempt.scene_number, provider=attempt.provider, eta_seconds=usual
+            )
+            await work.emit(started)
         attempt_id = uuid.UUID(attempt.id)
         first = pace.first_look(usual, provider.check_seconds)
         await work.emit(CheckDue(video_id=video_id, attempt_id=attempt_id), after=first)
         if await work.session.get(CancelledVideo, attempt.video_id) is not None:
             await work.emit(CancelDue(video_id=video_id, attempt_id=attempt_id))
+
+    async def _resume_with(self, work: Work, attempt: Attempt, render: Render) -> None:
+        """Resume a waiting or failed scene with an attempt that is known again, if it was for the part needed next."""
+        if attempt.part != len(render.parts):
+            return
+        if render.state == "waiting":
+            render.state = "running"  # it was to be ordered again, and need not be
+        elif render.state == "failed":
+            render.state, render.failure_kind, render.failure_reason = "running", None, None
+            await resume_when_whole(work, attempt.video_id)
 
     async def put_off(self, work: Work, attempt: Attempt, delay: SubmissionPutOff) -> None:
         """The provider surely has not taken the task, and takes none now: the scene waits, and no try was lost."""
@@ -256,7 +264,7 @@ class Attempts:
         ENDED.labels(attempt.provider, "PUT_OFF", delay.kind).inc()
         await self._settle(work, attempt, render, FREE)
         wait = OUTAGE_SECONDS * self.scale
-        if await self._wait(work, render, wait):
+        if await has_stopped(work.session, render) and await self._wait(work, render, wait):
             await work.emit(SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider), after=wait)
         await self._note_failure(work, attempt, delay)
 
@@ -297,7 +305,7 @@ class Attempts:
             await self.settle_unknown(work, attempt, FREE, again=True)
         elif state == "INTENT" and await _move(work.session, attempt, ("INTENT",), "FAILED", ended_at=now()):
             await self._settle(work, attempt, render, FREE)
-            if await self._wait(work, render, wait) and wait:
+            if await has_stopped(work.session, render) and await self._wait(work, render, wait) and wait:
                 offer = SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider)
                 await work.emit(offer, after=wait)
 
@@ -376,8 +384,7 @@ class Attempts:
             await self._settle(work, attempt, render, failure.cost)
             if asked:
                 await self._recover(work, attempt)
-            if attempt.number == render.attempts:  # else it was ordered again since
-                await self._try_again(work, render, failure)
+            await self._go_on(work, render, failure)
 
     async def cancelled(self, work: Work, attempt: Attempt, cost: Decimal | None) -> None:
         """The provider's task was ended because nobody wants it any more."""
@@ -385,7 +392,8 @@ class Attempts:
         if await _move(work.session, attempt, ("SUBMITTED",), "CANCELLED", ended_at=now()):
             ENDED.labels(attempt.provider, "CANCELLED", "").inc()
             await self._settle(work, attempt, render, cost)
-            render.state = "cancelled"
+            if await has_stopped(work.session, render):
+                render.state = "cancelled"
 
     async def spoiled(self, work: Work, attempt: Attempt, reason: str, *, again: bool) -> None:
         """The task had ended well, and was booked, but its clip cannot be used. `again`: another one may be better."""
@@ -393,8 +401,7 @@ class Attempts:
         told = {"failure_kind": "clip_unusable", "failure_reason": reason}
         if await _move(work.session, attempt, ("SUCCEEDED",), "FAILED", **told):
             ENDED.labels(attempt.provider, "FAILED", "clip_unusable").inc()
-            if attempt.number == render.attempts:
-                await self._try_again(work, render, Failed("clip_unusable", reason, cost=FREE, again=again))
+            await self._go_on(work, render, Failed("clip_unusable", reason, cost=FREE, again=again))
 
     async def unknown(self, work: Work, attempt: Attempt, reason: str, *, before: AttemptState) -> None:
         """Nobody can tell whether the attempt was paid: its money stays reserved, and no other attempt is made.
@@ -406,7 +413,8 @@ class Attempts:
         if await _move(work.session, attempt, (before,), "UNKNOWN", **told):
             ENDED.labels(attempt.provider, "UNKNOWN", "").inc()
             await _tell_charge(work, attempt, "unknown", reason=reason)
-            await give_up(work, render, "submission_unknown", reason)
+            if await has_stopped(work.session, render):
+                await give_up(work, render, "submission_unknown", reason)
             overdue = UnknownOverdue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
             await work.emit(overdue, after=self.provider_of(attempt).attempt_seconds)
             if self.unknown_policy.pay_again and before == "INTENT" and not self.provider_of(attempt).tells_of_orders:
@@ -468,6 +476,25 @@ class Attempts:
         """Free the slot of an attempt, and let the next scene start."""
         await turns.free(work.session, attempt.id)
         await work.emit(SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider))
+
+    async def _go_on(self, work: Work, render: Render, failure: Failed) -> None:
+        """Try again or give up after an attempt that ended badly, unless another may still deliver what is needed.
+
+        If the latest order may have been paid, the scene fails: only a person or the policy may order again after it.
+        """
+        if not await has_stopped(work.session, render):
+            return
+        latest = select(Attempt.failure_reason).where(
+            Attempt.video_id == render.video_id,
+            Attempt.scene_number == render.scene_number,
+            Attempt.number == render.attempts,
+            Attempt.state == "UNKNOWN",
+        )
+        unknown = (await work.session.execute(latest)).first()
+        if unknown is not None:
+            await give_up(work, render, "submission_unknown", unknown.failure_reason or "")
+        else:
+            await self._try_again(work, render, failure)
 
     async def _try_again(self, work: Work, render: Render, failure: Failed) -> None:
         """Let the scene wait for another attempt, here or at the next provider, if that may help."""

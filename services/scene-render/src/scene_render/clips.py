@@ -90,7 +90,8 @@ class Clips:
                 return await self._store_part(path, facts, attempt, render)
             if render.parts:
                 path, facts = await self._join(path, facts, render, folder)
-            media = await self.storage.put(clip_key(render.video_id, render.scene_number), path, "video/mp4")
+            key = clip_key(render.video_id, render.scene_number, attempt.number)
+            media = await self.storage.put(key, path, "video/mp4")
         return clip_of(media, facts)
 
     async def _fetch(
@@ -118,7 +119,7 @@ class Clips:
     async def _store_part(self, path: Path, facts: MediaFacts, attempt: Attempt, render: Render) -> Part:
         frame = path.with_name("last-frame.jpg")
         await conform.take_frame(path, facts.frames - 1, frame, self.ffmpeg)
-        key = f"{part_prefix(render.video_id, render.scene_number)}{len(render.parts) + 1}"
+        key = f"{part_prefix(render.video_id, render.scene_number)}{len(render.parts) + 1}-{attempt.number}"
         return Part(
             media=await self.storage.put(f"{key}.mp4", path, "video/mp4"),
             frames=facts.frames,

@@ -414,7 +414,10 @@ async def hear_callback(event: CallbackReceived, delivery: Delivery, tools: Tool
 async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> None:
     """A provider has finished a clip: fetch it, check it, store it; ask for the next one if the scene is longer."""
     attempt, render, age = await _attempt(event.attempt_id, tools.database)
-    if render.state != "running" or attempt.state != "SUCCEEDED" or attempt.task_id is None:
+    if attempt.state != "SUCCEEDED" or attempt.task_id is None:
+        return
+    if not standings.needs(render, attempt):
+        log.info("clip.not_needed", attempt_id=attempt.id, scene=render.scene_number, state=render.state)
         return
     provider = tools.attempts.provider_of(attempt)
     try:
@@ -438,7 +441,8 @@ async def collect_clip(event: ClipReady, delivery: Delivery, tools: Tools) -> No
         raise StepFailed("clip_out_of_reach", str(place), place.detail) from place
     async with handling(tools.database, delivery) as work:
         render = await work.session.get_one(Render, (render.video_id, render.scene_number), with_for_update=True)
-        if render.state != "running":
+        if not standings.needs(render, attempt):
+            log.info("clip.not_needed", attempt_id=attempt.id, scene=render.scene_number, state=render.state)
             return
         if isinstance(collected, clips.Part):
             render.parts = [*render.parts, collected.model_dump(mode="json")]

@@ -86,6 +86,8 @@ class Attempt(Base):
     task_id: Mapped[str | None] = mapped_column(identifier(255), default=None)
     seconds: Mapped[int] = mapped_column(Integer, default=0)
     """The length that was ordered."""
+    part: Mapped[int | None] = mapped_column(Integer, default=0)
+    """How many parts its scene had when it was ordered; None: those parts are gone, and its clip fits nowhere."""
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
     failure_reason: Mapped[str | None] = mapped_column(Text, default=None)
     intended_at: Mapped[datetime] = mapped_column(Moment)

@@ -1,6 +1,6 @@
 """How long the scene-render service keeps what."""
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from scene_render.animatic_provider import AnimaticStudio
 from scene_render.clips import Clips
@@ -29,6 +29,8 @@ def policies(clips: Clips, studio: AnimaticStudio) -> tuple[Policy, ...]:
                 row = await session.get_one(Render, key, with_for_update=True)
                 if row.state == render.state:
                     row.parts, row.parts_stored_at = [], None
+                    of_scene = (Attempt.video_id == row.video_id, Attempt.scene_number == row.scene_number)
+                    await session.execute(update(Attempt).where(*of_scene).values(part=None))
         return len(renders)
 
     async def remove_originals(database: Database, seconds: float, batch: int) -> int:

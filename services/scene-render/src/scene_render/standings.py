@@ -1,4 +1,4 @@
-"""Whether a video goes on: it fails with the first of its scenes, and is resumed when none of them is failed.
+"""Whether a scene and its video go on: a video fails with its first scene, and resumes when no scene is failed.
 
 Each function is a part of its caller's transaction. The row of a video is locked after those of its scenes, and whoever
 holds it waits for no scene.
@@ -10,12 +10,30 @@ from sqlalchemy import select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render.models import CancelledVideo, Render, VideoStanding
+from scene_render.models import Attempt, CancelledVideo, Render, VideoStanding
 from scene_render.steps import SlotOffered
 from shared.contracts.events import SceneFailed, VideoFailed, VideoResumed
 from shared.contracts.story import Belonging
 from shared.epochs import Standing
 from shared.unit_of_work import Work
+
+
+def needs(render: Render, attempt: Attempt) -> bool:
+    """Return whether the scene runs and the attempt was ordered for the part that the scene needs next."""
+    return render.state == "running" and attempt.part == len(render.parts)
+
+
+async def has_stopped(session: AsyncSession, render: Render) -> bool:
+    """Return whether the scene runs, but no attempt is left that could deliver the part that it needs next."""
+    if render.state != "running":
+        return False
+    alive = select(Attempt.id).where(
+        Attempt.video_id == render.video_id,
+        Attempt.scene_number == render.scene_number,
+        Attempt.part == len(render.parts),
+        Attempt.state.in_(("INTENT", "SUBMITTED", "SUCCEEDED")),
+    )
+    return (await session.execute(alive.limit(1))).first() is None
 
 
 async def give_up(work: Work, render: Render, kind: str, reason: str) -> None:

@@ -40,9 +40,12 @@ def media_prefix(video_id: object) -> str:
     return f"videos/{video_id}/"
 
 
-def clip_key(video_id: object, scene_number: int) -> str:
-    """Where the clip of a scene is stored. Derived, so that a rerun overwrites itself."""
-    return f"{clip_prefix(video_id)}{scene_number}.mp4"
+def clip_key(video_id: object, scene_number: int, attempt_number: int) -> str:
+    """Return where the clip is stored that an attempt at a scene rendered.
+
+    Derived, so that a rerun overwrites itself, but never the clip of another attempt.
+    """
+    return f"{clip_prefix(video_id)}{scene_number}-{attempt_number}.mp4"
 
 
 def clip_prefix(video_id: object) -> str:

@@ -1,0 +1,368 @@
+"""Several orders for one scene: whichever becomes known late, the scene goes on, and each part of it is used once."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from scene_render.clips import Clips
+from scene_render.models import Attempt, Render
+from scene_render.provider import ClipUnusable, Failed, Lost, Provider, Running, SubmissionPutOff, Succeeded
+from scene_render.retention import policies
+from scene_render.steps import (
+    CallbackReceived,
+    CancelDue,
+    CheckDue,
+    ClipReady,
+    PayAgainDue,
+    SlotOffered,
+    SubmissionOverdue,
+)
+from shared.contracts.events import (
+    ChargeReviewed,
+    SceneFailed,
+    SceneRendered,
+    SceneRequested,
+    SceneStarted,
+    VideoCancelled,
+    VideoResumed,
+)
+from shared.contracts.media import FRAME_RATE
+from shared.ffmpeg import Ffmpeg
+from shared.probe import MediaFacts, probe
+from shared.testing import published
+
+Scene = Callable[..., SceneRequested]
+VIDEO = UUID(int=1)
+SECONDS = 10
+LONG = 13 * FRAME_RATE
+"""The frames of a scene of two parts."""
+FAILED = Failed("job_failed", "r", Decimal(0), again=True)
+REFUSED = Failed("moderation", "r", Decimal(0), again=False)
+
+
+class SmallClips(Clips):
+    """Takes clips as they are, so that no test waits for an encoder."""
+
+    async def _fetch(
+        self, provider: Provider, attempt: Attempt, _render: Render, folder: Path
+    ) -> tuple[Path, MediaFacts]:
+        path = folder / "fetched"
+        await provider.fetch(str(attempt.task_id), path)
+        return path, await probe(path)
+
+
+@pytest.fixture(scope="session")
+def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    source = f"testsrc2=s=160x90:r={FRAME_RATE}:d={SECONDS}"
+    arguments = ["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-preset", "ultrafast", "-y", str(path)]
+    asyncio.run(Ffmpeg().run(arguments, time_limit=30))
+    return path
+
+
+@pytest.fixture
+def desk(sqlite_desk: Any, small_clip: Path) -> Any:
+    desk = sqlite_desk
+    desk.pay_again()
+    desk.tools = replace(desk.tools, clips=SmallClips(desk.storage, Ffmpeg(), None))
+    desk.ledger.clip = small_clip
+    return desk
+
+
+def of(kind: type, events: list[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+async def hear(desk: Any, event: Any) -> list[Any]:
+    """Have an event handled; returns what was published."""
+    await desk.hear(event)
+    return await published(desk.database)
+
+
+async def order(desk: Any) -> list[Any]:
+    return await hear(desk, SlotOffered(video_id=VIDEO, provider="ledger"))
+
+
+async def lose(desk: Any) -> tuple[UUID, list[Any]]:
+    """Order a clip whose answer is lost for good; returns its attempt, and what was published."""
+    answer = desk.ledger.answer
+    desk.ledger.lose_answers(ConnectionError())
+    [overdue] = of(SubmissionOverdue, await order(desk))
+    desk.ledger.answer = answer
+    return overdue.attempt_id, await hear(desk, overdue)
+
+
+async def lose_and_wait(desk: Any, scene: SceneRequested) -> UUID:
+    """Lose the first order of a scene, which then waits to be ordered once more."""
+    await hear(desk, scene)
+    first, events = await lose(desk)
+    await hear(desk, of(PayAgainDue, events)[0])
+    return first
+
+
+async def settle(desk: Any, attempt_id: UUID, **answer: Any) -> list[Any]:
+    review = {"paid": "task_id" in answer, "by": "me", **answer}
+    return await hear(desk, ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, **review))
+
+
+async def collect(desk: Any, check: CheckDue) -> list[Any]:
+    """Find a task finished and collect its clip; returns what was published then."""
+    [ready] = of(ClipReady, await hear(desk, check))
+    return await hear(desk, ready)
+
+
+def checks(events: list[Any]) -> CheckDue:
+    [check] = of(CheckDue, events)
+    assert isinstance(check, CheckDue)
+    return check
+
+
+async def state(desk: Any) -> str:
+    [(state,)] = await desk.rows("SELECT state FROM renders")
+    return str(state)
+
+
+async def sources(desk: Any) -> list[str]:
+    """The tasks that the parts of the scene come from."""
+    [(parts,)] = await desk.rows("SELECT parts FROM renders")
+    return [part["taskId"] for part in json.loads(parts)]
+
+
+async def booked(desk: Any) -> Decimal:
+    [(usd,)] = await desk.rows("SELECT SUM(booked_usd) FROM spend")
+    return Decimal(str(usd)).quantize(Decimal("0.01"))
+
+
+# --- an attempt ends: does another go on?
+
+
+async def fail(desk: Any, check: CheckDue) -> list[Any]:
+    desk.ledger.status = FAILED
+    return await hear(desk, check)
+
+
+async def refuse(desk: Any, check: CheckDue) -> list[Any]:
+    desk.ledger.status = REFUSED
+    return await hear(desk, check)
+
+
+async def spoil(desk: Any, check: CheckDue) -> list[Any]:
+    async def fetch(_task_id: str, _target: Path) -> None:
+        raise ClipUnusable("It is black.")
+
+    desk.ledger.fetch = fetch
+    events = await collect(desk, check)
+    del desk.ledger.fetch
+    return events
+
+
+async def lose_track(desk: Any, check: CheckDue) -> list[Any]:
+    desk.ledger.status = Lost()
+    async with desk.database.sessions.begin() as session:
+        await session.execute(text("UPDATE attempts SET intended_at = '2020-01-01 00:00:00'"))
+    return await hear(desk, check)
+
+
+@pytest.mark.parametrize("answer", [{"again": True}, {"task_id": "task-2"}], ids=["not paid", "paid"])
+@pytest.mark.parametrize("end", [fail, refuse, spoil, lose_track])
+async def test_of_two_lost_orders_one_ends_and_the_scene_waits_for_a_person_to_settle_the_other(
+    desk: Any, scene: Scene, end: Callable[[Any, CheckDue], Awaitable[list[Any]]], answer: dict[str, Any]
+) -> None:
+    first = await lose_and_wait(desk, scene())
+    second, _ = await lose(desk)
+    events = await settle(desk, first, task_id="task-1")
+    assert len(of(VideoResumed, events)) == 1
+    [failed] = of(SceneFailed, await end(desk, checks(events)))
+    assert (failed.kind, "may have been paid" in failed.reason or end is lose_track) == ("submission_unknown", True)
+    await order(desk)
+    assert (await state(desk), len(desk.ledger.taken)) == ("failed", 2), "ordered though the other may have been paid"
+    desk.ledger.status = Succeeded(Decimal("0.60"))
+    events = await settle(desk, second, **answer)
+    assert len(of(VideoResumed, events)) == 1
+    check = checks(events if "task_id" in answer else await order(desk))
+    assert len(of(SceneRendered, await collect(desk, check))) == 1
+    assert len(desk.ledger.taken) == (2 if "task_id" in answer else 3)
+
+
+@pytest.mark.parametrize(("failure", "after"), [(FAILED, "waiting"), (REFUSED, "failed")])
+async def test_when_the_other_lost_order_is_settled_first_the_scene_goes_by_how_the_last_one_ends(
+    desk: Any, scene: Scene, failure: Failed, after: str
+) -> None:
+    first = await lose_and_wait(desk, scene())
+    second, _ = await lose(desk)
+    check = checks(await settle(desk, first, task_id="task-1"))
+    await settle(desk, second)
+    desk.ledger.status = failure
+    told = of(SceneFailed, await hear(desk, check))
+    assert (await state(desk), [event.kind for event in told]) == (after, ["moderation"] if after == "failed" else [])
+
+
+@pytest.mark.parametrize("late_first", [True, False])
+async def test_of_two_orders_that_go_on_the_scene_is_ordered_again_when_both_have_failed(
+    desk: Any, scene: Scene, late_first: bool
+) -> None:
+    first = await lose_and_wait(desk, scene())
+    both = [checks(await order(desk)), checks(await settle(desk, first, task_id="task-1"))]
+    for check, after in zip(reversed(both) if late_first else both, ("running", "waiting"), strict=True):
+        await fail(desk, check)
+        assert await state(desk) == after
+    assert len(desk.ledger.taken) == 2
+
+
+@pytest.mark.parametrize("rendered_before", [False, True])
+@pytest.mark.parametrize("answer", [SubmissionPutOff("outage", "away"), ConnectionError()], ids=["put off", "unknown"])
+async def test_a_second_order_that_fails_to_arrive_changes_nothing_for_the_first_that_became_known(
+    desk: Any, scene: Scene, answer: Exception, rendered_before: bool
+) -> None:
+    first = await lose_and_wait(desk, scene())
+    rendered: list[Any] = []
+    seen: list[CheckDue] = []
+
+    async def submit(attempt_id: str, _shot: object) -> str:
+        desk.ledger.taken.append(attempt_id)
+        seen.append(checks(await settle(desk, first, task_id="task-1")))
+        if rendered_before:
+            rendered.extend(await collect(desk, seen[0]))
+        raise answer
+
+    desk.ledger.submit = submit
+    await hear(desk, SlotOffered(video_id=VIDEO, provider="ledger"))
+    second = UUID(desk.ledger.taken[1])
+    told = await hear(desk, SubmissionOverdue(video_id=VIDEO, attempt_id=second))
+    assert of(SceneFailed, told) == []
+    assert await state(desk) == ("rendered" if rendered_before else "running")
+    if not rendered_before:
+        rendered = await collect(desk, seen[0])
+    assert (len(of(SceneRendered, rendered)), len(desk.ledger.taken)) == (1, 2)
+
+
+async def test_a_queued_order_of_a_cancelled_video_is_ended_and_the_one_that_is_paid_is_kept(
+    desk: Any, scene: Scene
+) -> None:
+    first = await lose_and_wait(desk, scene())
+    second = checks(await order(desk))
+    check = checks(await settle(desk, first, task_id="task-1"))
+    await hear(desk, VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    desk.ledger.status = Running(queued=True)
+    await hear(desk, CancelDue(video_id=VIDEO, attempt_id=second.attempt_id))
+    assert await desk.rows("SELECT state FROM attempts ORDER BY number") == [("SUBMITTED",), ("CANCELLED",)]
+    desk.ledger.status = Succeeded(Decimal("0.60"))
+    assert len(of(SceneRendered, await collect(desk, check))) == 1
+
+
+async def test_a_scene_that_waits_to_be_tried_again_goes_on_with_an_earlier_order_that_becomes_known(
+    desk: Any, scene: Scene
+) -> None:
+    first = await lose_and_wait(desk, scene())
+    await fail(desk, checks(await order(desk)))
+    assert await state(desk) == "waiting"
+    desk.ledger.status = Succeeded(Decimal("0.60"))
+    events = await hear(desk, CallbackReceived(video_id=VIDEO, attempt_id=first, task_id="task-1"))
+    async with desk.database.sessions.begin() as session:
+        await session.execute(text("UPDATE renders SET available_at = '2020-01-01 00:00:00'"))
+    await order(desk)
+    assert len(desk.ledger.taken) == 2, "ordered once more than needed"
+    assert len(of(SceneRendered, await collect(desk, checks(events)))) == 1
+
+
+# --- a long scene: which part is a clip for?
+
+
+@pytest.mark.parametrize("when", ["waiting", "in flight", "rendered"])
+async def test_a_late_clip_of_a_part_that_is_there_is_paid_and_not_used(desk: Any, scene: Scene, when: str) -> None:
+    first = await lose_and_wait(desk, scene(clip_frames=LONG))
+    again = checks(await order(desk))
+    late = checks(await settle(desk, first, task_id="task-1"))
+    await collect(desk, again)
+    if when == "waiting":
+        assert of(SceneRendered, await collect(desk, late)) == []
+    second_part = checks(await order(desk))
+    if when == "in flight":
+        assert of(SceneRendered, await collect(desk, late)) == []
+        assert await state(desk) == "running"
+    [rendered] = of(SceneRendered, await collect(desk, second_part))
+    if when == "rendered":
+        assert of(SceneRendered, await collect(desk, late)) == []
+    assert rendered.clip.frames == LONG
+    assert await sources(desk) == [f"task-{again.attempt_id}"]
+    assert [(shot.seconds, shot.first_frame is None) for shot in desk.ledger.orders] == [
+        (10, True), (10, True), (5, False)
+    ]  # fmt: skip
+    assert await booked(desk) == Decimal("1.80")
+
+
+async def test_a_late_order_of_a_part_that_is_there_fails_without_another_order(desk: Any, scene: Scene) -> None:
+    first = await lose_and_wait(desk, scene(clip_frames=LONG))
+    again = checks(await order(desk))
+    late = checks(await settle(desk, first, task_id="task-1"))
+    await collect(desk, again)
+    second_part = checks(await order(desk))
+    await fail(desk, late)
+    assert (await state(desk), len(desk.ledger.taken)) == ("running", 3)
+    desk.ledger.status = Succeeded(Decimal("0.60"))
+    assert len(of(SceneRendered, await collect(desk, second_part))) == 1
+
+
+@pytest.mark.parametrize("frames", [LONG, SECONDS * FRAME_RATE])
+async def test_of_two_clips_of_one_part_that_are_collected_at_once_one_is_used_and_stays_whole(
+    desk: Any, scene: Scene, frames: int, small_clip: Path
+) -> None:
+    first = await lose_and_wait(desk, scene(clip_frames=frames))
+    again = checks(await order(desk))
+    late = checks(await settle(desk, first, task_id="task-1"))
+    both = asyncio.Barrier(2)
+
+    async def fetch(task_id: str, target: Path) -> None:
+        # Two different files; an MP4 may end with anything.
+        free = (8 + len(task_id)).to_bytes(4, "big") + b"free" + task_id.encode()
+        target.write_bytes(small_clip.read_bytes() + free)
+        await both.wait()
+
+    desk.ledger.fetch = fetch
+    ready = [of(ClipReady, await hear(desk, check))[0] for check in (again, late)]
+    await asyncio.gather(*(desk.hear(one) for one in ready))
+    del desk.ledger.fetch
+    rendered = of(SceneRendered, await published(desk.database))
+    if frames == LONG:
+        assert (rendered, len(await sources(desk))) == ([], 1)
+        rendered = of(SceneRendered, await collect(desk, checks(await order(desk))))
+    [scene_rendered] = rendered
+    assert scene_rendered.clip.frames == frames
+    await desk.storage.get(scene_rendered.clip.media, small_clip.with_name("stored.mp4"))
+
+
+async def test_a_lost_order_of_an_earlier_part_does_not_resume_a_scene_whose_next_part_is_lost(
+    desk: Any, scene: Scene
+) -> None:
+    first = await lose_and_wait(desk, scene(clip_frames=LONG))
+    await collect(desk, checks(await order(desk)))
+    third, _ = await lose(desk)
+    events = await settle(desk, first, task_id="task-1")
+    assert (of(VideoResumed, events), of(SceneStarted, events), await state(desk)) == ([], [], "failed")
+    await collect(desk, checks(events))
+    assert (await state(desk), await booked(desk)) == ("failed", Decimal("1.20"))
+    events = await settle(desk, third, task_id="task-3")
+    assert len(of(VideoResumed, events)) == 1
+    [rendered] = of(SceneRendered, await collect(desk, checks(events)))
+    assert rendered.clip.frames == LONG
+
+
+async def test_a_clip_of_a_later_part_is_not_used_when_the_parts_before_it_are_removed(desk: Any, scene: Scene) -> None:
+    await hear(desk, scene(clip_frames=LONG))
+    await collect(desk, checks(await order(desk)))
+    second, _ = await lose(desk)
+    async with desk.database.sessions.begin() as session:
+        await session.execute(text("UPDATE renders SET parts_stored_at = '2020-01-01 00:00:00'"))
+    [parts] = [one for one in policies(desk.tools.clips, desk.tools.animatics) if one.what == "scene parts"]
+    assert await parts.remove(desk.database, 0.0, 10) == 1
+    late = checks(await settle(desk, second, task_id="task-2"))
+    assert of(SceneRendered, await collect(desk, late)) == []
+    assert await state(desk) == "failed"
