@@ -3,8 +3,10 @@
 The clips show a master: patches of known colours, a square, and at 1.0 s a white bar with a beep.
 """
 
+import asyncio
 import base64
 import itertools
+import struct
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +21,7 @@ import pytest
 from composer.film import compose
 from composer.graph import ClipFile
 from scene_render.clips import admit
+from scene_render.conform import graph, upright
 from scene_render.form import fits
 from scene_render.provider import ClipUnusable
 from shared.contracts.events import SceneFailed, SceneRendered, SceneRequested
@@ -79,6 +82,8 @@ class Odd:
     """Where the bar lights up."""
     delay: float = 0.0
     """How much later than the flash the beep is heard, in seconds."""
+    aperture: tuple[int, int] | None = None
+    """The clean aperture that it gets afterwards, in pixels."""
 
 
 ODD: dict[str, Odd] = {
@@ -91,6 +96,12 @@ ODD: dict[str, Odd] = {
     "turned 90": Odd("-display_rotation 90 -i {G} -c copy", colours=TURNED, side=427, flash=(267, 360)),
     "turned 180": Odd("-display_rotation 180 -i {G} -c copy", colours=UPSIDE_DOWN, flash=(640, 570)),
     "turned 270": Odd("-display_rotation 270 -i {G} -c copy", colours=TURNED, side=427, flash=(1013, 360)),
+    "turned 90 by its first frame": Odd(
+        "-i {G} -c copy -bsf:v h264_metadata=display_orientation=insert:rotate=90",
+        colours=TURNED,
+        side=427,
+        flash=(267, 360),
+    ),
     "mirrored": Odd("-display_hflip -i {G} -c copy", colours=MIRRORED),
     "bt601": Odd(
         f"-i {{M}} -r 25 {X264} -vf scale=out_color_matrix=smpte170m:out_range=tv,format=yuv420p -colorspace smpte170m "
@@ -127,6 +138,23 @@ ODD: dict[str, Odd] = {
     "anamorphic": Odd(
         f"-i {{M}} {X264} -vf scale=960:720:out_color_matrix=bt709:out_range=tv,format=yuv420p,setsar=4/3 {BT709} {AAC}"
     ),
+    "anamorphic by its container": Odd(
+        f"-i {{M}} {X264} -vf scale=1280:540:out_color_matrix=bt709:out_range=tv,format=yuv420p,pad=1280:720:0:90,"
+        f"setsar=3/4 -bsf:v h264_metadata=sample_aspect_ratio=1/1 {BT709} {AAC}"
+    ),
+    "clean aperture": Odd(
+        f"-i {{M}} {X264} -vf scale=960:540:out_color_matrix=bt709:out_range=tv,format=yuv420p,pad=1280:720:160:90 "
+        f"{BT709} {AAC}",
+        aperture=(960, 540),
+    ),
+    "dv": Odd(
+        "-i {M} -vf scale=720:576:out_color_matrix=smpte170m:out_range=tv,format=yuv420p,setsar=64/45,fps=25 "
+        "-c:v dvvideo -ar 48000 -ac 2 -f avi",
+        error=8,
+    ),
+    "untagged in standard definition": Odd(
+        f"-i {{M}} {X264} -vf scale=640:360:out_color_matrix=bt601,format=yuv420p,setparams=colorspace=unknown {AAC}"
+    ),
     "1080i": Odd(
         "-i {M} -vf scale=1920:1080:out_color_matrix=bt709:out_range=tv,format=yuv420p,fps=48,"
         f"tinterlace=interleave_top,setfield=tff {X264} -flags +ilme+ildct {BT709} {AAC}"
@@ -134,6 +162,10 @@ ODD: dict[str, Odd] = {
     "cover picture": Odd("-i {cover} -i {G} -map 0 -map 1 -c copy -disposition:v:0 attached_pic"),
     "preview first": Odd(
         "-i {G} -map 0:v -map 0:v -map 0:a -c:v:0 mjpeg -filter:v:0 scale=160:90,fps=8 -c:v:1 copy -c:a copy"
+    ),
+    "larger picture that is not the default": Odd(
+        "-i {G} -map 0 -map 0:v -c copy -c:v:1 libx264 -preset:v:1 ultrafast "
+        "-filter:v:1 scale=1600:900,negate -disposition:v:0 default -disposition:v:1 0"
     ),
     "webm": Odd(
         "-i {M} -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 8M "
@@ -168,7 +200,22 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture(scope="module")
 def odd_clips(make: Callable[..., Path]) -> Mapping[str, Path]:
-    return {name: make(odd.made, name) for name, odd in ODD.items()}
+    clips = {name: make(odd.made, name) for name, odd in ODD.items()}
+    for name, odd in ODD.items():
+        if odd.aperture:
+            with_clean_aperture(clips[name], odd.aperture)
+    return clips
+
+
+def with_clean_aperture(clip: Path, size: tuple[int, int]) -> None:
+    """Give an H.264 clip a centred clean aperture. Its index stands behind its media, which therefore stay in place."""
+    data = bytearray(clip.read_bytes())
+    place = data.rfind(b"avcC") - 4
+    data[place:place] = struct.pack(">I4s8I", 40, b"clap", size[0], 1, size[1], 1, 0, 1, 0, 1)
+    for box in (b"avc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        begin = data.rfind(box, 0, place) - 4
+        struct.pack_into(">I", data, begin, struct.unpack_from(">I", data, begin)[0] + 40)
+    clip.write_bytes(data)
 
 
 async def test_each_becomes_a_scene_of_the_film_as_it_was_meant_to_look(
@@ -224,6 +271,16 @@ async def test_a_clip_cut_out_of_an_open_group_of_pictures_begins_with_a_whole_p
     assert np.abs(decoded(path)[0][150, 200] - RED).max() <= 4
 
 
+@pytest.mark.parametrize("mirrored", ["", "-display_hflip", "-display_vflip"])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_picture_is_turned_as_ffmpeg_turns_it(make: Callable[..., Path], degrees: int, mirrored: str) -> None:
+    clip = make(f"-display_rotation {degrees} {mirrored} -i {{G}} -frames:v 1 -an -c copy", "one frame")
+    turned = graph(upright(asyncio.run(probe(clip)).turning)) or "null"
+    theirs = make(f"-i {clip} -vf scale=iw/8:-1 -f rawvideo", "theirs")
+    ours = make(f"-noautorotate -i {clip} -vf {turned},scale=iw/8:-1 -f rawvideo", "ours")
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
 def decoded(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as container:
         return [
@@ -235,7 +292,8 @@ def decoded(path: Path) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     "change",
     [
-        {"container": "matroska"}, {"width": 1278}, {"sample_aspect": Fraction(4, 3)}, {"is_turned": True},
+        {"container": "matroska"}, {"width": 1278}, {"sample_aspect": Fraction(4, 3)}, {"turning": (0, 1, -1, 0)},
+        {"is_cropped": True},
         {"is_interlaced": True}, {"hidden": 1}, {"frame_rate": Fraction(24000, 1001)}, {"constant_rate": False},
         {"start": 0.5}, {"video_codec": "hevc"}, {"profile": "High 10"}, {"pixel_format": "yuv422p"}, {"others": 1},
         {"colour": Colour(6, 1, 1, full_range=False)}, {"colour": Colour(1, 9, 1, full_range=False)},

@@ -18,10 +18,12 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from shared.mp4_boxes import may_be_cropped
+
 LARGEST_PICTURE = 9_437_184
 """Pixels; 4096 x 2304. A larger picture is refused before it is decoded."""
 
-UPRIGHT = struct.pack("<4i", 0x10000, 0, 0, 0x10000)
+UPRIGHT = (0x10000, 0, 0, 0x10000)
 """The turning part of a display matrix that changes nothing."""
 
 FULL_RANGE = 2
@@ -64,7 +66,9 @@ class MediaFacts:
 
     `container` is ffmpeg's name of the demuxer; `picture` and `sound` are the indices of the streams that the other
     facts are about. `frames` counts the frames that are shown, `hidden` those that only help to decode others.
-    `others` counts all that is neither: further streams, cover pictures, chapters.
+    `turning` says how far right and down a row of the picture runs, and then a column, as the display matrix has it.
+    `is_cropped`: the container may show a part of the picture only. `others` counts all that is neither picture nor
+    sound: further streams, cover pictures, chapters.
     """
 
     container: str
@@ -72,7 +76,8 @@ class MediaFacts:
     width: int
     height: int
     sample_aspect: Fraction
-    is_turned: bool
+    turning: tuple[int, int, int, int]
+    is_cropped: bool
     is_interlaced: bool
     frames: int
     hidden: int
@@ -129,7 +134,8 @@ def _probe(path: Path) -> MediaFacts:
             facts = _facts(stream, _first_frame(media, stream), packets[index])
     except (FFmpegError, ValueError) as error:
         raise MediaDamaged("it is incomplete or damaged", str(error)) from error
-    return MediaFacts(container=container, others=others, **facts, **facts_of_sound)
+    is_cropped = container == "mov" and may_be_cropped(path)
+    return MediaFacts(container=container, is_cropped=is_cropped, others=others, **facts, **facts_of_sound)
 
 
 def _open(path: Path, container: str) -> InputContainer:
@@ -172,7 +178,7 @@ def _read(media: InputContainer) -> Mapping[int, _Packets]:
 
 
 def _picture_of(media: InputContainer, packets: Mapping[int, _Packets]) -> VideoStream:
-    """Choose the picture: not a cover, not a preview. Of the streams with many frames it is the largest."""
+    """Choose the picture: not a cover, not a preview. Of the streams with many frames, the default or largest one."""
     known = [stream for stream in media.streams.video if not _is_cover(stream)]
     most = max((len(packets[stream.index].times) for stream in known), default=0)
     if not most:
@@ -181,7 +187,7 @@ def _picture_of(media: InputContainer, packets: Mapping[int, _Packets]) -> Video
     decodable = [stream for stream in moving if _decoder(stream) is not None]
     if not decodable:
         raise MediaUnsupported("its picture is encoded in a way that we cannot decode")
-    chosen = max(decodable, key=lambda stream: stream.width * stream.height)
+    chosen = max(decodable, key=lambda stream: (_is_default(stream), stream.width * stream.height))
     if chosen.width * chosen.height > LARGEST_PICTURE:
         reason = f"its picture has {chosen.width}x{chosen.height} pixels; at most {LARGEST_PICTURE} are read"
         raise MediaUnsupported(reason)
@@ -190,6 +196,10 @@ def _picture_of(media: InputContainer, packets: Mapping[int, _Packets]) -> Video
 
 def _is_cover(stream: Stream) -> bool:
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def _is_default(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.default)
 
 
 def _decoder(stream: Stream) -> CodecContext | None:
@@ -215,8 +225,8 @@ def _facts(stream: VideoStream, frame: VideoFrame, packets: _Packets) -> dict[st
         "picture": stream.index,
         "width": frame.width,
         "height": frame.height,
-        "sample_aspect": stream.codec_context.sample_aspect_ratio or Fraction(1),
-        "is_turned": isinstance(matrix, SideData) and _turning(bytes(matrix)) != UPRIGHT,
+        "sample_aspect": stream.sample_aspect_ratio or Fraction(1),
+        "turning": _turning(bytes(matrix)) if isinstance(matrix, SideData) else UPRIGHT,
         "is_interlaced": frame.interlaced_frame or stream.codec_context.field_order not in PROGRESSIVE,
         "frames": len(packets.times),
         "hidden": packets.hidden,
@@ -237,15 +247,16 @@ def _facts(stream: VideoStream, frame: VideoFrame, packets: _Packets) -> dict[st
     }
 
 
-def _turning(matrix: bytes) -> bytes:
-    """The four of the nine numbers of a display matrix that turn and mirror."""
-    return matrix[0:8] + matrix[12:20]
+def _turning(matrix: bytes) -> tuple[int, int, int, int]:
+    """Return the four of the nine numbers of a display matrix that turn and mirror."""
+    row_right, row_down, _, column_right, column_down, *_ = struct.unpack("=9i", matrix)
+    return row_right, row_down, column_right, column_down
 
 
 def _sound(media: InputContainer, packets: Mapping[int, _Packets]) -> dict[str, Any]:
     """Return the facts of the sound; a stream that holds none, or that we cannot decode, is no sound."""
     heard = [one for one in media.streams.audio if packets[one.index].times and _decoder(one)]
-    stream = min(heard, key=lambda one: (not one.disposition & Disposition.default, one.index), default=None)
+    stream = min(heard, key=lambda one: (not _is_default(one), one.index), default=None)
     if stream is None:
         return {
             "sound": None, "audio_codec": None, "audio_rate": None, "audio_channels": None,

@@ -34,6 +34,9 @@ X264 = {
 COLOURS = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
 """The colours of every clip, tagged or not."""
 
+CLIP = {"f": "mov", "protocol_whitelist": "file", "noautorotate": None, "apply_cropping": "codec"}
+"""Clips lie upright and whole: whatever their containers say of it, a frame is shown as it is encoded."""
+
 AAC = {"c:a": "aac", "b:a": "128k", "ar": AUDIO_RATE, "ac": 2}
 
 
@@ -48,7 +51,7 @@ class ClipFile:
 
 def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Path, size: tuple[int, int]) -> list[str]:
     """The arguments, without the binary, that join these clips into `target`, `size` pixels wide and high."""
-    inputs = [ffmpeg.input(str(clip.path), f="mov", protocol_whitelist="file") for clip in clips]
+    inputs = [ffmpeg.input(str(clip.path), **CLIP) for clip in clips]
     picture = [_picture(stream, slot, size) for stream, slot in zip(inputs, slots, strict=True)]
     sound = [_sound(stream, clip, slot) for stream, clip, slot in zip(inputs, clips, slots, strict=True)]
     frames = total_frames(slots)

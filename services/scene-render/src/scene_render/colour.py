@@ -7,7 +7,7 @@ of BT.601 differ so little from BT.709's that players leave them alone, and so d
 from collections.abc import Sequence
 from typing import Any
 
-from shared.probe import Colour
+from shared.probe import Colour, MediaFacts
 
 BT709 = 1
 UNSPECIFIED = 2
@@ -19,6 +19,10 @@ MATRICES = frozenset({1, 4, 5, 6, 7, 8, 9})
 WIDE_GAMUTS = frozenset({BT2020, 11, 12})
 """BT.2020, and both P3."""
 
+LEAST_HD_SIDE = 1280
+MOST_SD_LINES = 576
+"""Standard definition is smaller than the first, and has at most so many lines; PAL has the most."""
+
 WHITE_NITS = 203
 """The luminance of diffuse white in HDR (ITU-R BT.2408), which becomes white in SDR."""
 PEAK_NITS = 1000
@@ -28,11 +32,11 @@ STRAIGHT = 0.9
 Filter = tuple[str, dict[str, Any]]
 
 
-def film_colours(colour: Colour, size: tuple[int, int], *, is_rgb: bool) -> Sequence[Filter]:
+def film_colours(facts: MediaFacts, size: tuple[int, int]) -> Sequence[Filter]:
     """Return the filters that scale a picture to `size` and give it the film's colours."""
-    width, height = size
+    colour, (width, height) = facts.colour, size
     source = {
-        "matrixin": matrix_of(colour, is_rgb=is_rgb),
+        "matrixin": matrix_of(facts),
         "rangein": "full" if colour.full_range else "limited",
         "primariesin": primaries_of(colour),
         "transferin": transfer_of(colour),
@@ -49,25 +53,37 @@ def film_colours(colour: Colour, size: tuple[int, int], *, is_rgb: bool) -> Sequ
     )
 
 
-def is_films(colour: Colour) -> bool:
-    """Whether a picture has the film's colours, or says nothing else: what is untagged is taken for BT.709."""
+def is_films(facts: MediaFacts) -> bool:
+    """Whether a picture has the film's colours, or says nothing else."""
+    colour = facts.colour
     return (
         not colour.full_range
         and colour.matrix in (BT709, UNSPECIFIED)
-        and matrix_of(colour, is_rgb=False) == primaries_of(colour) == BT709
+        and matrix_of(facts) == primaries_of(colour) == BT709
         and transfer_of(colour) == BT709
     )
 
 
-def matrix_of(colour: Colour, *, is_rgb: bool) -> int:
-    """Return the matrix; where it is not specified, the one that goes with the primaries."""
-    if is_rgb:
+def matrix_of(facts: MediaFacts) -> int:
+    """Return the matrix; where it is not specified, the one that goes with the primaries.
+
+    A picture that says nothing at all is BT.601 in standard definition, as DV is by its own norm, and BT.709 in any
+    larger size: what players take it for.
+    """
+    colour = facts.colour
+    if facts.is_rgb:
         return RGB
     if colour.matrix in MATRICES:
         return colour.matrix
     if colour.primaries == BT2020 or colour.transfer in (PQ, HLG):
         return BT2020
+    if colour.primaries == UNSPECIFIED:
+        return BT601 if _is_standard_definition(facts.width, facts.height) else BT709
     return BT601 if colour.primaries in (BT470BG, BT601) else BT709
+
+
+def _is_standard_definition(width: int, height: int) -> bool:
+    return max(width, height) < LEAST_HD_SIDE and min(width, height) <= MOST_SD_LINES
 
 
 def primaries_of(colour: Colour) -> int:

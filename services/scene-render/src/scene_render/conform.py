@@ -6,7 +6,7 @@ from typing import Any
 
 import ffmpeg
 
-from scene_render.colour import film_colours
+from scene_render.colour import Filter, film_colours
 from scene_render.form import AUDIO_RATE, CONTAINER, PICTURE, SOUND, TAGS
 from shared.contracts.media import FRAME_RATE
 from shared.ffmpeg import Ffmpeg
@@ -15,6 +15,10 @@ from shared.probe import LARGEST_PICTURE, MediaFacts
 LIMIT_SECONDS = 120.0
 LIMIT_SECONDS_PER_SECOND = 15.0
 QUALITY = {"preset": "veryfast", "crf": 18}
+TRANSPOSITIONS = {
+    (True, False): "clock", (False, True): "cclock", (True, True): "cclock_flip", (False, False): "clock_flip",
+}  # fmt: skip
+"""ffmpeg's names for how a picture lies, by whether its rows run down and its columns to the right."""
 
 
 async def conform(
@@ -30,10 +34,13 @@ async def conform(
     """
     clip = _open(source, facts.container)
     begin = facts.start + skip
-    streams = [_picture(clip[str(facts.picture)], facts, begin, size)]
+    streams, graphs = [clip[str(facts.picture)]], {"vf": graph(_picture(facts, begin, size))}
     if facts.sound is not None:
-        streams.append(_sound(clip[str(facts.sound)], begin, frames))
-    output = ffmpeg.output(*streams, str(target), **{"frames:v": frames}, **QUALITY, **PICTURE, **SOUND, **CONTAINER)
+        streams.append(clip[str(facts.sound)])
+        graphs["af"] = graph(_sound(begin, frames))
+    output = ffmpeg.output(
+        *streams, str(target), **graphs, **{"frames:v": frames}, **QUALITY, **PICTURE, **SOUND, **CONTAINER
+    )
     # Times of all streams as the file has them, and as the probe has read them.
     arguments = _arguments(output.global_args("-copyts"))
     await runner.run(arguments, time_limit=_limit(frames))
@@ -65,32 +72,62 @@ async def take_frame(source: Path, number: int, target: Path, runner: Ffmpeg) ->
 
 
 def _open(source: Path, container: str = "mov") -> Any:  # noqa: ANN401 - ffmpeg-python has no types
-    return ffmpeg.input(str(source), f=container, protocol_whitelist="file", max_pixels=LARGEST_PICTURE)
+    options = {"f": container, "protocol_whitelist": "file", "max_pixels": LARGEST_PICTURE, "noautorotate": None}
+    return ffmpeg.input(str(source), **options)
 
 
-def _picture(picture: Any, facts: MediaFacts, begin: float, size: tuple[int, int]) -> Any:  # noqa: ANN401 - as above
-    """The picture as the film has it. ffmpeg has turned it upright before any filter sees it."""
+def _picture(facts: MediaFacts, begin: float, size: tuple[int, int]) -> Sequence[Filter]:
+    """Return the filters that make the picture the film's. ffmpeg has cropped it as the container says before them."""
     width, height = size
-    if facts.is_interlaced:
-        picture = picture.filter("bwdif", mode="send_frame", deint="interlaced")
-    picture = picture.filter("setpts", f"PTS-{begin:.9f}/TB").filter("fps", FRAME_RATE, start_time=0)
-    shape = {"w": f"min(iw,ih*{width}/{height}/sar)", "h": f"min(ih,iw*sar*{height}/{width})"}
-    picture = picture.filter("crop", **shape)
-    for name, options in film_colours(facts.colour, size, is_rgb=facts.is_rgb):
-        picture = picture.filter(name, **options)
-    # Side data goes too: what it says of the light or the captions of the source is not true of the film.
-    return _tagged(picture.filter("format", "yuv420p").filter("setsar", 1)).filter("sidedata", "delete")
+    deinterlace: Filter = ("bwdif", {"mode": "send_frame", "deint": "interlaced"})
+    return (
+        *([deinterlace] if facts.is_interlaced else []),
+        *upright(facts.turning),
+        ("setpts", {"expr": f"PTS-{begin:.9f}/TB"}),
+        ("fps", {"fps": FRAME_RATE, "start_time": 0}),
+        ("crop", {"w": f"min(iw,ih*{width}/{height}/sar)", "h": f"min(ih,iw*sar*{height}/{width})"}),
+        *film_colours(facts, size),
+        ("format", {"pix_fmts": "yuv420p"}),
+        ("setsar", {"sar": 1}),
+        ("setparams", TAGS),
+        # Side data goes too: what it says of the light or the captions of the source is not true of the film.
+        ("sidedata", {"mode": "delete"}),
+    )
 
 
-def _sound(sound: Any, begin: float, frames: int) -> Any:  # noqa: ANN401 - as above
-    """The sound from the moment the picture begins, with silence where it has gaps."""
-    sound = sound.filter("asetpts", f"PTS-{begin:.9f}/TB")
-    sound = sound.filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
-    return sound.filter("aformat", channel_layouts="stereo").filter("atrim", end=f"{frames / FRAME_RATE:.6f}")
+def upright(turning: tuple[int, int, int, int]) -> Sequence[Filter]:
+    """Return the filters that turn a picture upright, by right angles only: other angles are no player's.
+
+    ffmpeg can do it too, but only while every single frame repeats how it is to be turned. Those of H.264 do not.
+    """
+    row_right, row_down, column_right, column_down = turning
+    if abs(row_right) + abs(column_down) < abs(row_down) + abs(column_right):
+        return (("transpose", {"dir": TRANSPOSITIONS[row_down > 0, column_right > 0]}),)
+    flips = (("hflip", row_right < 0), ("vflip", column_down < 0))
+    return tuple((name, {}) for name, is_flipped in flips if is_flipped)
+
+
+def _sound(begin: float, frames: int) -> Sequence[Filter]:
+    """Return the filters that keep the sound from the moment the picture begins, with silence where it has gaps."""
+    return (
+        ("asetpts", {"expr": f"PTS-{begin:.9f}/TB"}),
+        ("aresample", {"sample_rate": AUDIO_RATE, "async": 1, "first_pts": 0}),
+        ("aformat", {"channel_layouts": "stereo"}),
+        ("atrim", {"end": f"{frames / FRAME_RATE:.6f}"}),
+    )
+
+
+def graph(filters: Sequence[Filter]) -> str:
+    """Return the text of a graph of its own: ffmpeg starts it anew, and no other, when the form of a stream changes."""
+    texts = []
+    for name, options in filters:
+        values = ":".join(f"{option}='{value}'" for option, value in options.items())
+        texts.append(f"{name}={values}" if values else name)
+    return ",".join(texts)
 
 
 def _tagged(picture: Any) -> Any:  # noqa: ANN401 - as above
-    return picture.filter("setparams", **dict(tag.split("=") for tag in TAGS.split(":")))
+    return picture.filter("setparams", **TAGS)
 
 
 def _arguments(output: Any) -> list[str]:  # noqa: ANN401 - as above

@@ -2,7 +2,7 @@
 
 from scene_render import colour
 from shared.contracts.media import FRAME_RATE
-from shared.probe import MediaFacts
+from shared.probe import UPRIGHT, MediaFacts
 
 AUDIO_RATE = 48_000
 PROFILES = frozenset({"Constrained Baseline", "Main", "High"})
@@ -31,7 +31,7 @@ PICTURE: dict[str, str | int] = {
 SOUND: dict[str, str | int] = {"c:a": "aac", "b:a": "96k", "ar": AUDIO_RATE, "ac": 2}
 CONTAINER: dict[str, str | int] = {"map_metadata": -1, "map_chapters": -1, "movflags": "+faststart", "format": "mp4"}
 
-TAGS = "range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+TAGS = {"range": "tv", "color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709"}
 """What `setparams` is told about a picture."""
 
 
@@ -46,12 +46,13 @@ def fits(facts: MediaFacts, size: tuple[int, int]) -> bool:
         facts.container == "mov"
         and (facts.width, facts.height) == size
         and facts.sample_aspect == 1
-        and not facts.is_turned
+        and facts.turning == UPRIGHT
+        and not facts.is_cropped
         and not facts.is_interlaced
         and facts.video_codec == "h264"
         and facts.profile in PROFILES
         and facts.pixel_format == "yuv420p"
-        and colour.is_films(facts.colour)
+        and colour.is_films(facts)
     )
     timing = (
         facts.frame_rate == FRAME_RATE

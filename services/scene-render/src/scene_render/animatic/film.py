@@ -107,8 +107,7 @@ def _arguments(
             "perspective", **corners(move, frames), sense="source", eval="frame", interpolation="linear"
         )
     picture = _laid(picture, still, size, frames)
-    tags = dict(tag.split("=") for tag in TAGS.split(":"))
-    picture = picture.filter("format", "yuv420p").filter("setparams", **tags)
+    picture = picture.filter("format", "yuv420p").filter("setparams", **TAGS)
     output = ffmpeg.output(
         picture,
         ffmpeg.input(silence(frames), f="lavfi").audio,

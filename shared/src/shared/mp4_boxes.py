@@ -1,0 +1,39 @@
+"""Looks at the boxes of an MP4 or QuickTime file for what PyAV does not tell."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+LARGEST_INDEX = 16 * 2**20
+"""Bytes of `moov` that are read."""
+CLEAN_APERTURE, COMPRESSED_INDEX = b"clap", b"cmov"
+
+
+def may_be_cropped(path: Path) -> bool:
+    """Whether only a part of the picture may be shown, by a clean aperture.
+
+    The name of its box is searched for anywhere in the index: a file that holds it by chance is only looked at twice.
+    """
+    with path.open("rb") as file:
+        for name, length in _boxes(file):
+            if name == b"moov":
+                index = file.read(min(length, LARGEST_INDEX))
+                return length > LARGEST_INDEX or CLEAN_APERTURE in index or COMPRESSED_INDEX in index
+    return False
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and the length of each outermost box, the file standing at its content."""
+    end = file.seek(0, 2)
+    begin = 0
+    while begin + 8 <= end:
+        file.seek(begin)
+        length, name, header = int.from_bytes(file.read(4)), file.read(4), 8
+        if length == 1:
+            length, header = int.from_bytes(file.read(8)), 16
+        if length == 0:
+            length = end - begin
+        if length < header:  # no box is shorter than its own header
+            return
+        yield name, length - header
+        begin += length
