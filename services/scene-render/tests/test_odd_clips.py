@@ -145,7 +145,7 @@ ODD: dict[str, Odd] = {
     "clean aperture": Odd(
         f"-i {{M}} {X264} -vf scale=960:540:out_color_matrix=bt709:out_range=tv,format=yuv420p,pad=1280:720:160:90 "
         f"{BT709} {AAC}",
-        aperture=(960, 540),
+        aperture=(960, 720),
     ),
     "dv": Odd(
         "-i {M} -vf scale=720:576:out_color_matrix=smpte170m:out_range=tv,format=yuv420p,setsar=64/45,fps=25 "
@@ -269,6 +269,20 @@ async def test_a_clip_cut_out_of_an_open_group_of_pictures_begins_with_a_whole_p
     path, facts = await admit(make(f"-ss 1.02 -i {whole} -c copy -copyts", "cut"), SIZE, 48, 48, Ffmpeg())
     assert (facts.frames, facts.start, fits(facts, SIZE)) == (48, 0, True)
     assert np.abs(decoded(path)[0][150, 200] - RED).max() <= 4
+
+
+async def test_picture_and_sound_stay_in_time_where_the_form_of_both_changes(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
+    small = make("-t 0.5 -i {M} -vf scale=640:360,format=yuv420p -c:v libx264 -c:a aac -ac 1 -f mpegts", "small")
+    large = make(f"-ss 0.5 -i {{M}} -output_ts_offset 0.5 {AS_FILM} -f mpegts", "large")
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    path, facts = await admit(both, SIZE, FRAMES, FRAMES, Ffmpeg())
+    film = tmp_path / "film.mp4"
+    [seen] = looked_at(film, await composed([ClipFile(path, facts.frames, has_audio=True)], film))
+    assert seen.flash((640, 150)) == pytest.approx(FLASH_SECONDS, abs=WITHIN)
+    assert seen.beep() == pytest.approx(seen.flash((640, 150)), abs=WITHIN)
 
 
 @pytest.mark.parametrize("mirrored", ["", "-display_hflip", "-display_vflip"])

@@ -38,9 +38,9 @@ async def conform(
     if facts.sound is not None:
         streams.append(clip[str(facts.sound)])
         graphs["af"] = graph(_sound(begin, frames))
-    output = ffmpeg.output(
-        *streams, str(target), **graphs, **{"frames:v": frames}, **QUALITY, **PICTURE, **SOUND, **CONTAINER
-    )
+    # Graphs know only what came since they were started; the frame rate is that of the whole clip.
+    timing = {"frames:v": frames, "fps_mode": "cfr"}
+    output = ffmpeg.output(*streams, str(target), **graphs, **timing, **QUALITY, **PICTURE, **SOUND, **CONTAINER)
     # Times of all streams as the file has them, and as the probe has read them.
     arguments = _arguments(output.global_args("-copyts"))
     await runner.run(arguments, time_limit=_limit(frames))
@@ -84,7 +84,7 @@ def _picture(facts: MediaFacts, begin: float, size: tuple[int, int]) -> Sequence
         *([deinterlace] if facts.is_interlaced else []),
         *upright(facts.turning),
         ("setpts", {"expr": f"PTS-{begin:.9f}/TB"}),
-        ("fps", {"fps": FRAME_RATE, "start_time": 0}),
+        ("fps", {"fps": FRAME_RATE}),
         ("crop", {"w": f"min(iw,ih*{width}/{height}/sar)", "h": f"min(ih,iw*sar*{height}/{width})"}),
         *film_colours(facts, size),
         ("format", {"pix_fmts": "yuv420p"}),
@@ -98,7 +98,8 @@ def _picture(facts: MediaFacts, begin: float, size: tuple[int, int]) -> Sequence
 def upright(turning: tuple[int, int, int, int]) -> Sequence[Filter]:
     """Return the filters that turn a picture upright, by right angles only: other angles are no player's.
 
-    ffmpeg can do it too, but only while every single frame repeats how it is to be turned. Those of H.264 do not.
+    ffmpeg can do it too, but starts its graph anew at a frame that does not repeat how it is turned. In H.264 only the
+    first frame says it.
     """
     row_right, row_down, column_right, column_down = turning
     if abs(row_right) + abs(column_down) < abs(row_down) + abs(column_right):
@@ -111,9 +112,9 @@ def _sound(begin: float, frames: int) -> Sequence[Filter]:
     """Return the filters that keep the sound from the moment the picture begins, with silence where it has gaps."""
     return (
         ("asetpts", {"expr": f"PTS-{begin:.9f}/TB"}),
-        ("aresample", {"sample_rate": AUDIO_RATE, "async": 1, "first_pts": 0}),
+        ("aresample", {"sample_rate": AUDIO_RATE, "async": 1}),
         ("aformat", {"channel_layouts": "stereo"}),
-        ("atrim", {"end": f"{frames / FRAME_RATE:.6f}"}),
+        ("atrim", {"start": 0, "end": f"{frames / FRAME_RATE:.6f}"}),
     )
 
 
