@@ -355,14 +355,28 @@ async def test_a_lost_order_of_an_earlier_part_does_not_resume_a_scene_whose_nex
     assert rendered.clip.frames == LONG
 
 
-async def test_a_clip_of_a_later_part_is_not_used_when_the_parts_before_it_are_removed(desk: Any, scene: Scene) -> None:
-    await hear(desk, scene(clip_frames=LONG))
+async def lose_second_part_and_remove_the_first(desk: Any, scene: SceneRequested) -> UUID:
+    """Fail a long scene for so long that its parts are removed; returns the attempt at its second part."""
+    await hear(desk, scene)
     await collect(desk, checks(await order(desk)))
     second, _ = await lose(desk)
     async with desk.database.sessions.begin() as session:
         await session.execute(text("UPDATE renders SET parts_stored_at = '2020-01-01 00:00:00'"))
     [parts] = [one for one in policies(desk.tools.clips, desk.tools.animatics) if one.what == "scene parts"]
     assert await parts.remove(desk.database, 0.0, 10) == 1
+    return second
+
+
+async def test_a_clip_of_a_later_part_is_not_used_when_the_parts_before_it_are_removed(desk: Any, scene: Scene) -> None:
+    second = await lose_second_part_and_remove_the_first(desk, scene(clip_frames=LONG))
     late = checks(await settle(desk, second, task_id="task-2"))
     assert of(SceneRendered, await collect(desk, late)) == []
-    assert await state(desk) == "failed"
+    assert (await state(desk), await booked(desk)) == ("failed", Decimal("1.20"))
+
+
+async def test_a_scene_whose_parts_are_removed_is_tried_again_from_its_beginning(desk: Any, scene: Scene) -> None:
+    second = await lose_second_part_and_remove_the_first(desk, scene(clip_frames=LONG))
+    await settle(desk, second, again=True)
+    await fail(desk, checks(await order(desk)))
+    assert await state(desk) == "waiting"
+    assert desk.ledger.orders[-1].first_frame is None
