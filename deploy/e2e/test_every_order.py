@@ -31,10 +31,10 @@ from gateway.settings import Settings as GatewaySettings
 from scene_render import app as render_app
 from scene_render import breaker
 from scene_render import handlers as rendering
-from scene_render.attempts import Attempts
+from scene_render.attempts import Attempts, UnknownPolicy
 from scene_render.clips import Clips
 from scene_render.models import Base as RenderBase
-from scene_render.provider import Ended, Shot, Succeeded, Unknowable
+from scene_render.provider import Ended, Failed, Shot, Succeeded, Unknowable
 from scene_render.turns import provide_slots
 from shared.budget import Caps
 from shared.contracts.events import (
@@ -69,7 +69,10 @@ BASES = {
 
 
 class Ledger:
-    """A provider that takes each order and says so only for the scenes that it was asked for before."""
+    """A provider that takes each order, but whose first `loses` answers for each scene are lost.
+
+    `fails` decides whether a task fails.
+    """
 
     name = "ledger"
     concurrency = 10
@@ -78,22 +81,23 @@ class Ledger:
     tariff = Tariff({5: Decimal(1)})
     tells_of_orders = False
 
-    def __init__(self, *, loses_first: bool) -> None:
-        self.loses_first = loses_first
+    def __init__(self, *, loses: int, fails: Callable[[], bool]) -> None:
+        self.loses, self.fails = loses, fails
         self.orders: list[int] = []
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         scene = shot.request.scene.scene_number
         self.orders.append(scene)
-        if self.loses_first and self.orders.count(scene) == 1:
+        if self.orders.count(scene) <= self.loses:
             raise ConnectionError("the answer is lost")
         return f"task-{attempt_id}"
 
     async def find(self, _attempt_id: str, _age: float) -> Unknowable:
         return Unknowable()
 
-    async def check(self, _task_id: str) -> Succeeded:
-        return Succeeded(cost=Decimal(1))
+    async def check(self, _task_id: str) -> Succeeded | Failed:
+        failed = Failed("job_failed", "r", Decimal(0), again=True)
+        return failed if self.fails() else Succeeded(cost=Decimal(1))
 
     async def cancel(self, _task_id: str) -> Ended:
         return Ended(cost=Decimal(0))
@@ -184,7 +188,7 @@ def joined() -> Iterator[None]:
         yield
 
 
-async def studio(schemas: Path, folder: Path, *, loses_first: bool) -> Studio:
+async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPolicy) -> Studio:
     for name in BASES:
         shutil.copy(schemas / f"{name}.db", folder)
     urls = {name: f"sqlite+aiosqlite:///{folder}/{name}.db" for name in BASES}
@@ -198,13 +202,12 @@ async def studio(schemas: Path, folder: Path, *, loses_first: bool) -> Studio:
     )
     databases = {name: Database(urls[name], BASES[name][0].metadata) for name in ("render", "composer")}
     databases["gateway"] = gateway.database
-    ledger = Ledger(loses_first=loses_first)
     providers: Any = {"ledger": ledger}
     await provide_slots(databases["render"], providers.values())
     render_tools = rendering.Tools(
         database=databases["render"],
         providers=providers,
-        attempts=Attempts(providers, ("ledger",), Caps(None, None, None)),
+        attempts=Attempts(providers, ("ledger",), Caps(None, None, None), 0.0, policy),
         animatics=None,  # type: ignore[arg-type]  # nobody wishes for it
         clips=DrawnClips(storage, ffmpeg, None),
         hints=hints,
@@ -243,11 +246,11 @@ def told_of_a_new_video() -> list[Event]:
 Pick = Callable[[int], int]
 
 
-async def settle_unknowns(studio: Studio, pick: Pick, settled: set[str]) -> bool:
-    """A person may settle whatever the gateway shows as unknown; returns whether anything was."""
+async def settle_unknowns(studio: Studio, pick: Pick, settled: set[str], patience: int) -> bool:
+    """Settle what the gateway shows as unknown, each with a chance of 1 in `patience`; return whether any is left."""
     charges = await studio.gateway.money.charges("unknown", None, 10, whose=None)
     for charge in charges:
-        if charge.attempt_id not in settled and pick(2):
+        if charge.attempt_id not in settled and pick(patience) == 0:
             settled.add(charge.attempt_id)
             task = f"task-{charge.attempt_id}" if pick(2) else None
             answer: dict[str, Any] = {"paid": task is not None, "task_id": task, "cost": None, "again": task is None}
@@ -268,15 +271,21 @@ class Outcome:
     held: int
 
 
-async def play(schemas: Path, pick: Pick, *, loses_first: bool = False, extra: Sequence[Event] = ()) -> Outcome:
-    """Deliver everything, in the order that `pick` chooses, with people who settle what is unknown."""
+async def play(
+    schemas: Path, pick: Pick, *, loses: int = 0, pays_again: bool = False, extra: Sequence[Event] = ()
+) -> Outcome:
+    """Deliver everything, in the order that `pick` chooses, with people who settle what is unknown.
+
+    With `pays_again`, what is unknown is also ordered once more, and some of the tasks fail.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        one = await studio(schemas, Path(folder), loses_first=loses_first)
+        ledger = Ledger(loses=loses, fails=lambda: pays_again and pick(3) == 0)
+        one = await studio(schemas, Path(folder), ledger, UnknownPolicy(pay_again=pays_again, wait_seconds=0.0))
         try:
             await one.post.send(*told_of_a_new_video(), *extra)
             settled: set[str] = set()
             for _ in range(500):
-                waits = loses_first and await settle_unknowns(one, pick, settled)
+                waits = loses > 0 and await settle_unknowns(one, pick, settled, 12 if pays_again else 2)
                 if one.post.pending:
                     await one.post.deliver(pick(len(one.post.pending)))
                 elif not waits:
@@ -307,10 +316,20 @@ def in_any_order(examples: int) -> Callable[[Callable[..., None]], Callable[...,
 
 @in_any_order(8)
 def test_a_film_completes_however_its_unknown_scenes_are_settled(schemas: Path, pick: Pick) -> None:
-    outcome = asyncio.run(play(schemas, pick, loses_first=True))
+    outcome = asyncio.run(play(schemas, pick, loses=1))
     assert (outcome.status, outcome.film) == ("completed", "composed")
     assert outcome.scenes == ["rendered"] * len(SCENES)
     assert outcome.orders == len(SCENES) + outcome.attempts.count("FAILED"), "ordered again only what was given back"
+    assert outcome.held == 0
+
+
+@in_any_order(6)
+def test_no_scene_is_left_running_however_its_orders_end_that_were_paid_again(schemas: Path, pick: Pick) -> None:
+    outcome = asyncio.run(play(schemas, pick, loses=2, pays_again=True))
+    assert outcome.status in ("failed", "completed")
+    assert (outcome.scenes == ["rendered"] * len(SCENES)) == (outcome.status == "completed")
+    assert "running" not in outcome.scenes
+    assert ("failed" in outcome.scenes) == (outcome.status == "failed")
     assert outcome.held == 0
 
 
@@ -333,7 +352,7 @@ def test_a_failure_after_a_resume_stands(schemas: Path, pick: Pick) -> None:
 @in_any_order(8)
 def test_a_cancelled_video_stays_so_whatever_is_settled(schemas: Path, pick: Pick) -> None:
     cancelled = VideoCancelled(video_id=VIDEO, by="me", reason="r")
-    outcome = asyncio.run(play(schemas, pick, loses_first=True, extra=[cancelled]))
+    outcome = asyncio.run(play(schemas, pick, loses=1, extra=[cancelled]))
     assert (outcome.status, outcome.film) in (("cancelled", "cancelled"), ("completed", "composed"))
     assert not {"waiting", "running"} & set(outcome.scenes)
     assert outcome.held == 0
