@@ -1,5 +1,6 @@
 """What every message on the broker has, be it an event or a message that a service sends to itself."""
 
+from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from shared.contracts.story import Contract
@@ -15,9 +16,9 @@ class Message(Contract):
     version: Literal[1] = 1
 
     @property
+    @abstractmethod
     def ordering_key(self) -> str:
         """Messages of one key are sent in order, at most 36 characters; it is the message's correlation id."""
-        raise NotImplementedError
 
 
 class InternalMessage(Message):
