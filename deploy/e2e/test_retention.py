@@ -90,7 +90,7 @@ def value_for(column: Column[Any], number: int) -> Any:
 
 def row(table: Table, number: int, **chosen: Any) -> dict[str, Any]:
     needed = [c for c in table.columns if not c.nullable and c.server_default is None]
-    return {c.name: value_for(c, number) for c in needed} | chosen
+    return {c.key: value_for(c, number) for c in needed} | chosen
 
 
 async def amounts(database: Database) -> dict[str, Decimal]:
@@ -110,7 +110,7 @@ async def save(session: Any, table: Table, number: int, values: dict[str, Any]) 
     for parent in {key.column.table for key in table.foreign_keys}:
         await session.execute(insert(parent).values(row(parent, number)))
     await session.execute(insert(table).values(whole))
-    return tuple(whole[column.name] for column in table.primary_key)
+    return tuple(whole[column.key] for column in table.primary_key)
 
 
 async def save_of_each_age(session: Any, policy: Policy, number: int) -> dict[str, tuple[Any, ...]]:

@@ -13,8 +13,9 @@ ENDLESS = ["-re", "-f", "lavfi", "-i", "testsrc2=s=64x64", "-f", "null", "-"]
 
 
 def running() -> list[str]:
-    children = Path("/proc/self/task").glob("*/children")
-    return [pid for child in children for pid in child.read_text().split()]
+    """The ffmpeg processes that this one has started."""
+    children = [pid for child in Path("/proc/self/task").glob("*/children") for pid in child.read_text().split()]
+    return [pid for pid in children if "ffmpeg" in Path(f"/proc/{pid}/comm").read_text()]
 
 
 async def test_frames_are_told_as_they_are_made(tmp_path: Path) -> None:

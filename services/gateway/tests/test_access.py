@@ -436,6 +436,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/estimates": {"prompt": "bob's hen"},
     "/api/v1/charges/{attempt_id}/settle": {"paid": False},
     "/api/v1/videos/{video_id}/rating": {"rating": 1},
+    "/api/v1/videos/{video_id}/retention": {"keep": True},
     "/api/v1/keys": {"owner": "bob", "name": "n", "scopes": ["admin"]},
 }
 """A good body for each route that wants more than `{}`, so that it comes to the question whose it is."""
