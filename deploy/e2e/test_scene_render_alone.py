@@ -35,8 +35,8 @@ RENDERED = ("rendered", 1)
 UNKNOWN_UNSENT = ("submission_unknown", 0)
 UNKNOWN = ("submission_unknown", 1)
 FROZEN_SECONDS = 20
-LANES_AT_ONCE = 3
-"""Each reserves some hundred and twenty files of RabbitMQ, which may have no more than a thousand."""
+LANES_AT_ONCE = 5
+"""Each reserves some hundred and twenty files of RabbitMQ."""
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGSTOP")
 
 EXPECTED: dict[tuple[str, str], tuple[tuple[str, int], tuple[str, int], tuple[str, int]]] = {
