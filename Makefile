@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/bin/uv
 MEMBERS := shared services/storyboard services/scene-render services/composer services/gateway deploy/simulator deploy/client deploy/embedded
+DEV_MEMBERS := shared/testing
 EDITABLE := $(addprefix -e ./,$(MEMBERS))
 LOCKED := UV_PROJECT_ENVIRONMENT=$(VENV) VIRTUAL_ENV=$(VENV) $(UV) pip
 NOT_OURS := $(foreach member,$(notdir $(MEMBERS)) multishot,--no-emit-package $(member))
@@ -36,9 +37,10 @@ $(VENV)/.installed: $(UV) requirements.lock $(addsuffix /pyproject.toml,$(MEMBER
 	@$(LOCKED) install --quiet --no-deps $(EDITABLE)
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock $(addsuffix /pyproject.toml,$(DEV_MEMBERS))
 	@echo "Installing the tools for tests ..."
 	@$(LOCKED) install --quiet --require-hashes -r requirements-dev.lock
+	@$(LOCKED) install --quiet --no-deps $(addprefix -e ./,$(DEV_MEMBERS))
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib # tests start many processes, maybe told to write no bytecode
 	@touch $@
 
@@ -89,7 +91,7 @@ key: $(VENV)/.installed ## Make an API key: make key OWNER=publisher SCOPES=read
 
 redrive: $(VENV)/.installed ## Put dead letters back (of BROKER_URL; without it, of .multishot/)
 	@$(call starting,Looking for dead letters)
-	@if $(call is_set,BROKER_URL); then $(BIN)/python -m shared.redrive; else $(BIN)/embedded redrive; fi
+	@if $(call is_set,BROKER_URL); then $(BIN)/python -m shared.messaging.redrive; else $(BIN)/embedded redrive; fi
 
 # --- checking ---------------------------------------------------------------------------
 
@@ -110,7 +112,7 @@ lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshnes
 	@$(call starting,Checking)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run make format."; exit 1; }
-	@$(BIN)/mypy shared/src services/*/src deploy/*/src
+	@$(BIN)/mypy shared/src shared/testing/src services/*/src deploy/*/src
 	@$(BIN)/lint-imports | tail -1
 	@$(BIN)/python -m embedded.asyncapi --check shared/asyncapi.json
 	@$(BIN)/python -m embedded.documents --check .

@@ -18,7 +18,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
 from shared.contracts.story import Scene
-from shared.unit_of_work import working
+from shared.persistence.unit_of_work import working
 
 PROMPT = "A lighthouse keeper befriends a storm"
 GOING, FILM = UUID(int=1), UUID(int=2)

@@ -20,9 +20,9 @@ from pydantic import BaseModel, SecretStr
 from uvicorn.loops.auto import auto_loop_factory
 
 from gateway.app import Gateway
+from gateway.internal_messages import LiveEvent
 from gateway.settings import Settings
-from gateway.steps import LiveEvent
-from shared.serving import keep_what_is_loaded, web_server
+from shared.http.serving import keep_what_is_loaded, web_server
 
 VIDEO = UUID(int=1)
 BODIES: dict[str, Any] = json.loads(os.environ.get("BENCH_BODIES", "{}"))

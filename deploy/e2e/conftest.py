@@ -17,9 +17,9 @@ import pytest
 import socketio
 
 from embedded.broker_permissions import users
-from shared import topology
 from shared.contracts.events import EVENTS
-from shared.testing import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
+from shared.messaging import topology
+from shared_testing.servers import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
 BIN = Path(sys.executable).parent

@@ -19,11 +19,11 @@ import httpx
 
 import scene_render.app
 from scene_render import handlers
-from scene_render.attempts import Attempts
-from scene_render.clips import Clips
-from scene_render.download import Downloader
-from scene_render.luma import Luma
-from scene_render.runway import Runway
+from scene_render.attempts.service import Attempts
+from scene_render.clips.clip_ingest import Clips
+from scene_render.clips.download import Downloader
+from scene_render.providers.luma import Luma
+from scene_render.providers.runway import Runway
 
 POINTS = (
     "before_intent", "after_intent", "post_in_flight", "answer_lost", "id_not_committed", "polling", "download_half",

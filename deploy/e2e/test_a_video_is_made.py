@@ -15,7 +15,7 @@ import aio_pika
 import av
 import pytest
 
-from shared.testing import eventually, fetch_json
+from shared_testing.servers import eventually, fetch_json
 
 pytestmark = pytest.mark.connected
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared import topology
 from shared.contracts.events import EVENTS
-from shared.testing import BrokerCorner, SqlServer, eventually
+from shared.messaging import topology
+from shared_testing.servers import BrokerCorner, SqlServer, eventually
 
 pytestmark = pytest.mark.connected
 

@@ -15,7 +15,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from embedded.asyncapi import HEARD_BY
 from embedded.broker_permissions import published_by, users
 from shared.contracts.events import EVENTS
-from shared.testing import eventually, fetch_json
+from shared_testing.servers import eventually, fetch_json
 
 ROOT = Path(__file__).parents[2]
 SERVICES = tuple(HEARD_BY)

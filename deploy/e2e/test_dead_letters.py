@@ -7,7 +7,7 @@ import sys
 import aio_pika
 import pytest
 
-from shared.testing import eventually
+from shared_testing.servers import eventually
 
 pytestmark = pytest.mark.connected
 
@@ -39,7 +39,7 @@ async def test_a_film_that_could_not_be_composed_is_made_after_redriving(stack) 
     composer.start()
     await composer.ready()
     redrive = subprocess.run(
-        [sys.executable, "-m", "shared.redrive", "composer"],
+        [sys.executable, "-m", "shared.messaging.redrive", "composer"],
         env=composer.environment | {"BROKER_URL": stack.broker.url_of("operator")},
         capture_output=True,
         text=True,

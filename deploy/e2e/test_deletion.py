@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.testing import eventually, fetch_json, request_json
+from shared_testing.servers import eventually, fetch_json, request_json
 
 pytestmark = pytest.mark.connected
 

@@ -29,14 +29,13 @@ from gateway.app import Gateway
 from gateway.models import Base as GatewayBase
 from gateway.settings import Settings as GatewaySettings
 from scene_render import app as render_app
-from scene_render import breaker
 from scene_render import handlers as rendering
-from scene_render.attempts import Attempts, UnknownPolicy
-from scene_render.clips import Clips
+from scene_render.attempts.service import Attempts, UnknownPolicy
+from scene_render.clips.clip_ingest import Clips
 from scene_render.models import Base as RenderBase
-from scene_render.provider import Ended, Failed, Shot, Succeeded, Unknowable
-from scene_render.turns import provide_slots
-from shared.budget import Caps
+from scene_render.providers.base import Ended, Failed, Shot, Succeeded, Unknowable
+from scene_render.scheduling import circuit_breaker as breaker
+from scene_render.scheduling.scheduler import provide_slots
 from shared.contracts.events import (
     Event,
     SceneRequested,
@@ -48,14 +47,15 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, clip_key
 from shared.contracts.story import Scene
-from shared.database import Database
-from shared.ffmpeg import Ffmpeg
-from shared.handling import NobodyListens, Subscription
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.prices import Tariff
-from shared.storage import FolderStorage
-from shared.testing import delivery, published
+from shared.media.ffmpeg import Ffmpeg
+from shared.messaging.event_router import NobodyListens, Subscription
+from shared.money.budget import Caps
+from shared.money.prices import Tariff
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared.storage.storage import FolderStorage
+from shared_testing.servers import delivery, published
 
 VIDEO = uuid.UUID(int=7)
 SCENES = (1, 2, 3)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.testing import BrokerCorner, SqlServer, eventually, fetch_json, free_port
+from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

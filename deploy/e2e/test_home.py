@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.home import SHORTEST_SECRET, Home
+from embedded.data_dir import SHORTEST_SECRET, Home
 
 
 def test_nobody_else_on_the_machine_can_read_the_folder(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ import scene_render.app
 import scene_render.models
 import storyboard.app
 import storyboard.models
-from shared.budget import BudgetExceeded, Caps, reserve
-from shared.database import Database
-from shared.migration_files import folder_of
-from shared.testing import SqlServer, migrated
+from shared.money.budget import BudgetExceeded, Caps, reserve
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared_testing.servers import SqlServer, migrated
 
 pytestmark = pytest.mark.connected
 

@@ -10,9 +10,9 @@ import composer.app
 import composer.settings
 import scene_render.app
 import scene_render.settings
-from shared.handling import NobodyListens
-from shared.supervisor import Supervisor
-from shared.testing import eventually
+from shared.messaging.event_router import NobodyListens
+from shared.process.supervisor import Supervisor
+from shared_testing.servers import eventually
 
 
 @pytest.mark.parametrize(

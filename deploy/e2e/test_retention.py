@@ -18,12 +18,12 @@ import scene_render.app
 import scene_render.settings
 import storyboard.app
 import storyboard.settings
-from shared.database import Database, now
-from shared.frame import Service
-from shared.handling import NobodyListens
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.retention import DAY_SECONDS, Policy, Retention, Rows
+from shared.messaging.event_router import NobodyListens
+from shared.messaging.message_processor import Service
+from shared.persistence.database import Database, now
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared.persistence.retention import DAY_SECONDS, Policy, Retention, Rows
 
 MARGIN_SECONDS = 60.0
 SERVICES: Mapping[str, tuple[ModuleType, ModuleType]] = {

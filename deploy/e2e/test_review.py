@@ -16,7 +16,7 @@ from typing import Any
 import av
 import pytest
 
-from shared.testing import eventually, fetch_json, free_port
+from shared_testing.servers import eventually, fetch_json, free_port
 from simulator.app import KEYS, Settings, api_urls, serving
 
 SPEED = 200.0

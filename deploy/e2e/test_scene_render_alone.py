@@ -24,10 +24,10 @@ import pytest
 
 from shared.contracts.events import SceneRequested
 from shared.contracts.story import Scene
-from shared.database import Database
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.testing import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared_testing.servers import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
 
 pytestmark = pytest.mark.connected
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from shared.testing import BrokerCorner, SqlServer, eventually, fetch_json, free_port
+from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
 
 pytestmark = pytest.mark.connected
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.testing import eventually
+from shared_testing.servers import eventually
 
 pytestmark = pytest.mark.connected
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shared.testing import BrokerCorner, SqlServer, eventually, fetch_json, free_port
-from shared.testing_proxy import SilencingProxy
+from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
+from shared_testing.silencing_proxy import SilencingProxy
 
 pytestmark = pytest.mark.connected
 

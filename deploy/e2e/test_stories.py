@@ -11,8 +11,8 @@ import uvicorn
 
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import Storyboard
-from shared.story_rules import SceneSeconds
-from shared.testing import eventually, fetch_json, free_port
+from shared.contracts.story_rules import SceneSeconds
+from shared_testing.servers import eventually, fetch_json, free_port
 from simulator.llm.app import llm_app
 from storyboard.draft import Draft
 from storyboard.language import evident_language

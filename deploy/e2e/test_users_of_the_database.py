@@ -8,7 +8,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from shared.testing import RUN, SqlServer
+from shared_testing.servers import RUN, SqlServer
 
 pytestmark = pytest.mark.connected
 

@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 
 from shared.contracts.events import Event, VideoRequested
-from shared.database import Database
-from shared.handling import Delivery, Story
-from shared.inbox import inbox_table
-from shared.outbox import outbox_table
-from shared.unit_of_work import handling
+from shared.messaging.event_router import Delivery, Story
+from shared.persistence.database import Database
+from shared.persistence.inbox import inbox_table
+from shared.persistence.outbox import outbox_table
+from shared.persistence.unit_of_work import handling
 
 METADATA = MetaData()
 inbox_table(METADATA)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.bucket_lifecycle import rules
-from shared.testing import S3Server
+from shared.storage.bucket_lifecycle import rules
+from shared_testing.servers import S3Server
 
 pytestmark = pytest.mark.connected
 
@@ -18,7 +18,7 @@ FOREIGN: Any = {"ID": "backups", "Status": "Enabled", "Filter": {"Prefix": "back
 def run(s3: S3Server, bucket: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     url = f"s3://{bucket}?endpoint={s3.endpoint}"
     return subprocess.run(
-        [sys.executable, "-m", "shared.bucket_lifecycle", *arguments],
+        [sys.executable, "-m", "shared.storage.bucket_lifecycle", *arguments],
         env={**os.environ, "STORAGE_URL": url}, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import Select, bindparam, insert, literal_column, select, text, update
 
-from shared.database import Database
+from shared.persistence.database import Database
 
 CONNECTION = select(literal_column("connection_id()"))
 SLOWLY = select(literal_column("connection_id()"), literal_column("sleep(0.3)"))
@@ -52,7 +52,7 @@ async def test_a_glance_that_was_given_up_leaves_no_answer_to_the_next(mariadb: 
 
 @pytest.mark.connected
 async def test_a_glance_says_so_when_the_server_does_not_answer(mariadb: Database, monkeypatch) -> None:
-    monkeypatch.setattr("shared.database.GLANCE_SECONDS", 0.1)
+    monkeypatch.setattr("shared.persistence.database.GLANCE_SECONDS", 0.1)
     with pytest.raises(ConnectionError, match=r"within 0\.1 s"):
         await mariadb.glance(SLOWLY, {})
     assert await mariadb.glance(prompt_of(mariadb), {"number": 1}) == []

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from shared.contracts.epochs import Standing
 from shared.contracts.events import SceneFailed, VideoFailed, VideoResumed
-from shared.epochs import Standing
 
 VIDEO = UUID(int=1)
 BEGUN = Standing(0, failed=False)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
-from shared.testing import eventually
+from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
+from shared_testing.servers import eventually
 
 ENDLESS = ["-re", "-f", "lavfi", "-i", "testsrc2=s=64x64", "-f", "null", "-"]
 

@@ -16,11 +16,20 @@ from shared.contracts.events import (
     VideoRequested,
 )
 from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
-from shared.database import Database
-from shared.errors import RequestConflicts, StepFailed
-from shared.frame import LADDER_SECONDS, ComesBack, Dead, Handled, Outcome, Service, deliver, fails_video
-from shared.handling import Delivery
-from shared.testing import delivery, published
+from shared.messaging.errors import RequestConflicts, StepFailed
+from shared.messaging.event_router import Delivery
+from shared.messaging.message_processor import (
+    LADDER_SECONDS,
+    ComesBack,
+    Dead,
+    Handled,
+    Outcome,
+    Service,
+    deliver,
+    fails_video,
+)
+from shared.persistence.database import Database
+from shared_testing.servers import delivery, published
 
 VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
 GOOD = VideoRequested(video_id=VIDEO, prompt="a fox").model_dump_json().encode()

@@ -14,15 +14,15 @@ from aiormq.exceptions import PublishError
 
 from shared.contracts.events import SceneProgressed, VideoComposing, VideoFailed, VideoRequested, VideoResumed
 from shared.contracts.messages import InternalMessage
-from shared.database import Database
-from shared.errors import StepFailed
-from shared.frame import Service, fails_video
-from shared.messaging import Consumer, Publisher
-from shared.outbox import Batch, Letter, Relay
-from shared.redrive import redrive
-from shared.requeued import Requeued, report
-from shared.testing import eventually, published
-from shared.unit_of_work import working
+from shared.messaging.errors import StepFailed
+from shared.messaging.message_processor import Service, fails_video
+from shared.messaging.rabbitmq import Consumer, Publisher
+from shared.messaging.redrive import redrive
+from shared.messaging.requeued import Requeued, report
+from shared.persistence.database import Database
+from shared.persistence.outbox import Batch, Letter, Relay
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import eventually, published
 
 pytestmark = pytest.mark.connected
 

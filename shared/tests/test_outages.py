@@ -12,11 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from shared.contracts.events import VideoComposing
-from shared.database import Database, is_outage
-from shared.outbox import Letter, Relay
-from shared.testing import SqlServer, eventually
-from shared.testing_proxy import SilencingProxy
-from shared.unit_of_work import working
+from shared.persistence.database import Database, is_outage
+from shared.persistence.outbox import Letter, Relay
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import SqlServer, eventually
+from shared_testing.silencing_proxy import SilencingProxy
 
 EVENT = VideoComposing(video_id=UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11"))
 
@@ -95,7 +95,7 @@ async def glance(database: Database) -> None:
 def test_every_way_a_connection_can_fail_is_an_outage(
     visit: Visit | None, loop: Any, sqlite_metadata: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.mysql_driver.CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("shared.persistence.mysql_driver.CONNECT_SECONDS", 0.3)
 
     async def all_doors() -> None:
         for how in (work, read, glance, Database.ping):

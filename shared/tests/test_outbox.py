@@ -10,10 +10,10 @@ import pytest
 
 from shared.contracts.events import VideoComposing
 from shared.contracts.messages import InternalMessage
-from shared.database import Database
-from shared.outbox import Letter, Relay
-from shared.testing import eventually, published
-from shared.unit_of_work import working
+from shared.persistence.database import Database
+from shared.persistence.outbox import Letter, Relay
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import eventually, published
 
 VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
 EVENT = VideoComposing(video_id=VIDEO)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
-from shared.public_address import GuardedNetwork, NotPublic, guarded_transport, is_neighbour, is_public
+from shared.http.public_address import GuardedNetwork, NotPublic, guarded_transport, is_neighbour, is_public
 
 PUBLIC = "8.8.8.8 1.1.1.1 172.32.0.1 2606:4700::1111 ::ffff:8.8.8.8".split()
 NEIGHBOURS = "127.0.0.1 127.9.9.9 10.0.0.1 172.16.0.1 192.168.1.1 ::1 fd00::1 ::ffff:10.0.0.1".split()

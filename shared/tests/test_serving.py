@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from shared.serving import web_server
-from shared.testing import eventually
+from shared.http.serving import web_server
+from shared_testing.servers import eventually
 
 UPGRADE = (
     b"GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -34,7 +34,7 @@ async def listen(websocket: WebSocket) -> None:
 @pytest.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A server that waits half a second for headers; yields its port."""
-    monkeypatch.setattr("shared.serving.HEADER_SECONDS", 0.5)
+    monkeypatch.setattr("shared.http.serving.HEADER_SECONDS", 0.5)
     app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"]), WebSocketRoute("/socket", listen)])
     listening = socket.create_server(("127.0.0.1", 0))
     server = web_server(app, "127.0.0.1", 0)

@@ -11,7 +11,15 @@ from urllib.request import Request, urlopen
 import pytest
 
 from shared.contracts.media import MediaReference
-from shared.storage import FolderStorage, LinkInvalid, LinkSigner, ObjectDamaged, ObjectMissing, S3Storage, open_storage
+from shared.storage.storage import (
+    FolderStorage,
+    LinkInvalid,
+    LinkSigner,
+    ObjectDamaged,
+    ObjectMissing,
+    S3Storage,
+    open_storage,
+)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from shared.supervisor import Background, Supervisor, every
-from shared.testing import eventually
+from shared.process.supervisor import Background, Supervisor, every
+from shared_testing.servers import eventually
 
 
 async def raises() -> None:
@@ -46,7 +46,7 @@ def restarts(task: str) -> float:
 
 @pytest.mark.parametrize("end", [raises, returns, is_cancelled_inside])
 async def test_a_task_that_ends_is_down_counted_and_restarted(end: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.supervisor.FIRST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr("shared.process.supervisor.FIRST_PAUSE_SECONDS", 0.2)
     name, task = end.__name__, Ending(end)
     before = restarts(name)
     supervisor = Supervisor("tested")

@@ -14,14 +14,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
-from shared import telemetry
 from shared.contracts.events import VideoRequested
-from shared.database import Database
-from shared.frame import Service, deliver, fails_video
-from shared.handling import Delivery
-from shared.outbox import Letter, Relay
+from shared.messaging.event_router import Delivery
+from shared.messaging.message_processor import Service, deliver, fails_video
+from shared.persistence.database import Database
+from shared.persistence.outbox import Letter, Relay
+from shared.persistence.unit_of_work import working
+from shared.process import telemetry
 from shared.settings import ServiceSettings
-from shared.unit_of_work import working
 
 EVENT = VideoRequested(video_id=UUID(int=5), prompt="a fox")
 

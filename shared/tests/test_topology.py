@@ -9,15 +9,15 @@ from uuid import UUID, uuid4
 import aio_pika
 import pytest
 
-from shared import topology
 from shared.contracts.events import EVENTS, VideoRequested
-from shared.database import Database
-from shared.errors import QueuesMissing
-from shared.frame import Service, fails_video
-from shared.handling import consumer_of
-from shared.messaging import Consumer, Publisher
-from shared.outbox import Letter
-from shared.testing import BrokerCorner, eventually
+from shared.messaging import topology
+from shared.messaging.errors import QueuesMissing
+from shared.messaging.event_router import consumer_of
+from shared.messaging.message_processor import Service, fails_video
+from shared.messaging.rabbitmq import Consumer, Publisher
+from shared.persistence.database import Database
+from shared.persistence.outbox import Letter
+from shared_testing.servers import BrokerCorner, eventually
 
 pytestmark = pytest.mark.connected
 

@@ -13,12 +13,12 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.applications import Starlette
 
-from shared.database import Database
-from shared.frame import Service, fails_video
+from shared.messaging.message_processor import Service, fails_video
+from shared.persistence.database import Database
+from shared.process.supervisor import Background
+from shared.process.worker import Worker
 from shared.settings import ServiceSettings
-from shared.supervisor import Background
-from shared.testing import BrokerCorner, eventually
-from shared.worker import Worker
+from shared_testing.servers import BrokerCorner, eventually
 
 pytestmark = pytest.mark.connected
 
@@ -78,7 +78,7 @@ def started(mariadb: Database, broker_url: str, hearing: Any, migrations: Path) 
 async def test_a_background_task_that_is_down_or_a_silent_relay_is_not_ready(
     started: Start, mariadb: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.supervisor.FIRST_PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr("shared.process.supervisor.FIRST_PAUSE_SECONDS", 1.0)
     await set_version(mariadb, "0002")
     stumble = asyncio.Event()
 

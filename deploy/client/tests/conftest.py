@@ -23,10 +23,10 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference, film_key
 from shared.contracts.story import Scene
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.serving import web_server
-from shared.unit_of_work import working
+from shared.http.serving import web_server
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared.persistence.unit_of_work import working
 
 FILM = bytes(range(256)) * 4096
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from multishot import Multishot
 from multishot.display import picture, print_list, time_left
-from shared.testing import eventually
+from shared_testing.servers import eventually
 
 MULTISHOT = Path(sys.executable).with_name("multishot")
 

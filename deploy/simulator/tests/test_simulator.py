@@ -12,7 +12,7 @@ import lumaai
 import pytest
 import runwayml
 
-from shared.testing import eventually
+from shared_testing.servers import eventually
 from simulator.app import KEYS, Settings, api_urls, serving
 
 FAST = Settings(port=0, speed=200, captions=False)

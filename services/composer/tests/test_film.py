@@ -12,8 +12,8 @@ from composer.graph import ClipFile
 from composer.thumbnail import take_thumbnail
 from shared.contracts.story import Scene, Transition
 from shared.contracts.timeline import Slot, timeline
-from shared.ffmpeg import Ffmpeg, FfmpegFailed
-from shared.probe import MediaUnreadable, probe
+from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
+from shared.media.probe import MediaUnreadable, probe
 
 SIZE = (160, 90)
 COLOURS = ["red", "lime", "blue", "yellow", "white"]

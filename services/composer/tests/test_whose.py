@@ -10,13 +10,13 @@ from composer.handlers import Tools
 from composer.models import Base, Film
 from shared.contracts.events import SceneFailed, StoryboardCreated, VideoFailed
 from shared.contracts.story import Scene
-from shared.database import Database
-from shared.ffmpeg import Ffmpeg
-from shared.frame import Dead, Service, deliver, fails_video
-from shared.handling import Delivery, NobodyListens
-from shared.migration_files import folder_of
-from shared.storage import FolderStorage
-from shared.testing import delivery, migrated, published
+from shared.media.ffmpeg import Ffmpeg
+from shared.messaging.event_router import Delivery, NobodyListens
+from shared.messaging.message_processor import Dead, Service, deliver, fails_video
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared.storage.storage import FolderStorage
+from shared_testing.servers import delivery, migrated, published
 
 VIDEO = UUID(int=7)
 OWN = {"video_id": VIDEO, "owner": "publisher", "post_id": "p-7"}

@@ -17,11 +17,11 @@ import uvicorn
 from pydantic import SecretStr
 
 from gateway import app as gateway_app
-from gateway import live
 from gateway.app import Gateway
+from gateway.internal_messages import VideoUpdated
+from gateway.live import rooms as live
 from gateway.models import Base
 from gateway.settings import Settings
-from gateway.steps import VideoUpdated
 from shared.contracts.events import (
     Event,
     SceneProgressed,
@@ -34,11 +34,11 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
 from shared.contracts.story import Scene
-from shared.frame import Service
-from shared.migration_files import folder_of
-from shared.serving import web_server
-from shared.testing import _or_skip, eventually, migrated
-from shared.unit_of_work import working
+from shared.http.serving import web_server
+from shared.messaging.message_processor import Service
+from shared.persistence.migration_files import folder_of
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import _or_skip, eventually, migrated
 
 CLIENTS = Path(__file__).with_name("clients")
 

@@ -25,24 +25,24 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from gateway import app as gateway_app
-from gateway import keys as keys_module
 from gateway import procedures
-from gateway.access import SESSION_COOKIE
+from gateway.access import keys as keys_module
+from gateway.access.keys import KeyWish
+from gateway.access.service import SESSION_COOKIE
 from gateway.app import Gateway
-from gateway.keys import KeyWish
+from gateway.internal_messages import LiveEvent
+from gateway.live.socket_server import MOST_EVENTS_AT_ONCE
 from gateway.models import ApiKey, WebhookEndpoint
 from gateway.settings import Settings
-from gateway.socket_server import MOST_EVENTS_AT_ONCE
-from gateway.steps import LiveEvent
 from gateway.upstream.sockets import RESERVED
 from shared.contracts.events import SceneCharged, SceneRendered, StoryboardCreated, VideoComposed, VideoRequested
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
-from shared.database import now
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.testing import eventually, published
-from shared.unit_of_work import working
+from shared.persistence.database import now
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import eventually, published
 
 SECRET = "0123456789abcdef" * 2
 WISH = {"prompt": "anna's secret fox", "sceneCount": 1, "duration": 15}
@@ -655,8 +655,8 @@ async def test_a_bad_token_opens_no_socket(gateway: Gateway, key: MakeKey) -> No
 async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
     gateway: Gateway, annas: dict[str, str], key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.live.KEPT_SECONDS", 0.1)
-    monkeypatch.setattr("gateway.feed.LOOK_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.live.rooms.KEPT_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.live.event_stream.LOOK_EVERY_SECONDS", 0.1)
     secret, other = await key("anna"), await key("anna")
     video = (await calling(gateway, annas["key"]).post("/api/v1/videos", json={"prompt": "a fox"})).json()
     trpc = f"/api/trpc/video.events?input={json.dumps({'videoId': video['videoId']})}"
@@ -685,7 +685,7 @@ async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
 async def test_an_event_with_a_reserved_name_does_not_keep_a_socket_of_a_revoked_key(
     gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("gateway.live.KEPT_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.live.rooms.KEPT_SECONDS", 0.1)
     secret = await key("anna")
     async with serving(gateway) as url, connected(url, {"token": secret}) as (socket, _):
         for _ in range(3):
@@ -739,8 +739,8 @@ async def test_one_socket_has_a_few_events_handled_at_once_however_many_it_sends
 async def test_a_connection_that_does_not_sign_in_is_closed_and_there_are_only_so_many(
     gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.socket_server.SIGN_IN_SECONDS", 0.5)
-    monkeypatch.setattr("gateway.socket_server.MOST_UNSIGNED", 2)
+    monkeypatch.setattr("gateway.live.socket_server.SIGN_IN_SECONDS", 0.5)
+    monkeypatch.setattr("gateway.live.socket_server.MOST_UNSIGNED", 2)
     good = {"token": await key("anna")}
     async with serving(gateway) as url, aiohttp.ClientSession() as session, connected(url, good) as (stays, _):
         address = f"{url}/socket.io/?EIO=4&transport=websocket"
@@ -771,7 +771,7 @@ async def test_signing_out_ends_the_session_everywhere_and_no_other(
     gateway: Gateway, opened: Open, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys_module, "KEPT_SECONDS", 0.1)
-    monkeypatch.setattr("gateway.live.KEPT_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.live.rooms.KEPT_SECONDS", 0.1)
     replica, secret = await opened(), await key("anna")
     browser, other = await signed_in(gateway, secret), await signed_in(gateway, secret)
     stolen, kept = browser.cookies[SESSION_COOKIE], other.cookies[SESSION_COOKIE]

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import key_command
+from gateway.access import key_command
 from gateway.settings import Settings
-from shared.testing import BrokerCorner, SqlServer, eventually, free_port
+from shared_testing.servers import BrokerCorner, SqlServer, eventually, free_port
 
 GATEWAY = Path(sys.executable).with_name("gateway")
 SECRET = "0123456789abcdef" * 2

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app import Gateway
 from shared.contracts.events import VideoCancelled, VideoRequested
-from shared.testing import published
+from shared_testing.servers import published
 
 GOOD = {"prompt": "a fox"}
 

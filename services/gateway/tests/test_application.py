@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from gateway.app import Gateway
 from gateway.models import Video
-from gateway.rows import film_name
-from shared.unit_of_work import working
+from gateway.videos.mapping import film_name
+from shared.persistence.unit_of_work import working
 
 SCENE = {
     "sceneNumber": 1, "description": "d", "cameraAngle": "wide", "duration": 30, "action": "a", "transition": "cut",

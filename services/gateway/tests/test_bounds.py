@@ -16,14 +16,14 @@ from starlette.applications import Starlette
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
+from gateway.access.keys import KeyWish
 from gateway.app import Gateway
-from gateway.bounds import MOST_BYTES, Bounded
-from gateway.keys import KeyWish
-from gateway.limits import Limits, TooManyCalls
-from gateway.rest.conditions import wait_of
-from gateway.rest.front import refuse
+from gateway.http.middleware import refuse
+from gateway.http.preconditions import wait_of
+from gateway.http.rate_limit import Limits, TooManyCalls
+from gateway.http.request_limits import MOST_BYTES, Bounded
 from gateway.settings import Settings
-from shared.json_bounds import MOST_LEVELS, MOST_VALUES
+from shared.http.json_bounds import MOST_LEVELS, MOST_VALUES
 
 PAGE = "https://app.example"
 FOREIGN = "https://evil.example"

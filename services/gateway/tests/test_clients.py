@@ -16,7 +16,7 @@ import pytest
 
 from gateway import web_types
 from gateway.app import Gateway
-from shared.testing import _or_skip, eventually
+from shared_testing.servers import _or_skip, eventually
 
 CLIENTS = Path(__file__).with_name("clients")
 Node = Callable[..., Any]

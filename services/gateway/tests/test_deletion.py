@@ -16,8 +16,8 @@ from shared.contracts.events import (
     VideoRequested,
     VideoResumed,
 )
-from shared.testing import published
-from shared.unit_of_work import working
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import published
 
 GOOD = {"prompt": "a fox", "sceneCount": 2}
 VIDEOS = "/api/v1/videos"

@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from gateway.eta import (
+from gateway.eta.estimate import (
     NOTHING,
     Ahead,
     Queue,

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from gateway.app import Gateway
-from gateway.rest import events as sse
-from gateway.steps import LiveEvent
+from gateway.internal_messages import LiveEvent
+from gateway.live import sse_routes as sse
 from shared.contracts.events import SceneFailed, VideoCancelled, VideoComposing, VideoFailed, VideoResumed
 
 VIDEOS = "/api/v1/videos"

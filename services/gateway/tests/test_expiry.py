@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from gateway.app import Gateway
-from gateway.expiry import Expiry
 from gateway.models import Video, VideoEvent, WebhookDelivery
 from gateway.retention import POLICIES
+from gateway.videos.expiry import Expiry
 from shared.contracts.events import VideoExpired
-from shared.database import now
-from shared.retention import Retention
-from shared.testing import published
+from shared.persistence.database import now
+from shared.persistence.retention import Retention
+from shared_testing.servers import published
 
 DAY = 86_400.0
 

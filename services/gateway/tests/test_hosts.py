@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.app import Gateway
-from gateway.hosts import Hosts
+from gateway.http.hosts import Hosts
 from gateway.settings import Settings
 
 

@@ -8,13 +8,13 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from gateway.access import Caller
+from gateway.access.service import Caller
 from gateway.app import Gateway
-from gateway.rest.conditions import wait_of
+from gateway.http.preconditions import wait_of
 from gateway.retention import POLICIES
 from shared.contracts.events import VideoCancelled, VideoRequested
-from shared.retention import Retention
-from shared.testing import published
+from shared.persistence.retention import Retention
+from shared_testing.servers import published
 
 GOOD = {"prompt": "a fox"}
 VIDEOS = "/api/v1/videos"

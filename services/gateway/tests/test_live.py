@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 import pytest
 import socketio
 
-from gateway import feed as feed_module
-from gateway.access import ANYBODY, Access, Caller, NotSignedIn
+from gateway.access.service import ANYBODY, Access, Caller, NotSignedIn
+from gateway.access.tokens import Tokens
 from gateway.app import Gateway
-from gateway.live import MOST_QUEUED
-from gateway.steps import LiveEvent, VideoUpdated
-from gateway.tokens import Tokens
+from gateway.internal_messages import LiveEvent, VideoUpdated
+from gateway.live import event_stream as feed_module
+from gateway.live.rooms import MOST_QUEUED
 from shared.contracts.events import (
     Event,
     SceneDelayed,
@@ -35,9 +35,9 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
-from shared.supervisor import Supervisor, every
-from shared.testing import eventually
-from shared.unit_of_work import working
+from shared.persistence.unit_of_work import working
+from shared.process.supervisor import Supervisor, every
+from shared_testing.servers import eventually
 
 VIDEO = UUID(int=7)
 OTHER = UUID(int=8)

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gateway.live import SILENT_SECONDS
+from gateway.live.rooms import SILENT_SECONDS
 from shared.contracts.events import (
     Event,
     SceneDelayed,
@@ -31,9 +31,9 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference, clip_key
 from shared.contracts.story import Scene
-from shared.messaging import Publisher
-from shared.outbox import Letter
-from shared.testing import BrokerCorner, SqlServer, eventually, fetch_json, free_port
+from shared.messaging.rabbitmq import Publisher
+from shared.persistence.outbox import Letter
+from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
 
 pytestmark = [pytest.mark.connected, pytest.mark.xdist_group("gateways")]
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from gateway.looks import Looks
+from gateway.live.batch_loader import Looks
 
 
 class Shelf:

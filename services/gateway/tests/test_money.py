@@ -24,12 +24,12 @@ from shared.contracts.events import (
     VideoRequested,
 )
 from shared.contracts.story import Scene
-from shared.frame import Dead, Handled, deliver
-from shared.handling import NobodyListens
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.testing import delivery, published
-from shared.unit_of_work import working
+from shared.messaging.event_router import NobodyListens
+from shared.messaging.message_processor import Dead, Handled, deliver
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import delivery, published
 
 GOOD = {"prompt": "a fox", "sceneCount": 3, "duration": 30}
 PRICE = 3.6

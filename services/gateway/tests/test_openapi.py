@@ -33,9 +33,9 @@ from gateway import app as gateway_app
 from gateway.app import Gateway
 from gateway.settings import Settings
 from shared.contracts.events import VideoCancelled, VideoRequested
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.unit_of_work import working
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared.persistence.unit_of_work import working
 
 CLIENTS = Path(__file__).with_name("clients")
 CHECKS = [

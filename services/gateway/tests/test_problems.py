@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from gateway.app import Gateway
-from gateway.errors import KINDS
+from gateway.http.errors import KINDS
 
 VIDEOS = "/api/v1/videos"
 JSON = {"content-type": "application/json"}

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from gateway.app import Gateway
-from gateway.rest.conditions import matches
+from gateway.http.preconditions import matches
 from shared.contracts.events import SceneCharged, SceneProgressed
 
 GOOD = {"prompt": "a fox", "sceneCount": 2}

@@ -9,7 +9,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.models import Video
 from shared.contracts.events import VideoFailed, VideoRequested
-from shared.unit_of_work import working
+from shared.persistence.unit_of_work import working
 
 VIDEO = UUID(int=7)
 

@@ -22,10 +22,10 @@ from shared.contracts.events import (
     VideoResumed,
 )
 from shared.contracts.story import Storyboard
-from shared.frame import deliver
-from shared.handling import Delivery, NobodyListens
-from shared.testing import eventually, published
-from shared.unit_of_work import working
+from shared.messaging.event_router import Delivery, NobodyListens
+from shared.messaging.message_processor import deliver
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import eventually, published
 
 WISH = {"prompt": "a fox", "sceneCount": 3, "duration": 30, "review": True}
 ANGLES = ("wide", "medium", "close-up")

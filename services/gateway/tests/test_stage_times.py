@@ -25,7 +25,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
-from shared.unit_of_work import working
+from shared.persistence.unit_of_work import working
 
 MEDIA = MediaReference(key="a/b", content_type="video/mp4", size=1, sha256="0" * 64)
 CLIP = Clip(media=MEDIA, width=1280, height=720, frames=240, has_audio=True)

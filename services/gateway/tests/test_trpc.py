@@ -15,18 +15,18 @@ from pydantic import SecretStr, TypeAdapter
 from sqlalchemy.exc import OperationalError
 
 from gateway import procedures, web_types
-from gateway.access import Caller, NotSignedIn
+from gateway.access.service import Caller, NotSignedIn
 from gateway.app import Gateway
 from gateway.settings import Settings
-from gateway.told import LIVE_NAMES, TOLD
 from gateway.trpc.superjson import dump
+from gateway.videos.event_payloads import LIVE_NAMES, TOLD
 from shared.contracts.events import (
     VideoExpired,
     VideoFailed,
     VideoRequested,
 )
-from shared.testing import published
-from shared.unit_of_work import working
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import published
 
 Film = Callable[[UUID], Awaitable[None]]
 

@@ -17,13 +17,13 @@ import pytest
 import socketio
 from pydantic import SecretStr, ValidationError
 
+from gateway.access.keys import KeyWish
 from gateway.app import Gateway
-from gateway.keys import KeyWish
 from gateway.settings import Settings
 from gateway.trpc.others import line_of, status_of
 from gateway.trpc.requests import PLAIN, SUPERJSON
 from gateway.upstream import proxy, sockets
-from shared.testing import _or_skip, eventually, free_port
+from shared_testing.servers import _or_skip, eventually, free_port
 
 CLIENTS = Path(__file__).with_name("clients")
 SECRET = "s" * 32

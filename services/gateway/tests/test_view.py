@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.view import VideoView, fold
+from gateway.videos.projection import VideoView, fold
 from shared.contracts.events import (
     Event,
     SceneDelayed,

@@ -25,25 +25,25 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from embedded.dispatcher import Dispatcher
 from gateway import app as gateway_app
-from gateway.access import Caller
+from gateway.access.service import Caller
 from gateway.app import Gateway
-from gateway.courier import AT_ONCE_PER_ENDPOINT, AddressRefused, Courier, Parcel
-from gateway.deliveries import LARGEST_BYTES, TYPES, WAIT_SECONDS, Answer, body_of, type_of, wait_after
+from gateway.internal_messages import WebhookDue
 from gateway.models import Base, WebhookDelivery, WebhookEndpoint
 from gateway.retention import POLICIES
 from gateway.settings import Settings
-from gateway.steps import WebhookDue
-from gateway.told import LIVE_NAMES
-from gateway.webhooks import MOST_PER_OWNER
+from gateway.videos.event_payloads import LIVE_NAMES
+from gateway.webhooks.delivery_policy import LARGEST_BYTES, TYPES, WAIT_SECONDS, Answer, body_of, type_of, wait_after
+from gateway.webhooks.service import MOST_PER_OWNER
+from gateway.webhooks.webhook_sender import AT_ONCE_PER_ENDPOINT, AddressRefused, Courier, Parcel
 from shared.contracts.events import SceneDelayed, StoryboardCreated, VideoFailed, VideoRequested
 from shared.contracts.story import Scene
-from shared.database import now
-from shared.frame import Handled, Service, deliver
-from shared.migration_files import folder_of
-from shared.public_address import GuardedNetwork
-from shared.retention import Retention
-from shared.testing import SqlServer, delivery, eventually, free_port, migrated, published
-from shared.unit_of_work import working
+from shared.http.public_address import GuardedNetwork
+from shared.messaging.message_processor import Handled, Service, deliver
+from shared.persistence.database import now
+from shared.persistence.migration_files import folder_of
+from shared.persistence.retention import Retention
+from shared.persistence.unit_of_work import working
+from shared_testing.servers import SqlServer, delivery, eventually, free_port, migrated, published
 
 ENDPOINTS = "/api/v1/webhook-endpoints"
 COURIER = Courier(GuardedNetwork())

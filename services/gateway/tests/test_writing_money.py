@@ -11,8 +11,8 @@ from sqlalchemy import text
 from gateway.app import Gateway
 from shared.contracts.events import Event, StoryboardRequested, StoryCharged, VideoFailed
 from shared.contracts.story import Scene
-from shared.frame import Dead, deliver
-from shared.testing import delivery, published
+from shared.messaging.message_processor import Dead, deliver
+from shared_testing.servers import delivery, published
 
 WISH = {"prompt": "a fox", "sceneCount": 2, "duration": 30}
 EXPECTED = Decimal("0.04")

@@ -13,26 +13,26 @@ import pytest
 from sqlalchemy import delete, select, text
 
 from scene_render import app as scene_render_app
-from scene_render.animatic_provider import AnimaticStudio
-from scene_render.attempts import Attempts, UnknownPolicy
-from scene_render.callbacks import Callbacks
-from scene_render.clips import Clips
+from scene_render.attempts.service import Attempts, UnknownPolicy
+from scene_render.clips.clip_ingest import Clips
 from scene_render.handlers import Tools, story
 from scene_render.models import Base
-from scene_render.provider import Absent, Ended, Found, NotYet, Running, Shot, Succeeded, Unknowable
+from scene_render.providers.animatic import AnimaticStudio
+from scene_render.providers.base import Absent, Ended, Found, NotYet, Running, Shot, Succeeded, Unknowable
+from scene_render.providers.callbacks import Callbacks
+from scene_render.providers.provider_registry import paid_provider
+from scene_render.scheduling.scheduler import provide_slots
 from scene_render.settings import Settings
-from scene_render.studios import paid_provider
-from scene_render.turns import provide_slots
-from shared.budget import Caps
 from shared.contracts.events import EVENTS, Event, SceneRequested
 from shared.contracts.story import Scene
-from shared.database import Database, now
-from shared.ffmpeg import Ffmpeg
-from shared.handling import Delivery
-from shared.migration_files import folder_of
-from shared.prices import Tariff
-from shared.storage import FolderStorage
-from shared.testing import delivery, migrated
+from shared.media.ffmpeg import Ffmpeg
+from shared.messaging.event_router import Delivery
+from shared.money.budget import Caps
+from shared.money.prices import Tariff
+from shared.persistence.database import Database, now
+from shared.persistence.migration_files import folder_of
+from shared.storage.storage import FolderStorage
+from shared_testing.servers import delivery, migrated
 from simulator.app import KEYS, api_urls, serving
 from simulator.app import Settings as SimulatorSettings
 

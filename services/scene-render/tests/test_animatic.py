@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from scene_render.animatic import draw
-from scene_render.animatic.camera import corners
+from scene_render.animatic.camera_motion import corners
 from scene_render.animatic.captions import overlay
 from scene_render.animatic.palette import NICHES, palette_of
 from scene_render.animatic.shots import staged
-from scene_render.animatic_order import AnimaticOrder
+from scene_render.providers.animatic_order import AnimaticOrder
 from shared.contracts.media import FRAME_SIZE
 from shared.contracts.story import AspectRatio, CameraAngle, Scene
-from shared.ffmpeg import Ffmpeg
-from shared.probe import probe
+from shared.media.ffmpeg import Ffmpeg
+from shared.media.probe import probe
 
 ANGLES: list[CameraAngle] = ["wide", "medium", "close-up", "overhead", "pov"]
 INDONESIAN = "Seorang barista menuang susu ke dalam cangkir, uap mengepul di udara pagi"

@@ -9,19 +9,20 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from scene_render import breaker, pace
 from scene_render.app import build
-from scene_render.provider import Failed, Lost, SubmissionPutOff, SubmissionRefused
-from scene_render.routing import candidates, choose
+from scene_render.attempts import polling_policy as pace
+from scene_render.internal_messages import CheckDue, ClipReady, SceneOverdue, SlotOffered
+from scene_render.providers.base import Failed, Lost, SubmissionPutOff, SubmissionRefused
+from scene_render.scheduling import circuit_breaker as breaker
+from scene_render.scheduling.routing import candidates, choose
+from scene_render.scheduling.scheduler import wake_waiting
 from scene_render.settings import Settings
-from scene_render.steps import CheckDue, ClipReady, SceneOverdue, SlotOffered
-from scene_render.turns import wake_waiting
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoFailed, VideoResumed
 from shared.contracts.media import MediaReference
-from shared.errors import StepFailed
-from shared.handling import NobodyListens
-from shared.storage import StorageUnavailable
-from shared.testing import published
+from shared.messaging.errors import StepFailed
+from shared.messaging.event_router import NobodyListens
+from shared.storage.storage import StorageUnavailable
+from shared_testing.servers import published
 
 Scene = Callable[..., SceneRequested]
 WHERE = "SELECT provider, state FROM renders ORDER BY scene_number"

@@ -12,11 +12,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from scene_render.clips import Clips
-from scene_render.models import Attempt, Render
-from scene_render.provider import ClipUnusable, Failed, Lost, Provider, Running, SubmissionPutOff, Succeeded
-from scene_render.retention import policies
-from scene_render.steps import (
+from scene_render.clips.clip_ingest import Clips
+from scene_render.internal_messages import (
     CallbackReceived,
     CancelDue,
     CheckDue,
@@ -25,6 +22,9 @@ from scene_render.steps import (
     SlotOffered,
     SubmissionOverdue,
 )
+from scene_render.models import Attempt, Render
+from scene_render.providers.base import ClipUnusable, Failed, Lost, Provider, Running, SubmissionPutOff, Succeeded
+from scene_render.retention import policies
 from shared.contracts.events import (
     ChargeReviewed,
     SceneFailed,
@@ -35,9 +35,9 @@ from shared.contracts.events import (
     VideoResumed,
 )
 from shared.contracts.media import FRAME_RATE
-from shared.ffmpeg import Ffmpeg
-from shared.probe import MediaFacts, probe
-from shared.testing import published
+from shared.media.ffmpeg import Ffmpeg
+from shared.media.probe import MediaFacts, probe
+from shared_testing.servers import published
 
 Scene = Callable[..., SceneRequested]
 VIDEO = UUID(int=1)

@@ -10,8 +10,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 from scene_render import app as scene_render_app
-from shared.database import migration_engine
-from shared.migration_files import folder_of
+from shared.persistence.database import migration_engine
+from shared.persistence.migration_files import folder_of
 
 MOMENT = "'2020-01-01 00:00:00'"
 RENDER = (

@@ -15,10 +15,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from scene_render.callbacks import Callbacks, route
-from scene_render.provider import Failed, Found, Lost, NotYet, ProviderSilent, Running
-from scene_render.settings import KeyMissing, Settings
-from scene_render.steps import (
+from scene_render.internal_messages import (
     CallbackReceived,
     CheckDue,
     ClipReady,
@@ -27,6 +24,9 @@ from scene_render.steps import (
     SubmissionOverdue,
     UnknownOverdue,
 )
+from scene_render.providers.base import Failed, Found, Lost, NotYet, ProviderSilent, Running
+from scene_render.providers.callbacks import Callbacks, route
+from scene_render.settings import KeyMissing, Settings
 from shared.contracts.events import (
     ChargeReviewed,
     SceneCharged,
@@ -37,10 +37,10 @@ from shared.contracts.events import (
     VideoCancelled,
     VideoResumed,
 )
-from shared.errors import TryAgainLater
-from shared.ffmpeg import Ffmpeg
-from shared.prices import STANDS_STILL_SECONDS, TARIFFS, PriceUnknown, estimate_request, tariff_of
-from shared.testing import published
+from shared.media.ffmpeg import Ffmpeg
+from shared.messaging.errors import TryAgainLater
+from shared.money.prices import STANDS_STILL_SECONDS, TARIFFS, PriceUnknown, estimate_request, tariff_of
+from shared_testing.servers import published
 
 Scene = Callable[..., SceneRequested]
 VIDEO = UUID(int=1)

@@ -20,16 +20,16 @@ import pytest
 
 from composer.film import compose
 from composer.graph import ClipFile
-from scene_render.clips import admit
-from scene_render.conform import graph, upright
-from scene_render.form import fits
-from scene_render.provider import ClipUnusable
+from scene_render.clips.clip_ingest import admit
+from scene_render.clips.conform import graph, upright
+from scene_render.clips.encoding_profile import fits
+from scene_render.providers.base import ClipUnusable
 from shared.contracts.events import SceneFailed, SceneRendered, SceneRequested
 from shared.contracts.media import FRAME_RATE
 from shared.contracts.story import Scene as StoryScene
 from shared.contracts.timeline import Slot, timeline
-from shared.ffmpeg import Ffmpeg
-from shared.probe import Colour, probe
+from shared.media.ffmpeg import Ffmpeg
+from shared.media.probe import Colour, probe
 
 SIZE = (1280, 720)
 MOST_SCENES = 5

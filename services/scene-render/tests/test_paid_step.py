@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from scene_render import handlers, standings
-from scene_render.clips import admit
-from scene_render.provider import (
+from scene_render import handlers
+from scene_render.clips.clip_ingest import admit
+from scene_render.internal_messages import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue
+from scene_render.providers.base import (
     Absent,
     Failed,
     Found,
@@ -25,9 +26,8 @@ from scene_render.provider import (
     Succeeded,
     Unknowable,
 )
-from scene_render.steps import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue
-from scene_render.turns import provide_slots
-from shared import unit_of_work
+from scene_render.scheduling import scene_state as standings
+from scene_render.scheduling.scheduler import provide_slots
 from shared.contracts.events import (
     SceneFailed,
     SceneProgressed,
@@ -39,9 +39,10 @@ from shared.contracts.events import (
     VideoResumed,
 )
 from shared.contracts.media import FRAME_RATE
-from shared.errors import AlreadyHandled
-from shared.ffmpeg import Ffmpeg
-from shared.testing import published
+from shared.media.ffmpeg import Ffmpeg
+from shared.messaging.errors import AlreadyHandled
+from shared.persistence import unit_of_work
+from shared_testing.servers import published
 
 Scene = Callable[..., SceneRequested]
 ATTEMPTS = "SELECT state, task_id IS NOT NULL FROM attempts ORDER BY number"

@@ -15,13 +15,13 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from scene_render import picture
-from scene_render.download import Downloader
-from scene_render.provider import Ended, ProviderSilent, Running, Shot, Succeeded
+from scene_render.clips import content_checks as picture
+from scene_render.clips.download import Downloader
+from scene_render.providers.base import Ended, ProviderSilent, Running, Shot, Succeeded
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
 from shared.contracts.story import Scene as StoryScene
-from shared.errors import StepFailed
-from shared.ffmpeg import FfmpegFailed
+from shared.media.ffmpeg import FfmpegFailed
+from shared.messaging.errors import StepFailed
 
 Scene = Callable[..., SceneRequested]
 PAID = ["runway", "luma", "pika"]

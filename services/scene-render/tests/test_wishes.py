@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from scene_render.routing import candidates
-from scene_render.steps import SlotOffered
+from scene_render.internal_messages import SlotOffered
+from scene_render.scheduling.routing import candidates
 from shared.contracts.events import SceneRequested
-from shared.testing import published
+from shared_testing.servers import published
 
 Scene = Callable[..., SceneRequested]
 

@@ -13,14 +13,14 @@ import structlog
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import select
 
-from shared.budget import Caps
 from shared.contracts.events import VideoRequested
-from shared.database import Database
-from shared.frame import Outcome, Service, deliver, fails_video
-from shared.handling import Delivery
-from shared.migration_files import folder_of
-from shared.prices import TokenPrices
-from shared.testing import migrated
+from shared.messaging.event_router import Delivery
+from shared.messaging.message_processor import Outcome, Service, deliver, fails_video
+from shared.money.budget import Caps
+from shared.money.prices import TokenPrices
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared_testing.servers import migrated
 from simulator.llm.app import llm_app
 from storyboard import app
 from storyboard.agent import LanguageModelWriter

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from shared.contracts.events import SceneRequested, StoryboardCreated, StoryCharged, VideoFailed
-from shared.errors import StepFailed
-from shared.frame import ComesBack, Dead, Handled
-from shared.prices import UNIT, TokenPrices
-from shared.story_rules import SceneSeconds
-from shared.testing import eventually, published
+from shared.contracts.story_rules import SceneSeconds
+from shared.messaging.errors import StepFailed
+from shared.messaging.message_processor import ComesBack, Dead, Handled
+from shared.money.prices import UNIT, TokenPrices
+from shared_testing.servers import eventually, published
 from storyboard import agent
 from storyboard.app import build
 from storyboard.endpoint import LanguageModelAway

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contracts.events import VideoRequested
-from shared.errors import StepFailed
-from shared.story_rules import SceneSeconds
+from shared.contracts.story_rules import SceneSeconds
+from shared.messaging.errors import StepFailed
 from simulator.llm.stories import good_story
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers

@@ -3,9 +3,9 @@
 import pytest
 
 from shared.contracts.events import SceneRequested, StoryboardCreated, VideoFailed
-from shared.frame import Dead, Handled
-from shared.story_rules import SceneSeconds
-from shared.testing import published
+from shared.contracts.story_rules import SceneSeconds
+from shared.messaging.message_processor import Dead, Handled
+from shared_testing.servers import published
 from storyboard.instructions import INSTRUCTIONS
 from storyboard.linter import leaks
 from storyboard.models import StoryboardRow

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from shared.contracts.events import StoryboardCreated, VideoRequested
-from shared.frame import Handled, deliver
-from shared.handling import Delivery
-from shared.migration_files import folder_of
-from shared.testing import eventually, fetch_json, free_port, migrated, published
+from shared.messaging.event_router import Delivery
+from shared.messaging.message_processor import Handled, deliver
+from shared.persistence.migration_files import folder_of
+from shared_testing.servers import eventually, fetch_json, free_port, migrated, published
 from simulator.llm.app import llm_app
 from storyboard import app
 from storyboard.handlers import story
@@ -25,8 +25,8 @@ from storyboard.settings import Settings
 DYING = """
 import asyncio, json, os, signal, sys
 from pydantic import SecretStr
-from shared.frame import deliver
-from shared.handling import Delivery
+from shared.messaging.message_processor import deliver
+from shared.messaging.event_router import Delivery
 from storyboard import agent, app, handlers
 from storyboard.answers import Answers
 from storyboard.settings import Settings

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from shared.contracts.events import VideoRequested
-from shared.story_rules import SceneSeconds
+from shared.contracts.story_rules import SceneSeconds
 from simulator.llm.stories import good_story
 from storyboard.draft import Draft, StyleBible
 from storyboard.instructions import INSTRUCTIONS

@@ -8,9 +8,9 @@ import pytest
 from httpx import AsyncClient
 
 from shared.contracts.events import StoryCharged, VideoFailed
-from shared.frame import ComesBack, Dead, Handled
-from shared.prices import TokenPrices
-from shared.testing import published
+from shared.messaging.message_processor import ComesBack, Dead, Handled
+from shared.money.prices import TokenPrices
+from shared_testing.servers import published
 from simulator.app import Settings, serving
 from simulator.llm.answers import ENVELOPES, WRITINGS
 from storyboard.draft import Draft

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from shared.budget import Caps
 from shared.contracts.events import StoryboardDrafted, StoryboardFailed, StoryboardRequested, StoryCharged, VideoFailed
-from shared.frame import ComesBack, Dead, Handled, deliver
-from shared.prices import TokenPrices
-from shared.testing import delivery, published
+from shared.messaging.message_processor import ComesBack, Dead, Handled, deliver
+from shared.money.budget import Caps
+from shared.money.prices import TokenPrices
+from shared_testing.servers import delivery, published
 from storyboard.handlers import story
 from storyboard.models import LlmAnswerRow, budgets
 

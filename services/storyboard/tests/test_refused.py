@@ -7,9 +7,9 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import pytest
 
 from shared.contracts.events import SceneRequested, StoryboardCreated, VideoFailed
-from shared.frame import Dead, Handled, deliver
-from shared.handling import Delivery
-from shared.testing import published
+from shared.messaging.event_router import Delivery
+from shared.messaging.message_processor import Dead, Handled, deliver
+from shared_testing.servers import published
 from storyboard.app import build
 from storyboard.handlers import story
 from storyboard.settings import Settings

@@ -23,11 +23,11 @@ from shared.contracts.events import (
     VideoRequested,
 )
 from shared.contracts.story import Storyboard
-from shared.database import Database
-from shared.frame import ComesBack, Dead, Handled, Outcome, deliver
-from shared.handling import Delivery
-from shared.story_rules import ANY_SECONDS, faults_of
-from shared.testing import published
+from shared.contracts.story_rules import ANY_SECONDS, faults_of
+from shared.messaging.event_router import Delivery
+from shared.messaging.message_processor import ComesBack, Dead, Handled, Outcome, deliver
+from shared.persistence.database import Database
+from shared_testing.servers import published
 from storyboard.answers import Answer, Answers
 from storyboard.app import build
 from storyboard.editing import as_edited

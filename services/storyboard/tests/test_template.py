@@ -7,7 +7,7 @@ import pytest
 
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import Scene, VideoStory
-from shared.story_rules import SceneSeconds
+from shared.contracts.story_rules import SceneSeconds
 from storyboard.draft import Draft
 from storyboard.language import language_of
 from storyboard.linter import lint

@@ -12,9 +12,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from shared.budget import Caps
-from shared.prices import Tariff, TokenPrices, tariff_of
-from shared.story_rules import SceneSeconds
+from shared.contracts.story_rules import SceneSeconds
+from shared.money.budget import Caps
+from shared.money.prices import Tariff, TokenPrices, tariff_of
 
 S = TypeVar("S", bound=BaseSettings)
 

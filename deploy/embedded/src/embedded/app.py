@@ -14,20 +14,20 @@ from typing import Literal
 from pydantic import ValidationError
 
 from embedded import demo
+from embedded.data_dir import Home, HomeInUse
 from embedded.dispatcher import redrive
-from embedded.home import Home, HomeInUse
 from embedded.simulated import simulating
 from embedded.system import ServerNotStarted, System
 from gateway import app as gateway_app
-from gateway import key_command
+from gateway.access import key_command
 from gateway.models import Base
 from multishot import NotReachable
 from multishot import settings as client_settings
-from shared import telemetry
-from shared.database import Database
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.requeued import report
+from shared.messaging.requeued import report
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared.process import telemetry
 from simulator.ledger import PROVIDERS
 
 DEFAULT_PROMPT = "A young street musician in Yogyakarta finds a lost kite and returns it across the rooftops"

@@ -13,7 +13,7 @@ import gateway.handlers
 import scene_render.handlers
 import storyboard.handlers
 from shared.contracts.events import EVENTS as STORY
-from shared.topology import EVENTS
+from shared.messaging.topology import EVENTS
 
 HEARD_BY = {
     story.service: {subscription.event.name for subscription in story.subscriptions}

@@ -9,10 +9,10 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from embedded.asyncapi import HEARD_BY
-from shared.broker_users import Topics, User
 from shared.contracts.events import EVENTS as STORY
 from shared.contracts.events import OPERATOR, PRODUCER, Event
-from shared.topology import DEAD, DELAYS, EVENTS, RETURN
+from shared.messaging.broker_users import Topics, User
+from shared.messaging.topology import DEAD, DELAYS, EVENTS, RETURN
 
 LISTENER = "listener"
 """Any service of the factory that wants to know what becomes of videos."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from embedded.home import Home
+from embedded.data_dir import Home
 from multishot import Multishot, Refused, Video
 from multishot.display import Display, follow
 

@@ -18,13 +18,22 @@ from sqlalchemy import delete, insert, select
 
 from shared.contracts.events import VideoDeleted, VideoResumed
 from shared.contracts.messages import Message
-from shared.database import Database, is_outage, now
-from shared.frame import EPOCH, LADDER_SECONDS, REDRIVEN, ComesBack, Dead, Service, deliver, video_id_of
-from shared.handling import Delivery, Subscription
-from shared.outbox import Letter, letter
-from shared.requeued import Requeued
-from shared.supervisor import Background, Supervisor
-from shared.unit_of_work import working
+from shared.messaging.event_router import Delivery, Subscription
+from shared.messaging.message_processor import (
+    EPOCH,
+    LADDER_SECONDS,
+    REDRIVEN,
+    ComesBack,
+    Dead,
+    Service,
+    deliver,
+    video_id_of,
+)
+from shared.messaging.requeued import Requeued
+from shared.persistence.database import Database, is_outage, now
+from shared.persistence.outbox import Letter, letter
+from shared.persistence.unit_of_work import working
+from shared.process.supervisor import Background, Supervisor
 
 log = structlog.get_logger()
 

@@ -18,13 +18,13 @@ import scene_render.app
 import scene_render.settings
 import storyboard.app
 import storyboard.settings
+from embedded.data_dir import Home
 from embedded.dispatcher import Dispatcher
-from embedded.home import Home
-from shared import probes
-from shared.frame import Service
-from shared.migration_files import folder_of
-from shared.migrations import migrate
-from shared.serving import keep_what_is_loaded, web_server
+from shared.http.serving import keep_what_is_loaded, web_server
+from shared.messaging.message_processor import Service
+from shared.persistence.migration_files import folder_of
+from shared.persistence.migrations import migrate
+from shared.process import probes
 
 HOST = "127.0.0.1"
 

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from simulator import control, fal, luma, runway
-from simulator.desk import Desk
+from simulator.account import Desk
 from simulator.faults import Faults
 from simulator.ledger import Ledger, Provider
 from simulator.llm.app import llm_app

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulator.desk import Desk
+from simulator.account import Desk
 from simulator.faults import Fault
 from simulator.ledger import Task
 

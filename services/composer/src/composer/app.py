@@ -3,14 +3,14 @@
 from composer.handlers import Tools, epoch_of, story, whose
 from composer.models import Base
 from composer.settings import Settings
-from shared import worker
-from shared.database import Database
-from shared.ffmpeg import Ffmpeg
-from shared.frame import Service, fails_video
-from shared.handling import Hints
-from shared.migration_files import folder_of
-from shared.retention import leftovers
-from shared.storage import open_storage
+from shared.media.ffmpeg import Ffmpeg
+from shared.messaging.event_router import Hints
+from shared.messaging.message_processor import Service, fails_video
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared.persistence.retention import leftovers
+from shared.process import worker
+from shared.storage.storage import open_storage
 
 
 def build(settings: Settings, hints: Hints) -> Service[Tools]:

@@ -10,9 +10,9 @@ import structlog
 from composer.graph import ClipFile, film_arguments
 from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES
 from shared.contracts.timeline import Slot, total_frames
-from shared.errors import StepFailed
-from shared.ffmpeg import Ffmpeg, FfmpegFailed
-from shared.probe import MediaFacts, MediaUnreadable, probe
+from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
+from shared.media.probe import MediaFacts, MediaUnreadable, probe
+from shared.messaging.errors import StepFailed
 
 log = structlog.get_logger()
 

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from composer.film import FilmWrong, compose
 from composer.graph import ClipFile
+from composer.internal_messages import ClipsCollected
 from composer.models import Film, FilmClip
-from composer.steps import ClipsCollected
 from composer.thumbnail import take_thumbnail
+from shared.contracts.epochs import Standing
 from shared.contracts.events import (
     SceneFailed,
     SceneRendered,
@@ -33,14 +34,13 @@ from shared.contracts.events import (
 from shared.contracts.media import FRAME_SIZE, Clip, film_key, thumbnail_key
 from shared.contracts.story import Belonging
 from shared.contracts.timeline import timeline
-from shared.database import Database, now
-from shared.epochs import Standing
-from shared.errors import StepFailed
-from shared.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
-from shared.handling import Delivery, Hints, Story
-from shared.storage import Storage
-from shared.unit_of_work import Work, handling
-from shared.work_folder import work_folder
+from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
+from shared.messaging.errors import StepFailed
+from shared.messaging.event_router import Delivery, Hints, Story
+from shared.persistence.database import Database, now
+from shared.persistence.unit_of_work import Work, handling
+from shared.process.work_folder import work_folder
+from shared.storage.storage import Storage
 
 log = structlog.get_logger()
 

@@ -6,9 +6,9 @@ from typing import Any, Literal
 from sqlalchemy import JSON, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.database import Moment
-from shared.inbox import inbox_table
-from shared.outbox import outbox_table
+from shared.persistence.database import Moment
+from shared.persistence.inbox import inbox_table
+from shared.persistence.outbox import outbox_table
 
 FilmState = Literal["gathering", "composing", "composed", "failed", "cancelled"]
 
@@ -30,7 +30,7 @@ class Film(Base):
     state: Mapped[FilmState] = mapped_column(String(20))
     storyboard: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     epoch: Mapped[int] = mapped_column(Integer, default=0)
-    """The latest one of the video that was heard of; see `shared.epochs`."""
+    """The latest one of the video that was heard of; see `shared.contracts.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     begun_at: Mapped[datetime] = mapped_column(Moment)
 

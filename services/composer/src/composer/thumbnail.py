@@ -8,7 +8,7 @@ import ffmpeg as graph
 
 from shared.contracts.media import FRAME_RATE
 from shared.contracts.timeline import Slot, total_frames
-from shared.ffmpeg import Ffmpeg
+from shared.media.ffmpeg import Ffmpeg
 
 WIDEST = 1280
 DARK_LUMA = 32

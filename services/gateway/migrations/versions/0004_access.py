@@ -2,7 +2,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from shared.database import Moment
+from shared.persistence.database import Moment
 
 revision = "0004"
 down_revision = "0003"

@@ -2,7 +2,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from shared.database import Moment
+from shared.persistence.database import Moment
 
 OWNERS = mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
 

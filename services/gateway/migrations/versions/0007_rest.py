@@ -1,7 +1,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import Moment
+from shared.persistence.database import Moment
 
 revision = "0007"
 down_revision = "0005"

@@ -1,7 +1,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import Moment, now
+from shared.persistence.database import Moment, now
 
 revision = "0019"
 down_revision = "0018"

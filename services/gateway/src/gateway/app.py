@@ -12,67 +12,65 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
-from gateway import key_command, procedures, status_page
-from gateway.access import Access
-from gateway.courier import Courier
-from gateway.ending import Ending
-from gateway.expiry import Expiry
-from gateway.feed import LOOK_EVERY_SECONDS, Feed
+from gateway import procedures, status_page
+from gateway.access import key_command
+from gateway.access import key_routes as keys
+from gateway.access import session_routes as session
+from gateway.access.keys import Keys
+from gateway.access.service import Access
+from gateway.access.tokens import Tokens
+from gateway.billing import routes as money
+from gateway.billing.service import Money
+from gateway.eta.stage_times import StageTimes
 from gateway.handlers import Tools, story
-from gateway.headers import Labelled
-from gateway.hosts import ForKnownHosts, Hosts
-from gateway.idempotency import Idempotency
-from gateway.keys import Keys
-from gateway.live import Live
+from gateway.http import documentation, problems
+from gateway.http.hosts import ForKnownHosts, Hosts
+from gateway.http.idempotency import Idempotency
+from gateway.http.middleware import behind_front, guarded, refuse
+from gateway.http.request_context import Labelled
+from gateway.live import sse_routes as events
+from gateway.live.event_stream import LOOK_EVERY_SECONDS, Feed
+from gateway.live.rooms import Live
+from gateway.media import routes as media
 from gateway.models import Base
-from gateway.money import Money
-from gateway.providers import Providers
-from gateway.ratings import Ratings
-from gateway.rest import (
-    documentation,
-    events,
-    keys,
-    media,
-    money,
-    problems,
-    providers,
-    ratings,
-    retention,
-    session,
-    storyboards,
-    videos,
-    webhooks,
-)
-from gateway.rest.front import behind_front, guarded, refuse
+from gateway.providers import routes as providers
+from gateway.providers.service import Providers
 from gateway.retention import POLICIES
-from gateway.reviews import Reviews
-from gateway.rows import epoch_of
 from gateway.settings import Settings
-from gateway.stage_times import StageTimes
-from gateway.statistics import Statistics
-from gateway.storyboards import Storyboards
-from gateway.tokens import Tokens
-from gateway.told import TOLD
+from gateway.storyboards import routes as storyboards
+from gateway.storyboards.reviews import Reviews
+from gateway.storyboards.service import Storyboards
 from gateway.upstream.calls import Calls
-from gateway.upstream.front import Front
+from gateway.upstream.middleware import Front
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.sockets import Sockets
-from gateway.videos import Videos
-from gateway.webhooks import Webhooks
-from shared import telemetry
+from gateway.videos import rating_routes as ratings
+from gateway.videos import retention_routes as retention
+from gateway.videos import routes as videos
+from gateway.videos.completion import Ending
+from gateway.videos.event_payloads import TOLD
+from gateway.videos.expiry import Expiry
+from gateway.videos.mapping import epoch_of
+from gateway.videos.ratings import Ratings
+from gateway.videos.service import Videos
+from gateway.videos.statistics import Statistics
+from gateway.webhooks import routes as webhooks
+from gateway.webhooks.service import Webhooks
+from gateway.webhooks.webhook_sender import Courier
 from shared.contracts.events import VideoFailed, VideoRequested
-from shared.database import Database
-from shared.errors import MessageMalformed
-from shared.frame import Death, Service
-from shared.handling import Hints
-from shared.migration_files import folder_of
-from shared.public_address import GuardedNetwork
-from shared.serving import serve
+from shared.http.public_address import GuardedNetwork
+from shared.http.serving import serve
+from shared.messaging.errors import MessageMalformed
+from shared.messaging.event_router import Hints
+from shared.messaging.message_processor import Death, Service
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared.persistence.unit_of_work import working
+from shared.process import telemetry
+from shared.process.supervisor import every
+from shared.process.worker import Worker, command_of
 from shared.settings import read
-from shared.storage import LinkSigner, open_storage
-from shared.supervisor import every
-from shared.unit_of_work import working
-from shared.worker import Worker, command_of
+from shared.storage.storage import LinkSigner, open_storage
 
 TRPC_PATH = "/api/trpc"
 PAGE_BESIDE_APPLICATION = "/multishot"
@@ -187,7 +185,7 @@ def main() -> None:
     telemetry.set_up(story.service, settings)
     gateway = Gateway(settings)
     if command == "migrate":
-        from shared import migrations  # it takes a third of a second to load, which no other start needs
+        from shared.persistence import migrations  # it takes a third of a second to load, which no other start needs
 
         migrations.main(gateway.database, folder_of(__file__))
         return

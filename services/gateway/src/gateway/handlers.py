@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from gateway.courier import EndpointBusy
-from gateway.feed import Feed
-from gateway.steps import VideoUpdated, WebhookDue
-from gateway.storyboards import Storyboards
-from gateway.videos import Videos
-from gateway.webhooks import Webhooks
+from gateway.internal_messages import VideoUpdated, WebhookDue
+from gateway.live.event_stream import Feed
+from gateway.storyboards.service import Storyboards
+from gateway.videos.service import Videos
+from gateway.webhooks.service import Webhooks
+from gateway.webhooks.webhook_sender import EndpointBusy
 from shared.contracts.events import (
     Event,
     SceneCharged,
@@ -31,9 +31,9 @@ from shared.contracts.events import (
     VideoResumed,
     VideoStoring,
 )
-from shared.database import Database
-from shared.handling import Delivery, Story
-from shared.unit_of_work import handling, working
+from shared.messaging.event_router import Delivery, Story
+from shared.persistence.database import Database
+from shared.persistence.unit_of_work import handling, working
 
 
 @dataclass(frozen=True)

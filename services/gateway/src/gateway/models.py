@@ -7,12 +7,12 @@ from typing import Any, cast
 from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Double, Index, Integer, Numeric, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from gateway.eta import Eta
-from shared.budget import budget_table
+from gateway.eta.estimate import Eta
 from shared.contracts.story import DEFAULT_OWNER
-from shared.database import Moment, identifier
-from shared.inbox import inbox_table
-from shared.outbox import outbox_table
+from shared.money.budget import budget_table
+from shared.persistence.database import Moment, identifier
+from shared.persistence.inbox import inbox_table
+from shared.persistence.outbox import outbox_table
 
 OwnerName = identifier(255)
 
@@ -75,7 +75,7 @@ class Video(Base):
     error_kind: Mapped[str | None] = mapped_column("errorKind", String(50), default=None)
     error_message: Mapped[str | None] = mapped_column("errorMessage", Text, default=None)
     epoch: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    """The latest one that was heard of; see `shared.epochs`."""
+    """The latest one that was heard of; see `shared.contracts.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     thumbnail: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     last_seq: Mapped[int] = mapped_column("lastSeq", Integer, default=0, server_default="0")

@@ -10,22 +10,22 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
-from gateway.access import Access, Caller
-from gateway.errors import refusal
-from gateway.feed import LAST, Feed
-from gateway.idempotency import Idempotency, Key
+from gateway.access.service import Access, Caller
+from gateway.http.errors import refusal
+from gateway.http.idempotency import Idempotency, Key
+from gateway.live.event_stream import LAST, Feed
 from gateway.models import Video
-from gateway.rest.resources import SceneResource, VideoResource, video_resource
-from gateway.rows import download_link
 from gateway.trpc.errors import Refused, code_of
 from gateway.trpc.http import Limits, Server
 from gateway.trpc.others import Ask
 from gateway.trpc.router import Call, Router, Tracked
-from gateway.videos import VideoNotFound, Videos
-from gateway.view import SceneStatus, Status, Step
+from gateway.videos.mapping import download_link
+from gateway.videos.projection import SceneStatus, Status, Step
+from gateway.videos.schemas import SceneResource, VideoResource, video_resource
+from gateway.videos.service import VideoNotFound, Videos
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import DEFAULT_NICHE, CameraAngle, Niche, Prompt, Transition
-from shared.unit_of_work import Work
+from shared.persistence.unit_of_work import Work
 
 SECONDS = Histogram("multishot_trpc_seconds", "How long calls of the tRPC API take", ["procedure", "outcome"])
 REASON = "Cancelled by request."
@@ -214,7 +214,7 @@ class VideoRow(_Output):
 
 
 VideoEvent = Annotated[dict[str, JsonValue], WithJsonSchema({"tsType": "VideoEvent"})]
-"""`{type, data}`: a name of `gateway.told.TOLD`, and what goes with it."""
+"""`{type, data}`: a name of `gateway.videos.event_payloads.TOLD`, and what goes with it."""
 
 
 class VideoList(_Output):

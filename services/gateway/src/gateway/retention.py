@@ -2,7 +2,8 @@
 
 from sqlalchemy import select
 
-from gateway.idempotency import KEPT_SECONDS
+from gateway.billing.service import ENDED
+from gateway.http.idempotency import KEPT_SECONDS
 from gateway.models import (
     Charge,
     EndedSession,
@@ -14,9 +15,8 @@ from gateway.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from gateway.money import ENDED
-from gateway.webhooks import KEPT_DAYS as WEBHOOK_DAYS
-from shared.retention import DAY_SECONDS, Policy, Rows
+from gateway.webhooks.service import KEPT_DAYS as WEBHOOK_DAYS
+from shared.persistence.retention import DAY_SECONDS, Policy, Rows
 
 EVENT_DAYS = 30
 STORYBOARD_DAYS = 30

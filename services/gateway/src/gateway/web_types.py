@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from gateway.procedures import router
-from gateway.told import TOLD
 from gateway.trpc.typescript import IMPORTS, ROOT, Types, paragraphs, router_types
+from gateway.videos.event_payloads import TOLD
 
 HEAD = """\
 // The types of the gateway's tRPC API and of its Socket.IO events. Written by `make types`; do not edit.

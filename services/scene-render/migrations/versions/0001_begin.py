@@ -1,8 +1,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import Moment
-from shared.migrations import create_inbox_and_outbox, drop_inbox_and_outbox
+from shared.persistence.database import Moment
+from shared.persistence.migrations import create_inbox_and_outbox, drop_inbox_and_outbox
 
 revision = "0001"
 down_revision = None

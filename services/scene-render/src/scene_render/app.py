@@ -3,27 +3,29 @@
 import contextlib
 from typing import Any
 
-from scene_render import callback_server, standings, turns
-from scene_render.animatic_provider import AnimaticStudio
-from scene_render.attempts import Attempts, UnknownPolicy
-from scene_render.callbacks import Callbacks
-from scene_render.callbacks import route as callbacks_route
-from scene_render.clips import Clips
+from scene_render.attempts.service import Attempts, UnknownPolicy
+from scene_render.clips.clip_ingest import Clips
 from scene_render.handlers import Tools, story
 from scene_render.models import Base
-from scene_render.provider import Provider
+from scene_render.providers import callback_server
+from scene_render.providers.animatic import AnimaticStudio
+from scene_render.providers.base import Provider
+from scene_render.providers.callbacks import Callbacks
+from scene_render.providers.callbacks import route as callbacks_route
+from scene_render.providers.provider_registry import paid_providers
 from scene_render.retention import policies
+from scene_render.scheduling import scene_state as standings
+from scene_render.scheduling import scheduler as turns
 from scene_render.settings import Settings
-from scene_render.studios import paid_providers
-from shared import worker
-from shared.database import Database
-from shared.ffmpeg import Ffmpeg
-from shared.frame import Service, fails_video
-from shared.handling import Hints
-from shared.migration_files import folder_of
-from shared.retention import leftovers
-from shared.storage import open_storage
-from shared.supervisor import every
+from shared.media.ffmpeg import Ffmpeg
+from shared.messaging.event_router import Hints
+from shared.messaging.message_processor import Service, fails_video
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared.persistence.retention import leftovers
+from shared.process import worker
+from shared.process.supervisor import every
+from shared.storage.storage import open_storage
 
 SLOTS_EVERY_SECONDS = 600.0
 

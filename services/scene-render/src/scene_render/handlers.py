@@ -13,12 +13,25 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select, update
 
-from scene_render import breaker, clips, pace, standings, turns
-from scene_render.animatic_provider import AnimaticStudio
-from scene_render.attempts import Attempts, request_of, without_text
-from scene_render.clips import Clips
+from scene_render.attempts import polling_policy as pace
+from scene_render.attempts.service import Attempts, request_of, without_text
+from scene_render.clips import clip_ingest as clips
+from scene_render.clips.clip_ingest import Clips
+from scene_render.internal_messages import (
+    AnimaticOrdered,
+    CallbackReceived,
+    CancelDue,
+    CheckDue,
+    ClipReady,
+    PayAgainDue,
+    SceneOverdue,
+    SlotOffered,
+    SubmissionOverdue,
+    UnknownOverdue,
+)
 from scene_render.models import Attempt, CancelledVideo, ProviderSlot, Render
-from scene_render.provider import (
+from scene_render.providers.animatic import AnimaticStudio
+from scene_render.providers.base import (
     Absent,
     ClipOutOfReach,
     ClipUnusable,
@@ -33,19 +46,9 @@ from scene_render.provider import (
     SubmissionRefused,
     Succeeded,
 )
-from scene_render.steps import (
-    AnimaticOrdered,
-    CallbackReceived,
-    CancelDue,
-    CheckDue,
-    ClipReady,
-    PayAgainDue,
-    SceneOverdue,
-    SlotOffered,
-    SubmissionOverdue,
-    UnknownOverdue,
-)
-from shared.budget import BudgetExceeded
+from scene_render.scheduling import circuit_breaker as breaker
+from scene_render.scheduling import scene_state as standings
+from scene_render.scheduling import scheduler as turns
 from shared.contracts.events import (
     ChargeReviewed,
     SceneProgressed,
@@ -58,12 +61,13 @@ from shared.contracts.events import (
     VideoResumed,
 )
 from shared.contracts.media import FRAME_RATE
-from shared.database import Database, is_outage, now
-from shared.errors import StepFailed, TryAgainLater
-from shared.handling import Delivery, Hints, Story
-from shared.prices import FREE
-from shared.shielded import Shielded
-from shared.unit_of_work import Work, handling, working
+from shared.messaging.errors import StepFailed, TryAgainLater
+from shared.messaging.event_router import Delivery, Hints, Story
+from shared.money.budget import BudgetExceeded
+from shared.money.prices import FREE
+from shared.persistence.database import Database, is_outage, now
+from shared.persistence.unit_of_work import Work, handling, working
+from shared.process.shielded import Shielded
 
 log = structlog.get_logger()
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from sqlalchemy import JSON, Boolean, ForeignKeyConstraint, Index, Integer, Numeric, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.budget import budget_table
-from shared.database import Moment, identifier
-from shared.inbox import inbox_table
-from shared.outbox import outbox_table
+from shared.money.budget import budget_table
+from shared.persistence.database import Moment, identifier
+from shared.persistence.inbox import inbox_table
+from shared.persistence.outbox import outbox_table
 
 RenderState = Literal["waiting", "running", "rendered", "failed", "cancelled"]
 AttemptState = Literal["INTENT", "SUBMITTED", "SUCCEEDED", "FAILED", "CANCELLED", "UNKNOWN"]
@@ -145,7 +145,7 @@ class Spend(Base):
 
 
 class VideoStanding(Base):
-    """Whether a video has failed, as far as was heard: then none of its scenes starts. See `shared.epochs`."""
+    """Whether a video has failed: then none of its scenes starts. See `shared.contracts.epochs`."""
 
     __tablename__ = "video_standings"
 

@@ -2,11 +2,11 @@
 
 from sqlalchemy import select, update
 
-from scene_render.animatic_provider import AnimaticStudio
-from scene_render.clips import Clips
+from scene_render.clips.clip_ingest import Clips
 from scene_render.models import AnimaticTask, Attempt, Render
-from shared.database import Database, now
-from shared.retention import Policy, Rows
+from scene_render.providers.animatic import AnimaticStudio
+from shared.persistence.database import Database, now
+from shared.persistence.retention import Policy, Rows
 
 REASON_DAYS = 90
 PART_DAYS = 14

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import identifier
+from shared.persistence.database import identifier
 
 revision = "0005"
 down_revision = "0004"

@@ -1,7 +1,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import identifier
+from shared.persistence.database import identifier
 
 revision = "0006"
 down_revision = "0005"

@@ -7,8 +7,8 @@ so that a request that comes again goes on where it was, and pays for nothing tw
 import structlog
 
 from shared.contracts.events import StoryRequested
-from shared.errors import StepFailed
-from shared.story_rules import SceneSeconds
+from shared.contracts.story_rules import SceneSeconds
+from shared.messaging.errors import StepFailed
 from storyboard.answers import Answer, Answers
 from storyboard.completion import Ending
 from storyboard.draft import Draft

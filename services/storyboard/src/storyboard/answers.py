@@ -8,13 +8,13 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from shared import budget
-from shared.budget import Budget, BudgetExceeded, Caps
 from shared.contracts.events import StoryboardRequested, StoryCharged, StoryRequested
-from shared.database import Database, now
-from shared.errors import StepFailed
-from shared.prices import FREE, UNIT
-from shared.unit_of_work import Work, working
+from shared.messaging.errors import StepFailed
+from shared.money import budget
+from shared.money.budget import Budget, BudgetExceeded, Caps
+from shared.money.prices import FREE, UNIT
+from shared.persistence.database import Database, now
+from shared.persistence.unit_of_work import Work, working
 from storyboard.completion import Ending
 from storyboard.models import LlmAnswerRow, budgets
 from storyboard.writer import fingerprint

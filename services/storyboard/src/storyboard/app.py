@@ -4,15 +4,15 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from shared import worker
 from shared.contracts.events import Event, StoryboardFailed, StoryboardRequested, VideoFailed, VideoRequested
-from shared.database import Database
-from shared.errors import MessageMalformed, RequestConflicts
-from shared.frame import Death, Service, fails_video
-from shared.handling import Hints
-from shared.migration_files import folder_of
-from shared.story_rules import SceneSeconds
-from shared.unit_of_work import working
+from shared.contracts.story_rules import SceneSeconds
+from shared.messaging.errors import MessageMalformed, RequestConflicts
+from shared.messaging.event_router import Hints
+from shared.messaging.message_processor import Death, Service, fails_video
+from shared.persistence.database import Database
+from shared.persistence.migration_files import folder_of
+from shared.persistence.unit_of_work import working
+from shared.process import worker
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
 from storyboard.endpoint import Endpoint, http_client

@@ -1,7 +1,7 @@
 """What becomes of a storyboard that a person has edited. No I/O."""
 
 from shared.contracts.story import ShotScene, Storyboard
-from shared.story_rules import SceneSeconds, faults_of
+from shared.contracts.story_rules import SceneSeconds, faults_of
 from storyboard.rules import StoryboardInvalid
 from storyboard.shots import LONGEST_BIBLE
 from storyboard.text import cut_units, flat

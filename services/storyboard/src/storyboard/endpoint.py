@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from shared.errors import StepFailed, TryAgainLater
-from shared.prices import STORYBOARD_TOKENS, UNIT, TokenPrices
+from shared.messaging.errors import StepFailed, TryAgainLater
+from shared.money.prices import STORYBOARD_TOKENS, UNIT, TokenPrices
 from storyboard.answers import Answer
 from storyboard.completion import Completion, ErrorAnswered, NoCompletion, estimated_tokens, read_completion
 from storyboard.draft import DRAFT_SCHEMA

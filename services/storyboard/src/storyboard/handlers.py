@@ -21,12 +21,12 @@ from shared.contracts.events import (
     VideoRequested,
 )
 from shared.contracts.story import Belonging, Storyboard, VideoStory
+from shared.contracts.story_rules import ANY_SECONDS, SceneSeconds
 from shared.contracts.timeline import timeline
-from shared.database import Database, now
-from shared.errors import AlreadyHandled, RequestConflicts, StepFailed
-from shared.handling import Delivery, Story
-from shared.story_rules import ANY_SECONDS, SceneSeconds
-from shared.unit_of_work import Work, handling, working
+from shared.messaging.errors import AlreadyHandled, RequestConflicts, StepFailed
+from shared.messaging.event_router import Delivery, Story
+from shared.persistence.database import Database, now
+from shared.persistence.unit_of_work import Work, handling, working
 from storyboard.editing import as_edited
 from storyboard.models import DraftRow, LlmAnswerRow, StoryboardRow
 from storyboard.writer import Writer, Written, fingerprint

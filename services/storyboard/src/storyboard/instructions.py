@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from shared.contracts.events import StoryRequested
-from shared.story_rules import SceneSeconds
+from shared.contracts.story_rules import SceneSeconds
 from storyboard.draft import BEATS_OF
 from storyboard.language import NAMES, evident_language
 from storyboard.rules import opening

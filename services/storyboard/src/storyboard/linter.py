@@ -4,7 +4,7 @@ import re
 
 from shared.contracts.events import StoryRequested
 from shared.contracts.story import VideoStory
-from shared.story_rules import SceneSeconds
+from shared.contracts.story_rules import SceneSeconds
 from storyboard.draft import Draft, DraftScene, StyleBible
 from storyboard.language import NAMES, evident_language
 from storyboard.repairs import repair

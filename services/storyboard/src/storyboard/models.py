@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import JSON, Numeric, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.budget import budget_table
-from shared.database import Moment, identifier
-from shared.inbox import inbox_table
-from shared.outbox import outbox_table
+from shared.money.budget import budget_table
+from shared.persistence.database import Moment, identifier
+from shared.persistence.inbox import inbox_table
+from shared.persistence.outbox import outbox_table
 from storyboard.completion import Ending
 
 

@@ -8,8 +8,8 @@ from typing import get_args
 
 from shared.contracts.events import StoryRequested
 from shared.contracts.story import CameraAngle, Scene, Transition, VideoStory
+from shared.contracts.story_rules import SceneSeconds, faults_of_angles, lengths_fit
 from shared.contracts.timeline import OVERLAP_SECONDS
-from shared.story_rules import SceneSeconds, faults_of_angles, lengths_fit
 from storyboard.draft import Draft, DraftScene
 from storyboard.rules import (
     HALVES,

@@ -1,4 +1,4 @@
-"""What a story must be to answer a request; what every story must be is in `shared.story_rules`. No I/O."""
+"""What a story must be to answer a request; what every story must be is in `shared.contracts.story_rules`. No I/O."""
 
 import math
 import re
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from shared.contracts.events import StoryRequested
 from shared.contracts.story import CameraAngle, VideoStory
-from shared.errors import StepFailed
-from shared.story_rules import SceneSeconds, faults_of
+from shared.contracts.story_rules import SceneSeconds, faults_of
+from shared.messaging.errors import StepFailed
 
 HALVES = 2
 """Rebalanced durations are whole halves of a second, whose sums are exact."""

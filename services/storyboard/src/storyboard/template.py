@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from shared.contracts.events import StoryRequested
 from shared.contracts.story import CameraAngle, Scene, Transition, VideoStory
-from shared.story_rules import ANY_SECONDS, SceneSeconds
+from shared.contracts.story_rules import ANY_SECONDS, SceneSeconds
 from storyboard.draft import Draft
 from storyboard.language import Language, language_of
 from storyboard.phrasebook import SHOT, Niche, niche_of

@@ -34,7 +34,7 @@ OPERATOR = "operator"
 """The person who runs `make redrive`."""
 Seconds = Annotated[float, Field(ge=0)]
 Epoch = Annotated[int, Field(ge=0, le=1_000_000_000)]
-"""Orders the failures and resumes of one video; see `shared.epochs`."""
+"""Orders the failures and resumes of one video; see `shared.contracts.epochs`."""
 
 
 class Event(Message):

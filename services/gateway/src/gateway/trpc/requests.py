@@ -11,7 +11,7 @@ from starlette.requests import Request
 from gateway.trpc import superjson
 from gateway.trpc.errors import Refused
 from gateway.trpc.superjson import UNDEFINED, Unreadable, is_payload
-from shared.json_bounds import JsonTooDeep, JsonTooLong, check_json
+from shared.http.json_bounds import JsonTooDeep, JsonTooLong, check_json
 
 SUPERJSON_BEGINS = re.compile(rb'\s*\{\s*(?:"\d+"\s*:\s*\{\s*)?"json"\s*:')
 LIST_NEEDED = '"input" needs to be an object when doing a batch call'

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from gateway.access import SESSION_COOKIE
+from gateway.access.service import SESSION_COOKIE
 
 OUR_KEYS = b"msk_"
 Raw = list[tuple[bytes, bytes]]

@@ -9,13 +9,13 @@ from typing import Any
 import ffmpeg
 from PIL import Image
 
-from scene_render.animatic.camera import Move, corners
+from scene_render.animatic.camera_motion import Move, corners
 from scene_render.animatic.palette import palette_of
 from scene_render.animatic.shots import Layer, staged
-from scene_render.animatic_order import AnimaticOrder
-from scene_render.form import CONTAINER, PICTURE, SOUND, TAGS, silence
+from scene_render.clips.encoding_profile import CONTAINER, PICTURE, SOUND, TAGS, silence
+from scene_render.providers.animatic_order import AnimaticOrder
 from shared.contracts.media import FRAME_RATE, FRAME_SIZE
-from shared.ffmpeg import Ffmpeg
+from shared.media.ffmpeg import Ffmpeg
 
 LIMIT_SECONDS = 120.0
 LIMIT_SECONDS_PER_SECOND = 15.0

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from scene_render.animatic import faces, figures, places, plans, ways
-from scene_render.animatic.camera import Move
+from scene_render.animatic import body as figures
+from scene_render.animatic import head as faces
+from scene_render.animatic import overhead_background as plans
+from scene_render.animatic import pov_walk as ways
+from scene_render.animatic import side_background as places
+from scene_render.animatic.camera_motion import Move
 from scene_render.animatic.canvas import Canvas, Point
 from scene_render.animatic.palette import Palette
-from scene_render.animatic_order import AnimaticOrder
+from scene_render.providers.animatic_order import AnimaticOrder
 from shared.contracts.media import FRAME_RATE
 from shared.contracts.story import CameraAngle
 

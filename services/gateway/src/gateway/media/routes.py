@@ -1,0 +1,108 @@
+"""The REST API of media: films, thumbnails and clips, by links that end soon."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, RedirectResponse
+
+from gateway.access.dependencies import Reader
+from gateway.models import Video
+from gateway.videos.expiry import FilmExpired
+from gateway.videos.mapping import film_name
+from gateway.videos.service import Videos
+from shared.contracts.media import MediaReference
+from shared.http.attachment import attachment
+from shared.storage.storage import FolderStorage, ObjectMissing, S3Storage
+
+Download = Annotated[bool, Query(description="Have browsers save the film under its title, instead of showing it")]
+
+
+def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
+    """All routes of media, on these tools."""
+    router = APIRouter(tags=["media"])
+
+    moved: dict[str, Any] = {
+        "response_class": RedirectResponse,
+        "responses": {
+            307: {"description": "The way to it, for a quarter of an hour"},
+            410: {"description": "The film has expired"},
+        },
+    }
+
+    @router.head("/api/v1/videos/{video_id}/content", status_code=307, include_in_schema=False)
+    @router.get("/api/v1/videos/{video_id}/content", status_code=307, **moved)
+    async def get_film(
+        video_id: UUID, caller: Reader, request: Request, download: Download = False
+    ) -> RedirectResponse:
+        """Watch the film: leads on to a link that ends soon."""
+        row = await videos.get(video_id, whose=caller.whose)
+        _check_not_expired(row)
+        filename = film_name(row) if download else None
+        return await _lead_on(request, row.film, f"film of {video_id}", filename)
+
+    @router.head("/api/v1/videos/{video_id}/thumbnail", status_code=307, include_in_schema=False)
+    @router.get("/api/v1/videos/{video_id}/thumbnail", status_code=307, **moved)
+    async def get_thumbnail(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
+        """See the thumbnail: leads on to a link that ends soon."""
+        row = await videos.get(video_id, whose=caller.whose)
+        _check_not_expired(row)
+        return await _lead_on(request, row.thumbnail, f"thumbnail of {video_id}")
+
+    @router.head("/api/v1/videos/{video_id}/scenes/{scene_number}/content", status_code=307, include_in_schema=False)
+    @router.get(
+        "/api/v1/videos/{video_id}/scenes/{scene_number}/content",
+        status_code=307,
+        **moved,
+    )
+    async def get_clip(video_id: UUID, scene_number: int, caller: Reader, request: Request) -> RedirectResponse:
+        """Watch the clip of a scene: leads on to a link that ends soon."""
+        row = await videos.get(video_id, whose=caller.whose)
+        _check_not_expired(row)
+        state = row.scene_states.get(str(scene_number)) or {}
+        return await _lead_on(request, state.get("clip"), f"clip {scene_number} of {video_id}")
+
+    async def _lead_on(
+        request: Request, stored: dict[str, object] | None, name: str, filename: str | None = None
+    ) -> RedirectResponse:
+        if stored is None:
+            raise ObjectMissing(name)
+        # A link to S3 is signed for one method.
+        link = await storage.link(MediaReference.model_validate(stored), method=request.method, filename=filename)
+        return RedirectResponse(link, headers={"Cache-Control": "no-store"})
+
+    if isinstance(storage, FolderStorage):
+        _serve_folder(router, storage)
+    return router
+
+
+def _check_not_expired(row: Video) -> None:
+    if row.status == "expired":
+        raise FilmExpired(row.video_id, row.expires_at)
+
+
+def _serve_folder(router: APIRouter, storage: FolderStorage) -> None:
+    """Serve a folder's media under signed links, in ranges, so that players can seek."""
+
+    @router.head("/media/{key:path}", include_in_schema=False)
+    @router.get(
+        "/media/{key:path}",
+        response_class=FileResponse,
+        responses={
+            200: {"description": "All of it", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+            206: {"description": "The part that `Range` asks for"},
+            400: {},
+            403: {"description": "The link was not made here, was changed, or has ended"},
+            416: {"description": "There is no such part"},
+        },
+    )
+    async def get_media(key: str, end: int, signature: str, filename: str | None = None) -> FileResponse:
+        """Media of this machine, by a link that `/content` leads on to."""
+        if storage.signer is None:
+            raise ObjectMissing(key)
+        storage.signer.check(key, end, signature, filename)
+        path = storage.path(key)
+        if not path.is_file():
+            raise ObjectMissing(key)
+        disposition = "inline" if filename is None else attachment(filename)
+        return FileResponse(path, headers={"Content-Disposition": disposition})

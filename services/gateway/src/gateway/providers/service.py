@@ -1,0 +1,71 @@
+"""Who renders, at what price, and how they are doing as far as the gateway has heard."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from sqlalchemy import select
+
+from gateway.billing.service import FREE_PROVIDER
+from gateway.models import Video
+from gateway.videos.projection import SceneState
+from shared.persistence.database import Database
+from shared.settings import ProviderName, RenderSettings
+
+
+@dataclass
+class ProviderFacts:
+    """A provider. `prices` are USD by the length of a clip in seconds; empty: it is free, at any length.
+
+    `notice` says why it takes nothing at the moment, if somebody waits for that reason.
+    """
+
+    name: str
+    model: str
+    prices: dict[int, Decimal] = field(default_factory=dict)
+    rendering: int = 0
+    waiting: int = 0
+    notice: str | None = None
+
+
+class Providers:
+    """All that are configured, the preferred one first."""
+
+    def __init__(self, database: Database, settings: RenderSettings) -> None:
+        self.database = database
+        self.settings = settings
+
+    async def look(self) -> list[ProviderFacts]:
+        """How each is doing: scenes that it renders, and that wait for it, of whomever they are."""
+        facts = {name: self._configured(name) for name in self.settings.providers}
+        running = select(Video.scene_count, Video.scene_states, Video.providers).where(
+            Video.status == "processing", Video.current_step == "scenes", Video.deleted_at.is_(None)
+        )
+        async with self.database.reading() as session:
+            rows = (await session.execute(running)).all()
+        rendering: Counter[str] = Counter()
+        waiting: Counter[str] = Counter()
+        for count, states, wished in rows:
+            for number in range(1, count + 1):
+                state = SceneState.model_validate(states.get(str(number)) or {})
+                name = state.provider or self._first(wished or ())
+                if state.state in ("rendering", "unconfirmed"):
+                    rendering[name] += 1
+                elif state.state == "waiting":
+                    waiting[name] += 1
+                    if state.notice and name in facts:
+                        facts[name].notice = state.notice
+        for name, known in facts.items():
+            known.rendering, known.waiting = rendering[name], waiting[name]
+        return list(facts.values())
+
+    def _configured(self, name: ProviderName) -> ProviderFacts:
+        model = self.settings.models[name]
+        tariff = self.settings.tariff(name)
+        return ProviderFacts(name, model, dict(tariff.usd) if tariff else {})
+
+    def _first(self, wished: Sequence[str]) -> str:
+        """Whoever is going to be asked first, as nothing was heard of it yet."""
+        known = (FREE_PROVIDER, *self.settings.providers)
+        return next((name for name in wished if name in known), self.settings.providers[0])

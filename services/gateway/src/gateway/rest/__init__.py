@@ -1,1 +1,0 @@
-"""The REST API: one module a subject, and what they all take and show."""

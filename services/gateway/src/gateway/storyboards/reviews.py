@@ -1,0 +1,127 @@
+"""Reviews before money is spent: approve the storyboard of a video, edited or not, or see it for nothing first."""
+
+import hashlib
+from uuid import UUID, uuid5
+
+from gateway.billing.service import FREE_PROVIDER, Money
+from gateway.models import Video
+from gateway.videos.mapping import view_of
+from gateway.videos.service import Videos
+from shared.contracts.events import StoryboardApproved, StoryboardCreated, VideoRequested
+from shared.contracts.story import Storyboard
+from shared.contracts.story_rules import Fault, SceneSeconds, faults_of
+from shared.persistence.unit_of_work import Work
+
+
+class StoryboardFaulty(Exception):
+    """An edited storyboard cannot be filmed; `faults` says where and why."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("; ".join(fault.text for fault in faults))
+        self.faults = faults
+
+
+class NotAwaitingReview(Exception):
+    """There is nothing to approve: the video waits for no review."""
+
+    def __init__(self, video_id: UUID, status: str, step: str) -> None:
+        about = f"{status}, at the step {step}" if status in ("pending", "processing") else status
+        super().__init__(f"Video {video_id} does not await a review: it is {about}.")
+        self.video_id = video_id
+
+
+class NoStoryboardYet(Exception):
+    """The storyboard of the video is not written yet, or never was."""
+
+    def __init__(self, video_id: UUID) -> None:
+        super().__init__(f"Video {video_id} has no storyboard yet.")
+        self.video_id = video_id
+
+
+class Reviews:
+    """What can be asked of videos that have a storyboard. `seconds`: how long scenes can be."""
+
+    def __init__(self, videos: Videos, money: Money, seconds: SceneSeconds) -> None:
+        self.videos = videos
+        self.money = money
+        self.seconds = seconds
+
+    def check(self, edited: Storyboard | None) -> None:
+        """Raise `StoryboardFaulty` unless an edited storyboard, where there is one, can be filmed."""
+        faults = faults_of(edited, self.seconds) if edited else []
+        if faults:
+            raise StoryboardFaulty(faults)
+
+    async def storyboard(self, video_id: UUID, *, whose: str | None) -> Storyboard:
+        """The storyboard of a video, as it can be edited. Raises `NoStoryboardYet`."""
+        return _storyboard_of(await self.videos.get(video_id, whose=whose))
+
+    async def approve(
+        self, work: Work, video_id: UUID, edited: Storyboard | None, by: str, *, whose: str | None
+    ) -> Video:
+        """Let a video that awaits its review go on, with an edited storyboard where there is one.
+
+        Raises:
+            VideoNotFound: there is none.
+            NotAwaitingReview: it was approved before, or has ended, or never waited.
+            StoryboardFaulty: what was edited cannot be filmed.
+            BudgetExceeded: there is no money for it today; it goes on waiting.
+        """
+        self.check(edited)
+        event = StoryboardApproved(video_id=video_id, storyboard=edited, by=by)
+        row = await self.videos.locked(work, video_id, whose=whose)
+        if row.current_step != "review":
+            raise NotAwaitingReview(video_id, row.status, row.current_step)
+        await self.money.promise_anew(work, row, edited.scenes if edited else view_of(row).scenes)
+        await self.videos.record(work, event)
+        await work.emit(event)
+        return await self.videos.as_saved(work, row)
+
+    async def animatic(self, work: Work, video_id: UUID, edited: Storyboard | None, *, whose: str | None) -> Video:
+        """The free film of a video's storyboard, or of an edited one: another video. The same storyboard has one.
+
+        Raises:
+            VideoNotFound: there is none.
+            NoStoryboardYet: there is nothing to draw yet.
+            StoryboardFaulty: what was edited cannot be filmed.
+        """
+        self.check(edited)
+        row = await self.videos.locked(work, video_id, whose=whose)
+        storyboard = edited or _storyboard_of(row)
+        request = VideoRequested(
+            video_id=await self._animatic_id(work, video_id, storyboard),
+            prompt=row.prompt or storyboard.title,
+            niche=row.niche,
+            scene_count=len(storyboard.scenes),
+            duration=storyboard.total_duration,
+            aspect_ratio=row.aspect_ratio,
+            owner=row.owner,
+            metadata={"animaticOf": str(video_id)},
+            storyboard=storyboard,
+            providers=(FREE_PROVIDER,),
+        )
+        row.animatic_id = str(request.video_id)
+        if await self.videos.record_request(work, request):
+            await work.emit(request)
+        film = await self.videos.locked(work, request.video_id, whose=None)
+        film.animatic_of = str(video_id)
+        return await self.videos.as_saved(work, film)
+
+    async def _animatic_id(self, work: Work, video_id: UUID, storyboard: Storyboard) -> UUID:
+        """Derived, so that asking again makes no second film; one that has died is no film."""
+        content = hashlib.sha256(storyboard.model_dump_json().encode()).hexdigest()
+        number = 0
+        while True:
+            animatic_id = uuid5(video_id, f"animatic {content} {number}")
+            if not await self.videos.is_over(work, animatic_id):
+                return animatic_id
+            number += 1
+
+
+def _storyboard_of(row: Video) -> Storyboard:
+    if row.storyboard is None:
+        raise NoStoryboardYet(UUID(row.video_id))
+    told = StoryboardCreated.model_validate(row.storyboard)
+    shots = told.shots or [""] * len(told.scenes)
+    scenes = [{**scene.model_dump(), "shot": shot} for scene, shot in zip(told.scenes, shots, strict=True)]
+    return Storyboard.model_validate({**told.model_dump(), "scenes": scenes, "storyboardId": told.video_id})

@@ -1,0 +1,177 @@
+"""Storyboards as the API takes and shows them: what it shows can be edited by a person and sent back."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from gateway.http.idempotency import Key
+from gateway.storyboards.reviews import StoryboardFaulty
+from shared.contracts.events import StoryboardDrafted, StoryboardRequested, VideoRequested
+from shared.contracts.story import (
+    DEFAULT_NICHE,
+    AspectRatio,
+    Metadata,
+    Niche,
+    Prompt,
+    ShotScene,
+    Storyboard,
+)
+from shared.contracts.story_rules import Fault
+
+
+class SceneBody(ShotScene):
+    """A scene as a person edits it. `shot` is what a video provider is asked for; empty: the action."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class StoryboardBody(Storyboard):
+    """A storyboard as a person edits it. `style` is repeated in every shot.
+
+    `estimatedCostUsd` and `repairs` are told, and passed over where they come back.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    scenes: Annotated[tuple[SceneBody, ...], Field(min_length=1, max_length=5)]
+    estimated_cost_usd: Decimal | None = Field(None, description="What a video of it is going to cost")
+    repairs: tuple[str, ...] = Field((), description="What was changed in what the writer wrote")
+
+    @classmethod
+    def of(cls, storyboard: Storyboard, estimate: Decimal, repairs: tuple[str, ...] = ()) -> "StoryboardBody":
+        """A storyboard to show."""
+        return cls.model_validate({**storyboard.model_dump(), "estimatedCostUsd": estimate, "repairs": repairs})
+
+    def storyboard(self) -> Storyboard:
+        """What is to be filmed."""
+        return Storyboard.model_validate(self.model_dump())
+
+
+class StoryWish(BaseModel):
+    """A request for a story."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    prompt: Prompt = Field(description="What the story is about, in any language")
+    niche: Niche = DEFAULT_NICHE
+    scene_count: Annotated[int, Field(ge=1, le=5)] = 3
+    duration: Annotated[int, Field(ge=15, le=60, description="Seconds")] = 30
+    aspect_ratio: AspectRatio = "16:9"
+
+
+class StoryboardWish(StoryWish):
+    """A request for a storyboard alone."""
+
+    storyboard_id: UUID | None = Field(None, description="An id of your own: asking again with it writes no second one")
+
+    def event(self, owner: str, key: Key | None = None) -> StoryboardRequested:
+        """The wish as an event. A call with a key names the same storyboard each time."""
+        wish = self.model_dump(exclude={"storyboard_id"})
+        storyboard_id = self.storyboard_id or (key.uuid if key else uuid4())
+        return StoryboardRequested(video_id=storyboard_id, owner=owner, **wish)
+
+
+MOST_FAULTS = 50
+TAKEN = {"prompt": "overallPrompt", "niche": "niche"}
+"""What a request takes from its storyboard where it says nothing itself."""
+
+
+class VideoWish(StoryWish):
+    """A request for a video.
+
+    Prompt, niche, number of scenes and duration are those of the storyboard where there is one, unless they are given.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"prompt": "A lighthouse keeper befriends a storm", "sceneCount": 3, "duration": 30},
+                {"prompt": "Kopi pagi di warung nenek", "niche": "food", "aspectRatio": "9:16", "review": True},
+            ]
+        }
+    )
+
+    post_id: Annotated[str, Field(max_length=255)] | None = None
+    metadata: Metadata = {}
+    storyboard: StoryboardBody | None = Field(None, description="What to film instead of what would be written")
+    review: bool = Field(False, description="Whether it waits for an approval before anything is rendered")
+    video_id: UUID | None = Field(None, description="An id of your own: asking again with it makes no second video")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_storyboard_s(cls, wish: Any) -> Any:  # noqa: ANN401 - whatever was sent
+        storyboard = wish.get("storyboard") if isinstance(wish, dict) else None
+        if not isinstance(storyboard, dict):
+            return wish
+        return {name: storyboard[other] for name, other in TAKEN.items() if storyboard.get(other)} | wish
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_each_fault_once(cls, wish: Any, validate: ModelWrapValidatorHandler["VideoWish"]) -> "VideoWish":  # noqa: ANN401 - whatever was sent
+        """Where a prompt or niche is taken from the storyboard and wrong there, say so of the storyboard alone."""
+        try:
+            return validate(wish)
+        except ValidationError as error:
+            faults = error.errors(include_url=False)
+            wrong = {fault["loc"][:2] for fault in faults}
+            again = {(name,) for name, other in TAKEN.items() if ("storyboard", other) in wrong and name not in wish}
+            if not again:
+                raise
+            told = [
+                InitErrorDetails(
+                    type=PydanticCustomError(fault["type"], "{told}", {"told": fault["msg"]}),
+                    loc=fault["loc"],
+                    input=fault["input"],
+                )
+                for fault in faults[: 2 * MOST_FAULTS]
+                if fault["loc"] not in again
+            ][:MOST_FAULTS]
+            raise ValidationError.from_exception_data(cls.__name__, told) from None
+
+    def event(self, owner: str) -> VideoRequested:
+        """The wish as the event that starts the story.
+
+        Raises:
+            StoryboardFaulty: it is not the storyboard of what else is wished.
+        """
+        wish = self.model_dump(exclude={"video_id", "storyboard"})
+        if self.storyboard is not None:
+            storyboard = self.storyboard.storyboard().model_copy(update={"niche": self.niche})
+            told = {"scene_count": len(storyboard.scenes), "duration": storyboard.total_duration}
+            given = self.model_dump(include=set(told), exclude_unset=True)
+            faults = [
+                Fault((to_camel(name),), f"it is {told[name]} in the storyboard")
+                for name in given
+                if given[name] != told[name]
+            ]
+            if faults:
+                raise StoryboardFaulty(faults)
+            wish |= told | {"storyboard": storyboard}
+        return VideoRequested(video_id=self.video_id or uuid4(), owner=owner, **wish)
+
+
+class Edit(BaseModel):
+    """A storyboard that is to take the place of the one that was written; without one, that one is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    storyboard: StoryboardBody | None = None
+
+
+class PendingStoryboard(BaseModel):
+    """A storyboard that is still being written."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    storyboard_id: UUID
+    status: str = "pending"
+
+
+def drafted(row_drafted: dict[str, Any]) -> tuple[Storyboard, tuple[str, ...]]:
+    """A storyboard and its repairs, as they were told."""
+    event = StoryboardDrafted.model_validate(row_drafted)
+    return event.storyboard, event.repairs

@@ -1,0 +1,117 @@
+"""Storyboards alone: ask for one, look whether it is written. Another service writes it; both meet in events."""
+
+import asyncio
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.billing.service import Money
+from gateway.models import Storyboard as StoryboardRow
+from shared.contracts.events import Event, StoryboardDrafted, StoryboardFailed, StoryboardRequested
+from shared.messaging.errors import RequestConflicts
+from shared.persistence.database import Database, now
+from shared.persistence.unit_of_work import Work, working
+
+FIRST_LOOK_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 0.5
+
+
+class StoryboardNotFound(Exception):
+    """There is no such storyboard."""
+
+    def __init__(self, storyboard_id: UUID) -> None:
+        super().__init__(f"There is no storyboard {storyboard_id}.")
+        self.storyboard_id = storyboard_id
+
+
+class StoryboardNotWritten(Exception):
+    """The storyboard that was asked for alone was not written."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Storyboards:
+    """All storyboards that were asked for alone. `wait_seconds`: how long somebody may wait for one at a time."""
+
+    def __init__(self, database: Database, money: Money, wait_seconds: float) -> None:
+        self.database = database
+        self.money = money
+        self.wait_seconds = wait_seconds
+
+    async def request(self, wish: StoryboardRequested) -> None:
+        """Accept a request: its row and the event are saved together. The same request again changes nothing.
+
+        Raises:
+            RequestConflicts: the id was used for another request.
+            BudgetExceeded: there is no money for it today.
+        """
+        try:
+            async with working(self.database) as work:
+                if await self._open(work, wish):
+                    await self.money.check_storyboard(work.session, wish)
+                    await work.emit(wish)
+        except IntegrityError:
+            # The same id was used twice at once; the other one was faster.
+            async with working(self.database) as work:
+                await self._open(work, wish)
+
+    async def get(self, storyboard_id: UUID, *, whose: str | None) -> StoryboardRow:
+        """One storyboard; `whose`: of this owner alone. Raises `StoryboardNotFound`."""
+        async with self.database.reading() as session:
+            row = await _row(session, storyboard_id)
+        if row is None or whose not in (None, row.request.get("owner")):
+            raise StoryboardNotFound(storyboard_id)
+        return row
+
+    async def wait(self, storyboard_id: UUID, *, whose: str | None) -> StoryboardRow:
+        """One storyboard, as soon as it is written or has failed, or else as it is after a while."""
+        # Looked for, not listened for: the answer may come to another replica, and the row is there for all.
+        pause = FIRST_LOOK_SECONDS
+        end = asyncio.get_running_loop().time() + self.wait_seconds
+        while (
+            row := await self.get(storyboard_id, whose=whose)
+        ).state == "pending" and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+        return row
+
+    async def record(self, work: Work, event: Event) -> None:
+        """Save what was asked for or what became of it; what is written stays written."""
+        if isinstance(event, StoryboardRequested):
+            await self._open(work, event)
+            return
+        row = await _row(work.session, event.video_id, lock=True)
+        if row is None:
+            # Its request is still on the way.
+            row = _unknown(event.video_id)
+            work.session.add(row)
+        if isinstance(event, StoryboardDrafted):
+            row.state, row.drafted = "drafted", event.model_dump(mode="json")
+            row.error_kind = row.error_message = None
+        elif isinstance(event, StoryboardFailed) and row.state != "drafted":
+            row.state, row.error_kind, row.error_message = "failed", event.kind, event.reason
+
+    async def _open(self, work: Work, wish: StoryboardRequested) -> bool:
+        """Save what was asked for. Returns whether this was news."""
+        request = wish.model_dump(mode="json")
+        row = await _row(work.session, wish.video_id, lock=True)
+        if row is None:
+            row = _unknown(wish.video_id)
+            work.session.add(row)
+        elif row.request == request:
+            return False
+        elif row.request:
+            raise RequestConflicts(wish.video_id)
+        row.request = request
+        return True
+
+
+async def _row(session: AsyncSession, storyboard_id: UUID, *, lock: bool = False) -> StoryboardRow | None:
+    return await session.get(StoryboardRow, str(storyboard_id), with_for_update=lock)
+
+
+def _unknown(storyboard_id: UUID) -> StoryboardRow:
+    return StoryboardRow(storyboard_id=str(storyboard_id), request={}, state="pending", created_at=now())

@@ -1,0 +1,195 @@
+"""What watchers are told, by Socket.IO, SSE and tRPC: a name for what happened, and what they need to show it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, JsonValue, WithJsonSchema
+
+from gateway.models import Video
+from gateway.videos.mapping import clip_link, film_link, thumbnail_link, view_of
+from gateway.videos.projection import SceneStatus, Status, Step
+from shared.contracts.events import (
+    Event,
+    SceneDelayed,
+    SceneFailed,
+    SceneProgressed,
+    SceneRendered,
+    SceneStarted,
+    StoryboardApproved,
+    StoryboardCreated,
+    VideoCancelled,
+    VideoComposed,
+    VideoComposing,
+    VideoExpired,
+    VideoFailed,
+    VideoProgressed,
+    VideoRequested,
+    VideoResumed,
+    VideoStoring,
+)
+from shared.contracts.story import Contract, Scene
+
+
+class SceneStanding(Contract):
+    """How one scene is doing. `progress` is 0-100."""
+
+    scene_number: int
+    state: SceneStatus
+    progress: float
+
+
+class Told(Contract):
+    """How a video stands. `progress` is 0-100 and never falls; `seq` is null in hints, which are not kept."""
+
+    video_id: Annotated[UUID, WithJsonSchema({"type": "string"})]
+    seq: int | None
+    status: Status
+    progress: float
+    current_step: Step
+    current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
+    total_scenes: int
+    notice: str | None = Field(description="Why it waits for more than its turn, if it does")
+    eta_seconds: int | None = None
+    eta_range_seconds: tuple[int, int] | None = None
+    scene_states: list[SceneStanding] = []
+
+
+class SceneTold(Told):
+    """As `Told`, and how one scene is doing. `sceneProgress` is 0-100."""
+
+    scene_number: int
+    scene_description: str | None
+    scene_progress: float
+
+
+class SceneCompletedTold(SceneTold):
+    """A scene is rendered: its clip can be watched."""
+
+    scene_video_url: str
+
+
+class SceneFailedTold(SceneTold):
+    """A scene will not come, and why: `error` for people, `kind` for programs."""
+
+    error: str
+    kind: str
+
+
+class StoryboardInShort(Contract):
+    """A story: its title, and its scenes in their order."""
+
+    title: str | None
+    scenes: list[Scene]
+
+
+class StoryboardTold(Told, StoryboardInShort):
+    """The story is written. `storyboard` holds the same `title` and `scenes` once more."""
+
+    storyboard: StoryboardInShort
+
+
+class CompletedTold(Told):
+    """The film can be watched."""
+
+    video_url: str | None
+    thumbnail_url: str | None
+
+
+class FailedTold(Told):
+    """The video will not be finished, and why. Somebody may resume it."""
+
+    error: str
+    kind: str
+    stage: str
+
+
+LIVE_NAMES: dict[type[Event], str] = {
+    VideoRequested: "video_generation_started",
+    StoryboardCreated: "video_storyboard_created",
+    StoryboardApproved: "video_generation_started",
+    SceneDelayed: "video_scene_processing",
+    SceneStarted: "video_scene_processing",
+    SceneProgressed: "video_scene_processing",
+    SceneRendered: "video_scene_completed",
+    SceneFailed: "video_scene_failed",
+    VideoComposing: "video_combining_scenes",
+    VideoProgressed: "video_combining_scenes",
+    VideoStoring: "video_combining_scenes",
+    VideoComposed: "video_completed",
+    VideoFailed: "video_failed",
+    VideoResumed: "video_generation_started",
+    VideoCancelled: "video_cancelled",
+    VideoExpired: "video_expired",
+}
+"""What watchers hear for each event; the other events change the row in silence."""
+
+TOLD: dict[str, type[Told]] = {
+    "video_generation_started": Told,
+    "video_storyboard_created": StoryboardTold,
+    "video_scene_processing": SceneTold,
+    "video_scene_completed": SceneCompletedTold,
+    "video_scene_failed": SceneFailedTold,
+    "video_combining_scenes": Told,
+    "video_completed": CompletedTold,
+    "video_failed": FailedTold,
+    "video_cancelled": Told,
+    "video_expired": Told,
+}
+"""What goes with each name."""
+
+
+def linked(data: dict[str, JsonValue], public_url: str) -> dict[str, JsonValue]:
+    """What was told, with the links as they are now: `PUBLIC_URL` may have changed since it was kept."""
+    video_id = str(data["videoId"])
+    links = {"videoUrl": film_link(video_id, public_url), "thumbnailUrl": thumbnail_link(video_id, public_url)}
+    if isinstance(number := data.get("sceneNumber"), int):
+        links["sceneVideoUrl"] = clip_link(video_id, number, public_url)
+    return {**data, **{name: link for name, link in links.items() if data.get(name) is not None}}
+
+
+def stands(row: Video) -> dict[str, JsonValue]:
+    """How a video stands, as far as its row knows."""
+    view = view_of(row)
+    return {
+        "status": row.status,
+        "progress": row.progress,
+        "currentStep": row.current_step,
+        "currentScene": view.current_scene,
+        "totalScenes": row.scene_count,
+        "sceneStates": list(view.scene_standings),
+        "etaSeconds": row.eta.seconds if row.eta else None,
+        "etaRangeSeconds": [row.eta.low, row.eta.high] if row.eta else None,
+        "notice": view.notice or (row.eta.notice if row.eta else None),
+    }
+
+
+def told_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue]:
+    """What watchers are told: how the video stands, and what this event adds. Links in it never end."""
+    told: dict[str, JsonValue] = {
+        "videoId": row.video_id,
+        "seq": row.last_seq if event.stored else None,
+        **stands(row),
+    }
+    if isinstance(event, SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed):
+        view = view_of(row)
+        told["sceneNumber"] = event.scene_number
+        scene = next((scene for scene in view.scenes if scene.scene_number == event.scene_number), None)
+        told["sceneDescription"] = scene.description if scene else None
+        told["sceneProgress"] = view.scene_state(event.scene_number).percent
+    if isinstance(event, SceneRendered):
+        told["sceneVideoUrl"] = clip_link(row.video_id, event.scene_number, public_url)
+    if isinstance(event, SceneFailed):
+        told["error"], told["kind"] = event.reason, event.kind
+    if isinstance(event, StoryboardCreated):
+        story: dict[str, JsonValue] = {
+            "title": row.title,
+            "scenes": [scene.model_dump(mode="json") for scene in view_of(row).scenes],
+        }
+        told |= {**story, "storyboard": story}
+    if isinstance(event, VideoComposed):
+        told["videoUrl"] = film_link(row.video_id, public_url)
+        told["thumbnailUrl"] = thumbnail_link(row.video_id, public_url)
+    if isinstance(event, VideoFailed):
+        told["error"], told["kind"] = event.reason, event.kind
+        told["stage"] = event.stage
+    return told

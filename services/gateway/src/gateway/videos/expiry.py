@@ -1,0 +1,79 @@
+"""Films end: each is removed some days after it was made, unless somebody keeps it. Its story stays."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from gateway.internal_messages import LiveEvent
+from gateway.models import Video
+from gateway.videos.service import Videos
+from shared.contracts.events import VideoExpired
+from shared.persistence.database import Database, now
+from shared.persistence.retention import DAY_SECONDS, Policy
+from shared.persistence.unit_of_work import Work, working
+
+BATCH = 100
+SWEEP_SECONDS = 600.0
+
+
+class FilmExpired(Exception):
+    """The film was removed, because it had been kept as long as films are."""
+
+    def __init__(self, video_id: UUID | str, expired_at: datetime | None) -> None:
+        when = f" on {expired_at:%Y-%m-%d}" if expired_at else ""
+        super().__init__(
+            f"The film of video {video_id} expired{when} and was removed, with its clips and its thumbnail. "
+            "Its story is still there: request a new video to film it again."
+        )
+        self.video_id = video_id
+        self.expired_at = expired_at
+
+
+class Expiry:
+    """When films expire. A date once set stands, whatever `days` is later."""
+
+    def __init__(self, videos: Videos, days: int) -> None:
+        self.videos = videos
+        self.days = days
+
+    @property
+    def policy(self) -> Policy:
+        """The sweep that lets films expire, which are due by their own date."""
+        return Policy("films", 0, self.expire, BATCH, SWEEP_SECONDS)
+
+    async def announce(self, _work: Work, row: Video, live: LiveEvent) -> None:
+        """Set the date of a film that has just been made."""
+        if live.type == "video_completed" and not row.kept:
+            row.expires_at = now(self.days * DAY_SECONDS)
+
+    async def keep(self, work: Work, video_id: UUID, *, keep: bool, whose: str | None) -> Video:
+        """Keep a video, or let it expire again: after as many days as if it had been made now.
+
+        Raises:
+            VideoNotFound: there is none.
+            FilmExpired: it is too late.
+        """
+        row = await self.videos.locked(work, video_id, whose=whose)
+        if row.status == "expired":
+            raise FilmExpired(video_id, row.expires_at)
+        if row.kept != keep:
+            row.kept = keep
+            row.expires_at = now(self.days * DAY_SECONDS) if row.status == "completed" and not keep else None
+        return await self.videos.as_saved(work, row)
+
+    async def expire(self, database: Database, _seconds: float, batch: int) -> int:
+        """Let films expire that are due, each in a transaction of its own. Returns how many were due."""
+        is_due = (Video.status == "completed", Video.expires_at < now(), Video.deleted_at.is_(None))
+        due = select(Video.video_id).where(*is_due).order_by(Video.expires_at).limit(batch)
+        async with database.reading() as session:
+            video_ids = (await session.scalars(due)).all()
+        for video_id in video_ids:
+            async with working(database) as work:
+                # Somebody may have kept it meanwhile, or another replica been faster.
+                still_due = select(Video.id).where(Video.video_id == video_id, *is_due).with_for_update()
+                if await work.session.scalar(still_due) is not None:
+                    event = VideoExpired(video_id=UUID(video_id))
+                    await self.videos.record(work, event)
+                    await work.emit(event)
+        return len(video_ids)

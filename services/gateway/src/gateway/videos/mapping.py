@@ -1,0 +1,175 @@
+"""A row of `videos`, between the database and the rules: how it begins, is read, saved and buried; its links.
+
+The existing application may write rows of its own, with its own columns only; so what is read is taken as it can be.
+"""
+
+import contextlib
+import re
+import unicodedata
+from typing import Any, get_args
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.models import Video
+from gateway.videos.projection import ALL_DONE, SceneState, Status, Step, VideoView
+from shared.contracts.media import MediaReference
+from shared.contracts.story import DEFAULT_NICHE, DEFAULT_OWNER, Scene
+from shared.money.prices import FREE
+from shared.persistence.database import now
+
+UNFIT = re.compile(r'[/\\:*?"<>|%]')
+"""What no name of a file may hold on one system or another."""
+JOINERS = "\u200c\u200d"
+"""Control characters that Persian and emoji are written with."""
+LONGEST_NAME = 150
+"""Bytes of a title; a file's name has at most 255."""
+
+
+def unknown(video_id: UUID) -> Video:
+    """A video of which we heard before its request came, or whose request could not be read."""
+    return Video(
+        video_id=str(video_id),
+        niche=DEFAULT_NICHE,
+        prompt="",
+        story_script="",
+        scenes=[],
+        status="pending",
+        meta={},
+        owner=DEFAULT_OWNER,
+        aspect_ratio="16:9",
+        scene_count=3,
+        progress=0.0,
+        current_step="storyboard",
+        scene_states={},
+        cost_usd=FREE,
+        held_usd=FREE,
+        estimated_cost_usd=FREE,
+        simulated=False,
+        promised_usd=FREE,
+        budget_day="",
+        epoch=0,
+        last_seq=0,
+        waiting_scenes=0,
+        rendering_scenes=0,
+        renderer="",
+    )
+
+
+def view_of(row: Video) -> VideoView:
+    """A row as the rules see it."""
+    status = row.status if row.status in get_args(Status) else "pending"
+    scenes = _scenes(row.scenes)
+    return VideoView(
+        status=status,
+        # The application says by the status alone that a video has ended.
+        current_step=status if status in get_args(Step) else row.current_step,
+        progress=ALL_DONE if status == "completed" else row.progress,
+        title=row.title,
+        story_script=row.story_script,
+        scenes=scenes,
+        scene_count=len(scenes) or row.scene_count,
+        revision=row.storyboard["revision"] if row.storyboard else 0,
+        scene_states={int(n): SceneState.model_validate(state) for n, state in row.scene_states.items()},
+        film=MediaReference.model_validate(row.film) if row.film else None,
+        thumbnail=MediaReference.model_validate(row.thumbnail) if row.thumbnail else None,
+        error_stage=row.error_stage,
+        error_kind=row.error_kind,
+        error_message=row.error_message,
+        epoch=row.epoch,
+    )
+
+
+async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
+    """The latest epoch of a video that was heard of."""
+    return await session.scalar(select(Video.epoch).where(Video.video_id == str(video_id))) or 0
+
+
+def save(row: Video, view: VideoView, public_url: str) -> None:
+    """Bring a row to what the rules made of it."""
+    row.status = view.status
+    row.current_step = view.current_step
+    row.progress = view.progress
+    row.title = view.title
+    row.story_script = view.story_script
+    row.scenes = [
+        _scene_row(row.video_id, scene, view.scene_state(scene.scene_number), public_url) for scene in view.scenes
+    ]
+    row.scene_count = view.scene_count
+    row.scene_states = {str(n): state.model_dump(mode="json") for n, state in view.scene_states.items()}
+    row.error_stage = view.error_stage
+    row.error_kind = view.error_kind
+    row.error_message = view.error_message
+    row.epoch = view.epoch
+    if view.film is not None and view.thumbnail is not None:
+        row.film = view.film.model_dump(mode="json")
+        row.thumbnail = view.thumbnail.model_dump(mode="json")
+        row.video_url = film_link(row.video_id, public_url)
+        row.thumbnail_url = thumbnail_link(row.video_id, public_url)
+        row.completed_at = now()
+    if view.status == "expired":
+        row.film = row.thumbnail = row.video_url = row.thumbnail_url = None
+    if view.resolution is not None:
+        width, height = view.resolution
+        row.meta = {**(row.meta or {}), "format": "mp4", "resolution": f"{width}x{height}"}
+
+
+def _scene_row(video_id: str, scene: Scene, state: SceneState, public_url: str) -> dict[str, Any]:
+    """A scene as the column `scenes` has it, which the application reads: with its clip, once there is one."""
+    shown = scene.model_dump(mode="json")
+    return shown | {"videoUrl": clip_link(video_id, scene.scene_number, public_url)} if state.clip else shown
+
+
+def _scenes(column: object) -> tuple[Scene, ...]:
+    """The scenes of a row, without those that are none."""
+    scenes = []
+    for scene in column if isinstance(column, list) else ():
+        with contextlib.suppress(ValidationError):
+            scenes.append(Scene.model_validate(scene))
+    return tuple(scenes)
+
+
+def film_link(video_id: str, public_url: str = "") -> str:
+    """Where a film can always be asked for; it leads on to a link that ends soon."""
+    return f"{public_url}/api/v1/videos/{video_id}/content"
+
+
+def download_link(video_id: str, public_url: str = "") -> str:
+    """As `film_link`; browsers save the film instead of showing it. Players play it all the same."""
+    return f"{film_link(video_id, public_url)}?download=1"
+
+
+def film_name(row: Video) -> str:
+    """What a film is saved as: its title, as far as any file system takes it, and its id."""
+    kept = "".join(c if c in JOINERS or unicodedata.category(c)[0] != "C" else " " for c in row.title or "")
+    title = " ".join(UNFIT.sub(" ", kept).split()).strip(". ")
+    title = title.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip(". ")
+    return f"{title}-{row.video_id}.mp4" if title else f"{row.video_id}.mp4"
+
+
+def thumbnail_link(video_id: str, public_url: str = "") -> str:
+    """Where a thumbnail can always be asked for."""
+    return f"{public_url}/api/v1/videos/{video_id}/thumbnail"
+
+
+def clip_link(video_id: str, scene_number: int, public_url: str = "") -> str:
+    """Where the clip of a scene can always be asked for."""
+    return f"{public_url}/api/v1/videos/{video_id}/scenes/{scene_number}/content"
+
+
+def forget_refusal(row: Video) -> None:
+    """Make a row that told of a refused request that of the good one which came after it."""
+    row.status, row.current_step = ("processing", "scenes") if row.scenes else ("pending", "storyboard")
+    row.error_stage = row.error_kind = row.error_message = None
+
+
+def bury(row: Video) -> None:
+    """Make a row a gravestone: what people wrote and made is gone; what it cost and how it ended stays."""
+    row.deleted_at = now()
+    row.prompt = row.story_script = ""
+    row.niche = DEFAULT_NICHE
+    row.scenes, row.scene_states, row.meta = [], {}, {}
+    row.title = row.post_id = row.storyboard = row.rating_comment = row.error_message = None
+    row.film = row.thumbnail = row.video_url = row.thumbnail_url = None

@@ -1,0 +1,282 @@
+"""What is known of a video, and how each event changes it: rules, without any I/O.
+
+Events may come in any order and more than once. Progress has one scale and never falls: storyboard done 20, scenes
+20-80 by each scene's own progress, combining 85-95, storing 95, done 100. A video whose storyboard awaits its review is
+`pending`, as nothing is being done about it, at the step `review`.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, JsonValue
+
+from shared.contracts.epochs import Standing
+from shared.contracts.events import (
+    Event,
+    SceneDelayed,
+    SceneFailed,
+    SceneProgressed,
+    SceneRendered,
+    SceneStarted,
+    StoryboardApproved,
+    StoryboardCreated,
+    VideoCancelled,
+    VideoComposed,
+    VideoComposing,
+    VideoExpired,
+    VideoFailed,
+    VideoProgressed,
+    VideoResumed,
+    VideoStoring,
+)
+from shared.contracts.media import MediaReference
+from shared.contracts.story import Contract, Scene, Storyboard
+
+Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
+SceneStatus = Literal["waiting", "unconfirmed", "rendering", "rendered", "failed"]
+"""`unconfirmed`: it was ordered, and its provider has not said yet whether it took it."""
+Step = Literal["storyboard", "review", "scenes", "combining", "storing", "completed", "failed", "cancelled"]
+
+STORYBOARD_DONE = 20.0
+SCENES_DONE = 80.0
+COMBINING = 85.0
+STORING = 95.0
+ALL_DONE = 100.0
+
+
+class SceneState(Contract):
+    """How one scene is doing. `percent` is 0-100."""
+
+    state: SceneStatus = "waiting"
+    percent: float = 0.0
+    provider: str | None = None
+    eta_seconds: float | None = None
+    kind: str | None = None
+    reason: str | None = None
+    notice: str | None = None
+    """Why it waits for more than its turn."""
+    clip: MediaReference | None = None
+    failed_in: int = 0
+    """The epoch that it failed in."""
+
+
+class VideoView(BaseModel):
+    """A video as the gateway knows it."""
+
+    status: Status = "pending"
+    current_step: Step = "storyboard"
+    progress: float = 0.0
+    title: str | None = None
+    story_script: str = ""
+    scenes: tuple[Scene, ...] = ()
+    scene_count: int
+    revision: int = 0
+    """Of the storyboard."""
+    scene_states: dict[int, SceneState] = {}
+    film: MediaReference | None = None
+    thumbnail: MediaReference | None = None
+    resolution: tuple[int, int] | None = None
+    error_stage: str | None = None
+    error_kind: str | None = None
+    error_message: str | None = None
+    epoch: int = 0
+    """See `shared.contracts.epochs`."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can change it any more. A failed video can: somebody may resume it."""
+        return self.status in ("completed", "cancelled", "expired")
+
+    @property
+    def standing(self) -> Standing:
+        """Whether it has failed, and in which epoch."""
+        return Standing(self.epoch, self.status == "failed")
+
+    def scene_state(self, number: int) -> SceneState:
+        """How a scene is doing, as far as anything was heard of it."""
+        return self.scene_states.get(number, SceneState())
+
+    @property
+    def scene_standings(self) -> list[dict[str, JsonValue]]:
+        """How each scene is doing, in few words."""
+        states = ((n, self.scene_state(n)) for n in range(1, self.scene_count + 1))
+        return [{"sceneNumber": n, "state": state.state, "progress": state.percent} for n, state in states]
+
+    @property
+    def notice(self) -> str | None:
+        """Why the video waits for more than its turn, if it does."""
+        if self.status not in ("pending", "processing"):
+            return None
+        return next((state.notice for _, state in sorted(self.scene_states.items()) if state.notice), None)
+
+    @property
+    def current_scene(self) -> int:
+        """One more than the scenes that are rendered, at most `scene_count`: watchers count what is done from it."""
+        numbers = range(1, self.scene_count + 1)
+        done = sum(self.scene_state(n).state == "rendered" for n in numbers)
+        return min(done + 1, self.scene_count)
+
+
+def fold(view: VideoView, event: Event) -> VideoView:
+    """The view after an event; the same view where the event says nothing new."""
+    if isinstance(event, VideoExpired):
+        return _expired(view) if view.status == "completed" else view
+    if view.ended:
+        return view
+    changed = view.model_copy(update=_changes(view, event))
+    return changed.model_copy(update={"progress": max(view.progress, changed.progress, _progress(changed))})
+
+
+def _expired(view: VideoView) -> VideoView:
+    """A film that is removed, with its clips. The story stays."""
+    states = {number: state.model_copy(update={"clip": None}) for number, state in view.scene_states.items()}
+    return view.model_copy(update={"status": "expired", "film": None, "thumbnail": None, "scene_states": states})
+
+
+def _changes(view: VideoView, event: Event) -> dict[str, object]:
+    match event:
+        case StoryboardCreated() if event.revision < view.revision:
+            return {}
+        case StoryboardCreated():
+            return {
+                **_step_after_storyboard(view, event),
+                "revision": event.revision,
+                "title": event.title,
+                "story_script": event.story_script,
+                "scenes": event.scenes,
+                "scene_count": len(event.scenes),
+            }
+        case StoryboardApproved():
+            return _leaves_review(view, event.storyboard)
+        case SceneDelayed() | SceneStarted() | SceneProgressed() | SceneRendered() | SceneFailed():
+            return _scene_changes(view, event)
+        case VideoComposing() if view.current_step == "storing":
+            return {}
+        case VideoComposing():
+            return {**_goes_on(view), "current_step": "combining"}
+        case VideoProgressed() if view.current_step == "combining":
+            return {"progress": COMBINING + (STORING - COMBINING) * event.percent / 100}
+        case VideoStoring():
+            return {**_goes_on(view), "current_step": "storing"} if view.status != "failed" else {}
+        case VideoComposed():
+            return {
+                "status": "completed",
+                "current_step": "completed",
+                "film": event.film,
+                "thumbnail": event.thumbnail,
+                "resolution": (event.width, event.height),
+                **_no_error(),
+            }
+        case VideoFailed() | VideoResumed() if view.standing.after(event) == view.standing:
+            return {}
+        case VideoFailed():
+            return {
+                **_in_epoch(view, event.epoch),
+                "status": "failed",
+                "current_step": "failed",
+                "error_stage": event.stage,
+                "error_kind": event.kind,
+                "error_message": event.reason,
+            }
+        case VideoResumed():
+            return {**_in_epoch(view, event.epoch), **_revived(view)}
+        case VideoCancelled():
+            return {"status": "cancelled", "current_step": "cancelled"}
+        case _:
+            return {}
+
+
+def _scene_changes(
+    view: VideoView, event: SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed
+) -> dict[str, object]:
+    before = view.scene_state(event.scene_number)
+    if before.state == "rendered" or (isinstance(event, SceneFailed) and event.epoch < view.epoch):
+        return {}
+    match event:
+        case SceneDelayed():
+            state: SceneStatus = "unconfirmed" if event.kind == "unconfirmed" else "waiting"
+            if state == "unconfirmed" and before.state == "failed":
+                return {}  # it is late
+            after = SceneState(state=state, percent=before.percent, provider=event.provider, notice=event.reason)
+        case SceneStarted():
+            after = SceneState(
+                state="rendering", percent=before.percent, provider=event.provider, eta_seconds=event.eta_seconds
+            )
+        case SceneProgressed():
+            percent = max(before.percent, event.percent)
+            after = SceneState(
+                state="rendering", percent=percent, provider=event.provider, eta_seconds=event.eta_seconds
+            )
+        case SceneRendered():
+            after = SceneState(state="rendered", percent=100.0, provider=event.provider, clip=event.clip.media)
+        case SceneFailed():
+            after = SceneState(
+                state="failed",
+                percent=before.percent,
+                provider=before.provider,
+                kind=event.kind,
+                reason=event.reason,
+                failed_in=event.epoch,
+            )
+    return {
+        **_goes_on(view),
+        **_leaves_review(view, None),
+        "scene_states": {**view.scene_states, event.scene_number: after},
+    }
+
+
+def _step_after_storyboard(view: VideoView, event: StoryboardCreated) -> dict[str, object]:
+    if event.review:
+        return {"current_step": "review"} if view.current_step == "storyboard" else {}
+    is_next = view.current_step in ("storyboard", "review")
+    return {**_goes_on(view), "current_step": "scenes" if is_next else view.current_step}
+
+
+def _leaves_review(view: VideoView, edited: Storyboard | None) -> dict[str, object]:
+    if view.current_step != "review":
+        return {}
+    changed: dict[str, object] = {"status": "processing", "current_step": "scenes"}
+    if edited is not None:
+        scenes = tuple(Scene.model_validate(scene.model_dump()) for scene in edited.scenes)
+        changed |= {"title": edited.title, "scenes": scenes, "scene_count": len(scenes)}
+    return changed
+
+
+def _goes_on(view: VideoView) -> dict[str, object]:
+    """Work is being done; that alone does not bring a failed video back."""
+    return {"status": "processing"} if view.status == "pending" else {}
+
+
+def _revived(view: VideoView) -> dict[str, object]:
+    """A failed video goes on where it was, as far as nothing later was heard of."""
+    if view.status != "failed":
+        return {}
+    step = view.current_step if view.current_step != "failed" else "scenes" if view.scenes else "storyboard"
+    return {"status": "processing", "current_step": step, **_no_error()}
+
+
+def _in_epoch(view: VideoView, epoch: int) -> dict[str, object]:
+    """The scenes that failed in an earlier epoch wait again."""
+    states = {
+        number: SceneState(percent=state.percent, provider=state.provider)
+        if state.state == "failed" and state.failed_in < epoch
+        else state
+        for number, state in view.scene_states.items()
+    }
+    return {"epoch": epoch, "scene_states": states}
+
+
+def _no_error() -> dict[str, object]:
+    return {"error_stage": None, "error_kind": None, "error_message": None}
+
+
+def _progress(view: VideoView) -> float:
+    if view.status == "completed":
+        return ALL_DONE
+    if view.current_step == "storing":
+        return STORING
+    if view.current_step == "combining":
+        return COMBINING
+    if not view.scenes:
+        return 0.0
+    done = sum(view.scene_state(scene.scene_number).percent for scene in view.scenes) / len(view.scenes)
+    return round(STORYBOARD_DONE + (SCENES_DONE - STORYBOARD_DONE) * done / 100, 1)

@@ -1,0 +1,62 @@
+"""The REST API of ratings and figures: how films are liked, and how well they are made."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+
+from gateway.access.dependencies import Reader, Writer, json_only
+from gateway.videos.ratings import Ratings
+from gateway.videos.schemas import RatingWish, StatisticsResource, VideoResource, video_resource
+from gateway.videos.statistics import Statistics
+from shared.persistence.unit_of_work import working
+
+DAYS = 30
+
+
+def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRouter:
+    """All routes of ratings and figures, on these tools."""
+    router = APIRouter()
+
+    @router.put(
+        "/api/v1/videos/{video_id}/rating", dependencies=[Depends(json_only)], tags=["videos"], responses={409: {}}
+    )
+    async def rate_video(video_id: UUID, wish: RatingWish, caller: Writer) -> VideoResource:
+        """Say how you like a film. Saying it again replaces what you said."""
+        async with working(ratings.videos.database) as work:
+            row = await ratings.rate(work, video_id, wish.rating, wish.comment or None, whose=caller.whose)
+            return video_resource(row, public_url)
+
+    @router.delete("/api/v1/videos/{video_id}/rating", status_code=204, tags=["videos"])
+    async def unrate_video(video_id: UUID, caller: Writer) -> None:
+        """Take a rating back."""
+        await ratings.take_back(video_id, whose=caller.whose)
+
+    @router.get("/api/v1/statistics", tags=["figures"])
+    async def get_statistics(
+        caller: Reader,
+        first: Annotated[date | None, Query(alias="from", description=f"Default: {DAYS} days before")] = None,
+        last: Annotated[date | None, Query(alias="to", description="Default: today (UTC)")] = None,
+    ) -> StatisticsResource:
+        """See how many videos succeed, how long they take, what they cost, and how they are liked."""
+        until = last or datetime.now(UTC).date()
+        figures = await statistics.figures(first or days_before(until, DAYS), until, whose=caller.whose)
+        return StatisticsResource(
+            requested=figures.requested,
+            completed=figures.completed,
+            failed=figures.failed,
+            cancelled=figures.cancelled,
+            success_rate=figures.success_rate,
+            average_seconds=figures.average_seconds,
+            average_cost_usd=figures.average_cost,
+            average_rating=figures.average_rating,
+            ratings=figures.ratings,
+        )
+
+    return router
+
+
+def days_before(day: date, count: int) -> date:
+    """The day so many days earlier, as far as there are days."""
+    return day - timedelta(days=min(count, (day - date.min).days))

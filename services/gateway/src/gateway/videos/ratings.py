@@ -1,0 +1,42 @@
+"""How people liked their films."""
+
+from uuid import UUID
+
+from gateway.models import Video
+from gateway.videos.service import Videos
+from shared.persistence.unit_of_work import Work, working
+
+
+class NothingToRate(Exception):
+    """There is no film that could be rated."""
+
+    def __init__(self, video_id: UUID, status: str) -> None:
+        super().__init__(f"Video {video_id} is {status}; only completed ones can be rated.")
+        self.video_id = video_id
+        self.status = status
+
+
+class Ratings:
+    """The rating of each video: 1 to 5, and a word."""
+
+    def __init__(self, videos: Videos) -> None:
+        self.videos = videos
+
+    async def rate(self, work: Work, video_id: UUID, rating: int, comment: str | None, *, whose: str | None) -> Video:
+        """Rate a film, or rate it anew.
+
+        Raises:
+            VideoNotFound: there is none.
+            NothingToRate: it is not made, or not yet.
+        """
+        row = await self.videos.locked(work, video_id, whose=whose)
+        if row.status != "completed":
+            raise NothingToRate(video_id, row.status)
+        row.rating, row.rating_comment = rating, comment
+        return await self.videos.as_saved(work, row)
+
+    async def take_back(self, video_id: UUID, *, whose: str | None) -> None:
+        """Forget how a film was rated, where it was. Raises `VideoNotFound`."""
+        async with working(self.videos.database) as work:
+            row = await self.videos.locked(work, video_id, whose=whose)
+            row.rating = row.rating_comment = None

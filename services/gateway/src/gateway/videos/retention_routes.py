@@ -1,0 +1,28 @@
+"""The REST API of expiry: keep a video, or let its film expire."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+
+from gateway.access.dependencies import Writer, json_only
+from gateway.videos.expiry import Expiry
+from gateway.videos.schemas import RetentionWish, VideoResource, video_resource
+from shared.persistence.unit_of_work import working
+
+
+def routes(expiry: Expiry, public_url: str) -> APIRouter:
+    """All routes of expiry, on these tools."""
+    router = APIRouter(tags=["videos"])
+
+    @router.put(
+        "/api/v1/videos/{video_id}/retention",
+        dependencies=[Depends(json_only)],
+        responses={410: {"description": "Its film has expired already"}},
+    )
+    async def set_retention(video_id: UUID, wish: RetentionWish, caller: Writer) -> VideoResource:
+        """Keep a video for as long as you want, or let its film expire again. `expiresAt` says when it does."""
+        async with working(expiry.videos.database) as work:
+            row = await expiry.keep(work, video_id, keep=wish.keep, whose=caller.whose)
+            return video_resource(row, public_url)
+
+    return router

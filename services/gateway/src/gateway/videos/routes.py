@@ -1,0 +1,182 @@
+"""The REST API of videos: ask for one, look at it, list them, cancel it, delete it."""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import json
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+
+from gateway.access.dependencies import Reader, Writer, json_only
+from gateway.billing.service import ENDED
+from gateway.http.idempotency import Idempotency
+from gateway.http.idempotency_headers import LOOK_AGAIN_SECONDS, IdempotencyKey, accepted, key_of, replayed
+from gateway.http.preconditions import matches, wait_of
+from gateway.models import Video
+from gateway.storyboards.reviews import Reviews
+from gateway.storyboards.schemas import VideoWish
+from gateway.videos.completion import Ending
+from gateway.videos.projection import Status
+from gateway.videos.schemas import VideoPage, VideoResource, video_resource
+from gateway.videos.service import Videos
+from shared.persistence.unit_of_work import Work
+
+REASON = "Cancelled by request."
+LARGEST_PLACE = 2**62
+
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="The `ETag` that you have: 304 where it still holds")
+]
+Prefer = Annotated[
+    str | None, Header(alias="Prefer", description="`wait=n`: answer when the video has ended, in at most n <= 30 s")
+]
+
+
+class ListWish(BaseModel):
+    """Which videos, and how many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Query(ge=1, le=100)] = 20
+    after: Annotated[str | None, Query(max_length=64, description="The `nextCursor` of the page before")] = None
+    status: Status | None = None
+
+
+def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: Ending, public_url: str) -> APIRouter:
+    """All routes of videos, on these tools."""
+    router = APIRouter(tags=["videos"])
+    # Another form of the same row is another answer.
+    form = hashlib.sha256(json.dumps([VideoResource.model_json_schema(), public_url]).encode()).hexdigest()[:8]
+
+    # Those who looked at the same time are shown the same.
+    contents: WeakKeyDictionary[Video, str] = WeakKeyDictionary()
+
+    def tag_of(version: int) -> str:
+        # Weak: `etaSeconds` goes on by the clock, and whoever has the rest can count it down.
+        return f'W/"{version}-{form}"'
+
+    def shown(row: Video, status_code: int = 200) -> Response:
+        headers = {"ETag": tag_of(row.version), "Cache-Control": "private, no-cache"}
+        if row.status not in ENDED:
+            headers["Retry-After"] = LOOK_AGAIN_SECONDS
+        content = contents.get(row)
+        if content is None:
+            content = contents[row] = video_resource(row, public_url).model_dump_json(by_alias=True)
+        return Response(content, status_code, headers, "application/json")
+
+    @router.post(
+        "/api/v1/videos",
+        status_code=202,
+        response_model=VideoResource,
+        dependencies=[Depends(json_only)],
+        responses={
+            200: {"model": VideoResource, "description": "It has ended, within the time you wanted to wait"},
+            202: {
+                "description": "Accepted; look at `Location` for what becomes of it",
+                "headers": told("Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied"),
+            },
+            402: {},
+            409: {},
+        },
+    )
+    async def request_video(
+        wish: VideoWish, request: Request, caller: Writer, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
+    ) -> Response:
+        """Ask for a video. It is accepted and made in the background; follow it by `links.self` or `links.events`."""
+        event = wish.event(caller.owner)
+        reviews.check(event.storyboard)
+
+        async def do(work: Work) -> dict[str, object]:
+            row = await videos.accept(work, event)
+            return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
+
+        answer = await idempotency.once(key_of(request, caller, idempotency_key), wish.model_dump(mode="json"), do)
+        seconds = wait_of(prefer)
+        if seconds is None:
+            return accepted(answer)
+        row = await ending.wait(UUID(answer.body["videoId"]), seconds, whose=caller.whose)
+        response = shown(row, 200 if row.status in ENDED else 202)
+        response.headers["Location"] = answer.body["links"]["self"]
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+        response.headers.update(replayed(answer))
+        return response
+
+    @router.get("/api/v1/videos", responses={200: {"headers": told("Link")}})
+    async def list_videos(caller: Reader, wish: Annotated[ListWish, Query()], response: Response) -> VideoPage:
+        """List the videos, newest first."""
+        part = await videos.page_after(wish.limit, _place(wish.after), wish.status, whose=caller.whose)
+        cursor = _cursor(part.next) if part.next is not None else None
+        if cursor is not None:
+            query = {"limit": wish.limit, "after": cursor} | ({"status": wish.status} if wish.status else {})
+            response.headers["Link"] = f'<{public_url}/api/v1/videos?{urlencode(query)}>; rel="next"'
+        return VideoPage(
+            videos=[video_resource(row, public_url) for row in part.videos],
+            total=part.total,
+            has_more=cursor is not None,
+            next_cursor=cursor,
+        )
+
+    @router.head("/api/v1/videos/{video_id}", include_in_schema=False)
+    @router.get(
+        "/api/v1/videos/{video_id}", response_model=VideoResource, responses={304: {"description": "As before"}}
+    )
+    async def get_video(video_id: UUID, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
+        """Look at a video. While it is being made, `Retry-After` says when to look again."""
+        if if_none_match is not None:
+            version, status = await videos.version(video_id, whose=caller.whose)
+            tag = tag_of(version)
+            if matches(if_none_match, tag):
+                again = {} if status in ENDED else {"Retry-After": LOOK_AGAIN_SECONDS}
+                return Response(None, 304, {"ETag": tag, "Cache-Control": "private, no-cache", **again})
+        return shown(await videos.get(video_id, whose=caller.whose))
+
+    @router.post(
+        "/api/v1/videos/{video_id}/cancel",
+        status_code=202,
+        response_model=VideoResource,
+        responses={
+            200: {"model": VideoResource, "description": "It was cancelled before"},
+            202: {"description": "Cancelled; whoever works on it hears of it now"},
+            409: {},
+        },
+    )
+    async def cancel_video(video_id: UUID, caller: Writer) -> Response:
+        """Cancel a video. Scenes that wait never start; what has started is not paid again."""
+        news = await videos.cancel_once(video_id, by=caller.owner, reason=REASON, whose=caller.whose)
+        return shown(await videos.get(video_id, whose=caller.whose), 202 if news else 200)
+
+    @router.delete("/api/v1/videos/{video_id}", status_code=204, responses={409: {}})
+    async def delete_video(video_id: UUID, caller: Writer) -> None:
+        """Delete a video that has ended, with its film and its clips. What it has cost stays in the books."""
+        await videos.delete(video_id, by=caller.owner, whose=caller.whose)
+
+    return router
+
+
+def told(*names: str) -> dict[str, Any]:
+    """Headers of an answer, as OpenAPI describes them."""
+    return {name: {"schema": {"type": "string"}} for name in names}
+
+
+def _cursor(place: int) -> str:
+    return base64.urlsafe_b64encode(f"before {place}".encode()).decode().rstrip("=")
+
+
+def _place(cursor: str | None) -> int | None:
+    """The place in the list that a cursor names; None: its beginning."""
+    if cursor is None:
+        return None
+    with contextlib.suppress(binascii.Error, ValueError):
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+        place = int(text.removeprefix("before "))
+        if cursor == _cursor(place) and 0 < place < LARGEST_PLACE:
+            return place
+    fault = {"type": "cursor", "loc": ("query", "after"), "msg": "It is no cursor that was given out", "input": cursor}
+    raise RequestValidationError([fault])

@@ -1,0 +1,303 @@
+"""The values of the REST API."""
+
+from datetime import UTC, date
+from decimal import Decimal
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from gateway.models import Video
+from gateway.videos.mapping import clip_link, film_link, thumbnail_link, view_of
+from gateway.videos.projection import SceneStatus, Status, Step
+from shared.contracts.story import (
+    CameraAngle,
+    Transition,
+)
+
+ChargeState = Literal["held", "unknown", "settled"]
+
+
+class _Resource(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class SceneResource(_Resource):
+    """A scene of a video. `progress` is 0-100, `duration` in seconds."""
+
+    scene_number: int
+    description: str
+    camera_angle: CameraAngle
+    duration: float
+    action: str
+    transition: Transition
+    state: SceneStatus
+    progress: float
+    provider: str | None
+    video_url: str | None = Field(description="Its clip, once it is rendered")
+    error_kind: str | None = Field(description="For programs; `submission_unknown`: it may have been paid")
+    error_message: str | None
+
+
+class VideoLinks(_Resource):
+    """Where to go on. `approve` is there where a review is awaited, `animatic` where there is a storyboard to draw."""
+
+    self: str
+    events: str
+    cancel: str
+    storyboard: str | None
+    approve: str | None
+    animatic: str | None
+
+
+class VideoResource(_Resource):
+    """A video. `progress` is 0-100, `duration` and `etaSeconds` in seconds, amounts in USD."""
+
+    video_id: str = Field(description="A UUID, unless another application wrote this row")
+    status: Status
+    progress: float
+    current_step: Step
+    awaiting_review: bool = Field(description="Whether it waits for an approval; nothing is spent before")
+    current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
+    total_scenes: int
+    eta_seconds: int | None = Field(description="How long it is still going to take; null where nobody can tell")
+    eta_range_seconds: tuple[int, int] | None = Field(description="At the earliest, and as it is promised")
+    title: str | None
+    prompt: str
+    niche: str
+    aspect_ratio: str
+    duration: int | None
+    story_script: str
+    scenes: list[SceneResource]
+    video_url: str | None
+    thumbnail_url: str | None
+    error_kind: str | None = Field(description="For programs; `submission_unknown`: a scene may have been paid")
+    error_message: str | None
+    notice: str | None = Field(description="Why it waits for more than its turn, or how much later it is going to be")
+    cost_usd: Decimal = Field(description="What providers have taken for it")
+    held_usd: Decimal = Field(description="What is reserved for scenes that are being rendered, or nobody knows of")
+    estimated_cost_usd: Decimal = Field(description="What it is going to cost, as far as can be told")
+    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
+    owner: str
+    post_id: str | None
+    metadata: dict[str, JsonValue]
+    animatic_id: UUID | None = Field(description="The free film of its storyboard, if one was asked for")
+    animatic_of: UUID | None = Field(description="The video whose free film this is")
+    rating: int | None = Field(description="How somebody liked it, 1-5")
+    rating_comment: str | None
+    last_seq: int
+    created_at: AwareDatetime
+    completed_at: AwareDatetime | None
+    kept: bool = Field(description="Whether somebody wants its film never to expire")
+    expires_at: AwareDatetime | None = Field(
+        description="When its film, clips and thumbnail are removed, or were; null: there is no film, or it is kept"
+    )
+    links: VideoLinks
+
+
+class EstimateResource(_Resource):
+    """What a request would cost, in USD, and how much of the day's budgets is used; null: there is no such cap."""
+
+    provider: str
+    estimate_usd: Decimal
+    cap_per_video_usd: Decimal | None
+    cap_per_owner_and_day_usd: Decimal | None
+    used_by_owner_today_usd: Decimal
+    cap_per_day_usd: Decimal | None
+    used_today_usd: Decimal
+    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
+
+
+class SpendLine(_Resource):
+    """What one provider took for one owner on one day (UTC), in USD. `unknown` is a part of `held`."""
+
+    day: date
+    owner: str
+    provider: str
+    attempts: int
+    held_usd: Decimal
+    unknown_usd: Decimal
+    booked_usd: Decimal
+    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
+
+
+class SpendResource(_Resource):
+    """What was spent, by day, owner and provider, and the sums, in which simulated money does not count."""
+
+    lines: list[SpendLine]
+    held_usd: Decimal
+    unknown_usd: Decimal
+    booked_usd: Decimal
+
+
+class ChargeResource(_Resource):
+    """What one paid attempt at a scene holds or took, in USD.
+
+    `unknown`: it may have been paid and nobody can tell. Look it up in the provider's account, and settle it.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+
+    attempt_id: UUID
+    video_id: UUID
+    scene_number: int
+    owner: str
+    provider: str
+    day: date
+    state: ChargeState
+    held_usd: Decimal
+    booked_usd: Decimal
+    task_id: str | None
+    reason: str | None
+    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
+
+
+class ChargePage(_Resource):
+    """Charges, the latest first."""
+
+    charges: list[ChargeResource]
+
+
+class Settlement(BaseModel):
+    """What a person has found out about an unknown charge.
+
+    Paid, with the provider's `taskId`: the provider is asked for it; if it knows the task, its clip is fetched and the
+    video goes on, else the charge stays unknown and its `reason` says what is wrong. Paid without: `costUsd` is booked
+    (default: what is held). Not paid: the money is free; with `again` the scene is tried once more.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    paid: bool
+    task_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=255)] | None = None
+    cost_usd: Annotated[Decimal, Field(ge=0, le=1000)] | None = None
+    again: bool = False
+
+
+class VideoPage(_Resource):
+    """Videos, newest first. `nextCursor` goes into `after` for those that are older."""
+
+    videos: list[VideoResource]
+    total: int = Field(description="How many there are in all")
+    has_more: bool
+    next_cursor: str | None
+
+
+class RatingWish(BaseModel):
+    """How somebody liked a film."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"rating": 5, "comment": "The kite at the end!"}]}
+    )
+
+    rating: Annotated[int, Field(ge=1, le=5)]
+    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)] | None = None
+
+
+class RetentionWish(BaseModel):
+    """Whether a video is kept, or its film expires."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keep": True}]})
+
+    keep: Annotated[bool, Field(strict=True)]
+
+
+class StatisticsResource(_Resource):
+    """Of the videos requested in a time; null where there is nothing to take it from. Free previews do not count."""
+
+    requested: int
+    completed: int
+    failed: int
+    cancelled: int
+    success_rate: float | None = Field(description="Of those that were completed or failed, 0-1")
+    average_seconds: float | None = Field(description="From the request, or the approval, to the film")
+    average_cost_usd: Decimal | None = Field(description="Of a film")
+    average_rating: float | None = Field(description="1-5")
+    ratings: int
+
+
+class ProviderResource(_Resource):
+    """A provider, how many scenes it renders, and how many wait for it."""
+
+    name: str
+    model: str
+    prices_usd: dict[int, Decimal] = Field(description="By the length of a clip in seconds; empty: it is free")
+    rendering: int
+    waiting: int
+    available: bool = Field(description="Whether it takes scenes, as far as was heard")
+    notice: str | None = Field(description="Why not")
+
+
+class ProviderPage(_Resource):
+    """All providers that are configured, the preferred one first."""
+
+    providers: list[ProviderResource]
+
+
+def video_resource(row: Video, public_url: str) -> VideoResource:
+    """A row as the API shows it."""
+    view = view_of(row)
+    own = f"{public_url}/api/v1/videos/{row.video_id}"
+    scenes = []
+    for scene in view.scenes:
+        state = view.scene_state(scene.scene_number)
+        clip = clip_link(row.video_id, scene.scene_number, public_url) if state.clip else None
+        scenes.append(
+            SceneResource(
+                **scene.model_dump(by_alias=False),
+                state=state.state,
+                progress=state.percent,
+                provider=state.provider,
+                video_url=clip,
+                error_kind=state.kind,
+                error_message=state.reason,
+            )
+        )
+    return VideoResource(
+        video_id=row.video_id,
+        status=view.status,
+        progress=view.progress,
+        current_step=view.current_step,
+        awaiting_review=view.current_step == "review",
+        current_scene=view.current_scene,
+        total_scenes=view.scene_count,
+        eta_seconds=row.eta.seconds if row.eta else None,
+        eta_range_seconds=(row.eta.low, row.eta.high) if row.eta else None,
+        title=view.title,
+        prompt=row.prompt,
+        niche=row.niche,
+        aspect_ratio=row.aspect_ratio,
+        duration=row.duration,
+        story_script=view.story_script,
+        scenes=scenes,
+        video_url=film_link(row.video_id, public_url) if view.film else row.video_url,
+        thumbnail_url=thumbnail_link(row.video_id, public_url) if view.thumbnail else row.thumbnail_url,
+        error_kind=view.error_kind,
+        error_message=view.error_message,
+        notice=view.notice or (row.eta.notice if row.eta else None),
+        cost_usd=row.cost_usd,
+        held_usd=row.held_usd,
+        estimated_cost_usd=row.estimated_cost_usd,
+        simulated=row.simulated,
+        owner=row.owner,
+        post_id=row.post_id,
+        metadata=row.meta if isinstance(row.meta, dict) else {},
+        animatic_id=UUID(row.animatic_id) if row.animatic_id else None,
+        animatic_of=UUID(row.animatic_of) if row.animatic_of else None,
+        rating=row.rating,
+        rating_comment=row.rating_comment,
+        last_seq=row.last_seq,
+        created_at=row.created_at.replace(tzinfo=UTC),
+        completed_at=row.completed_at.replace(tzinfo=UTC) if row.completed_at else None,
+        kept=row.kept,
+        expires_at=row.expires_at.replace(tzinfo=UTC) if row.expires_at else None,
+        links=VideoLinks(
+            self=own,
+            events=f"{own}/events",
+            cancel=f"{own}/cancel",
+            storyboard=f"{own}/storyboard" if row.storyboard else None,
+            approve=f"{own}/approve" if view.current_step == "review" else None,
+            animatic=f"{own}/animatic" if row.storyboard else None,
+        ),
+    )

@@ -1,0 +1,103 @@
+"""How well videos are made: how many succeed, how long they take, what they cost, how they are liked."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Double, case, func, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ColumnElement
+
+from gateway.models import Video
+from shared.money.prices import UNIT
+from shared.persistence.database import Database
+
+
+class seconds_between(ColumnElement[float]):  # noqa: N801 - it reads as the SQL function it is
+    """The seconds from one moment to another, as the database counts them."""
+
+    inherit_cache = False
+    type = Double()
+
+    def __init__(self, begin: ColumnElement[Any], end: ColumnElement[Any]) -> None:
+        self.begin = begin
+        self.end = end
+
+
+@compiles(seconds_between, "sqlite")
+def _between_sqlite(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - theirs
+    begin, end = (compiler.process(moment, **options) for moment in (element.begin, element.end))
+    return f"((julianday({end}) - julianday({begin})) * 86400.0)"
+
+
+@compiles(seconds_between, "mysql")
+@compiles(seconds_between, "mariadb")
+def _between_mysql(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - theirs
+    begin, end = (compiler.process(moment, **options) for moment in (element.begin, element.end))
+    return f"(TIMESTAMPDIFF(MICROSECOND, {begin}, {end}) / 1e6)"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of the videos requested in a time; None where there is nothing to take it from. Free previews do not count.
+
+    `success_rate` is of those that were completed or failed, 0-1; `average_seconds` to a film, from its request or
+    its approval; `average_cost` of a film, in USD; `average_rating` 1-5, of `ratings` ratings.
+    """
+
+    requested: int
+    completed: int
+    failed: int
+    cancelled: int
+    success_rate: float | None
+    average_seconds: float | None
+    average_cost: Decimal | None
+    average_rating: float | None
+    ratings: int
+
+
+class Statistics:
+    """Figures of all videos, also of those that were deleted."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def figures(self, first: date, last: date, *, whose: str | None) -> Figures:
+        """Figures of the videos requested from the first day to the last (UTC); `whose`: of this owner alone."""
+        begin = datetime.combine(first, datetime.min.time())
+        which = [Video.created_at >= begin, Video.animatic_of.is_(None)]
+        if last < date.max:
+            which.append(Video.created_at < datetime.combine(last + timedelta(days=1), datetime.min.time()))
+        which += [Video.owner == whose] if whose is not None else []
+        is_film = Video.status == "completed"
+        seconds = seconds_between(func.coalesce(Video.approved_at, Video.created_at), Video.completed_at.expression)
+        sums = select(
+            func.count(),
+            _count(is_film),
+            _count(Video.status == "failed"),
+            _count(Video.status == "cancelled"),
+            func.avg(case((is_film, seconds))),
+            func.avg(case((is_film & Video.simulated.is_(False), Video.cost_usd))),
+            func.avg(Video.rating),
+            func.count(Video.rating),
+        ).where(*which)
+        async with self.database.reading() as session:
+            requested, completed, failed, cancelled, took, cost, rating, ratings = (await session.execute(sums)).one()
+        ended = completed + failed
+        return Figures(
+            requested=requested,
+            completed=completed,
+            failed=failed,
+            cancelled=cancelled,
+            success_rate=round(completed / ended, 4) if ended else None,
+            average_seconds=round(max(float(took), 0.0), 1) if took is not None else None,
+            average_cost=Decimal(str(cost)).quantize(UNIT) if cost is not None else None,
+            average_rating=round(float(rating), 2) if rating is not None else None,
+            ratings=ratings,
+        )
+
+
+def _count(which: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((which, 1)))

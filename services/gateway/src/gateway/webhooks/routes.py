@@ -1,0 +1,141 @@
+"""The REST API of webhooks: who is told what happens, by posts to an address of theirs."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from gateway.access.dependencies import Reader, Writer, json_only
+from gateway.models import WebhookDelivery, WebhookEndpoint
+from gateway.webhooks.delivery_policy import TYPES
+from gateway.webhooks.schemas import (
+    DeliveryPage,
+    DeliveryResource,
+    DeliveryState,
+    EndpointPage,
+    EndpointPatch,
+    EndpointResource,
+    EndpointWish,
+    SecretEndpointResource,
+    WebhookBody,
+    delivery_resource,
+    endpoint_resource,
+    secret_endpoint_resource,
+)
+from gateway.webhooks.service import EndpointChange, Webhooks
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+After = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description="The `nextCursor` of the page before")]
+
+
+def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
+    """All routes of webhooks, on these tools."""
+    router = APIRouter(prefix="/api/v1/webhook-endpoints", tags=["webhooks"])
+
+    @router.post("", status_code=201, dependencies=[Depends(json_only)], responses={409: {}})
+    async def add_webhook_endpoint(wish: EndpointWish, response: Response, caller: Writer) -> SecretEndpointResource:
+        """Have what happens to your videos posted to a URL. The answer shows the secret, this once."""
+        owner = wish.owner or caller.owner
+        if owner != caller.owner and not caller.sees_all:
+            caller.require("admin")
+        endpoint = await webhooks.add(owner, wish.url, wish.types, wish.description)
+        resource = secret_endpoint_resource(endpoint, public_url)
+        response.headers["Location"] = resource.links.self
+        return resource
+
+    @router.get("")
+    async def list_webhook_endpoints(
+        request: Request, response: Response, caller: Reader, limit: Limit = 20, after: After = None
+    ) -> EndpointPage:
+        """List the webhook endpoints, newest first."""
+        found = await webhooks.page(limit + 1, int(after) if after else None, whose=caller.whose)
+        cursor = _next(found, limit)
+        _link(cursor, request, response)
+        shown = [endpoint_resource(endpoint, public_url) for endpoint in found[:limit]]
+        return EndpointPage(data=shown, has_more=cursor is not None, next_cursor=cursor)
+
+    @router.get("/{endpoint_id}")
+    async def get_webhook_endpoint(endpoint_id: UUID, caller: Reader) -> EndpointResource:
+        """Look at a webhook endpoint: whether it takes what it is sent, and why it is disabled."""
+        return endpoint_resource(await webhooks.get(endpoint_id, whose=caller.whose), public_url)
+
+    @router.patch("/{endpoint_id}", dependencies=[Depends(json_only)])
+    async def change_webhook_endpoint(endpoint_id: UUID, patch: EndpointPatch, caller: Writer) -> EndpointResource:
+        """Change a webhook endpoint, disable it, or enable it again."""
+        change = EndpointChange(patch.url, patch.types, patch.description, patch.enabled)
+        return endpoint_resource(await webhooks.change(endpoint_id, change, whose=caller.whose), public_url)
+
+    @router.delete("/{endpoint_id}", status_code=204)
+    async def remove_webhook_endpoint(endpoint_id: UUID, caller: Writer) -> None:
+        """Remove a webhook endpoint, and all that was or is on its way to it."""
+        await webhooks.remove(endpoint_id, whose=caller.whose)
+
+    @router.post("/{endpoint_id}/rotate")
+    async def rotate_webhook_secret(endpoint_id: UUID, caller: Writer) -> SecretEndpointResource:
+        """Make a new secret. For a day both sign, so that the receiver can change over; the answer shows it, once."""
+        return secret_endpoint_resource(await webhooks.rotate(endpoint_id, whose=caller.whose), public_url)
+
+    @router.post("/{endpoint_id}/test", status_code=202, responses={409: {}})
+    async def test_webhook_endpoint(endpoint_id: UUID, caller: Writer) -> DeliveryResource:
+        """Have a `webhook.test` posted. Its deliveries tell how that went."""
+        return delivery_resource(await webhooks.test(endpoint_id, whose=caller.whose))
+
+    @router.get("/{endpoint_id}/deliveries")
+    async def list_webhook_deliveries(
+        endpoint_id: UUID,
+        request: Request,
+        response: Response,
+        caller: Reader,
+        limit: Limit = 20,
+        after: After = None,
+        state: DeliveryState | None = None,
+    ) -> DeliveryPage:
+        """List what was and is sent to a webhook endpoint, newest first. It is kept for 30 days."""
+        number = int(after) if after else None
+        found = await webhooks.deliveries(endpoint_id, limit + 1, number, state, whose=caller.whose)
+        cursor = _next(found, limit)
+        _link(cursor, request, response)
+        shown = [delivery_resource(sent) for sent in found[:limit]]
+        return DeliveryPage(data=shown, has_more=cursor is not None, next_cursor=cursor)
+
+    @router.post("/{endpoint_id}/deliveries/{delivery_id}/retry", status_code=202, responses={409: {}})
+    async def retry_webhook_delivery(endpoint_id: UUID, delivery_id: UUID, caller: Writer) -> DeliveryResource:
+        """Post one again, now, under its old `webhook-id`."""
+        return delivery_resource(await webhooks.retry(endpoint_id, delivery_id, whose=caller.whose))
+
+    return router
+
+
+def _next(found: Sequence[WebhookEndpoint | WebhookDelivery], limit: int) -> str | None:
+    """The cursor of the next page, if there is one: one row more than asked for was looked up."""
+    return str(found[limit - 1].id) if len(found) > limit else None
+
+
+def _link(cursor: str | None, request: Request, response: Response) -> None:
+    if cursor is not None:
+        response.headers["Link"] = f'<?{request.url.include_query_params(after=cursor).query}>; rel="next"'
+
+
+def describe(outgoing: APIRouter) -> None:
+    """Describe the webhooks in the API's document."""
+    for kind in TYPES:
+        what = kind.partition(".")[2].replace("_", " ")
+        outgoing.add_api_route(
+            kind,
+            _receive,
+            methods=["POST"],
+            status_code=204,
+            tags=["webhooks"],
+            summary=f"A video: {what}",
+            operation_id=f"receive_{kind.replace('.', '_')}",
+        )
+
+
+async def _receive(
+    _body: WebhookBody,
+    _webhook_id: Annotated[str, Header(alias="webhook-id", description="The same over all attempts")],
+    _webhook_timestamp: Annotated[int, Header(alias="webhook-timestamp", description="Of this attempt; seconds")],
+    _webhook_signature: Annotated[str, Header(alias="webhook-signature", description="`v1,…`, for each secret one")],
+) -> None:
+    """Answer with 2xx within 15 seconds; 410 ends all webhooks to this endpoint; else it is tried again."""

@@ -1,0 +1,197 @@
+"""From a provider's file to a clip of the film: fetched, looked at, conformed where it differs, joined, stored."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from scene_render.attempts.service import frames_left, request_of
+from scene_render.clips import conform
+from scene_render.clips import content_checks as picture
+from scene_render.clips.encoding_profile import fits
+from scene_render.models import Attempt, Render
+from scene_render.providers.base import ClipUnreadable, ClipUnusable, FirstFrame, Provider, Shot
+from shared.contracts.media import (
+    FRAME_RATE,
+    FRAME_SIZE,
+    LONGEST_FREEZE_FRAMES,
+    Clip,
+    MediaReference,
+    clip_key,
+    clip_prefix,
+)
+from shared.contracts.story import Contract
+from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
+from shared.media.probe import MediaDamaged, MediaFacts, MediaUnreadable, probe
+from shared.process.work_folder import work_folder
+from shared.storage.storage import Storage
+
+log = structlog.get_logger()
+
+LINK_SECONDS = 3600
+
+
+class Part(Contract):
+    """One of the clips that a long scene is made of. `last_frame` is what the next one begins with."""
+
+    media: MediaReference
+    frames: int
+    last_frame: MediaReference
+    provider: str
+    task_id: str
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The way clips take through this service."""
+
+    storage: Storage
+    ffmpeg: Ffmpeg
+    work_folder: Path | None
+
+    @contextlib.asynccontextmanager
+    async def shot_of(self, render: Render, attempt: Attempt) -> AsyncIterator[Shot]:
+        """What an attempt orders, with the picture it begins with as a file."""
+        request = request_of(render)
+        parts = [Part.model_validate(part) for part in render.parts]
+        reference = parts[-1].last_frame if parts else request.first_frame
+        if reference is None:
+            yield Shot(request, attempt.seconds)
+            return
+        with work_folder(self.work_folder, "clip") as folder:
+            path = folder / "first-frame"
+            await self.storage.get(reference, path)
+            link = await self.storage.link(reference, LINK_SECONDS)
+            first = FirstFrame(
+                path=path,
+                content_type=reference.content_type,
+                link=link if link.startswith("https://") else None,
+                task_id=parts[-1].task_id if parts and parts[-1].provider == attempt.provider else None,
+            )
+            yield Shot(request, attempt.seconds, first)
+
+    async def collect(self, provider: Provider, attempt: Attempt, render: Render) -> Clip | Part:
+        """Fetch, check and store what an attempt has rendered: the clip of its scene, or the next part of it.
+
+        Raises:
+            ClipUnusable: it cannot become a part of the film.
+            ClipOutOfReach, ProviderSilent: it could not be fetched.
+        """
+        left = frames_left(render)
+        with work_folder(self.work_folder, "clip") as folder:
+            try:
+                path, facts = await self._fetch(provider, attempt, render, folder)
+            except ClipUnreadable as unreadable:
+                log.info("clip.fetched_again", reason=str(unreadable), detail=unreadable.detail)
+                path, facts = await self._fetch(provider, attempt, render, folder)
+            if left - facts.frames > LONGEST_FREEZE_FRAMES:
+                return await self._store_part(path, facts, attempt, render)
+            if render.parts:
+                path, facts = await self._join(path, facts, render, folder)
+            key = clip_key(render.video_id, render.scene_number, attempt.number)
+            media = await self.storage.put(key, path, "video/mp4")
+        return clip_of(media, facts)
+
+    async def _fetch(
+        self, provider: Provider, attempt: Attempt, render: Render, folder: Path
+    ) -> tuple[Path, MediaFacts]:
+        ordered = attempt.seconds * FRAME_RATE
+        fetched = folder / "fetched"
+        await provider.fetch(str(attempt.task_id), fetched)
+        size, wanted = FRAME_SIZE[request_of(render).aspect_ratio], min(frames_left(render), ordered)
+        return await admit(fetched, size, wanted, ordered, self.ffmpeg, tail=bool(render.parts))
+
+    async def remove(self, video_id: UUID) -> None:
+        """Remove whatever was stored of a video's scenes."""
+        await self.storage.delete(clip_prefix(video_id))
+        await self.remove_parts(video_id)
+
+    async def remove_parts(self, video_id: UUID) -> None:
+        """Remove the parts that long scenes of a video are joined of."""
+        await self.storage.delete(f"videos/{video_id}/parts/")
+
+    async def remove_parts_of_scene(self, video_id: str, scene_number: int) -> None:
+        """Remove the parts that one long scene is joined of."""
+        await self.storage.delete(part_prefix(video_id, scene_number))
+
+    async def _store_part(self, path: Path, facts: MediaFacts, attempt: Attempt, render: Render) -> Part:
+        frame = path.with_name("last-frame.jpg")
+        await conform.take_frame(path, facts.frames - 1, frame, self.ffmpeg)
+        key = f"{part_prefix(render.video_id, render.scene_number)}{len(render.parts) + 1}-{attempt.number}"
+        return Part(
+            media=await self.storage.put(f"{key}.mp4", path, "video/mp4"),
+            frames=facts.frames,
+            last_frame=await self.storage.put(f"{key}.jpg", frame, "image/jpeg"),
+            provider=attempt.provider,
+            task_id=str(attempt.task_id),
+        )
+
+    async def _join(self, last: Path, facts: MediaFacts, render: Render, folder: Path) -> tuple[Path, MediaFacts]:
+        """The parts of a scene as one clip."""
+        pieces: list[tuple[Path, int]] = []
+        for number, part in enumerate(Part.model_validate(part) for part in render.parts):
+            path = folder / f"part-{number}.mp4"
+            await self.storage.get(part.media, path)
+            pieces.append((path, part.frames))
+        pieces.append((last, min(facts.frames, frames_left(render))))
+        joined = folder / "joined.mp4"
+        await conform.join(pieces, joined, self.ffmpeg)
+        return joined, await probe(joined)
+
+
+def part_prefix(video_id: str, scene_number: int) -> str:
+    """What the keys of a scene's parts begin with."""
+    return f"videos/{video_id}/parts/scene-{scene_number}-"
+
+
+async def admit(
+    path: Path, size: tuple[int, int], wanted: int, ordered: int, ffmpeg: Ffmpeg, *, tail: bool = False
+) -> tuple[Path, MediaFacts]:
+    """Check a fetched clip and return a file in the film's form with its facts.
+
+    It may be too short by a freeze, and longer than `wanted` frames: whoever joins it takes what it needs. `tail`: it
+    goes on where another clip ended, and a provider may hand that one along: only the last `ordered` frames count.
+
+    Raises:
+        ClipUnreadable: it is not a video that we can read, or damaged.
+        ClipUnusable: it is too short, black or frozen from end to end.
+        FfmpegFailed, FfmpegTimedOut: this machine could not do it; another time it may.
+    """
+    try:
+        facts = await probe(path)
+        # In frames of the film: those of the file may be of another length.
+        delivered = round(facts.duration * FRAME_RATE)
+        skip = delivered - ordered if tail and delivered > ordered + FRAME_RATE else 0
+        if skip or not fits(facts, size):
+            conformed = path.with_name("conformed.mp4")
+            await conform.conform(path, conformed, facts, size, wanted, ffmpeg, skip / FRAME_RATE)
+            path, facts = conformed, await probe(conformed)
+        look = await picture.look(path, ffmpeg)
+    except MediaUnreadable as error:
+        again = isinstance(error, MediaDamaged)
+        raise ClipUnreadable(f"The clip cannot be read: {error.reason}.", again=again, detail=error.detail) from error
+    except FfmpegFailed as error:
+        if error.blames_machine:
+            raise
+        raise ClipUnreadable("The clip cannot be read: it is incomplete or damaged.", detail=error.stderr) from error
+    if facts.frames < wanted - LONGEST_FREEZE_FRAMES:
+        raise ClipUnusable(f"The clip has {facts.frames} frames; {wanted} were asked for.")
+    if look.is_black:
+        raise ClipUnusable("The clip is black from beginning to end.")
+    if look.is_frozen:
+        raise ClipUnusable("The clip stands still from beginning to end.")
+    return path, facts
+
+
+def clip_of(media: MediaReference, facts: MediaFacts) -> Clip:
+    """What other services are told about a clip."""
+    return Clip(
+        media=media,
+        width=facts.width,
+        height=facts.height,
+        frames=facts.frames,
+        has_audio=facts.audio_codec is not None,
+    )

@@ -1,0 +1,139 @@
+"""Brings clips of another form into the film's, joins those of one scene, takes single frames out of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from scene_render.clips.colour import Filter, film_colours
+from scene_render.clips.encoding_profile import AUDIO_RATE, CONTAINER, PICTURE, SOUND, TAGS
+from shared.contracts.media import FRAME_RATE
+from shared.media.ffmpeg import Ffmpeg
+from shared.media.probe import LARGEST_PICTURE, MediaFacts
+
+LIMIT_SECONDS = 120.0
+LIMIT_SECONDS_PER_SECOND = 15.0
+QUALITY = {"preset": "veryfast", "crf": 18}
+TRANSPOSITIONS = {
+    (True, False): "clock", (False, True): "cclock", (True, True): "cclock_flip", (False, False): "clock_flip",
+}  # fmt: skip
+"""ffmpeg's names for how a picture lies, by whether its rows run down and its columns to the right."""
+
+
+async def conform(
+    source: Path, target: Path, facts: MediaFacts, size: tuple[int, int], frames: int, runner: Ffmpeg, skip: float = 0.0
+) -> None:
+    """Write `source`, of which `facts` are known, as `target` in the film's form: at most so many frames.
+
+    The picture is turned upright, deinterlaced, cropped to the shape of `size` and scaled to it in square pixels. The
+    clip begins with its picture, `skip` seconds of which are left out; its sound stays in time with it.
+
+    Raises:
+        FfmpegFailed, FfmpegTimedOut: ffmpeg cannot read it.
+    """
+    clip = _open(source, facts.container)
+    begin = facts.start + skip
+    streams, graphs = [clip[str(facts.picture)]], {"vf": graph(_picture(facts, begin, size))}
+    if facts.sound is not None:
+        streams.append(clip[str(facts.sound)])
+        graphs["af"] = graph(_sound(begin, frames))
+    # Graphs know only what came since they were started; the frame rate is that of the whole clip.
+    timing = {"frames:v": frames, "fps_mode": "cfr"}
+    output = ffmpeg.output(*streams, str(target), **graphs, **timing, **QUALITY, **PICTURE, **SOUND, **CONTAINER)
+    # Times of all streams as the file has them, and as the probe has read them.
+    arguments = _arguments(output.global_args("-copyts"))
+    await runner.run(arguments, time_limit=_limit(frames))
+
+
+async def join(pieces: Sequence[tuple[Path, int]], target: Path, runner: Ffmpeg) -> None:
+    """Write clips in the film's form, so many frames of each, one after the other. Their sound is left out.
+
+    Raises:
+        FfmpegFailed, FfmpegTimedOut: ffmpeg cannot read them.
+    """
+    pictures = [
+        _tagged(_open(path).video).filter("trim", end_frame=frames).filter("setpts", "N/FRAME_RATE/TB")
+        for path, frames in pieces
+    ]
+    frames = sum(frames for _, frames in pieces)
+    joined = _tagged(ffmpeg.concat(*pictures, v=1, a=0))
+    output = ffmpeg.output(joined, str(target), **{"frames:v": frames}, **QUALITY, **PICTURE, **CONTAINER)
+    await runner.run(_arguments(output), time_limit=_limit(frames))
+
+
+async def take_frame(source: Path, number: int, target: Path, runner: Ffmpeg) -> None:
+    """Write one frame of a clip in the film's form, counted from 0, as a JPEG."""
+    picture = _tagged(_open(source).video).filter("trim", start_frame=number)
+    # JPEG has colours of its own: BT.601 in full range.
+    picture = picture.filter("scale", out_color_matrix="bt601", out_range="pc").filter("format", "yuvj420p")
+    output = ffmpeg.output(picture, str(target), **{"frames:v": 1, "q:v": 2, "update": 1})
+    await runner.run(_arguments(output), time_limit=LIMIT_SECONDS)
+
+
+def _open(source: Path, container: str = "mov") -> Any:  # noqa: ANN401 - ffmpeg-python has no types
+    options = {"f": container, "protocol_whitelist": "file", "max_pixels": LARGEST_PICTURE, "noautorotate": None}
+    return ffmpeg.input(str(source), **options)
+
+
+def _picture(facts: MediaFacts, begin: float, size: tuple[int, int]) -> Sequence[Filter]:
+    """Return the filters that make the picture the film's. ffmpeg has cropped it as the container says before them."""
+    width, height = size
+    deinterlace: Filter = ("bwdif", {"mode": "send_frame", "deint": "interlaced"})
+    return (
+        *([deinterlace] if facts.is_interlaced else []),
+        *upright(facts.turning),
+        ("setpts", {"expr": f"PTS-{begin:.9f}/TB"}),
+        ("fps", {"fps": FRAME_RATE}),
+        ("crop", {"w": f"min(iw,ih*{width}/{height}/sar)", "h": f"min(ih,iw*sar*{height}/{width})"}),
+        *film_colours(facts, size),
+        ("format", {"pix_fmts": "yuv420p"}),
+        ("setsar", {"sar": 1}),
+        ("setparams", TAGS),
+        # Side data goes too: what it says of the light or the captions of the source is not true of the film.
+        ("sidedata", {"mode": "delete"}),
+    )
+
+
+def upright(turning: tuple[int, int, int, int]) -> Sequence[Filter]:
+    """Return the filters that turn a picture upright, by right angles only: other angles are no player's.
+
+    ffmpeg can do it too, but starts its graph anew at a frame that does not repeat how it is turned. In H.264 only the
+    first frame says it.
+    """
+    row_right, row_down, column_right, column_down = turning
+    if abs(row_right) + abs(column_down) < abs(row_down) + abs(column_right):
+        return (("transpose", {"dir": TRANSPOSITIONS[row_down > 0, column_right > 0]}),)
+    flips = (("hflip", row_right < 0), ("vflip", column_down < 0))
+    return tuple((name, {}) for name, is_flipped in flips if is_flipped)
+
+
+def _sound(begin: float, frames: int) -> Sequence[Filter]:
+    """Return the filters that keep the sound from the moment the picture begins, with silence where it has gaps."""
+    return (
+        ("asetpts", {"expr": f"PTS-{begin:.9f}/TB"}),
+        ("aresample", {"sample_rate": AUDIO_RATE, "async": 1}),
+        ("aformat", {"channel_layouts": "stereo"}),
+        ("atrim", {"start": 0, "end": f"{frames / FRAME_RATE:.6f}"}),
+    )
+
+
+def graph(filters: Sequence[Filter]) -> str:
+    """Return the text of a graph of its own: ffmpeg starts it anew, and no other, when the form of a stream changes."""
+    texts = []
+    for name, options in filters:
+        values = ":".join(f"{option}='{value}'" for option, value in options.items())
+        texts.append(f"{name}={values}" if values else name)
+    return ",".join(texts)
+
+
+def _tagged(picture: Any) -> Any:  # noqa: ANN401 - as above
+    return picture.filter("setparams", **TAGS)
+
+
+def _arguments(output: Any) -> list[str]:  # noqa: ANN401 - as above
+    return [str(argument) for argument in ffmpeg.compile(output, overwrite_output=True)[1:]]
+
+
+def _limit(frames: int) -> float:
+    return LIMIT_SECONDS + LIMIT_SECONDS_PER_SECOND * frames / FRAME_RATE

@@ -1,0 +1,185 @@
+"""The free built-in renderer, behind the same door as the paid ones: submit, check, fetch.
+
+It keeps its tasks as a provider would: one row each, under the attempt's id, so that a task is never made twice and
+any replica can say how it is doing. The drawing itself is asked for by a message, and may be done by any replica.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import delete, insert, update
+from sqlalchemy.exc import IntegrityError
+
+from scene_render.animatic import draw
+from scene_render.internal_messages import AnimaticOrdered
+from scene_render.models import AnimaticTask
+from scene_render.providers.animatic_order import AnimaticOrder
+from scene_render.providers.base import Absent, Ended, Failed, Found, NotYet, Running, Shot, Succeeded, Unknowable
+from shared.contracts.media import MediaReference
+from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
+from shared.money.prices import FREE, Tariff
+from shared.persistence.database import Database
+from shared.persistence.unit_of_work import working
+from shared.process.work_folder import work_folder
+from shared.storage.storage import Storage
+
+log = structlog.get_logger()
+
+CHECK_SECONDS = 0.7
+SECONDS_PER_FRAME = 0.02
+"""A first guess at how long drawing takes, for the ETA."""
+
+
+class AnimaticStudio:
+    """The provider `animatic`, and the one who draws for it."""
+
+    name = "animatic"
+    tariff: Tariff | None = None
+    submit_seconds = 5.0
+    usual_seconds = 5.0
+    check_seconds = CHECK_SECONDS
+    attempt_seconds = 600.0
+
+    def __init__(
+        self, database: Database, storage: Storage, ffmpeg: Ffmpeg, concurrency: int, work_folder: Path | None
+    ) -> None:
+        self.database = database
+        self.storage = storage
+        self.ffmpeg = ffmpeg
+        self.concurrency = concurrency
+        self.work_folder = work_folder
+
+    @property
+    def tells_of_orders(self) -> bool:
+        """See `Provider.tells_of_orders`."""
+        return True
+
+    async def submit(self, attempt_id: str, shot: Shot) -> str:
+        """Keep the task and ask for its drawing, in one transaction. Asked again, it is the same task."""
+        request = shot.request
+        order = AnimaticOrder(
+            scene=request.scene,
+            scene_count=request.scene_count,
+            aspect_ratio=request.aspect_ratio,
+            niche=request.niche,
+            clip_frames=request.clip_frames,
+            seed=str(request.video_id),
+        )
+        try:
+            async with working(self.database) as work:
+                task = {"id": attempt_id, "state": "drawing", "percent": 0, "frames": request.clip_frames}
+                await work.session.execute(insert(AnimaticTask).values(task))
+                ordered = AnimaticOrdered(video_id=request.video_id, task_id=UUID(attempt_id), order=order)
+                await work.emit(ordered, message_id=attempt_id)
+        except IntegrityError:
+            log.info("animatic.known", task_id=attempt_id)
+        return attempt_id
+
+    async def find(self, attempt_id: str, _age: float) -> Found | Absent | NotYet | Unknowable:
+        """See whether there is a row."""
+        return Absent() if await self._task(attempt_id) is None else Found(attempt_id)
+
+    async def check(self, task_id: str) -> Running | Succeeded | Failed:
+        """Read the row."""
+        task = await self._task(task_id)
+        if task is None:
+            return Failed("task_lost", "The animatic renderer has no such task.", FREE, again=True)
+        if task.state == "done":
+            return Succeeded(cost=FREE)
+        if task.state == "drawing":
+            return _running(task.frames, task.percent)
+        return Failed(f"animatic_{task.state}", task.reason or "The drawing was cancelled.", FREE, again=True)
+
+    async def fetch(self, task_id: str, target: Path) -> None:
+        """Take the drawn clip out of the storage."""
+        task = await self._task(task_id)
+        if task is None or task.media is None:
+            raise LookupError(f"animatic task {task_id} has no clip")
+        await self.storage.get(MediaReference.model_validate(task.media), target)
+
+    async def cancel(self, task_id: str) -> Ended | None:
+        """End a task; one that is being drawn is dropped when it is done."""
+        await self._save(task_id, state="cancelled")
+        return Ended(cost=FREE)
+
+    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+        """As `cancel`: a drawing that nobody wants costs time."""
+        return await self.cancel(task_id)
+
+    def task_of_callback(self, _body: Mapping[str, Any]) -> str | None:
+        """It calls nobody back."""
+        return None
+
+    async def draw(self, task_id: str, order: AnimaticOrder) -> None:
+        """Draw the clip of a task and store it, telling on the way how far it is."""
+        task = await self._task(task_id)
+        if task is None or task.state != "drawing":
+            return
+        with work_folder(self.work_folder, "animatic") as folder:
+            target = folder / "clip.mp4"
+            try:
+                async with self._telling(task_id) as on_progress:
+                    await draw(order, target, self.ffmpeg, workspace=folder, on_progress=on_progress)
+            except (FfmpegFailed, FfmpegTimedOut) as error:
+                await self._save(task_id, state="failed", reason=str(error))
+                return
+            media = await self.storage.put(_key(task_id), target, "video/mp4")
+        await self._save(task_id, state="done", percent=100, media=media.model_dump(mode="json"))
+        drawn = await self._task(task_id)
+        if drawn is not None and drawn.state == "cancelled":
+            await self.remove([task_id])
+
+    async def remove(self, task_ids: Sequence[str]) -> None:
+        """Remove the clips of these tasks, where there are any."""
+        for task_id in task_ids:
+            await self.storage.delete(_key(task_id))
+
+    async def forget(self, task_ids: Sequence[str]) -> None:
+        """Remove these tasks with their clips, which have been collected."""
+        await self.remove(task_ids)
+        async with self.database.sessions.begin() as session:
+            for task_id in task_ids:
+                await session.execute(delete(AnimaticTask).where(AnimaticTask.id == task_id))
+
+    @contextlib.asynccontextmanager
+    async def _telling(self, task_id: str) -> AsyncIterator[Callable[[float], None]]:
+        """Save, now and then, the latest percentage that the block reports."""
+        latest = 0.0
+
+        def note(percent: float) -> None:
+            nonlocal latest
+            latest = percent
+
+        async def tell() -> None:
+            while True:
+                await asyncio.sleep(CHECK_SECONDS)
+                await self._save(task_id, percent=round(latest))
+
+        telling = asyncio.create_task(tell())
+        try:
+            yield note
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _task(self, task_id: str) -> AnimaticTask | None:
+        async with self.database.reading() as session:
+            return await session.get(AnimaticTask, task_id)
+
+    async def _save(self, task_id: str, **values: object) -> None:
+        change = update(AnimaticTask).where(AnimaticTask.id == task_id, AnimaticTask.state == "drawing")
+        async with self.database.sessions.begin() as session:
+            await session.execute(change.values(**values))
+
+
+def _key(task_id: str) -> str:
+    return f"animatics/{task_id}.mp4"
+
+
+def _running(frames: int, percent: float) -> Running:
+    return Running(percent, eta=frames * SECONDS_PER_FRAME * (1 - percent / 100), check_after=CHECK_SECONDS)

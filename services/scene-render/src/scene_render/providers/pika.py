@@ -1,0 +1,267 @@
+"""Pika, through fal.ai and its client with all repeating turned off. Source: fal-client 1.0, fal.ai/docs."""
+
+import base64
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+from uuid import UUID
+
+import fal_client
+import httpx
+
+from scene_render.clips.download import Downloader
+from scene_render.providers import prompt_builder as camera
+from scene_render.providers import provider_http as wire
+from scene_render.providers.base import (
+    Absent,
+    ClipUnusable,
+    Ended,
+    Failed,
+    Found,
+    Lost,
+    NotYet,
+    ProviderSilent,
+    Running,
+    Shot,
+    Succeeded,
+    Unknowable,
+)
+from scene_render.providers.callbacks import Callbacks
+from scene_render.providers.provider_http import AnswerUnreadable
+from shared.money.prices import FREE, Tariff
+
+LONGEST_PROMPT = 2000
+CALLBACK_SECONDS = 900.0
+"""How long a lost submission may still be heard of by its callback, which comes when its task has ended."""
+PLATFORM_FAILURES = ("runner_", "request_timeout", "startup_timeout", "internal_error", "client_disconnected")
+HEADERS = {"X-Fal-No-Retry": "1", "x-app-fal-disable-fallback": "true"}
+"""So that fal neither runs a request again by itself nor runs another model."""
+NO: Mapping[str, int] = {"/cancel": 400, "": 422}
+"""How fal says that a request has ended already, and that its model has made nothing; all else is no answer."""
+REPEATED_BY_CLIENT = frozenset({408, 409, 429, 502, 503, 504})
+
+
+class _Answered(Exception):
+    """An answer that the client would repeat its request after; it is ours to judge."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(f"HTTP {answer.status_code}")
+        self.answer = answer
+
+
+class _Unanswered(Exception):
+    """There was no answer, after which the client would repeat its request."""
+
+
+class _Once(httpx.AsyncBaseTransport):
+    """Sends each request once, to `url` instead of fal's queue. The client repeats only errors that it knows."""
+
+    def __init__(self, url: str) -> None:
+        self.url = httpx.URL(url)
+        self.network = httpx.AsyncHTTPTransport(trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = self.url.copy_with(raw_path=self.url.raw_path.rstrip(b"/") + request.url.raw_path)
+        request.headers["host"] = self.url.netloc.decode()
+        try:
+            answer = await self.network.handle_async_request(request)
+            await answer.aread()
+        except httpx.HTTPError as error:
+            raise _Unanswered(str(error)) from error
+        if answer.status_code in REPEATED_BY_CLIENT:
+            raise _Answered(answer)
+        return answer
+
+    async def aclose(self) -> None:
+        await self.network.aclose()
+
+
+class _Client(fal_client.AsyncClient):
+    """fal's client on an HTTP client of ours."""
+
+    http: httpx.AsyncClient
+
+    @property
+    async def _client(self) -> httpx.AsyncClient:
+        return self.http
+
+
+class Pika:
+    """The provider `pika`."""
+
+    name = "pika"
+    usual_seconds = 60.0
+    check_seconds = 2.0
+    attempt_seconds = 1200.0
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        model: str,
+        resolution: str,
+        tariff: Tariff,
+        concurrency: int,
+        submit_seconds: float,
+        downloader: Downloader,
+        callbacks: Callbacks,
+    ) -> None:
+        self.app = f"fal-ai/pika/{model}"
+        self.resolution = resolution
+        self.tariff: Tariff | None = tariff
+        self.concurrency = concurrency
+        self.submit_seconds = submit_seconds
+        self.downloader = downloader
+        self.callbacks = callbacks
+        self._http = httpx.AsyncClient(
+            transport=_Once(url),
+            headers={"Authorization": f"Key {key}"},
+            timeout=httpx.Timeout(submit_seconds, connect=5.0),
+            trust_env=False,
+        )
+        self.client = _Client(key=key, default_timeout=submit_seconds)
+        self.client.http = self._http
+
+    async def __aenter__(self) -> Self:
+        """Connect when the first call is made."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        await self._http.aclose()
+
+    @property
+    def tells_of_orders(self) -> bool:
+        """See `Provider.tells_of_orders`."""
+        return self.callbacks.are_heard
+
+    async def submit(self, attempt_id: str, shot: Shot) -> str:
+        """See `Provider.submit`. The attempt's id stands in the callback address, if there is one."""
+        path, order = order_of(shot, self.resolution)
+        callback = self.callbacks.address(self.name, attempt_id) if self.callbacks.are_heard else None
+        try:
+            handle = await self.client.submit(f"{self.app}/{path}", order, webhook_url=callback, headers=HEADERS)
+            return str(UUID(handle.request_id))
+        except _Unanswered as error:
+            raise wire.not_taken(self.name, error.__cause__) or error from error
+        except _Answered as error:
+            answer = error.answer
+            raise wire.refused(self.name, answer.status_code, answer.text, answer.headers) or error from error
+        except fal_client.FalClientHTTPError as error:
+            outcome = wire.refused(self.name, error.status_code, _said(error), error.response_headers)
+            raise outcome or error from error
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise AnswerUnreadable(self.name, error) from error
+
+    async def find(self, _attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
+        """Fal lists no requests; all that may still come is the callback."""
+        if self.callbacks.are_heard and age < CALLBACK_SECONDS:
+            return NotYet(CALLBACK_SECONDS / 15, CALLBACK_SECONDS)
+        return Unknowable()
+
+    async def check(self, task_id: str) -> Running | Succeeded | Failed | Lost:
+        """See `Provider.check`. A request that failed is `COMPLETED` too."""
+        status = await self._ask("GET", task_id, "/status")
+        if status is None:
+            return Lost()
+        return status_of(status)
+
+    async def fetch(self, task_id: str, target: Path) -> None:
+        """See `Provider.fetch`. fal makes no fresh links: one that has ended has ended for good."""
+
+        async def link() -> str:
+            video = (await self._ask("GET", task_id, "") or {}).get("video") or {}
+            if not video.get("url"):
+                raise ClipUnusable("fal has no clip of this request.")
+            return str(video["url"])
+
+        await self.downloader.fetch(link, target)
+
+    async def cancel(self, task_id: str) -> Ended | None:
+        """Ask fal to end a request; whether it has is what the next look says."""
+        before = await self.check(task_id)
+        await self._ask("PUT", task_id, "/cancel")
+        after = await self.check(task_id)
+        if isinstance(after, Failed) and after.kind == "cancelled":
+            waiting = isinstance(before, Running) and before.queued
+            return Ended(cost=FREE if waiting else None)
+        return None
+
+    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+        """End a request that still waits in the queue."""
+        try:
+            status = await self.check(task_id)
+            return await self.cancel(task_id) if isinstance(status, Running) and status.queued else None
+        except ProviderSilent:
+            return None
+
+    def task_of_callback(self, body: Mapping[str, Any]) -> str | None:
+        """A callback names the request."""
+        request_id = body.get("request_id")
+        return request_id if isinstance(request_id, str) else None
+
+    async def _ask(self, method: str, task_id: str, what: str) -> dict[str, Any] | None:
+        """A free question about a request, at the address that we know, whatever an answer names."""
+        owner, alias, *_ = self.app.split("/")
+        url = f"https://queue.fal.run/{owner}/{alias}/requests/{quote(task_id, safe='')}{what}"
+        try:
+            answer = await self._http.request(method, url, timeout=wire.CHECK_SECONDS)
+            body = answer.json()
+        except (_Answered, _Unanswered, httpx.HTTPError, ValueError) as error:
+            raise wire.silent(self.name, error) from error
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if not (answer.is_success or answer.status_code == NO.get(what)) or not isinstance(body, dict):
+            raise ProviderSilent(f"fal answered with HTTP {answer.status_code}.")
+        return body
+
+
+def order_of(shot: Shot, resolution: str) -> tuple[str, dict[str, Any]]:
+    """A shot as Pika takes it: the end of the path, and the input."""
+    request = shot.request
+    order: dict[str, Any] = {
+        "prompt": camera.prompt(request, LONGEST_PROMPT),
+        "resolution": resolution,
+        "duration": shot.seconds,
+    }
+    if shot.first_frame is None:
+        return "text-to-video", {**order, "aspect_ratio": request.aspect_ratio}
+    data = base64.b64encode(shot.first_frame.path.read_bytes()).decode()
+    return "image-to-video", {**order, "image_url": f"data:{shot.first_frame.content_type};base64,{data}"}
+
+
+def status_of(status: Mapping[str, Any]) -> Running | Succeeded | Failed:
+    """How a request is doing. A state we do not know is one that goes on."""
+    match status.get("status"):
+        case "COMPLETED":
+            if status.get("error") or status.get("error_type"):
+                return _failure(status)
+            return Succeeded(cost=None)
+        case "IN_QUEUE":
+            return Running(queued=True)
+        case _:
+            return Running()
+
+
+def _failure(status: Mapping[str, Any]) -> Failed:
+    """What an `error_type` means. What fal's platform fails at is free; what a model has worked on may not be."""
+    kind, said = str(status.get("error_type") or ""), str(status.get("error") or "it does not say why")
+    worked = bool((status.get("metrics") or {}).get("inference_time"))
+    cost: Decimal | None = None if worked else FREE
+    if kind == "client_cancelled":
+        return Failed("cancelled", "The request was cancelled at fal.", cost, again=True)
+    if kind.startswith(PLATFORM_FAILURES):
+        return Failed("transient", f"fal failed: {said}", FREE, again=True)
+    if kind == "content_policy_violation" or "content_policy" in said:
+        return Failed("moderation", f"Pika's moderation does not allow it: {said}", cost, again=False)
+    if kind == "no_media_generated" or not kind:
+        return Failed("job_failed", f"Pika failed: {said}", cost, again=True)
+    return Failed("invalid_request", f"Pika does not take this order: {said}", cost, again=False)
+
+
+def _said(error: fal_client.FalClientHTTPError) -> str:
+    message: Any = error.message
+    return wire.sentence(message) if isinstance(message, list | dict) else str(message or json.dumps(None))

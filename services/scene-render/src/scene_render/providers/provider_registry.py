@@ -1,0 +1,42 @@
+"""The paid providers that there is a key for, ready to be opened."""
+
+from scene_render.clips.download import Downloader
+from scene_render.providers.callbacks import Callbacks
+from scene_render.providers.luma import Luma
+from scene_render.providers.pika import Pika
+from scene_render.providers.runway import Runway
+from scene_render.settings import DEFAULT_URLS, Settings
+from shared.money.prices import Tariff
+from shared.settings import ProviderName
+
+
+def paid_providers(settings: Settings, callbacks: Callbacks) -> list[Runway | Luma | Pika]:
+    """Every paid provider that there is a key for: one that takes no new scenes may still have tasks of ours."""
+    known = [name for name in DEFAULT_URLS if settings.api_key(name).get_secret_value()]
+    return [paid_provider(name, settings, callbacks) for name in known]
+
+
+def paid_provider(name: ProviderName, settings: Settings, callbacks: Callbacks) -> Runway | Luma | Pika:
+    """One paid provider."""
+    url, key = settings.api_url(name), settings.api_key(name).get_secret_value()
+    # Prices are for new orders.
+    tariff = (settings.tariff(name) if name in settings.providers else None) or Tariff({})
+    scale = 1 / settings.simulator_speed
+    downloader = Downloader(getattr(settings, f"{name}_clip_hosts"), settings.origin(name))
+    concurrency: int = getattr(settings, f"{name}_concurrency")
+    seconds = settings.submit_seconds
+    provider: Runway | Luma | Pika
+    match name:
+        case "runway":
+            provider = Runway(url, key, settings.runway_model, tariff, concurrency, seconds, downloader)
+        case "luma":
+            of_luma = (settings.luma_model, settings.luma_resolution)
+            provider = Luma(url, key, *of_luma, tariff, concurrency, seconds, downloader, callbacks, scale)
+        case _:
+            of_pika = (settings.pika_model, settings.pika_resolution)
+            provider = Pika(url, key, *of_pika, tariff, concurrency, seconds, downloader, callbacks)
+    # A simulated provider that is faster than life is also looked at more often.
+    provider.usual_seconds *= scale
+    provider.check_seconds *= scale
+    provider.attempt_seconds *= scale
+    return provider

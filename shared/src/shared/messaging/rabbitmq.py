@@ -1,0 +1,281 @@
+"""Publishing and consuming on RabbitMQ, by FastStream: how messages travel through `shared.messaging.topology`."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractRobustQueue
+from aiormq.exceptions import AMQPError
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitExchange
+from faststream.rabbit.message import RabbitMessage
+from opentelemetry.trace import SpanKind
+
+from shared.contracts.events import Event
+from shared.contracts.messages import Message
+from shared.messaging.errors import QueuesMissing
+from shared.messaging.event_router import Delivery, Subscription, Tools, consumer_of
+from shared.messaging.message_processor import EPOCH, ComesBack, Dead, Service, deliver
+from shared.messaging.topology import DEAD, DELAYS, EVENTS, RETURN, declare, declare_for_others, queue_of
+from shared.persistence.outbox import Letter
+from shared.process import telemetry
+
+log = structlog.get_logger()
+
+PUBLISH_SECONDS = 5.0
+STOP_SECONDS = 5.0
+"""How long handlers may go on after SIGTERM; the whole stop takes less than ten seconds."""
+LOOK_AGAIN_SECONDS = 1.0
+
+LONGEST_PAUSE_SECONDS = 60.0
+MOST_ID_LETTERS = 64
+"""What the inbox has room for."""
+
+ATTEMPT = "x-attempt"
+USER = "x-user-id"
+"""Who published a message first; the property `user_id` itself must name who publishes it now."""
+
+
+def broker(url: str, **options: Any) -> RabbitBroker:  # noqa: ANN401 - handed through
+    """A connection of ours to RabbitMQ."""
+    separator = "&" if "?" in url else "?"
+    return RabbitBroker(
+        f"{url}{separator}heartbeat=5",
+        reconnect_interval=1.0,
+        graceful_timeout=STOP_SECONDS,
+        logger=None,
+        # Handlers take the message itself; FastStream would look for a thread to find each of their arguments.
+        apply_types=False,
+        decoder=_whole,
+        **options,
+    )
+
+
+async def _whole(message: RabbitMessage) -> RabbitMessage:
+    return message
+
+
+class Publisher:
+    """Sends events, each confirmed by the broker and refused where a queue is missing that should take it.
+
+    `contracts`: the events whose queues must exist before any of them is sent.
+    It has a connection of its own: under an alarm the server stops reading connections that publish, and acks of
+    finished messages must still go through.
+    """
+
+    def __init__(self, url: str, contracts: Sequence[type[Event]] = ()) -> None:
+        self.url = url
+        self.broker = broker(url, default_channel=Channel(on_return_raises=True))
+        self.connected = False
+        self.contracts = contracts
+        self.queues = {event.name: {consumer_of(one, event) for one in event.consumers} for event in contracts}
+        self.service = ""
+        self.missing: set[str] = set()
+        self.awaited: set[str] = set()
+        """The queues whose events are not sent: those missing at one of the last two looks. One that has just been
+        declared may not be bound yet."""
+        self.looked_at = 0.0
+        self.looking = asyncio.Lock()
+
+    async def start(self, service: str) -> None:
+        """Connect and declare the topology."""
+        self.service = service
+        await self.broker.connect()
+        await declare(self.broker, service)
+        self.awaited = await self._missing_queues()
+        if self.awaited:
+            log.warning("queues.missing", queues=sorted(self.awaited), todo="load RabbitMQ's definitions")
+        await self.broker.start()
+        self.connected = True
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self.broker.stop()
+
+    async def send(self, item: Letter) -> None:
+        """Send an outbox row's letter; returns when the broker has it. Raises when it has not.
+
+        Raises:
+            QueuesMissing: not every service that consumes the event would get it.
+        """
+        if self.awaited:
+            await self._see_that_queues_exist(item.name)
+        with telemetry.following(item.headers, f"{item.name} send", SpanKind.PRODUCER):
+            await self._publish(
+                item.body.encode(),
+                exchange=EVENTS,
+                routing_key=item.name,
+                headers=telemetry.trace_headers(),
+                message_id=item.message_id,
+                message_type=item.name,
+                correlation_id=item.ordering_key,
+            )
+
+    async def _missing_queues(self) -> set[str]:
+        self.missing = await declare_for_others(self.url, self.service, self.contracts)
+        self.looked_at = time.monotonic()
+        return self.missing
+
+    async def _see_that_queues_exist(self, event: str) -> None:
+        async with self.looking:
+            if time.monotonic() - self.looked_at >= LOOK_AGAIN_SECONDS:
+                self.awaited = self.missing | await self._missing_queues()
+        if awaited := self.awaited & self.queues.get(event, set()):
+            raise QueuesMissing(event, awaited)
+
+    async def hint(self, event: Message) -> None:
+        """Tell an event to whoever listens now. Never raises."""
+        if not self.connected:
+            return
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await self.broker.publish(
+                    event.model_dump_json().encode(),
+                    exchange=EVENTS,
+                    routing_key=event.name,
+                    mandatory=False,
+                    message_type=event.name,
+                    correlation_id=event.ordering_key,
+                    content_type="application/json",
+                )
+        except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+            log.debug("hint.lost", event_name=event.name, error=repr(error))
+
+    async def send_back(self, message: RabbitMessage, delivery: Delivery, outcome: ComesBack) -> None:
+        """Have a message delivered again to its own queue, later."""
+        headers = _headers(message, delivery) | {ATTEMPT: outcome.attempt}
+        await self._republish(message, DELAYS[outcome.step], delivery.consumer, headers)
+
+    async def bury(self, message: RabbitMessage, delivery: Delivery, outcome: Dead) -> None:
+        """Put a message to the dead letters, with the reason."""
+        headers = _headers(message, delivery) | {
+            EPOCH: str(outcome.epoch),
+            "x-kind": outcome.kind,
+            "x-reason": outcome.reason[:1000],
+            "x-queue": delivery.consumer,
+            "x-attempts": outcome.attempt,
+            "x-died-at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        await self._republish(message, DEAD, delivery.consumer, headers)
+
+    async def _republish(
+        self, message: RabbitMessage, exchange: RabbitExchange, routing_key: str, headers: dict[str, Any]
+    ) -> None:
+        await self._publish(
+            bytes(message.body),
+            exchange=exchange,
+            routing_key=routing_key,
+            headers=headers,
+            message_id=message.raw_message.message_id,
+            message_type=message.raw_message.type,
+            correlation_id=message.raw_message.correlation_id,
+        )
+
+    async def _publish(self, body: bytes, **options: Any) -> None:  # noqa: ANN401 - handed through
+        async with asyncio.timeout(PUBLISH_SECONDS):
+            await self.broker.publish(body, persist=True, mandatory=True, content_type="application/json", **options)
+
+
+def _headers(message: RabbitMessage, delivery: Delivery) -> dict[str, Any]:
+    """A message's own headers, without what brokers add on the way, and who published it."""
+    kept = {
+        key: value
+        for key, value in message.headers.items()
+        if not key.startswith(("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-opt-"))
+    }
+    return kept if delivery.user is None else kept | {USER: delivery.user}
+
+
+class Consumer:
+    """Takes the messages of one service, each subscription with its own limit, and settles what becomes of them."""
+
+    def __init__(self, url: str, service: Service[Tools], publisher: Publisher) -> None:
+        self.broker = broker(url)
+        self.publisher = publisher
+        self.subscriptions = tuple(service.story.subscriptions)
+        for subscription in self.subscriptions:
+            self._subscribe(service, subscription)
+
+    def _subscribe(self, service: Service[Tools], subscription: Subscription[Tools]) -> None:
+        async def consume(message: RabbitMessage) -> None:
+            delivery = _delivery(subscription, message)
+            outcome = await deliver(service, subscription, delivery, bytes(message.body))
+            if subscription.counts_once:
+                await self._settle(message, delivery, outcome)
+
+        self.broker.subscriber(
+            queue_of(subscription),
+            EVENTS,
+            channel=Channel(prefetch_count=subscription.at_once),
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            title=subscription.consumer,
+        )(consume)
+
+    async def _settle(self, message: RabbitMessage, delivery: Delivery, outcome: object) -> None:
+        """Send the message on, confirmed, before it is acked: a crash between makes two of it, never none."""
+        try:
+            if isinstance(outcome, ComesBack):
+                await self.publisher.send_back(message, delivery, outcome)
+            elif isinstance(outcome, Dead):
+                await self.publisher.bury(message, delivery, outcome)
+        except Exception:
+            # It goes back to its queue at once; without this pause it would spin up to the delivery limit.
+            await asyncio.sleep(min(2.0**delivery.returns, LONGEST_PAUSE_SECONDS))
+            raise
+
+    async def start(self) -> None:
+        """Connect and begin to take messages."""
+        await self.broker.connect()
+        await self.broker.declare_exchange(EVENTS)
+        # Not by our own broker object: it would keep the queue, with its channel, for the subscriber.
+        declaring = self.publisher.broker
+        returning = await declaring.declare_exchange(RETURN)
+        for subscription in self.subscriptions:
+            if subscription.counts_once:
+                queue = await declaring.declare_queue(queue_of(subscription))
+                await queue.bind(returning, routing_key=subscription.consumer)
+        await self.broker.start()
+
+    async def stop(self) -> None:
+        """Take no more messages, let those at hand end, and close the connection."""
+        for subscriber in self.broker.subscribers:
+            await _stop_taking(subscriber)
+        await self.broker.stop()
+
+    async def ping(self) -> bool:
+        """Whether the connection is alive."""
+        return await self.broker.ping(timeout=1.0)
+
+
+def _delivery(subscription: Subscription[Tools], message: RabbitMessage) -> Delivery:
+    # A publisher that gives its message no id gives all copies of it the same one.
+    message_id = message.raw_message.message_id or hashlib.sha256(message.body).hexdigest()
+    if len(message_id) > MOST_ID_LETTERS:
+        message_id = hashlib.sha256(message_id.encode()).hexdigest()
+    headers: Mapping[str, Any] = message.headers
+    texts = {key: value for key, value in headers.items() if isinstance(value, str)}
+    attempt, returns = headers.get(ATTEMPT, 1), headers.get("x-delivery-count", 0)
+    return Delivery(
+        subscription.consumer,
+        message_id,
+        texts,
+        attempt if isinstance(attempt, int) else 1,
+        returns if isinstance(returns, int) else 0,
+        message.raw_message.user_id or texts.get(USER),
+    )
+
+
+async def _stop_taking(subscriber: Any) -> None:  # noqa: ANN401 - FastStream keeps these two names to itself
+    """Cancel a consumer at the broker while its handlers go on.
+
+    FastStream waits for the handlers first and cancels then; what the broker pushes in between would be swallowed and
+    come back with its delivery count raised.
+    """
+    queue: AbstractRobustQueue | None = subscriber._queue_obj  # noqa: SLF001
+    if queue is not None and subscriber._consumer_tag is not None and not queue.channel.is_closed:  # noqa: SLF001
+        await queue.cancel(subscriber._consumer_tag)  # noqa: SLF001
+        subscriber._consumer_tag = None  # noqa: SLF001

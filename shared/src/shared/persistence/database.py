@@ -1,0 +1,212 @@
+"""The door to a service's own database: MySQL or MariaDB in production, SQLite in the embedded mode."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVarTuple
+
+from sqlalchemy import DateTime, MetaData, Row, Select, String, event, text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.visitors import InternalTraversal
+from sqlalchemy.util import greenlet_spawn
+
+Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+"""A column type: UTC, to the microsecond. MySQL rounds its own DATETIME to seconds, and we order by it."""
+
+Columns = TypeVarTuple("Columns")
+
+
+def identifier(length: int) -> String:
+    """Return the type of a column that names something: compared character by character.
+
+    MySQL's usual collation takes Anna for anna and ánna, who would share a budget.
+    """
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(exact, "mysql", "mariadb")
+
+
+LOCK_WAIT_SECONDS = 5
+READ_SECONDS = 8
+"""How long a server may be silent before its connection counts as broken: longer than it may wait for a lock."""
+GLANCE_SECONDS = 10
+GLANCE_READ_SECONDS = 4
+CONNECTIONS = 32
+"""How many connections a process opens at most, unless told otherwise."""
+# What a statement is about is nobody's business who reads an error.
+QUIET: dict[str, Any] = {"hide_parameters": True}
+SQLITE: dict[str, Any] = QUIET | {"connect_args": {"timeout": 30}}
+INIT_COMMAND = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, time_zone='+00:00'"
+
+
+class now(ColumnElement[datetime]):  # noqa: N801 - it reads as the SQL function it is
+    """The database's clock in UTC, `offset` seconds from now. All times are compared on this one clock."""
+
+    # Else each statement with a time in it would be compiled anew.
+    inherit_cache = True
+    _traverse_internals = [("offset", InternalTraversal.dp_plain_obj)]
+    type = Moment
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self.offset = float(offset)
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '{element.offset:+.3f} seconds')"
+
+
+@compiles(now, "mysql")
+@compiles(now, "mariadb")
+def _now_mysql(element: now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
+    return f"(UTC_TIMESTAMP(6) + INTERVAL {round(element.offset * 1_000_000)} MICROSECOND)"
+
+
+class Database:
+    """The engine and the sessions of one service's schema, on at most `connections` connections.
+
+    `committed` is set after every commit that may have left something in the outbox.
+    """
+
+    def __init__(self, url: str, metadata: MetaData, connections: int = CONNECTIONS) -> None:
+        self.metadata = metadata
+        self.url = url
+        glances = max(1, connections // 4)
+        self.engine = _engine(url, connections - glances)
+        self.glances = _glancing_engine(url, glances)
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.committed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session to look things up; nothing is saved."""
+        async with self.sessions() as session:
+            yield session
+
+    async def glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
+        """What a query finds, as it is committed now: in one round trip, without a transaction.
+
+        Raises:
+            ConnectionError: the server has not answered in time.
+        """
+        try:
+            async with asyncio.timeout(GLANCE_SECONDS):
+                return await self._glance_twice(query, values)
+        except TimeoutError as error:
+            raise ConnectionError(f"The database has not answered within {GLANCE_SECONDS} s.") from error
+
+    async def _glance_twice(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
+        try:
+            return await greenlet_spawn(self._glance, query, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # Nobody has asked before whether the server still knew the connection; now all are made anew.
+            return await greenlet_spawn(self._glance, query, values)
+
+    def _glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
+        """All of it at one go: to switch for each step would cost more than the query."""
+        with self.glances.sync_engine.connect() as connection:
+            return connection.execute(query, values).all()
+
+    async def ping(self) -> None:
+        """Raise if the database does not answer."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+        await self.glances.dispose()
+
+
+DRIVER_ERRORS = range(2000, 3000)
+"""MySQL's numbers for what the driver reports itself: a connection refused, lost or not understood. All others come
+from the server, in answer to a statement."""
+
+BUSY = {1021, 1040, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1305}
+"""The server's error numbers for: disk full, too many connections, network errors, user limits, lock wait, deadlock
+(1305: in a savepoint, which is then gone)."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether this error is about a server being away or busy, not about what was asked of it."""
+    if isinstance(error, ConnectionError | PoolExhausted):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    facts = error.orig.args if error.orig else ()
+    code = facts[0] if facts else None
+    return error.connection_invalidated or code in DRIVER_ERRORS or code in BUSY or "database is locked" in str(code)
+
+
+def _engine(url: str, connections: int) -> AsyncEngine:
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, **SQLITE)
+        _prepare_sqlite(engine)
+        return engine
+    # REPEATABLE READ would let the relay's locks hold up business inserts.
+    return _mysql(url, connections, READ_SECONDS, isolation_level="READ COMMITTED", pool_pre_ping=True)
+
+
+def _glancing_engine(url: str, connections: int) -> AsyncEngine:
+    """Its connections only read, so there is nothing to begin and nothing to undo."""
+    quick: dict[str, Any] = {
+        "isolation_level": "AUTOCOMMIT",
+        "skip_autocommit_rollback": True,
+        "pool_reset_on_return": None,
+    }
+    if url.startswith("sqlite"):
+        return create_async_engine(url, **quick, **SQLITE)
+    # After a silent connection there must be time for a second try.
+    return _mysql(url, connections, GLANCE_READ_SECONDS, **quick)
+
+
+def migration_engine(url: str) -> AsyncEngine:
+    """An engine for one connection without a time limit: to change a large table may take hours."""
+    if url.startswith("sqlite"):
+        return _engine(url, 1)
+    return _mysql(url, 1, None, isolation_level="READ COMMITTED")
+
+
+def _mysql(url: str, connections: int, read_seconds: int | None, **options: Any) -> AsyncEngine:  # noqa: ANN401
+    from shared.persistence import mysql_driver  # the embedded mode does without
+
+    engine = create_async_engine(
+        url,
+        pool_size=connections,
+        # A short wait for a connection costs less than to open one more and close it again.
+        max_overflow=0,
+        connect_args={
+            "async_creator_fn": mysql_driver.connect,
+            "read_timeout": read_seconds,
+            "init_command": INIT_COMMAND,
+        },
+        **QUIET,
+        **options,
+    )
+    mysql_driver.drop_broken_connections(engine)
+    return engine
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: DBAPIConnection, _record: object) -> None:
+        # Transactions are begun by us (below): sqlite3's own way begins them too late to hold.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's signature
+        # A transaction that reads first and writes later would fail, not wait, if another wrote between.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,228 @@
+"""Events that were saved with the work and wait to be sent.
+
+A row is deleted only when the broker has confirmed its message. Rows with a later `available_at` are messages that
+come back later: polls, and steps that wait.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.persistence.database import Database, Moment, is_outage, now
+
+log = structlog.get_logger()
+
+BATCH = 50
+LOOK_EVERY_SECONDS = 1.0
+SEND_SECONDS = 10.0
+OVERTAKEN_AFTER_SECONDS = 1.0
+"""A batch that takes longer waits for a message that hangs; the next batch does not wait for it."""
+BATCHES_AT_ONCE = 4
+WHILE_LOCKED_SECONDS = 0.1
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_REFUSED_SECONDS = 60.0
+"""How long a message at most waits for its next attempt while the broker answers and refuses it."""
+
+
+def outbox_table(metadata: MetaData) -> Table:
+    """The outbox of a service, beside its own tables."""
+    return Table(
+        "outbox",
+        metadata,
+        Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+        Column("message_id", String(64), nullable=False),
+        Column("name", String(100), nullable=False),
+        # Named after what it held when every message was about a video.
+        Column("video_id", String(36), key="ordering_key", nullable=False),
+        Column("headers", JSON, nullable=False),
+        Column("body", Text(1_000_000), nullable=False),
+        Column("attempts", Integer, nullable=False, default=0),
+        Column("available_at", Moment, nullable=False, index=True),
+        Column("created_at", Moment, nullable=False),
+    )
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message on its way: what the broker, or the embedded dispatcher, carries."""
+
+    message_id: str
+    name: str
+    ordering_key: str
+    headers: dict[str, str]
+    body: str
+
+
+def letter(row: Row[Any]) -> Letter:
+    """The letter of an outbox row."""
+    return Letter(row.message_id, row.name, row.ordering_key, row.headers, row.body)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What became of the rows that were due: how many there were, were sent, and found the broker away."""
+
+    due: int = 0
+    sent: int = 0
+    away: int = 0
+
+    @property
+    def broker_is_away(self) -> bool:
+        """Whether every message failed for want of a connection: no other would fare better."""
+        return 0 < self.due == self.away
+
+
+AWAY = Batch(due=1, away=1)
+
+
+class Relay:
+    """Sends the outbox of one database: woken by each commit, and looking every second by itself.
+
+    Any number of relays may run on one outbox; each row is sent by one of them. `send` returns when the message is
+    safe, and raises when it is not. A message that is refused, or that hangs, delays only itself.
+    """
+
+    def __init__(self, database: Database, send: Callable[[Letter], Awaitable[None]]) -> None:
+        self.database = database
+        self.outbox = database.metadata.tables["outbox"]
+        self.send = send
+        self.passed_at = time.monotonic()
+
+    def silent_seconds(self) -> float:
+        """Return how long ago the relay last went through what was due."""
+        return time.monotonic() - self.passed_at
+
+    async def run(self) -> None:
+        """Send for ever."""
+        self.passed_at = time.monotonic()
+        pause = 0.0
+        running: set[asyncio.Task[Batch]] = set()
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                self.database.committed.clear()
+                batch = batches.create_task(self._send_batch())
+                running.add(batch)
+                await asyncio.wait({batch}, timeout=OVERTAKEN_AFTER_SECONDS)
+                if len(running) == BATCHES_AT_ONCE:
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                running = {one for one in running if not one.done()}
+                if batch in running:
+                    continue
+                if batch.result().broker_is_away:
+                    pause = min(max(pause * 2, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+                    await asyncio.sleep(pause)
+                    continue
+                pause = 0.0
+                if batch.result().due < BATCH:
+                    await self._wait_for_next()
+
+    async def _send_batch(self) -> Batch:
+        try:
+            batch = await self.send_due()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("outbox.unreachable", error=str(error))
+            return AWAY
+        self.passed_at = time.monotonic()
+        return batch
+
+    async def _wait_for_next(self) -> None:
+        """Wait for a commit, or until a row is due."""
+        try:
+            seconds = await self._until_next()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            seconds = LOOK_EVERY_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.database.committed.wait()
+
+    async def send_due(self) -> Batch:
+        """Send what is due, at most one batch."""
+        outbox = self.outbox
+        async with self.database.sessions.begin() as session:
+            due = select(outbox).where(outbox.c.available_at <= now()).order_by(outbox.c.available_at, outbox.c.id)
+            rows = (await session.execute(due.limit(BATCH).with_for_update(skip_locked=True))).all()
+            if not rows:
+                return Batch()
+            by_key: dict[str, list[Row[Any]]] = {}
+            for row in rows:
+                by_key.setdefault(row.ordering_key, []).append(row)
+            results = await asyncio.gather(*(self._send_in_order(of_one) for of_one in by_key.values()))
+            outcomes = [outcome for of_one in results for outcome in of_one]
+            sent = [{"sent_id": row.id} for row, error in outcomes if error is None]
+            await self._forget(session, sent)
+            failed = [(row, error) for row, error in outcomes if error is not None]
+            for row, error in failed:
+                await self._put_off(session, row, error)
+        return Batch(len(rows), len(sent), sum(isinstance(error, ConnectionError) for _, error in failed))
+
+    async def _send_in_order(self, rows: list[Row[Any]]) -> list[tuple[Row[Any], Exception | None]]:
+        """Send the messages of one key, one after the other. Return each with what went wrong with it.
+
+        After one that hangs, the others are left to the next batch: this one ends in time.
+        """
+        outcomes: list[tuple[Row[Any], Exception | None]] = []
+        for row in rows:
+            try:
+                # A blocked connection ignores the client's own time limit.
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self.send(letter(row))
+            except TimeoutError as error:
+                return [*outcomes, (row, error)]
+            except Exception as error:  # noqa: BLE001 - whatever it is, the row stays
+                outcomes.append((row, error))
+            else:
+                outcomes.append((row, None))
+        return outcomes
+
+    async def _forget(self, session: AsyncSession, sent: list[dict[str, int]]) -> None:
+        if sent:
+            # One by one: a list of ids would scan, and deadlock with other relays.
+            statement = delete(self.outbox).where(self.outbox.c.id == bindparam("sent_id"))
+            await (await session.connection()).execute(statement, sent)
+
+    async def _put_off(self, session: AsyncSession, row: Row[Any], error: Exception) -> None:
+        log.warning("outbox.not_sent", event_name=row.name, ordering_key=row.ordering_key, error=repr(error))
+        is_away = isinstance(error, ConnectionError | TimeoutError)
+        longest = LONGEST_PAUSE_SECONDS if is_away else LONGEST_REFUSED_SECONDS
+        later = min(FIRST_PAUSE_SECONDS * 2 ** min(row.attempts, 10), longest)
+        values = {"attempts": row.attempts + 1, "available_at": now(later)}
+        await session.execute(self.outbox.update().where(self.outbox.c.id == row.id).values(values))
+
+    async def _until_next(self) -> float:
+        """Seconds until a row becomes due, at most the usual pause."""
+        outbox = self.outbox
+        async with self.database.reading() as session:
+            soon = outbox.c.available_at <= now(LOOK_EVERY_SECONDS)
+            first = select(func.min(outbox.c.available_at), now()).where(soon)
+            due, clock = (await session.execute(first)).one()
+        if due is None:
+            return LOOK_EVERY_SECONDS
+        seconds = float((due - clock).total_seconds())
+        # What is due and was not in the batch is locked by another one.
+        return seconds if seconds > 0 else WHILE_LOCKED_SECONDS

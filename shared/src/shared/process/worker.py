@@ -1,0 +1,296 @@
+"""A process of the distributed mode: connects a service to RabbitMQ, tells how it is, stops it in order."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from aiormq.exceptions import AMQPError
+from sqlalchemy import func, select
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from shared.contracts.events import EVENTS
+from shared.http.serving import NotStarted, serve
+from shared.messaging.event_router import Hints, NobodyListens, Tools
+from shared.messaging.message_processor import Service
+from shared.messaging.rabbitmq import Consumer, Publisher
+from shared.persistence.database import now
+from shared.persistence.migration_files import is_behind
+from shared.persistence.outbox import Relay
+from shared.process import probes, telemetry
+from shared.process.supervisor import Background, Supervisor, every
+from shared.settings import BROKER_EXAMPLE, DATABASE_EXAMPLE, ServiceSettings, read
+
+log = structlog.get_logger()
+
+S = TypeVar("S", bound=ServiceSettings)
+
+MEASURE_EVERY_SECONDS = 5.0
+LOOK_FOR_MIGRATION_SECONDS = 1.0
+CONNECT_AGAIN_SECONDS = 1.0
+CONNECT_PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""How long a service that needs the broker waits between its attempts to connect; then its start fails."""
+RELAY_SILENT_SECONDS = 15.0
+"""A relay that has made no pass for so long is not ready: the database or the broker leaves it without an answer."""
+SEND_LAST_SECONDS = 1.0
+ORDERLY_STOP_SECONDS = 8.5
+
+
+class Worker:
+    """A service, connected: its consumer, its publisher, its relay and its background tasks.
+
+    One that does not need the broker starts without it and connects as soon as it is there. On a schema that lacks
+    migrations it waits, not ready, until they have been made. `migrations` is the folder they are in.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Hints], Service[Tools]],
+        settings: ServiceSettings,
+        migrations: Path,
+        *,
+        needs_broker: bool = True,
+    ) -> None:
+        url = settings.broker_url.get_secret_value()
+        self.publisher = Publisher(url, EVENTS)
+        self.service = build(self.publisher)
+        self.consumer = Consumer(url, self.service, self.publisher)
+        self.relay = Relay(self.service.database, self.publisher.send)
+        self.supervisor = Supervisor(self.service.story.service)
+        self.migrations = migrations
+        self.needs_broker = needs_broker
+        self.migrated = False
+        self.connected = False
+        self.stopping = False
+        self.serving = asyncio.Event()
+        self.ending = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run until the block ends; then take nothing new, finish what is at hand, send what is left.
+
+        Raises at once when the database, or RabbitMQ if it is needed, is not there: the orchestrator starts us again.
+        """
+        living = asyncio.create_task(self._live())
+        serving = asyncio.create_task(self.serving.wait())
+        try:
+            await asyncio.wait({living, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if living.done():
+                living.result()
+            living.add_done_callback(self._end_process)
+            yield
+        finally:
+            serving.cancel()
+            self.stopping = True
+            self.ending.set()
+            await asyncio.wait({living}, timeout=ORDERLY_STOP_SECONDS)
+            if living.cancel():
+                log.warning("service.stopped_waiting", seconds=ORDERLY_STOP_SECONDS)
+            elif not living.cancelled():
+                living.result()
+
+    def _end_process(self, living: "asyncio.Task[None]") -> None:
+        """End the process when its work has failed: the orchestrator starts it again."""
+        if not living.cancelled() and (error := living.exception()) is not None:
+            log.error("service.failed", error=repr(error))
+            if not self.stopping:
+                signal.raise_signal(signal.SIGTERM)
+
+    async def _live(self) -> None:
+        """Open everything, serve until `ending`, close everything: in one task, as some libraries demand."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.service.database.close)
+            try:
+                await self.service.database.ping()
+            except ConnectionError as error:
+                raise NotStarted(f"DATABASE_URL: {error}. Example: DATABASE_URL={DATABASE_EXAMPLE}") from error
+            if not await self._wait_for_migration():
+                return
+            for resource in self.service.resources:
+                await stack.enter_async_context(resource)
+            await self._check_storage()
+            stack.push_async_callback(self.publisher.stop)
+            stack.push_async_callback(self.supervisor.stop)
+            self.supervisor.start(
+                every(MEASURE_EVERY_SECONDS, self._measure, "measure"),
+                self.service.retention.background,
+                *self.service.background,
+            )
+            stack.push_async_callback(self._stop_consuming)
+            if self.needs_broker:
+                await self._connect()
+            else:
+                connecting = asyncio.create_task(self._connect_when_there())
+                stack.push_async_callback(_cancel, connecting)
+            # Processor time: what the start costs, however busy the machine is.
+            log.info("service.started", cpu_seconds=round(time.process_time(), 2))
+            self.serving.set()
+            await self.ending.wait()
+            log.info("service.stopping")
+
+    async def _check_storage(self) -> None:
+        """End the start where the storage is configured wrongly. A new server may need a moment to be set up."""
+        if self.service.storage is None:
+            return
+        for pause in CONNECT_PAUSES:
+            if await self.service.storage.fault() is None:
+                return
+            await asyncio.sleep(pause)
+        if reason := await self.service.storage.fault():
+            raise NotStarted(f"STORAGE_URL: {reason}")
+
+    async def _wait_for_migration(self) -> bool:
+        """Return once the schema is up to date; False: the process is to end before it is."""
+        while await is_behind(self.service.database, self.migrations):
+            if not self.serving.is_set():
+                log.error("schema.behind", todo=f"run `{self.service.story.service} migrate`")
+                self.serving.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_FOR_MIGRATION_SECONDS):
+                    await self.ending.wait()
+                return False
+        self.migrated = True
+        return True
+
+    async def _connect(self) -> None:
+        """Connect to the broker. Where several replicas declare their queues at once, it may fail for a moment."""
+        for pause in CONNECT_PAUSES:
+            try:
+                return await self._connect_once()
+            except Exception as error:  # noqa: BLE001 - the last attempt raises it
+                log.warning("broker.away", error=repr(error))
+                await asyncio.sleep(pause)
+        try:
+            return await self._connect_once()
+        except (AMQPError, OSError) as error:
+            raise NotStarted(
+                f"BROKER_URL: cannot connect to RabbitMQ: {error!r}. Example: BROKER_URL={BROKER_EXAMPLE}"
+            ) from error
+
+    async def _connect_when_there(self) -> None:
+        while not self.connected:
+            try:
+                await self._connect_once()
+            except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to do but to try again
+                log.warning("broker.away", error=repr(error))
+                await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+
+    async def _connect_once(self) -> None:
+        await self.publisher.start(self.service.story.service)
+        await self.consumer.start()
+        self.supervisor.start(Background("relay", self.relay.run))
+        self.connected = True
+
+    async def _stop_consuming(self) -> None:
+        if not self.connected:
+            return
+        await self.consumer.stop()
+        # What the last handlers saved; the rest is another relay's.
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(SEND_LAST_SECONDS):
+                await self.relay.send_due()
+
+    async def _measure(self) -> None:
+        """Keep the outbox gauges true."""
+        outbox = self.service.database.metadata.tables["outbox"]
+        due = select(func.count(), func.min(outbox.c.available_at), now()).where(outbox.c.available_at <= now())
+        name = self.service.story.service
+        async with self.service.database.reading() as session:
+            count, oldest, clock = (await session.execute(due)).one()
+        telemetry.OUTBOX_ROWS.labels(name).set(count)
+        telemetry.OUTBOX_AGE_SECONDS.labels(name).set((clock - oldest).total_seconds() if oldest else 0)
+
+    def routes(self) -> list[BaseRoute]:
+        """The probes."""
+        checks: dict[str, probes.Check] = {
+            "running": self._runs,
+            "schema": self._has_schema,
+            "database": self._answers_database,
+            "broker": self._answers_broker,
+            "relay": self._relays,
+            "background": self._runs_in_background,
+        }
+        if self.service.storage is not None:
+            checks["storage"] = self._has_storage
+        return probes.routes(checks)
+
+    async def _runs(self) -> bool:
+        return not self.stopping
+
+    async def _has_schema(self) -> bool:
+        return self.migrated
+
+    async def _has_storage(self) -> bool | str:
+        # One that is away is waited for; whoever needs no media goes on.
+        storage = self.service.storage
+        return (await storage.fault() if storage else None) or True
+
+    async def _answers_database(self) -> bool:
+        await self.service.database.ping()
+        return True
+
+    async def _answers_broker(self) -> bool:
+        return self.connected and await self.consumer.ping()
+
+    async def _relays(self) -> bool:
+        return self.connected and self.relay.silent_seconds() < RELAY_SILENT_SECONDS
+
+    async def _runs_in_background(self) -> bool:
+        return not self.supervisor.down
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def main(settings: type[S], build: Callable[[S, Hints], Service[Tools]], service: str, migrations: Path) -> None:
+    """A worker's console script: run it, or with the argument `migrate` bring its schema up to date."""
+    command = command_of(service, sys.argv[1:])
+    known = read(settings)
+    telemetry.set_up(service, known)
+    if command == "migrate":
+        from shared.persistence import (
+            migrations as schema,  # it takes a third of a second to load, which no other start needs
+        )
+
+        schema.main(build(known, NobodyListens()).database, migrations)
+        return
+    asyncio.run(_run(lambda hints: build(known, hints), known, migrations))
+
+
+def command_of(service: str, arguments: list[str], **more: str) -> str | None:
+    """The command that a service is called with; None: it is to run. Ends the process when there is no such command.
+
+    `more`: commands besides `migrate`, and what each does.
+    """
+    commands = {"migrate": "bring the database schema up to date, and end", **more}
+    told = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
+    parser = argparse.ArgumentParser(
+        prog=service,
+        description="Without a command, run the service. shared/docs/configuration.md lists its settings.",
+        epilog=f"commands:\n{told}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=commands, metavar="command", help="see below")
+    command: str | None = parser.parse_args(arguments).command
+    return command
+
+
+async def _run(build: Callable[[Hints], Service[Tools]], settings: ServiceSettings, migrations: Path) -> None:
+    worker = Worker(build, settings, migrations)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with worker.running():
+            yield
+
+    app = Starlette(routes=worker.routes(), lifespan=lifespan)
+    await serve(app, settings.health_host, settings.health_port)

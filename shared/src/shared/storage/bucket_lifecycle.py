@@ -1,0 +1,95 @@
+"""Sets the rules by which a bucket itself removes objects: `python -m shared.storage.bucket_lifecycle`.
+
+It is the second net below the services' own retention. Rules of others on the same bucket stay. A bucket cannot know
+which film somebody keeps, so films are covered only where `--films-days` says so.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+from pydantic import Field
+
+from shared.settings import BrokerSettings, read
+from shared.storage.storage import S3Storage, open_storage
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.type_defs import LifecycleRuleTypeDef
+
+OURS = "multishot-"
+UPLOAD_DAYS = 1
+"""An upload takes minutes; what is not done by then belongs to a process that was killed."""
+ORIGINAL_DAYS = 14
+"""Drawn originals of animatics are not needed once their clip is made."""
+
+
+class Settings(BrokerSettings):
+    """Which storage the rules are for."""
+
+    storage_url: str = Field(description="`s3://bucket?endpoint=...`")
+
+
+def rules(films_days: int | None = None) -> "list[LifecycleRuleTypeDef]":
+    """The rules of this system. `films_days`: how old films and clips may become, kept ones included."""
+    found: list[LifecycleRuleTypeDef] = [
+        {
+            "ID": f"{OURS}uploads",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UPLOAD_DAYS},
+        },
+        _expiring("animatics", "animatics/", ORIGINAL_DAYS),
+    ]
+    return found if films_days is None else [*found, _expiring("films", "videos/", films_days)]
+
+
+def _expiring(name: str, prefix: str, days: int) -> "LifecycleRuleTypeDef":
+    return {
+        "ID": f"{OURS}{name}",
+        "Status": "Enabled",
+        "Filter": {"Prefix": prefix},
+        "Expiration": {"Days": days},
+    }
+
+
+async def set_rules(storage: S3Storage, wanted: "Sequence[LifecycleRuleTypeDef]") -> None:
+    """Give a bucket these rules in place of those that were set here before."""
+    client, bucket = storage.client, storage.bucket
+    try:
+        present = (await client.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchLifecycleConfiguration":
+            raise
+        present = []
+    others = [rule for rule in present if not rule.get("ID", "").startswith(OURS)]
+    await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [*others, *wanted]})
+
+
+async def _set(url: str, films_days: int | None) -> str:
+    storage = open_storage(url)
+    if not isinstance(storage, S3Storage):
+        return "STORAGE_URL names a folder; it needs no rules."
+    async with storage:
+        wanted = rules(films_days)
+        await set_rules(storage, wanted)
+        return f"The bucket {storage.bucket} has these rules now: {', '.join(rule['ID'] for rule in wanted)}."
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="bucket_lifecycle", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--films-days", type=int, metavar="N", help="remove films and clips older than this, kept ones included"
+    )
+    arguments = parser.parse_args()
+    if arguments.films_days is not None and arguments.films_days < 1:
+        parser.error(f"--films-days must be 1 or more, not {arguments.films_days}")
+    told = asyncio.run(_set(read(Settings).storage_url, arguments.films_days))
+    sys.stdout.write(f"{told}\n")
+
+
+if __name__ == "__main__":
+    main()

