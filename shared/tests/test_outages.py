@@ -128,6 +128,24 @@ async def test_a_statement_that_is_wrong_is_no_outage_and_a_server_that_leaves_i
     await mariadb.ping()
 
 
+@pytest.mark.connected
+async def test_a_loop_of_queries_ends_whenever_it_is_cancelled(mariadb: Database) -> None:
+    """`asyncio.wait_for` of Python 3.11 swallows a cancellation that arrives with an answer."""
+
+    async def ask_for_ever() -> None:
+        while True:
+            await read(mariadb)
+
+    for turns in range(60):
+        asking = asyncio.create_task(ask_for_ever())
+        for _ in range(100 + turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=10)
+        assert asking.cancelled(), f"after {turns} turns of the event loop"
+    await mariadb.ping()
+
+
 @pytest.fixture
 async def failover(mariadb: Database, sql_server: SqlServer) -> AsyncIterator[tuple[SilencingProxy, Database]]:
     """A way to the database, and the database on that way."""

@@ -7,6 +7,7 @@ from collections import Counter
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.contracts.events import VideoComposing
 from shared.contracts.messages import InternalMessage
@@ -117,7 +118,7 @@ async def emit(database: Database, *message_ids: str, video_id: UUID = VIDEO) ->
 
 
 async def test_while_rows_keep_failing_others_are_sent_at_once(database: Database) -> None:
-    post, bad, good = Picky(), [f"bad {n}" for n in range(50)], [str(n) for n in range(200)]
+    post, bad, good = Picky(), [f"bad {n}" for n in range(50)], [str(n) for n in range(100)]
     await emit(database, *bad)
     async with relaying(database, post):
         for message_id in good:
@@ -128,6 +129,16 @@ async def test_while_rows_keep_failing_others_are_sent_at_once(database: Databas
         assert set(post.attempts) == set(bad)
         assert post.got() == good
         await eventually(lambda: _holds(database, len(bad)))
+
+
+async def test_rows_that_fail_alike_are_one_line_of_the_log(sqlite: Database) -> None:
+    await emit(sqlite, *(f"bad {n}" for n in range(50)))
+    with capture_logs() as logs:
+        await Relay(sqlite, Picky().send).send_due()
+    [line] = logs
+    assert (line["event"], line["rows"], line["attempts"]) == ("outbox.not_sent", 50, 1)
+    assert (line["event_name"], line["ordering_key"]) == ("video.composing", str(VIDEO))
+    assert "unroutable" in line["error"]
 
 
 @pytest.mark.connected

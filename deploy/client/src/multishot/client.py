@@ -191,7 +191,8 @@ class Multishot:
                 # Without events, we look.
                 pause = POLL_SECONDS if listening.done() else LOOK_SECONDS
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await news.wait()
                 news.clear()
                 before, video = video, _as_video(await self._call("GET", _path(video_id), patience=patience))
                 if video != before:

@@ -1,6 +1,8 @@
 """Connections to MySQL and MariaDB that never wait forever, and which of their failures mean an outage."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from asyncmy import errors
@@ -19,8 +21,34 @@ SERVER_LEAVES = {1047, 1053, 1077, 1079, 1080, 1290, 1317, 1792, 1836, 1927}
 Another connection may reach a better server."""
 
 
+@contextlib.contextmanager
+def _heeding_cancellation() -> Iterator[None]:
+    """Raise a cancellation that arrived meanwhile and was swallowed.
+
+    The driver waits by `asyncio.wait_for`, which drops a cancellation that arrives together with the answer (Python
+    3.11; mended in 3.12). A loop that is cancelled then would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+
+
 class BoundedConnection(Connection):
-    """A connection that closes within `CLOSE_SECONDS`, even if the server is silent."""
+    """A connection that closes within `CLOSE_SECONDS`, even if the server is silent, and can be cancelled at any time.
+
+    `_fill_buffer` is the driver's own; there is no other place where all its waiting for answers passes.
+    """
+
+    async def _fill_buffer(self, need: int) -> None:
+        try:
+            with _heeding_cancellation():
+                await super()._fill_buffer(need)  # type: ignore[misc]  # not in its stubs
+        except asyncio.CancelledError:
+            # The answer is unread: the next statement would take it for its own.
+            self.close()
+            raise
 
     async def ensure_closed(self) -> None:
         """Say goodbye to the server if it listens, and close."""
@@ -39,8 +67,12 @@ async def connect(**options: Any) -> Connection:  # noqa: ANN401 - the driver's 
     """
     connection = BoundedConnection(**options)  # type: ignore[no-untyped-call]
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await connection.connect()
+        with _heeding_cancellation():
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.connect()
+    except asyncio.CancelledError:
+        connection.close()
+        raise
     except Exception as error:
         connection.close()
         # The driver raises many kinds of errors here, some of them only on some event loops.

@@ -179,6 +179,7 @@ class Relay:
             failed = [(row, error) for row, error in outcomes if error is not None]
             for row, error in failed:
                 await self._put_off(session, row, error)
+        _report(failed)
         return Batch(len(rows), len(sent), sum(isinstance(error, ConnectionError) for _, error in failed))
 
     async def _send_in_order(self, rows: list[Row[Any]]) -> list[tuple[Row[Any], Exception | None]]:
@@ -207,7 +208,6 @@ class Relay:
             await (await session.connection()).execute(statement, sent)
 
     async def _put_off(self, session: AsyncSession, row: Row[Any], error: Exception) -> None:
-        log.warning("outbox.not_sent", event_name=row.name, ordering_key=row.ordering_key, error=repr(error))
         is_away = isinstance(error, ConnectionError | TimeoutError)
         longest = LONGEST_PAUSE_SECONDS if is_away else LONGEST_REFUSED_SECONDS
         later = min(FIRST_PAUSE_SECONDS * 2 ** min(row.attempts, 10), longest)
@@ -226,3 +226,20 @@ class Relay:
         seconds = float((due - clock).total_seconds())
         # What is due and was not in the batch is locked by another one.
         return seconds if seconds > 0 else WHILE_LOCKED_SECONDS
+
+
+def _report(failed: list[tuple[Row[Any], Exception]]) -> None:
+    """Log what could not be sent: once per kind of message and error, with the row that has been tried most often."""
+    groups: dict[tuple[str, str], list[Row[Any]]] = {}
+    for row, error in failed:
+        groups.setdefault((row.name, repr(error)), []).append(row)
+    for (name, error_text), rows in groups.items():
+        oldest = max(rows, key=lambda row: row.attempts)
+        log.warning(
+            "outbox.not_sent",
+            event_name=name,
+            error=error_text,
+            rows=len(rows),
+            ordering_key=oldest.ordering_key,
+            attempts=oldest.attempts + 1,
+        )

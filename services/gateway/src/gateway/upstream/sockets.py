@@ -200,6 +200,7 @@ class Sockets:
 async def _closed(client: socketio.AsyncClient) -> None:
     """Close a client, however far it has come."""
     with contextlib.suppress(Exception):
-        await asyncio.wait_for(client.shutdown(), CONNECT_SECONDS)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.shutdown()
     if client.eio.http is not None:
         await client.eio.http.close()
