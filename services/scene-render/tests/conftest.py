@@ -168,6 +168,13 @@ class Desk:
                 await asyncio.sleep(0.005)
         return told
 
+    async def pass_time(self, seconds: float) -> None:
+        """Make all that was ordered, and all that is due later, older (SQLite)."""
+        async with self.database.sessions.begin() as session:
+            for table, column in (("attempts", "intended_at"), ("outbox", "available_at")):
+                earlier = f"strftime('%Y-%m-%d %H:%M:%f000', {column}, '-{seconds} seconds')"
+                await session.execute(text(f"UPDATE {table} SET {column} = {earlier}"))
+
     async def rows(self, query: str) -> list[tuple[Any, ...]]:
         async with self.database.reading() as session:
             return [tuple(row) for row in await session.execute(text(query))]
