@@ -1,6 +1,7 @@
 """Background tasks: one that ends is restarted, counted, and shows as down meanwhile."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -72,3 +73,30 @@ async def test_an_outage_does_not_end_work_that_is_done_again_and_again() -> Non
     await eventually(lambda: not outcomes, 5)
     assert (supervisor.down, restarts("work")) == (set(), before)
     await supervisor.stop()
+
+
+async def waits_on() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("answer", [raises, returns, waits_on])
+async def test_a_task_that_swallows_its_cancellation_is_stopped_all_the_same(
+    answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.process.supervisor.CANCEL_AGAIN_SECONDS", 0.1)
+    started = asyncio.Event()
+
+    async def run() -> None:
+        started.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await answer()
+
+    before = restarts("deaf")
+    supervisor = Supervisor("tested")
+    supervisor.start(Background("deaf", run))
+    await started.wait()
+    async with asyncio.timeout(10):
+        await supervisor.stop()
+    assert [task.cancelled() for task in supervisor.tasks] == [True]
+    assert restarts("deaf") == before

@@ -14,6 +14,8 @@ log = structlog.get_logger()
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 OUTAGE_PAUSE_SECONDS = 5.0
+CANCEL_AGAIN_SECONDS = 2.0
+"""How long a task that is cancelled may go on before it is cancelled again: a library may have swallowed it."""
 STEADY_SECONDS = 60.0
 """A task that ran this long before it ended is restarted after the shortest pause again."""
 
@@ -58,12 +60,16 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for their end."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        pending = set(self.tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
     async def _keep_running(self, background: Background) -> None:
         name, pause = background.name, 0.0
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
         clock = asyncio.get_running_loop().time
         while True:
             self.down.discard(name)
@@ -74,9 +80,10 @@ class Supervisor:
             except Exception as failure:  # noqa: BLE001 - it must outlive any failure
                 error = failure
             except asyncio.CancelledError as cancelled:
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise
-                error = cancelled  # something inside was cancelled, not this task
+                error = cancelled
+            if task.cancelling():
+                # Else something inside was cancelled, not this task.
+                raise asyncio.CancelledError from error
             self.down.add(name)
             telemetry.BACKGROUND_RESTARTS.labels(self.service, name).inc()
             log.error("background.ended", task=name, error=repr(error), exc_info=error)
