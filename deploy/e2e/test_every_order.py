@@ -248,7 +248,7 @@ Pick = Callable[[int], int]
 
 async def settle_unknowns(studio: Studio, pick: Pick, settled: set[str], patience: int) -> bool:
     """Settle what the gateway shows as unknown, each with a chance of 1 in `patience`; return whether any is left."""
-    charges = await studio.gateway.money.charges("unknown", None, 10, whose=None)
+    charges = await studio.gateway.money.charges("unknown", None, 10, owner=None)
     for charge in charges:
         if charge.attempt_id not in settled and pick(patience) == 0:
             settled.add(charge.attempt_id)

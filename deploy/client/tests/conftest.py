@@ -41,7 +41,7 @@ class Served:
 
     async def hear(self, *events: Event) -> None:
         for event in events:
-            row = await self.gateway.videos.get(event.video_id, whose=None)
+            row = await self.gateway.videos.get(event.video_id, owner=None)
             async with working(self.gateway.database) as work:
                 await self.gateway.videos.record(work, event)
             for live in await self.gateway.videos.events_after(event.video_id, row.last_seq):

@@ -21,7 +21,7 @@ def refusal(video_id: UUID = VIDEO, kind: str = "malformed") -> VideoFailed:
 
 
 async def row_of(gateway: Gateway, video_id: UUID) -> Video | None:
-    page = await gateway.videos.page(10, 0, whose=None)
+    page = await gateway.videos.page(10, 0, owner=None)
     return next((row for row in page.videos if row.video_id == str(video_id)), None)
 
 

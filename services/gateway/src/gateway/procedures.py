@@ -264,7 +264,7 @@ async def list_videos(call: Call[Visit], page: PageInput | None = None) -> Video
     visit = call.context
     visit.caller.require("read")
     part = page or PageInput()
-    found = await visit.videos.page(part.limit, part.offset, whose=visit.caller.whose)
+    found = await visit.videos.page(part.limit, part.offset, owner=visit.caller.visible_owner)
     return VideoList(videos=[_row(row, visit.public_url) for row in found.videos], total=found.total)
 
 
@@ -279,7 +279,7 @@ async def cancel(call: Call[Visit], video: VideoInput) -> Done:
     """Cancel a video. Scenes that wait never start; what has started is not paid again."""
     visit = call.context
     visit.caller.require("write")
-    await visit.videos.cancel(video.id, by=visit.caller.owner, reason=REASON, whose=visit.caller.whose)
+    await visit.videos.cancel(video.id, by=visit.caller.owner, reason=REASON, owner=visit.caller.visible_owner)
     return Done(success=True, message="Video cancelled")
 
 
@@ -307,7 +307,7 @@ async def events(call: Call[Visit], wish: EventsInput) -> AsyncIterator[Tracked[
 async def _get(call: Call[Visit], video_id: UUID | str) -> Video:
     visit = call.context
     visit.caller.require("read")
-    return await visit.videos.get(video_id, whose=visit.caller.whose)
+    return await visit.videos.get(video_id, owner=visit.caller.visible_owner)
 
 
 def _row(row: Video, public_url: str) -> VideoRow:

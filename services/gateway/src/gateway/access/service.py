@@ -61,8 +61,8 @@ class Caller:
     session: str | None = field(default=None, repr=False)
 
     @property
-    def whose(self) -> str | None:
-        """Whose videos they see; None: everybody's."""
+    def visible_owner(self) -> str | None:
+        """Return the owner whose videos this caller may see; None: everybody's."""
         return None if self.sees_all else self.owner
 
     def require(self, scope: Scope) -> None:

@@ -54,7 +54,9 @@ def routes(money: Money, reviews: Reviews) -> APIRouter:
     ) -> SpendResource:
         """See what was spent, by day (UTC), owner and provider."""
         until = last or datetime.now(UTC).date()
-        found = await money.spend(first or days_before(until, 30), until, owner, provider, whose=caller.whose)
+        found = await money.spend(
+            first or days_before(until, 30), until, owner, provider, visible_owner=caller.visible_owner
+        )
         lines = [
             SpendLine(
                 day=date.fromisoformat(spent.day),
@@ -84,7 +86,7 @@ def routes(money: Money, reviews: Reviews) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> ChargePage:
         """List charges, the latest first. Those that are `unknown` wait for a person to settle them."""
-        found = await money.charges(state, video_id, limit, whose=caller.whose)
+        found = await money.charges(state, video_id, limit, owner=caller.visible_owner)
         return ChargePage(charges=[ChargeResource.model_validate(charge) for charge in found])
 
     @router.post(

@@ -246,11 +246,11 @@ class Money:
         return max(row.promised_usd, row.estimated_cost_usd, *dearest)
 
     async def spend(
-        self, first: date, last: date, owner: str | None, provider: str | None, *, whose: str | None
+        self, first: date, last: date, owner: str | None, provider: str | None, *, visible_owner: str | None
     ) -> list[Spent]:
-        """What was spent from the first day to the last, by day, owner and provider; `whose`: by this owner alone."""
+        """Return what was spent between two days, by day, owner and provider; `visible_owner`: only theirs."""
         which = [Charge.day >= first.isoformat(), Charge.day <= last.isoformat()]
-        which += [Charge.owner == name for name in (owner, whose) if name is not None]
+        which += [Charge.owner == name for name in (owner, visible_owner) if name is not None]
         which += [Charge.provider == provider] if provider else []
         unknown = func.sum(case((Charge.state == "unknown", Charge.held_usd), else_=0))
         keys = (Charge.day, Charge.owner, Charge.provider, Charge.simulated)
@@ -263,12 +263,12 @@ class Money:
             ]
 
     async def charges(
-        self, state: str | None, video_id: UUID | None, limit: int, *, whose: str | None
+        self, state: str | None, video_id: UUID | None, limit: int, *, owner: str | None
     ) -> Sequence[Charge]:
-        """Charges, the latest first; `whose`: of this owner alone."""
+        """Charges, the latest first; `owner`: only theirs."""
         which = [Charge.state == state] if state else []
         which += [Charge.video_id == str(video_id)] if video_id else []
-        which += [Charge.owner == whose] if whose is not None else []
+        which += [Charge.owner == owner] if owner is not None else []
         async with self.database.reading() as session:
             latest = select(Charge).where(*which).order_by(Charge.updated_at.desc(), Charge.attempt_id).limit(limit)
             return (await session.execute(latest)).scalars().all()

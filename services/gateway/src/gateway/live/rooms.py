@@ -97,7 +97,7 @@ class Live:
     async def _emit(self, video_id: UUID, owner: str, event: LiveEvent) -> None:
         # One emit for all rooms: it is encoded once, and a socket in several of them hears it once.
         for listening in self.new.values():
-            if listening.caller.whose in (None, owner):
+            if listening.caller.visible_owner in (None, owner):
                 listening.held.append(event)
         rooms = [_room(video_id), _feed_of(owner), _feed_of(None)]
         await self.server.emit(event.type, event.data, room=rooms, skip_sid=self._who_know(video_id, event))
@@ -186,7 +186,7 @@ class Live:
             await self._send(sid, listening.held.pop(0))
         if listening is not None:
             del self.new[sid]
-            await self.server.enter_room(sid, _feed_of(listening.caller.whose))
+            await self.server.enter_room(sid, _feed_of(listening.caller.visible_owner))
 
     async def _disconnect(self, sid: str, _reason: str) -> None:
         if (guard := self.guarding.pop(sid, None)) is not None and guard is not asyncio.current_task():
@@ -205,13 +205,13 @@ class Live:
             if asked is None:
                 listening.wants_all = True
                 await self._hear_all(sid)
-                await self.server.enter_room(sid, _feed_of(caller.whose))
+                await self.server.enter_room(sid, _feed_of(caller.visible_owner))
                 return {"ok": True}
             wish = _Subscription.model_validate({"videoId": asked} if isinstance(asked, str) else asked)
-            row = await self.feed.videos.get(wish.video_id, whose=caller.whose)
+            row = await self.feed.videos.get(wish.video_id, owner=caller.visible_owner)
             if not listening.wants_all:
                 self.new.pop(sid, None)
-                await self.server.leave_room(sid, _feed_of(caller.whose))
+                await self.server.leave_room(sid, _feed_of(caller.visible_owner))
             # A client that knows more than has happened would hear nothing until then.
             last_seq = None if wish.last_seq is None else min(wish.last_seq, row.last_seq)
             await self._join(sid, wish.video_id, last_seq)
@@ -254,7 +254,7 @@ class Live:
         if asked is None:
             listening.wants_all = False
             self.new.pop(sid, None)
-            await self.server.leave_room(sid, _feed_of(listening.caller.whose))
+            await self.server.leave_room(sid, _feed_of(listening.caller.visible_owner))
             return {"ok": True}
         try:
             wish = _Subscription.model_validate({"videoId": asked} if isinstance(asked, str) else asked)

@@ -81,7 +81,7 @@ def routes(feed: Feed, access: Access) -> APIRouter:
         ] = None,
     ) -> Response:
         """Follow a video. First comes what you have missed, or the latest event; after the last one the stream ends."""
-        row = await feed.videos.get(video_id, whose=caller.whose)
+        row = await feed.videos.get(video_id, owner=caller.visible_owner)
         # The header is newer: a browser that comes back keeps the address it began with.
         last_seq = header if header is not None else query
         if last_seq is not None:

@@ -36,7 +36,7 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
         video_id: UUID, caller: Reader, request: Request, download: Download = False
     ) -> RedirectResponse:
         """Watch the film: leads on to a link that ends soon."""
-        row = await videos.get(video_id, whose=caller.whose)
+        row = await videos.get(video_id, owner=caller.visible_owner)
         _check_not_expired(row)
         filename = film_name(row) if download else None
         return await _lead_on(request, row.film, f"film of {video_id}", filename)
@@ -45,7 +45,7 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
     @router.get("/api/v1/videos/{video_id}/thumbnail", status_code=307, **moved)
     async def get_thumbnail(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
         """See the thumbnail: leads on to a link that ends soon."""
-        row = await videos.get(video_id, whose=caller.whose)
+        row = await videos.get(video_id, owner=caller.visible_owner)
         _check_not_expired(row)
         return await _lead_on(request, row.thumbnail, f"thumbnail of {video_id}")
 
@@ -57,7 +57,7 @@ def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
     )
     async def get_clip(video_id: UUID, scene_number: int, caller: Reader, request: Request) -> RedirectResponse:
         """Watch the clip of a scene: leads on to a link that ends soon."""
-        row = await videos.get(video_id, whose=caller.whose)
+        row = await videos.get(video_id, owner=caller.visible_owner)
         _check_not_expired(row)
         state = row.scene_states.get(str(scene_number)) or {}
         return await _lead_on(request, state.get("clip"), f"clip {scene_number} of {video_id}")

@@ -52,12 +52,12 @@ class Reviews:
         if faults:
             raise StoryboardFaulty(faults)
 
-    async def storyboard(self, video_id: UUID, *, whose: str | None) -> Storyboard:
+    async def storyboard(self, video_id: UUID, *, owner: str | None) -> Storyboard:
         """The storyboard of a video, as it can be edited. Raises `NoStoryboardYet`."""
-        return _storyboard_of(await self.videos.get(video_id, whose=whose))
+        return _storyboard_of(await self.videos.get(video_id, owner=owner))
 
     async def approve(
-        self, work: Work, video_id: UUID, edited: Storyboard | None, by: str, *, whose: str | None
+        self, work: Work, video_id: UUID, edited: Storyboard | None, by: str, *, owner: str | None
     ) -> Video:
         """Let a video that awaits its review go on, with an edited storyboard where there is one.
 
@@ -69,7 +69,7 @@ class Reviews:
         """
         self.check(edited)
         event = StoryboardApproved(video_id=video_id, storyboard=edited, by=by)
-        row = await self.videos.locked(work, video_id, whose=whose)
+        row = await self.videos.locked(work, video_id, owner=owner)
         if row.current_step != "review":
             raise NotAwaitingReview(video_id, row.status, row.current_step)
         await self.money.promise_anew(work, row, edited.scenes if edited else view_of(row).scenes)
@@ -77,7 +77,7 @@ class Reviews:
         await work.emit(event)
         return await self.videos.as_saved(work, row)
 
-    async def animatic(self, work: Work, video_id: UUID, edited: Storyboard | None, *, whose: str | None) -> Video:
+    async def animatic(self, work: Work, video_id: UUID, edited: Storyboard | None, *, owner: str | None) -> Video:
         """The free film of a video's storyboard, or of an edited one: another video. The same storyboard has one.
 
         Raises:
@@ -86,7 +86,7 @@ class Reviews:
             StoryboardFaulty: what was edited cannot be filmed.
         """
         self.check(edited)
-        row = await self.videos.locked(work, video_id, whose=whose)
+        row = await self.videos.locked(work, video_id, owner=owner)
         storyboard = edited or _storyboard_of(row)
         request = VideoRequested(
             video_id=await self._animatic_id(work, video_id, storyboard),
@@ -103,7 +103,7 @@ class Reviews:
         row.animatic_id = str(request.video_id)
         if await self.videos.record_request(work, request):
             await work.emit(request)
-        film = await self.videos.locked(work, request.video_id, whose=None)
+        film = await self.videos.locked(work, request.video_id, owner=None)
         film.animatic_of = str(video_id)
         return await self.videos.as_saved(work, film)
 

@@ -47,7 +47,7 @@ def routes(
         """Ask for a storyboard alone, and wait for it. Nothing is rendered; it can be sent back with a video."""
         event = wish.event(caller.owner, key_of(request, caller, idempotency_key))
         await storyboards.request(event)
-        return await _answer(event.video_id, response, caller.whose)
+        return await _answer(event.video_id, response, caller.visible_owner)
 
     @router.get(
         "/api/v1/storyboards/{storyboard_id}",
@@ -58,10 +58,10 @@ def routes(
         storyboard_id: UUID, response: Response, caller: Reader
     ) -> StoryboardBody | PendingStoryboard:
         """Look at a storyboard that was asked for alone."""
-        return await _answer(storyboard_id, response, caller.whose)
+        return await _answer(storyboard_id, response, caller.visible_owner)
 
-    async def _answer(storyboard_id: UUID, response: Response, whose: str | None) -> StoryboardBody | PendingStoryboard:
-        row = await storyboards.wait(storyboard_id, whose=whose)
+    async def _answer(storyboard_id: UUID, response: Response, owner: str | None) -> StoryboardBody | PendingStoryboard:
+        row = await storyboards.wait(storyboard_id, owner=owner)
         response.headers["Location"] = f"{public_url}/api/v1/storyboards/{storyboard_id}"
         if row.state == "failed":
             raise StoryboardNotWritten(row.error_kind or "", row.error_message or "")
@@ -75,7 +75,7 @@ def routes(
     @router.get("/api/v1/videos/{video_id}/storyboard", tags=["storyboards"], responses={409: {}})
     async def get_storyboard_of_video(video_id: UUID, caller: Reader) -> StoryboardBody:
         """See the storyboard of a video, as it can be edited and sent back."""
-        storyboard = await reviews.storyboard(video_id, whose=caller.whose)
+        storyboard = await reviews.storyboard(video_id, owner=caller.visible_owner)
         return StoryboardBody.of(storyboard, money.estimate(storyboard.scenes))
 
     @router.post(
@@ -97,7 +97,7 @@ def routes(
         edited = _edited(edit)
 
         async def do(work: Work) -> dict[str, object]:
-            row = await reviews.approve(work, video_id, edited, by=caller.owner, whose=caller.whose)
+            row = await reviews.approve(work, video_id, edited, by=caller.owner, owner=caller.visible_owner)
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
         return await _once(request, caller, idempotency_key, edit, do)
@@ -121,7 +121,7 @@ def routes(
         edited = _edited(edit)
 
         async def do(work: Work) -> dict[str, object]:
-            row = await reviews.animatic(work, video_id, edited, whose=caller.whose)
+            row = await reviews.animatic(work, video_id, edited, owner=caller.visible_owner)
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
         return await _once(request, caller, idempotency_key, edit, do)

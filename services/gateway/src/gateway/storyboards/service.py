@@ -58,21 +58,21 @@ class Storyboards:
             async with working(self.database) as work:
                 await self._open(work, wish)
 
-    async def get(self, storyboard_id: UUID, *, whose: str | None) -> StoryboardRow:
-        """One storyboard; `whose`: of this owner alone. Raises `StoryboardNotFound`."""
+    async def get(self, storyboard_id: UUID, *, owner: str | None) -> StoryboardRow:
+        """One storyboard; `owner`: only theirs. Raises `StoryboardNotFound`."""
         async with self.database.reading() as session:
             row = await _row(session, storyboard_id)
-        if row is None or whose not in (None, row.request.get("owner")):
+        if row is None or owner not in (None, row.request.get("owner")):
             raise StoryboardNotFound(storyboard_id)
         return row
 
-    async def wait(self, storyboard_id: UUID, *, whose: str | None) -> StoryboardRow:
+    async def wait(self, storyboard_id: UUID, *, owner: str | None) -> StoryboardRow:
         """One storyboard, as soon as it is written or has failed, or else as it is after a while."""
         # Looked for, not listened for: the answer may come to another replica, and the row is there for all.
         pause = FIRST_LOOK_SECONDS
         end = asyncio.get_running_loop().time() + self.wait_seconds
         while (
-            row := await self.get(storyboard_id, whose=whose)
+            row := await self.get(storyboard_id, owner=owner)
         ).state == "pending" and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)

@@ -17,7 +17,7 @@ class Ending:
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
 
-    async def wait(self, video_id: UUID, seconds: float, *, whose: str | None) -> Video:
+    async def wait(self, video_id: UUID, seconds: float, *, owner: str | None) -> Video:
         """The video, once nothing happens to it by itself any more, or else as it is after so many seconds.
 
         Raises:
@@ -29,7 +29,7 @@ class Ending:
             while True:
                 kept.arrived.clear()
                 kept.events.clear()
-                row = await self.feed.videos.get(video_id, whose=whose)
+                row = await self.feed.videos.get(video_id, owner=owner)
                 left = end - loop.time()
                 if row.status in ENDED or row.current_step == "review" or left <= 0:
                     return row

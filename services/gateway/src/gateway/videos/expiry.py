@@ -47,14 +47,14 @@ class Expiry:
         if live.type == "video_completed" and not row.kept:
             row.expires_at = now(self.days * DAY_SECONDS)
 
-    async def keep(self, work: Work, video_id: UUID, *, keep: bool, whose: str | None) -> Video:
+    async def keep(self, work: Work, video_id: UUID, *, keep: bool, owner: str | None) -> Video:
         """Keep a video, or let it expire again: after as many days as if it had been made now.
 
         Raises:
             VideoNotFound: there is none.
             FilmExpired: it is too late.
         """
-        row = await self.videos.locked(work, video_id, whose=whose)
+        row = await self.videos.locked(work, video_id, owner=owner)
         if row.status == "expired":
             raise FilmExpired(video_id, row.expires_at)
         if row.kept != keep:

@@ -25,13 +25,13 @@ def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRout
     async def rate_video(video_id: UUID, wish: RatingWish, caller: Writer) -> VideoResource:
         """Say how you like a film. Saying it again replaces what you said."""
         async with working(ratings.videos.database) as work:
-            row = await ratings.rate(work, video_id, wish.rating, wish.comment or None, whose=caller.whose)
+            row = await ratings.rate(work, video_id, wish.rating, wish.comment or None, owner=caller.visible_owner)
             return video_resource(row, public_url)
 
     @router.delete("/api/v1/videos/{video_id}/rating", status_code=204, tags=["videos"])
     async def unrate_video(video_id: UUID, caller: Writer) -> None:
         """Take a rating back."""
-        await ratings.take_back(video_id, whose=caller.whose)
+        await ratings.take_back(video_id, owner=caller.visible_owner)
 
     @router.get("/api/v1/statistics", tags=["figures"])
     async def get_statistics(
@@ -41,7 +41,7 @@ def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRout
     ) -> StatisticsResource:
         """See how many videos succeed, how long they take, what they cost, and how they are liked."""
         until = last or datetime.now(UTC).date()
-        figures = await statistics.figures(first or days_before(until, DAYS), until, whose=caller.whose)
+        figures = await statistics.figures(first or days_before(until, DAYS), until, owner=caller.visible_owner)
         return StatisticsResource(
             requested=figures.requested,
             completed=figures.completed,

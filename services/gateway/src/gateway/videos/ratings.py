@@ -22,21 +22,21 @@ class Ratings:
     def __init__(self, videos: Videos) -> None:
         self.videos = videos
 
-    async def rate(self, work: Work, video_id: UUID, rating: int, comment: str | None, *, whose: str | None) -> Video:
+    async def rate(self, work: Work, video_id: UUID, rating: int, comment: str | None, *, owner: str | None) -> Video:
         """Rate a film, or rate it anew.
 
         Raises:
             VideoNotFound: there is none.
             NothingToRate: it is not made, or not yet.
         """
-        row = await self.videos.locked(work, video_id, whose=whose)
+        row = await self.videos.locked(work, video_id, owner=owner)
         if row.status != "completed":
             raise NothingToRate(video_id, row.status)
         row.rating, row.rating_comment = rating, comment
         return await self.videos.as_saved(work, row)
 
-    async def take_back(self, video_id: UUID, *, whose: str | None) -> None:
+    async def take_back(self, video_id: UUID, *, owner: str | None) -> None:
         """Forget how a film was rated, where it was. Raises `VideoNotFound`."""
         async with working(self.videos.database) as work:
-            row = await self.videos.locked(work, video_id, whose=whose)
+            row = await self.videos.locked(work, video_id, owner=owner)
             row.rating = row.rating_comment = None

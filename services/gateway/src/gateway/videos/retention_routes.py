@@ -22,7 +22,7 @@ def routes(expiry: Expiry, public_url: str) -> APIRouter:
     async def set_retention(video_id: UUID, wish: RetentionWish, caller: Writer) -> VideoResource:
         """Keep a video for as long as you want, or let its film expire again. `expiresAt` says when it does."""
         async with working(expiry.videos.database) as work:
-            row = await expiry.keep(work, video_id, keep=wish.keep, whose=caller.whose)
+            row = await expiry.keep(work, video_id, keep=wish.keep, owner=caller.visible_owner)
             return video_resource(row, public_url)
 
     return router

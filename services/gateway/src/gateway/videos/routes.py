@@ -101,7 +101,7 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
         seconds = wait_of(prefer)
         if seconds is None:
             return accepted(answer)
-        row = await ending.wait(UUID(answer.body["videoId"]), seconds, whose=caller.whose)
+        row = await ending.wait(UUID(answer.body["videoId"]), seconds, owner=caller.visible_owner)
         response = shown(row, 200 if row.status in ENDED else 202)
         response.headers["Location"] = answer.body["links"]["self"]
         response.headers["Preference-Applied"] = f"wait={seconds}"
@@ -111,7 +111,7 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
     @router.get("/api/v1/videos", responses={200: {"headers": told("Link")}})
     async def list_videos(caller: Reader, wish: Annotated[ListWish, Query()], response: Response) -> VideoPage:
         """List the videos, newest first."""
-        part = await videos.page_after(wish.limit, _place(wish.after), wish.status, whose=caller.whose)
+        part = await videos.page_after(wish.limit, _place(wish.after), wish.status, owner=caller.visible_owner)
         cursor = _cursor(part.next) if part.next is not None else None
         if cursor is not None:
             query = {"limit": wish.limit, "after": cursor} | ({"status": wish.status} if wish.status else {})
@@ -130,12 +130,12 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
     async def get_video(video_id: UUID, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
         """Look at a video. While it is being made, `Retry-After` says when to look again."""
         if if_none_match is not None:
-            version, status = await videos.version(video_id, whose=caller.whose)
+            version, status = await videos.version(video_id, owner=caller.visible_owner)
             tag = tag_of(version)
             if matches(if_none_match, tag):
                 again = {} if status in ENDED else {"Retry-After": LOOK_AGAIN_SECONDS}
                 return Response(None, 304, {"ETag": tag, "Cache-Control": "private, no-cache", **again})
-        return shown(await videos.get(video_id, whose=caller.whose))
+        return shown(await videos.get(video_id, owner=caller.visible_owner))
 
     @router.post(
         "/api/v1/videos/{video_id}/cancel",
@@ -149,13 +149,13 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
     )
     async def cancel_video(video_id: UUID, caller: Writer) -> Response:
         """Cancel a video. Scenes that wait never start; what has started is not paid again."""
-        news = await videos.cancel_once(video_id, by=caller.owner, reason=REASON, whose=caller.whose)
-        return shown(await videos.get(video_id, whose=caller.whose), 202 if news else 200)
+        news = await videos.cancel_once(video_id, by=caller.owner, reason=REASON, owner=caller.visible_owner)
+        return shown(await videos.get(video_id, owner=caller.visible_owner), 202 if news else 200)
 
     @router.delete("/api/v1/videos/{video_id}", status_code=204, responses={409: {}})
     async def delete_video(video_id: UUID, caller: Writer) -> None:
         """Delete a video that has ended, with its film and its clips. What it has cost stays in the books."""
-        await videos.delete(video_id, by=caller.owner, whose=caller.whose)
+        await videos.delete(video_id, by=caller.owner, owner=caller.visible_owner)
 
     return router
 

@@ -145,9 +145,9 @@ class Videos:
             raise RequestConflicts(wish.video_id)
         return await self.as_saved(work, row)
 
-    async def get(self, video_id: UUID | str, *, whose: str | None) -> Video:
-        """One video, to be read alone; `whose`: of this owner alone. Raises `VideoNotFound`."""
-        return _seen(await self.rows.of(str(video_id)), video_id, whose)
+    async def get(self, video_id: UUID | str, *, owner: str | None) -> Video:
+        """One video, to be read alone; `owner`: only theirs. Raises `VideoNotFound`."""
+        return _seen(await self.rows.of(str(video_id)), video_id, owner)
 
     async def _rows(self, ids: Collection[str]) -> dict[str, Video]:
         rows = {found.video_id: _to_look_at(found) for found in await self.database.glance(WHOLE, {"ids": list(ids)})}
@@ -167,10 +167,10 @@ class Videos:
     def _eta_of(self, row: Video) -> Eta | None:
         return self.stage_times.eta_of(row, view_of(row)) if is_going(row) else None
 
-    async def version(self, video_id: UUID, *, whose: str | None) -> tuple[int, str]:
+    async def version(self, video_id: UUID, *, owner: str | None) -> tuple[int, str]:
         """The number of a video's latest change, and its status: much cheaper than `get`. Raises `VideoNotFound`."""
-        version, status, owner = await self.versions.of(str(video_id)) or (0, "", None)
-        if owner is None or whose not in (None, owner):
+        version, status, found = await self.versions.of(str(video_id)) or (0, "", None)
+        if found is None or owner not in (None, found):
             raise VideoNotFound(video_id)
         return version, status
 
@@ -178,9 +178,9 @@ class Videos:
         found = await self.database.glance(VERSION, {"ids": list(ids)})
         return {video_id: (version, status, owner) for video_id, version, status, owner in found}
 
-    async def locked(self, work: Work, video_id: UUID, *, whose: str | None) -> Video:
+    async def locked(self, work: Work, video_id: UUID, *, owner: str | None) -> Video:
         """One video, which nobody else changes until this transaction ends. Raises `VideoNotFound`."""
-        return _seen(await _row(work.session, video_id, lock=True), video_id, whose)
+        return _seen(await _row(work.session, video_id, lock=True), video_id, owner)
 
     async def as_saved(self, work: Work, row: Video) -> Video:
         """The row as the database is going to have it: with its times, and its amounts to the last decimal."""
@@ -200,9 +200,9 @@ class Videos:
             row = await _row(session, video_id)
         return row is not None and row.request_hash is not None
 
-    async def page(self, limit: int, offset: int, status: str | None = None, *, whose: str | None) -> Page:
-        """Videos, newest first; `whose`: of this owner alone."""
-        which = _visible(status, whose)
+    async def page(self, limit: int, offset: int, status: str | None = None, *, owner: str | None) -> Page:
+        """Videos, newest first; `owner`: only theirs."""
+        which = _visible(status, owner)
         async with self.database.reading() as session:
             newest = select(Video).where(*which).order_by(Video.id.desc()).limit(limit).offset(offset)
             rows = (await session.execute(newest)).scalars().all()
@@ -210,12 +210,12 @@ class Videos:
             await self.expect(session, *rows)
         return Page(rows, total)
 
-    async def page_after(self, limit: int, after: int | None, status: str | None = None, *, whose: str | None) -> Part:
+    async def page_after(self, limit: int, after: int | None, status: str | None = None, *, owner: str | None) -> Part:
         """Videos, newest first, that are older than the one where the last part ended. None comes twice.
 
-        `whose`: of this owner alone.
+        `owner`: only theirs.
         """
-        which = _visible(status, whose)
+        which = _visible(status, owner)
         older = [*which, Video.id < after] if after is not None else which
         async with self.database.reading() as session:
             newest = select(Video).where(*older).order_by(Video.id.desc()).limit(limit + 1)
@@ -224,20 +224,20 @@ class Videos:
             await self.expect(session, *rows[:limit])
         return Part(rows[:limit], total, rows[limit - 1].id if len(rows) > limit else None)
 
-    async def cancel(self, video_id: UUID, by: str, reason: str, *, whose: str | None) -> Video:
+    async def cancel(self, video_id: UUID, by: str, reason: str, *, owner: str | None) -> Video:
         """Cancel a video. Cancelling it again changes nothing.
 
         Raises:
             VideoNotFound: there is none.
             VideoAlreadyEnded: it is completed, or failed.
         """
-        await self.cancel_once(video_id, by, reason, whose=whose)
-        return await self.get(video_id, whose=whose)
+        await self.cancel_once(video_id, by, reason, owner=owner)
+        return await self.get(video_id, owner=owner)
 
-    async def cancel_once(self, video_id: UUID, by: str, reason: str, *, whose: str | None) -> bool:
+    async def cancel_once(self, video_id: UUID, by: str, reason: str, *, owner: str | None) -> bool:
         """As `cancel`. Returns whether this was news."""
         async with working(self.database) as work:
-            row = await self.locked(work, video_id, whose=whose)
+            row = await self.locked(work, video_id, owner=owner)
             if row.status == "cancelled":
                 return False
             if row.status in ENDED:
@@ -247,7 +247,7 @@ class Videos:
             await work.emit(event)
             return True
 
-    async def delete(self, video_id: UUID, by: str, *, whose: str | None) -> None:
+    async def delete(self, video_id: UUID, by: str, *, owner: str | None) -> None:
         """Delete a video that has ended: what it shows goes now, what is stored of it soon. Its charges stay.
 
         Raises:
@@ -255,7 +255,7 @@ class Videos:
             VideoNotEnded: it has to be cancelled first.
         """
         async with working(self.database) as work:
-            row = await self.locked(work, video_id, whose=whose)
+            row = await self.locked(work, video_id, owner=owner)
             if row.status not in ENDED:
                 raise VideoNotEnded(video_id, row.status)
             if row.status == "failed":
@@ -473,16 +473,16 @@ def _to_look_at(found: Row[*tuple[Any, ...]]) -> Video:
     return row
 
 
-def _visible(status: str | None, whose: str | None) -> list[ColumnElement[bool]]:
+def _visible(status: str | None, owner: str | None) -> list[ColumnElement[bool]]:
     which: list[ColumnElement[bool]] = [Video.deleted_at.is_(None)]
     which += [Video.status == status] if status else []
-    which += [Video.owner == whose] if whose is not None else []
+    which += [Video.owner == owner] if owner is not None else []
     return which
 
 
-def _seen(row: Video | None, video_id: UUID | str, whose: str | None) -> Video:
+def _seen(row: Video | None, video_id: UUID | str, owner: str | None) -> Video:
     """The row, for whom it is: what belongs to another owner is not there."""
-    if row is None or row.deleted_at is not None or whose not in (None, row.owner):
+    if row is None or row.deleted_at is not None or owner not in (None, row.owner):
         raise VideoNotFound(video_id)
     return row
 

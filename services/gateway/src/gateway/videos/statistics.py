@@ -64,13 +64,13 @@ class Statistics:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def figures(self, first: date, last: date, *, whose: str | None) -> Figures:
-        """Figures of the videos requested from the first day to the last (UTC); `whose`: of this owner alone."""
+    async def figures(self, first: date, last: date, *, owner: str | None) -> Figures:
+        """Figures of the videos requested from the first day to the last (UTC); `owner`: only theirs."""
         begin = datetime.combine(first, datetime.min.time())
         which = [Video.created_at >= begin, Video.animatic_of.is_(None)]
         if last < date.max:
             which.append(Video.created_at < datetime.combine(last + timedelta(days=1), datetime.min.time()))
-        which += [Video.owner == whose] if whose is not None else []
+        which += [Video.owner == owner] if owner is not None else []
         is_film = Video.status == "completed"
         seconds = seconds_between(func.coalesce(Video.approved_at, Video.created_at), Video.completed_at.expression)
         sums = select(

@@ -49,7 +49,7 @@ def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
         request: Request, response: Response, caller: Reader, limit: Limit = 20, after: After = None
     ) -> EndpointPage:
         """List the webhook endpoints, newest first."""
-        found = await webhooks.page(limit + 1, int(after) if after else None, whose=caller.whose)
+        found = await webhooks.page(limit + 1, int(after) if after else None, owner=caller.visible_owner)
         cursor = _next(found, limit)
         _link(cursor, request, response)
         shown = [endpoint_resource(endpoint, public_url) for endpoint in found[:limit]]
@@ -58,28 +58,28 @@ def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
     @router.get("/{endpoint_id}")
     async def get_webhook_endpoint(endpoint_id: UUID, caller: Reader) -> EndpointResource:
         """Look at a webhook endpoint: whether it takes what it is sent, and why it is disabled."""
-        return endpoint_resource(await webhooks.get(endpoint_id, whose=caller.whose), public_url)
+        return endpoint_resource(await webhooks.get(endpoint_id, owner=caller.visible_owner), public_url)
 
     @router.patch("/{endpoint_id}", dependencies=[Depends(json_only)])
     async def change_webhook_endpoint(endpoint_id: UUID, patch: EndpointPatch, caller: Writer) -> EndpointResource:
         """Change a webhook endpoint, disable it, or enable it again."""
         change = EndpointChange(patch.url, patch.types, patch.description, patch.enabled)
-        return endpoint_resource(await webhooks.change(endpoint_id, change, whose=caller.whose), public_url)
+        return endpoint_resource(await webhooks.change(endpoint_id, change, owner=caller.visible_owner), public_url)
 
     @router.delete("/{endpoint_id}", status_code=204)
     async def remove_webhook_endpoint(endpoint_id: UUID, caller: Writer) -> None:
         """Remove a webhook endpoint, and all that was or is on its way to it."""
-        await webhooks.remove(endpoint_id, whose=caller.whose)
+        await webhooks.remove(endpoint_id, owner=caller.visible_owner)
 
     @router.post("/{endpoint_id}/rotate")
     async def rotate_webhook_secret(endpoint_id: UUID, caller: Writer) -> SecretEndpointResource:
         """Make a new secret. For a day both sign, so that the receiver can change over; the answer shows it, once."""
-        return secret_endpoint_resource(await webhooks.rotate(endpoint_id, whose=caller.whose), public_url)
+        return secret_endpoint_resource(await webhooks.rotate(endpoint_id, owner=caller.visible_owner), public_url)
 
     @router.post("/{endpoint_id}/test", status_code=202, responses={409: {}})
     async def test_webhook_endpoint(endpoint_id: UUID, caller: Writer) -> DeliveryResource:
         """Have a `webhook.test` posted. Its deliveries tell how that went."""
-        return delivery_resource(await webhooks.test(endpoint_id, whose=caller.whose))
+        return delivery_resource(await webhooks.test(endpoint_id, owner=caller.visible_owner))
 
     @router.get("/{endpoint_id}/deliveries")
     async def list_webhook_deliveries(
@@ -93,7 +93,7 @@ def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
     ) -> DeliveryPage:
         """List what was and is sent to a webhook endpoint, newest first. It is kept for 30 days."""
         number = int(after) if after else None
-        found = await webhooks.deliveries(endpoint_id, limit + 1, number, state, whose=caller.whose)
+        found = await webhooks.deliveries(endpoint_id, limit + 1, number, state, owner=caller.visible_owner)
         cursor = _next(found, limit)
         _link(cursor, request, response)
         shown = [delivery_resource(sent) for sent in found[:limit]]
@@ -102,7 +102,7 @@ def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
     @router.post("/{endpoint_id}/deliveries/{delivery_id}/retry", status_code=202, responses={409: {}})
     async def retry_webhook_delivery(endpoint_id: UUID, delivery_id: UUID, caller: Writer) -> DeliveryResource:
         """Post one again, now, under its old `webhook-id`."""
-        return delivery_resource(await webhooks.retry(endpoint_id, delivery_id, whose=caller.whose))
+        return delivery_resource(await webhooks.retry(endpoint_id, delivery_id, owner=caller.visible_owner))
 
     return router
 

@@ -126,21 +126,21 @@ class Webhooks:
             if (await work.session.execute(of_owner)).scalar_one() >= MOST_PER_OWNER:
                 raise TooManyEndpoints(owner)
             work.session.add(endpoint)
-        return await self.get(UUID(endpoint.endpoint_id), whose=None)
+        return await self.get(UUID(endpoint.endpoint_id), owner=None)
 
-    async def get(self, endpoint_id: UUID, *, whose: str | None) -> WebhookEndpoint:
-        """One endpoint; `whose`: of this owner alone. Raises `EndpointNotFound`."""
+    async def get(self, endpoint_id: UUID, *, owner: str | None) -> WebhookEndpoint:
+        """One endpoint; `owner`: only theirs. Raises `EndpointNotFound`."""
         async with self.database.reading() as session:
-            return await _endpoint(session, endpoint_id, whose)
+            return await _endpoint(session, endpoint_id, owner)
 
-    async def page(self, limit: int, after: int | None, *, whose: str | None) -> Sequence[WebhookEndpoint]:
+    async def page(self, limit: int, after: int | None, *, owner: str | None) -> Sequence[WebhookEndpoint]:
         """Endpoints, newest first, those older than the one with the number `after`."""
-        which = _older(WebhookEndpoint.id, after) + ([WebhookEndpoint.owner == whose] if whose is not None else [])
+        which = _older(WebhookEndpoint.id, after) + ([WebhookEndpoint.owner == owner] if owner is not None else [])
         newest = select(WebhookEndpoint).where(*which).order_by(WebhookEndpoint.id.desc()).limit(limit)
         async with self.database.reading() as session:
             return (await session.execute(newest)).scalars().all()
 
-    async def change(self, endpoint_id: UUID, change: EndpointChange, *, whose: str | None) -> WebhookEndpoint:
+    async def change(self, endpoint_id: UUID, change: EndpointChange, *, owner: str | None) -> WebhookEndpoint:
         """Change an endpoint. What is on its way goes to the new URL; disabling it ends what is on its way.
 
         Raises:
@@ -148,10 +148,10 @@ class Webhooks:
             AddressRefused: nothing is posted to this URL.
         """
         if change.url is not None:
-            await self.get(endpoint_id, whose=whose)
+            await self.get(endpoint_id, owner=owner)
             await self.courier.check(change.url)
         async with working(self.database) as work:
-            endpoint = await _endpoint(work.session, endpoint_id, whose, lock=True)
+            endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             endpoint.url = change.url or endpoint.url
             endpoint.types = list(dict.fromkeys(change.types or endpoint.types))
             if change.description is not None:
@@ -161,26 +161,26 @@ class Webhooks:
             if change.enabled:
                 endpoint.disabled_because = None
                 endpoint.failing_since = None
-        return await self.get(endpoint_id, whose=whose)
+        return await self.get(endpoint_id, owner=owner)
 
-    async def remove(self, endpoint_id: UUID, *, whose: str | None) -> None:
+    async def remove(self, endpoint_id: UUID, *, owner: str | None) -> None:
         """Remove an endpoint, and all that was or is on its way to it. Raises `EndpointNotFound`."""
         async with working(self.database) as work:
-            endpoint = await _endpoint(work.session, endpoint_id, whose, lock=True)
+            endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             of_it = WebhookDelivery.endpoint_id == endpoint.endpoint_id
             await work.session.execute(delete(WebhookDelivery).where(of_it))
             await work.session.delete(endpoint)
 
-    async def rotate(self, endpoint_id: UUID, *, whose: str | None) -> WebhookEndpoint:
+    async def rotate(self, endpoint_id: UUID, *, owner: str | None) -> WebhookEndpoint:
         """Give an endpoint a new secret. The one before signs along for a day. Raises `EndpointNotFound`."""
         async with working(self.database) as work:
-            endpoint = await _endpoint(work.session, endpoint_id, whose, lock=True)
+            endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             endpoint.old_secret = endpoint.secret
             endpoint.old_secret_until = now(OLD_SECRET_SECONDS)
             endpoint.secret = _new_secret()
-        return await self.get(endpoint_id, whose=whose)
+        return await self.get(endpoint_id, owner=owner)
 
-    async def test(self, endpoint_id: UUID, *, whose: str | None) -> WebhookDelivery:
+    async def test(self, endpoint_id: UUID, *, owner: str | None) -> WebhookDelivery:
         """Send an endpoint a webhook that tells of nothing.
 
         Raises:
@@ -188,30 +188,30 @@ class Webhooks:
             EndpointDisabled: nothing is sent to it.
         """
         async with working(self.database) as work:
-            endpoint = await _endpoint(work.session, endpoint_id, whose, lock=True)
+            endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             _require_enabled(endpoint)
             data: dict[str, JsonValue] = {"endpointId": endpoint.endpoint_id, "text": "It works."}
             delivery_id = await _send(work, endpoint.endpoint_id, TEST, data)
-        return await self.delivery(endpoint_id, delivery_id, whose=whose)
+        return await self.delivery(endpoint_id, delivery_id, owner=owner)
 
-    async def delivery(self, endpoint_id: UUID, delivery_id: UUID, *, whose: str | None) -> WebhookDelivery:
+    async def delivery(self, endpoint_id: UUID, delivery_id: UUID, *, owner: str | None) -> WebhookDelivery:
         """One delivery. Raises `EndpointNotFound`, `DeliveryNotFound`."""
         async with self.database.reading() as session:
-            endpoint = await _endpoint(session, endpoint_id, whose)
+            endpoint = await _endpoint(session, endpoint_id, owner)
             return await _delivery(session, endpoint, delivery_id)
 
     async def deliveries(
-        self, endpoint_id: UUID, limit: int, after: int | None, state: str | None = None, *, whose: str | None
+        self, endpoint_id: UUID, limit: int, after: int | None, state: str | None = None, *, owner: str | None
     ) -> Sequence[WebhookDelivery]:
         """What was and is sent to an endpoint, newest first, older than number `after`. Raises `EndpointNotFound`."""
         async with self.database.reading() as session:
-            endpoint = await _endpoint(session, endpoint_id, whose)
+            endpoint = await _endpoint(session, endpoint_id, owner)
             which = [WebhookDelivery.endpoint_id == endpoint.endpoint_id, *_older(WebhookDelivery.id, after)]
             which += [WebhookDelivery.state == state] if state else []
             newest = select(WebhookDelivery).where(*which).order_by(WebhookDelivery.id.desc()).limit(limit)
             return (await session.execute(newest)).scalars().all()
 
-    async def retry(self, endpoint_id: UUID, delivery_id: UUID, *, whose: str | None) -> WebhookDelivery:
+    async def retry(self, endpoint_id: UUID, delivery_id: UUID, *, owner: str | None) -> WebhookDelivery:
         """Send one again, now, under its old id, be it delivered, failed or waiting.
 
         Raises:
@@ -219,12 +219,12 @@ class Webhooks:
             EndpointDisabled: nothing is sent to it.
         """
         async with working(self.database) as work:
-            endpoint = await _endpoint(work.session, endpoint_id, whose, lock=True)
+            endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             _require_enabled(endpoint)
             sent = await _delivery(work.session, endpoint, delivery_id, lock=True)
             sent.state = "pending"
             await _schedule(work, sent, 0.0)
-        return await self.delivery(endpoint_id, delivery_id, whose=whose)
+        return await self.delivery(endpoint_id, delivery_id, owner=owner)
 
     # --- what happens
 
@@ -321,13 +321,13 @@ def _older(number: InstrumentedAttribute[int], after: int | None) -> list[Column
 
 
 async def _endpoint(
-    session: AsyncSession, endpoint_id: UUID, whose: str | None, *, lock: bool = False
+    session: AsyncSession, endpoint_id: UUID, owner: str | None, *, lock: bool = False
 ) -> WebhookEndpoint:
     query = select(WebhookEndpoint).where(WebhookEndpoint.endpoint_id == str(endpoint_id))
     if lock:
         query = query.with_for_update()
     endpoint = (await session.execute(query)).scalar_one_or_none()
-    if endpoint is None or whose not in (None, endpoint.owner):
+    if endpoint is None or owner not in (None, endpoint.owner):
         raise EndpointNotFound(endpoint_id)
     return endpoint
 
