@@ -367,7 +367,7 @@ async def test_whose_a_video_is_comes_from_the_key_and_names_are_told_apart_by_e
 
 async def test_a_key_s_budget_narrows_what_its_owner_may_spend_in_a_day(either: Gateway) -> None:
     gateway = either
-    gateway.money.provider, gateway.money.tariffs = "runway", {"runway": gateway.settings.tariff("runway")}
+    gateway.money.providers, gateway.money.tariffs = ("runway",), {"runway": gateway.settings.tariff("runway")}
     keys = [
         (
             await gateway.keys.make(

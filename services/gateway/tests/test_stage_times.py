@@ -1,7 +1,7 @@
 """What is told of a video's end, from its request on, as a caller of the API and a watcher see it."""
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -21,6 +21,7 @@ from shared.contracts.events import (
     VideoComposed,
     VideoComposing,
     VideoFailed,
+    VideoRequested,
     VideoResumed,
 )
 from shared.contracts.media import Clip, MediaReference
@@ -165,6 +166,21 @@ async def test_a_film_waits_for_those_ahead_of_it(stage: Stage) -> None:
     last = await stage.look(await stage.ask())
     assert last["etaSeconds"] > first["etaSeconds"] + 2 * 12
     assert last["notice"] is None
+
+
+async def test_a_request_for_a_provider_that_is_not_configured_waits_in_the_queue_of_the_one_that_renders_it(
+    stage: Stage,
+) -> None:
+    for _ in range(4):
+        await stage.make(await stage.ask(), seconds=12)
+    for _ in range(5):
+        await stage.ask(sceneCount=5)
+    request = VideoRequested(video_id=uuid4(), prompt="a fox", scene_count=2, providers=("pika",))
+    async with working(stage.gateway.database) as work:
+        await stage.gateway.videos.record_request(work, request)
+    other = await stage.look(str(request.video_id))
+    configured = await stage.look(await stage.ask())
+    assert other["etaSeconds"] == pytest.approx(configured["etaSeconds"], rel=0.3)
 
 
 async def test_how_far_a_scene_is_counts_more_than_the_usual_time(stage: Stage) -> None:

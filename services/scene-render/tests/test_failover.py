@@ -14,7 +14,7 @@ from scene_render.attempts import polling_policy as pace
 from scene_render.internal_messages import CheckDue, ClipReady, SceneOverdue, SlotOffered
 from scene_render.providers.base import Failed, Lost, SubmissionPutOff, SubmissionRefused
 from scene_render.scheduling import circuit_breaker as breaker
-from scene_render.scheduling.routing import candidates, choose
+from scene_render.scheduling.routing import choose
 from scene_render.scheduling.scheduler import wake_waiting
 from scene_render.settings import Settings
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoFailed, VideoResumed
@@ -49,12 +49,6 @@ async def both(desk: Any) -> Any:
     """A desk with two providers, `ledger` preferred."""
     desk.configure("ledger", "second")
     return desk
-
-
-def test_candidates_are_those_wished_for_as_far_as_they_are_there() -> None:
-    assert candidates(("luma", "other"), ("runway", "luma")) == ("luma",)
-    assert candidates((), ("runway", "luma")) == ("runway", "luma")
-    assert candidates(("other",), ("runway",)) == ("runway",)
 
 
 def test_a_parked_provider_is_chosen_only_where_no_other_is_left() -> None:

@@ -4,31 +4,11 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from scene_render.internal_messages import SlotOffered
-from scene_render.scheduling.routing import candidates
 from shared.contracts.events import SceneRequested
 from shared_testing.servers import published
 
 Scene = Callable[..., SceneRequested]
-
-
-@pytest.mark.parametrize(
-    ("wished", "configured", "given"),
-    [
-        ((), ("runway", "luma"), ("runway", "luma")),
-        (("luma",), ("runway", "luma"), ("luma",)),
-        (("pika",), ("runway", "luma"), ("runway", "luma")),
-        (("animatic",), ("runway", "luma"), ("animatic",)),
-        (("luma", "animatic"), ("runway",), ("animatic",)),
-        ((), ("animatic",), ("animatic",)),
-    ],
-)
-def test_wishes_are_honoured_as_far_as_they_are_there_and_animatics_always(
-    wished: tuple[str, ...], configured: tuple[str, ...], given: tuple[str, ...]
-) -> None:
-    assert candidates(wished, configured) == given
 
 
 async def test_an_animatic_is_drawn_for_nothing_where_only_paid_providers_are_configured(

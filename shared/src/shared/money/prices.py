@@ -13,6 +13,7 @@ from datetime import date
 from decimal import ROUND_UP, Decimal
 
 from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES
+from shared.contracts.provider_selection import FREE_PROVIDER
 from shared.contracts.story import Scene
 from shared.contracts.timeline import OVERLAP_SECONDS, timeline
 
@@ -99,7 +100,7 @@ Override = Decimal | Mapping[int, Decimal]
 
 def tariff_of(model: str, overrides: Mapping[str, Override]) -> Tariff | None:
     """The tariff of a model named as in `TARIFFS`; None for the free built-in renderer. Raises `PriceUnknown`."""
-    if model == "animatic":
+    if model == FREE_PROVIDER:
         return None
     known, override = TARIFFS.get(model), overrides.get(model)
     if isinstance(override, Mapping):

@@ -15,6 +15,7 @@ from gateway.billing.charge_rules import check_charge
 from gateway.models import Charge, Video, budgets
 from gateway.videos.mapping import view_of
 from shared.contracts.events import ChargeReviewed, SceneCharged, StoryboardRequested, StoryCharged, VideoRequested
+from shared.contracts.provider_selection import first_provider, is_available
 from shared.contracts.story import Scene
 from shared.money import budget
 from shared.money.budget import Budget, Caps
@@ -24,7 +25,6 @@ from shared.persistence.unit_of_work import Work, working
 from shared.settings import RenderSettings
 
 ENDED = ("completed", "failed", "cancelled", "expired")
-FREE_PROVIDER = "animatic"
 WRITER = "llm"
 """The provider under which a language model's money is booked."""
 UNCAPPED = Caps(None, None, None)
@@ -86,7 +86,7 @@ class Money:
         self.database = database
         self.storyboard_usd = storyboard_usd
         self.caps = settings.caps
-        self.provider = settings.providers[0]
+        self.providers: tuple[str, ...] = settings.providers
         self.simulated = settings.providers_simulated
         self.tariffs: Mapping[str, Tariff | None] = {name: settings.tariff(name) for name in settings.providers}
 
@@ -161,9 +161,8 @@ class Money:
             await budget.check(session, budgets, of_day, self.storyboard_usd)
 
     def _tariff(self, wished: Sequence[str]) -> Tariff | None:
-        """The tariff of whoever renders first, where these are wished for; the rules are those of who routes scenes."""
-        name = next((name for name in wished if name == FREE_PROVIDER or name in self.tariffs), self.provider)
-        return None if name == FREE_PROVIDER else self.tariffs[name]
+        """Return the tariff of the provider that scenes are offered to first; None: it is free."""
+        return self.tariffs.get(first_provider(wished, self.providers))
 
     async def correct(self, work: Work, row: Video) -> None:
         """Keep the promise of a video true to what has become of it."""
@@ -182,7 +181,7 @@ class Money:
             caps = await self._caps_of(session, wish.owner)
             _, owner, all_ = caps.budgets(wish.video_id, wish.owner, day, simulated=self.simulated)
             return Quote(
-                provider=self.provider,
+                provider=first_provider(wish.providers, self.providers),
                 estimate=self.estimate_wish(wish),
                 caps=caps,
                 used_by_owner_today=await budget.used(session, budgets, owner),
@@ -234,7 +233,7 @@ class Money:
 
     def _most_expected(self, row: Video, provider: str) -> Decimal | None:
         """What a video may cost, rendered by the dearest provider; None: nobody knows, and there is no cap."""
-        if provider != FREE_PROVIDER and provider not in self.tariffs:
+        if not is_available(provider, self.providers):
             return self.caps.video  # who renders reserves within the same cap
         scenes = view_of(row).scenes
         dearest = (

@@ -28,6 +28,7 @@ from shared.contracts.events import (
     VideoResumed,
 )
 from shared.contracts.media import FRAME_RATE
+from shared.contracts.provider_selection import first_provider
 from shared.contracts.story import Contract
 from shared.contracts.timeline import timeline
 from shared.money.prices import Tariff
@@ -71,7 +72,7 @@ class StageTimes:
     """Notes in a video's row when its stages begin, keeps how long they took, and says how long videos still take."""
 
     def __init__(self, settings: RenderSettings) -> None:
-        self.first_provider: str = settings.providers[0]
+        self.providers: tuple[str, ...] = settings.providers
         self.models = settings.models
         self.tariffs: Mapping[str, Tariff | None] = {name: settings.tariff(name) for name in settings.providers}
         self.took: dict[Key, Sequence[Took]] = {}
@@ -307,7 +308,7 @@ class StageTimes:
         )
 
     def _wished(self, row: Video) -> str:
-        return next(iter(row.providers or ()), self.first_provider)
+        return first_provider(row.providers or (), self.providers)
 
 
 COMBINING: Key = ("combining", "")

@@ -1,15 +1,14 @@
 """Who renders, at what price, and how they are doing as far as the gateway has heard."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sqlalchemy import select
 
-from gateway.billing.service import FREE_PROVIDER
 from gateway.models import Video
 from gateway.videos.projection import SceneState
+from shared.contracts.provider_selection import first_provider
 from shared.persistence.database import Database
 from shared.settings import ProviderName, RenderSettings
 
@@ -49,7 +48,7 @@ class Providers:
         for count, states, wished in rows:
             for number in range(1, count + 1):
                 state = SceneState.model_validate(states.get(str(number)) or {})
-                name = state.provider or self._first(wished or ())
+                name = state.provider or first_provider(wished or (), self.settings.providers)
                 if state.state in ("rendering", "unconfirmed"):
                     rendering[name] += 1
                 elif state.state == "waiting":
@@ -64,8 +63,3 @@ class Providers:
         model = self.settings.models[name]
         tariff = self.settings.tariff(name)
         return ProviderFacts(name, model, dict(tariff.usd) if tariff else {})
-
-    def _first(self, wished: Sequence[str]) -> str:
-        """Whoever is going to be asked first, as nothing was heard of it yet."""
-        known = (FREE_PROVIDER, *self.settings.providers)
-        return next((name for name in wished if name in known), self.settings.providers[0])

@@ -3,11 +3,12 @@
 import hashlib
 from uuid import UUID, uuid5
 
-from gateway.billing.service import FREE_PROVIDER, Money
+from gateway.billing.service import Money
 from gateway.models import Video
 from gateway.videos.mapping import view_of
 from gateway.videos.service import Videos
 from shared.contracts.events import StoryboardApproved, StoryboardCreated, VideoRequested
+from shared.contracts.provider_selection import FREE_PROVIDER
 from shared.contracts.story import Storyboard
 from shared.contracts.story_rules import Fault, SceneSeconds, faults_of
 from shared.persistence.unit_of_work import Work

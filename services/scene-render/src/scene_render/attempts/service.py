@@ -52,6 +52,7 @@ from shared.contracts.events import (
     SceneStarted,
 )
 from shared.contracts.media import FRAME_RATE
+from shared.contracts.provider_selection import is_available, providers_for
 from shared.contracts.story import DEFAULT_NICHE
 from shared.money import budget
 from shared.money.budget import Budget, BudgetExceeded, Caps
@@ -140,11 +141,11 @@ class Attempts:
 
     def takes_new(self, name: str) -> bool:
         """Whether new scenes may go to this provider."""
-        return name in self.order or name in routing.ALWAYS_THERE
+        return is_available(name, self.order)
 
     async def route(self, work: Work, render: Render) -> bool:
         """Give the scene to the provider whose turn it is. Returns False where none is left."""
-        names = routing.candidates(request_of(render).providers, self.order)
+        names = providers_for(request_of(render).providers, self.order)
         parked = await breaker.parked(work.session)
         name = routing.choose(names, render.tried, tuple(parked))
         if name is None:
@@ -158,7 +159,7 @@ class Attempts:
 
     async def seconds_in_vain(self, session: AsyncSession, render: Render) -> float:
         """For how long a scene has waited while nobody who may render it took anything; 0: somebody takes tasks."""
-        names = routing.candidates(request_of(render).providers, self.order)
+        names = providers_for(request_of(render).providers, self.order)
         unproven = await breaker.unproven(session)
         left = [name for name in names if name not in render.tried]
         if render.delayed_since is None or any(name not in unproven for name in left):
@@ -345,7 +346,7 @@ class Attempts:
         moved: Counter[str] = Counter()
         video_id = uuid.UUID(int=0)
         for render in (await work.session.execute(waiting)).scalars():
-            names = routing.candidates(request_of(render).providers, self.order)
+            names = providers_for(request_of(render).providers, self.order)
             others = [name for name in names if name != provider]
             target = routing.choose(others, [*render.tried, *unproven], ())
             if target is None and provider not in names:
