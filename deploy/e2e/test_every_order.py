@@ -79,7 +79,7 @@ class Ledger:
     submit_seconds = usual_seconds = attempt_seconds = 60.0
     check_seconds = 1.0
     tariff = Tariff({5: Decimal(1)})
-    tells_of_orders = False
+    can_reconcile = False
 
     def __init__(self, *, loses: int, fails: Callable[[], bool]) -> None:
         self.loses, self.fails = loses, fails
@@ -102,7 +102,7 @@ class Ledger:
     async def cancel(self, _task_id: str) -> Ended:
         return Ended(cost=Decimal(0))
 
-    async def save_by_cancelling(self, _task_id: str) -> None:
+    async def cancel_if_free(self, _task_id: str) -> None:
         """Nothing can be saved."""
 
 

@@ -14,10 +14,10 @@ from sqlalchemy import delete, select, text
 
 from scene_render import app as scene_render_app
 from scene_render.attempts.service import Attempts, UnknownPolicy
-from scene_render.clips.clip_ingest import Clips
+from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.handlers import Tools, story
 from scene_render.models import Base
-from scene_render.providers.animatic import AnimaticStudio
+from scene_render.providers.animatic import AnimaticProvider
 from scene_render.providers.base import Absent, Ended, Found, NotYet, Running, Shot, Succeeded, Unknowable
 from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.provider_registry import paid_provider
@@ -48,7 +48,7 @@ class Ledger:
     usual_seconds = 30.0
     check_seconds = 5.0
     attempt_seconds = 60.0
-    tells_of_orders = False
+    can_reconcile = False
 
     def __init__(self, name: str = "ledger", price: str = "0.75") -> None:
         self.name = name
@@ -90,7 +90,7 @@ class Ledger:
         self.cancelled.append(task_id)
         return Ended(cost=Decimal(0))
 
-    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+    async def cancel_if_free(self, task_id: str) -> Ended | None:
         return await self.cancel(task_id) if isinstance(self.status, Running) and self.status.queued else None
 
     def task_of_callback(self, body: Any) -> str | None:
@@ -112,14 +112,14 @@ class Desk:
         self.ledger, self.second = Ledger(), Ledger("second")
         self.hints = Hints()
         self.storage, ffmpeg = FolderStorage(folder), Ffmpeg()
-        studio = AnimaticStudio(database, self.storage, ffmpeg, 2, None)
-        self.providers: Any = {one.name: one for one in (self.ledger, self.second, studio)}
+        animatic = AnimaticProvider(database, self.storage, ffmpeg, 2, None)
+        self.providers: Any = {one.name: one for one in (self.ledger, self.second, animatic)}
         self.tools = Tools(
             database=database,
             providers=self.providers,
             attempts=Attempts(self.providers, ("ledger",), Caps(None, None, None)),
-            animatics=studio,
-            clips=Clips(self.storage, ffmpeg, None),
+            animatics=animatic,
+            clips=ClipIngest(self.storage, ffmpeg, None),
             hints=self.hints,
         )
         self.database = database

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from scene_render.app import build
 from scene_render.attempts import polling_policy as pace
 from scene_render.internal_messages import CheckDue, ClipReady, SceneOverdue, SlotOffered
-from scene_render.providers.base import Failed, Lost, SubmissionPutOff, SubmissionRefused
+from scene_render.providers.base import Failed, Lost, SubmissionDeferred, SubmissionRefused
 from scene_render.scheduling import circuit_breaker as breaker
 from scene_render.scheduling.routing import choose
 from scene_render.scheduling.scheduler import wake_waiting
@@ -78,7 +78,7 @@ def test_looks_come_closer_around_the_usual_time() -> None:
 async def test_a_scene_goes_to_the_next_provider_when_the_first_takes_nothing(
     both: Any, scene: Scene, kind: Any
 ) -> None:
-    both.ledger.lose_answers(SubmissionPutOff(kind, "Not now."))
+    both.ledger.lose_answers(SubmissionDeferred(kind, "Not now."))
     await both.hear(scene(1))
     await both.hear(scene(2))
     await published(both.database)
@@ -195,7 +195,7 @@ async def test_a_provider_that_was_not_asked_has_not_recovered(
 
 async def test_after_a_pause_one_scene_tries_the_provider_and_the_others_follow(desk: Any, scene: Scene) -> None:
     desk.configure("ledger", scale=0.002)
-    desk.ledger.lose_answers(SubmissionPutOff("auth", "Not your key."))
+    desk.ledger.lose_answers(SubmissionDeferred("auth", "Not your key."))
     for n in (1, 2, 3):
         await desk.hear(scene(n))
     told = await desk.play(lambda told: len(of(SceneDelayed, told)) == 3)
@@ -211,7 +211,7 @@ async def test_after_a_pause_one_scene_tries_the_provider_and_the_others_follow(
 async def test_a_scene_that_waits_too_long_for_a_parked_provider_is_given_up_with_the_reason(
     desk: Any, scene: Scene
 ) -> None:
-    desk.ledger.lose_answers(SubmissionPutOff("credits", "The account has no credit left."))
+    desk.ledger.lose_answers(SubmissionDeferred("credits", "The account has no credit left."))
     await desk.hear(scene())
     await offer(desk)
     overdue = SceneOverdue(video_id=UUID(int=1), scene_number=1)
@@ -230,7 +230,7 @@ async def test_a_scene_that_waits_too_long_for_a_parked_provider_is_given_up_wit
 
 
 async def test_a_scene_is_not_given_up_while_another_provider_takes_tasks(both: Any, scene: Scene) -> None:
-    both.ledger.lose_answers(SubmissionPutOff("credits", "The account has no credit left."))
+    both.ledger.lose_answers(SubmissionDeferred("credits", "The account has no credit left."))
     await both.hear(scene())
     await offer(both)
     async with both.database.sessions.begin() as session:
@@ -305,7 +305,7 @@ def test_every_provider_with_a_key_is_there_and_the_settings_say_who_takes_new_s
 async def test_what_waits_for_a_parked_provider_goes_to_one_that_has_recovered(both: Any, scene: Scene) -> None:
     both.configure("ledger", "second", scale=0.002)
     for provider in (both.ledger, both.second):
-        provider.lose_answers(SubmissionPutOff("auth", "Not your key."))
+        provider.lose_answers(SubmissionDeferred("auth", "Not your key."))
     for n in (1, 2, 3):
         await both.hear(scene(n))
     await both.play(lambda told: len(of(SceneDelayed, told)) >= 3)

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from scene_render.clips.clip_ingest import Clips
+from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.internal_messages import (
     CallbackReceived,
     CancelDue,
@@ -23,7 +23,7 @@ from scene_render.internal_messages import (
     SubmissionOverdue,
 )
 from scene_render.models import Attempt, Render
-from scene_render.providers.base import ClipUnusable, Failed, Lost, Provider, Running, SubmissionPutOff, Succeeded
+from scene_render.providers.base import ClipUnusable, Failed, Lost, Provider, Running, SubmissionDeferred, Succeeded
 from scene_render.retention import policies
 from shared.contracts.events import (
     ChargeReviewed,
@@ -48,7 +48,7 @@ FAILED = Failed("job_failed", "r", Decimal(0), again=True)
 REFUSED = Failed("moderation", "r", Decimal(0), again=False)
 
 
-class SmallClips(Clips):
+class SmallClips(ClipIngest):
     """Takes clips as they are, so that no test waits for an encoder."""
 
     async def _fetch(
@@ -218,7 +218,9 @@ async def test_of_two_orders_that_go_on_the_scene_is_ordered_again_when_both_hav
 
 
 @pytest.mark.parametrize("rendered_before", [False, True])
-@pytest.mark.parametrize("answer", [SubmissionPutOff("outage", "away"), ConnectionError()], ids=["put off", "unknown"])
+@pytest.mark.parametrize(
+    "answer", [SubmissionDeferred("outage", "away"), ConnectionError()], ids=["deferred", "unknown"]
+)
 async def test_a_second_order_that_fails_to_arrive_changes_nothing_for_the_first_that_became_known(
     desk: Any, scene: Scene, answer: Exception, rendered_before: bool
 ) -> None:

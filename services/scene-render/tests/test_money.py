@@ -380,7 +380,7 @@ async def test_nothing_is_paid_again_by_default_or_where_the_provider_can_be_ask
 ) -> None:
     if policy:
         desk.pay_again()
-    desk.ledger.tells_of_orders = asked
+    desk.ledger.can_reconcile = asked
     await lost(desk, scene())
     assert of(PayAgainDue, await published(desk.database)) == []
 

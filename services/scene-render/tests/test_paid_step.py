@@ -21,7 +21,7 @@ from scene_render.providers.base import (
     Found,
     ProviderSilent,
     Running,
-    SubmissionPutOff,
+    SubmissionDeferred,
     SubmissionRefused,
     Succeeded,
     Unknowable,
@@ -251,7 +251,7 @@ async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(desk: Any, sce
 
 
 async def test_a_submission_that_is_put_off_waits_and_no_try_is_lost(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(SubmissionPutOff("outage", "It cannot be reached."))
+    desk.ledger.lose_answers(SubmissionDeferred("outage", "It cannot be reached."))
     await ask(desk, scene())
     await offer(desk)
     assert await desk.rows("SELECT state, failures, attempts FROM renders") == [("waiting", 0, 1)]

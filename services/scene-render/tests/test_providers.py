@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from scene_render.clips import content_checks as picture
+from scene_render.clips import content_checks
 from scene_render.clips.download import Downloader
 from scene_render.providers.base import Ended, ProviderSilent, Running, Shot, Succeeded
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRendered, SceneRequested
@@ -434,7 +434,7 @@ async def test_a_clip_that_this_machine_had_no_memory_or_space_for_is_not_ordere
     sqlite_desk: Any, simulated: Any, short: SceneRequested, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The handler fails, and its message comes back: fetching is free."""
-    monkeypatch.setattr(picture, "look", AsyncMock(side_effect=FfmpegFailed(228, "No space left on device")))
+    monkeypatch.setattr(content_checks, "look", AsyncMock(side_effect=FfmpegFailed(228, "No space left on device")))
     with pytest.raises(FfmpegFailed):
         await play(sqlite_desk, simulated.provider("luma"), short)
     assert len(await simulated.tasks()) == 1

@@ -4,11 +4,11 @@ import contextlib
 from typing import Any
 
 from scene_render.attempts.service import Attempts, UnknownPolicy
-from scene_render.clips.clip_ingest import Clips
+from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.handlers import Tools, story
 from scene_render.models import Base
 from scene_render.providers import callback_server
-from scene_render.providers.animatic import AnimaticStudio
+from scene_render.providers.animatic import AnimaticProvider
 from scene_render.providers.base import Provider
 from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.callbacks import route as callbacks_route
@@ -35,11 +35,11 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     storage = open_storage(settings.storage_url)
     ffmpeg = Ffmpeg(settings.ffmpeg_binary)
-    studio = AnimaticStudio(database, storage, ffmpeg, settings.animatic_concurrency, settings.work_folder)
+    animatic = AnimaticProvider(database, storage, ffmpeg, settings.animatic_concurrency, settings.work_folder)
     callbacks = Callbacks(settings.callback_url, settings.callback_secret.get_secret_value().encode())
     paid = paid_providers(settings, callbacks)
     # What was begun is finished, whoever renders now.
-    providers: dict[str, Provider] = {provider.name: provider for provider in (studio, *paid)}
+    providers: dict[str, Provider] = {provider.name: provider for provider in (animatic, *paid)}
     pay_again = settings.unknown_policy == "pay_again"
     unknown_policy = UnknownPolicy(pay_again, settings.unknown_wait_seconds, settings.unknown_day_usd)
     tools = Tools(
@@ -53,14 +53,14 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
             unknown_policy,
             settings.providers_simulated,
         ),
-        animatics=studio,
-        clips=Clips(storage, ffmpeg, settings.work_folder),
+        animatics=animatic,
+        clips=ClipIngest(storage, ffmpeg, settings.work_folder),
         hints=hints,
         scene_wait_seconds=settings.scene_wait_seconds,
     )
     resources: tuple[contextlib.AbstractAsyncContextManager[Any], ...]
     resources = (storage, *paid, tools.shielded)
-    if callbacks.are_heard:
+    if callbacks.enabled:
         door = callbacks_route(callbacks, providers, database)
         resources = (*resources, callback_server.serving(door, settings.callback_host, settings.callback_port))
 
@@ -75,7 +75,7 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         on_death=fails_video("scene-render", standings.whose),
         resources=resources,
         background=(every(SLOTS_EVERY_SECONDS, provide_slots, "slots"),),
-        policies=(*policies(tools.clips, studio), leftovers(settings.work_folder, storage.sweep)),
+        policies=(*policies(tools.clips, animatic), leftovers(settings.work_folder, storage.sweep)),
         epoch_of=standings.epoch_of,
         storage=storage,
     )

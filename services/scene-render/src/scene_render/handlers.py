@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from scene_render.attempts import polling_policy as pace
 from scene_render.attempts.service import Attempts, request_of, without_text
 from scene_render.clips import clip_ingest as clips
-from scene_render.clips.clip_ingest import Clips
+from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.internal_messages import (
     AnimaticOrdered,
     CallbackReceived,
@@ -30,7 +30,7 @@ from scene_render.internal_messages import (
     UnknownOverdue,
 )
 from scene_render.models import Attempt, CancelledVideo, ProviderSlot, Render
-from scene_render.providers.animatic import AnimaticStudio
+from scene_render.providers.animatic import AnimaticProvider
 from scene_render.providers.base import (
     Absent,
     ClipOutOfReach,
@@ -42,7 +42,7 @@ from scene_render.providers.base import (
     Provider,
     ProviderSilent,
     Running,
-    SubmissionPutOff,
+    SubmissionDeferred,
     SubmissionRefused,
     Succeeded,
 )
@@ -96,8 +96,8 @@ class Tools:
     database: Database
     providers: Mapping[str, Provider]
     attempts: Attempts
-    animatics: AnimaticStudio
-    clips: Clips
+    animatics: AnimaticProvider
+    clips: ClipIngest
     hints: Hints
     scene_wait_seconds: float = 3600.0
     shielded: Shielded = field(default_factory=Shielded)
@@ -247,7 +247,7 @@ async def _submit(attempt: Attempt, render: Render, provider: Provider, deadline
             failure = Failed(refusal.kind, refusal.reason, cost=FREE, again=False)
             await _save(tools, attempt, lambda work: failed(work, attempt, failure))
             return
-        except SubmissionPutOff as error:
+        except SubmissionDeferred as error:
             delay = error
             told = {"kind": delay.kind, "reason": delay.reason, "detail": delay.detail}
             log.warning("submission.put_off", provider=provider.name, **told)
@@ -623,7 +623,7 @@ async def cancel_attempt(event: CancelDue, delivery: Delivery, tools: Tools) -> 
     attempt, _, _ = await _attempt(event.attempt_id, tools.database)
     if attempt.state != "SUBMITTED" or attempt.task_id is None:
         return
-    ended = await tools.attempts.provider_of(attempt).save_by_cancelling(attempt.task_id)
+    ended = await tools.attempts.provider_of(attempt).cancel_if_free(attempt.task_id)
     async with handling(tools.database, delivery) as work:
         if ended is not None:
             await tools.attempts.cancelled(work, attempt, ended.cost)

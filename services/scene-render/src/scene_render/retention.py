@@ -2,9 +2,9 @@
 
 from sqlalchemy import select, update
 
-from scene_render.clips.clip_ingest import Clips
+from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.models import AnimaticTask, Attempt, Render
-from scene_render.providers.animatic import AnimaticStudio
+from scene_render.providers.animatic import AnimaticProvider
 from shared.persistence.database import Database, now
 from shared.persistence.retention import Policy, Rows
 
@@ -14,7 +14,7 @@ PART_DAYS = 14
 ORIGINAL_DAYS = 1
 
 
-def policies(clips: Clips, studio: AnimaticStudio) -> tuple[Policy, ...]:
+def policies(clips: ClipIngest, animatic: AnimaticProvider) -> tuple[Policy, ...]:
     """All policies of this service's own tables and objects, on these tools."""
 
     async def remove_parts(database: Database, seconds: float, batch: int) -> int:
@@ -38,7 +38,7 @@ def policies(clips: Clips, studio: AnimaticStudio) -> tuple[Policy, ...]:
         old = collected.where(Attempt.ended_at < now(-seconds)).limit(batch)
         async with database.reading() as session:
             tasks = (await session.execute(old)).scalars().all()
-        await studio.forget(tasks)
+        await animatic.forget(tasks)
         return len(tasks)
 
     settled = Attempt.state != "UNKNOWN"

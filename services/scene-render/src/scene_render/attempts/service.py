@@ -40,7 +40,7 @@ from scene_render.models import (
     Spend,
     budgets,
 )
-from scene_render.providers.base import Failed, Provider, ProviderUnreachable, SubmissionPutOff
+from scene_render.providers.base import Failed, Provider, ProviderUnreachable, SubmissionDeferred
 from scene_render.scheduling import circuit_breaker as breaker
 from scene_render.scheduling import routing
 from scene_render.scheduling import scheduler as turns
@@ -259,7 +259,7 @@ class Attempts:
             render.state, render.failure_kind, render.failure_reason = "running", None, None
             await resume_when_whole(work, attempt.video_id)
 
-    async def put_off(self, work: Work, attempt: Attempt, delay: SubmissionPutOff) -> None:
+    async def put_off(self, work: Work, attempt: Attempt, delay: SubmissionDeferred) -> None:
         """The provider surely has not taken the task, and takes none now: the scene waits, and no try was lost."""
         render = await _render_of(work.session, attempt)
         told = {"failure_kind": delay.kind, "failure_reason": delay.reason, "ended_at": now()}
@@ -275,7 +275,7 @@ class Attempts:
     async def unanswered(self, work: Work, attempt: Attempt) -> None:
         """The submission had no answer: the attempt stays at INTENT; a provider that does so often is parked."""
         await self.unconfirmed(work, attempt, self.provider_of(attempt).submit_seconds + 1)
-        await self._note_failure(work, attempt, SubmissionPutOff("outage", "It does not answer."))
+        await self._note_failure(work, attempt, SubmissionDeferred("outage", "It does not answer."))
 
     async def unconfirmed(self, work: Work, attempt: Attempt, until: float | None) -> None:
         """Tell since when an order has no answer, and until when one is awaited.
@@ -324,7 +324,7 @@ class Attempts:
         attempt.posts = posts
         return True
 
-    async def _note_failure(self, work: Work, attempt: Attempt, delay: SubmissionPutOff) -> None:
+    async def _note_failure(self, work: Work, attempt: Attempt, delay: SubmissionDeferred) -> None:
         parked_for = await breaker.note_failure(work.session, attempt.provider, delay, self.scale)
         if parked_for is not None:
             offer = SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider)
@@ -421,7 +421,7 @@ class Attempts:
                 await give_up(work, render, "submission_unknown", reason)
             overdue = UnknownOverdue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
             await work.emit(overdue, after=self.provider_of(attempt).attempt_seconds)
-            if self.unknown_policy.pay_again and before == "INTENT" and not self.provider_of(attempt).tells_of_orders:
+            if self.unknown_policy.pay_again and before == "INTENT" and not self.provider_of(attempt).can_reconcile:
                 due = PayAgainDue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
                 await work.emit(due, after=self.unknown_policy.wait_seconds)
 

@@ -9,8 +9,7 @@ from uuid import UUID
 import structlog
 
 from scene_render.attempts.service import frames_left, request_of
-from scene_render.clips import conform
-from scene_render.clips import content_checks as picture
+from scene_render.clips import conform, content_checks
 from scene_render.clips.encoding_profile import fits
 from scene_render.models import Attempt, Render
 from scene_render.providers.base import ClipUnreadable, ClipUnusable, FirstFrame, Provider, Shot
@@ -45,7 +44,7 @@ class Part(Contract):
 
 
 @dataclass(frozen=True)
-class Clips:
+class ClipIngest:
     """The way clips take through this service."""
 
     storage: Storage
@@ -169,7 +168,7 @@ async def admit(
             conformed = path.with_name("conformed.mp4")
             await conform.conform(path, conformed, facts, size, wanted, ffmpeg, skip / FRAME_RATE)
             path, facts = conformed, await probe(conformed)
-        look = await picture.look(path, ffmpeg)
+        look = await content_checks.look(path, ffmpeg)
     except MediaUnreadable as error:
         again = isinstance(error, MediaDamaged)
         raise ClipUnreadable(f"The clip cannot be read: {error.reason}.", again=again, detail=error.detail) from error

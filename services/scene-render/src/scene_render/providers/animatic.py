@@ -35,7 +35,7 @@ SECONDS_PER_FRAME = 0.02
 """A first guess at how long drawing takes, for the ETA."""
 
 
-class AnimaticStudio:
+class AnimaticProvider:
     """The provider `animatic`, and the one who draws for it."""
 
     name = "animatic"
@@ -55,8 +55,8 @@ class AnimaticStudio:
         self.work_folder = work_folder
 
     @property
-    def tells_of_orders(self) -> bool:
-        """See `Provider.tells_of_orders`."""
+    def can_reconcile(self) -> bool:
+        """See `Provider.can_reconcile`."""
         return True
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
@@ -107,7 +107,7 @@ class AnimaticStudio:
         await self._save(task_id, state="cancelled")
         return Ended(cost=FREE)
 
-    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+    async def cancel_if_free(self, task_id: str) -> Ended | None:
         """As `cancel`: a drawing that nobody wants costs time."""
         return await self.cancel(task_id)
 

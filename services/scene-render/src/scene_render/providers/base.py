@@ -10,7 +10,7 @@ from shared.contracts.events import SceneRequested
 from shared.messaging.errors import StepFailed
 from shared.money.prices import Tariff
 
-PutOffKind = Literal["outage", "rate_limit", "auth", "credits"]
+DeferralKind = Literal["outage", "rate_limit", "auth", "credits"]
 
 
 class SubmissionRefused(Exception):
@@ -26,13 +26,13 @@ class SubmissionRefused(Exception):
         self.asked = asked
 
 
-class SubmissionPutOff(Exception):
+class SubmissionDeferred(Exception):
     """The provider surely did not take the task, and takes no other either, for `seconds` if it said so.
 
     `reason` is for everybody; `detail`, in the provider's own words, may be about the account: for the log only.
     """
 
-    def __init__(self, kind: PutOffKind, reason: str, seconds: float | None = None, *, detail: str = "") -> None:
+    def __init__(self, kind: DeferralKind, reason: str, seconds: float | None = None, *, detail: str = "") -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
@@ -190,7 +190,7 @@ class Provider(Protocol):
     """The longest a task is worked on, the time in the provider's queue not counted."""
 
     @property
-    def tells_of_orders(self) -> bool:
+    def can_reconcile(self) -> bool:
         """Whether it can be learnt from it, by asking or by its callback, what became of an order without an answer."""
         ...
 
@@ -199,7 +199,7 @@ class Provider(Protocol):
 
         Raises:
             SubmissionRefused: surely not taken, for good.
-            SubmissionPutOff: surely not taken, for now.
+            SubmissionDeferred: surely not taken, for now.
             Exception: anything else leaves it unknown whether it was taken.
         """
         ...
@@ -234,7 +234,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+    async def cancel_if_free(self, task_id: str) -> Ended | None:
         """End a task if that surely costs nothing; else let it go on and return None."""
         ...
 

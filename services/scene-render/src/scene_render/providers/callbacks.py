@@ -33,7 +33,7 @@ class Callbacks:
     secret: bytes
 
     @property
-    def are_heard(self) -> bool:
+    def enabled(self) -> bool:
         """Whether providers can call back at all."""
         return bool(self.url)
 

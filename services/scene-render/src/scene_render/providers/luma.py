@@ -8,8 +8,7 @@ from typing import Any, Self
 import lumaai
 
 from scene_render.clips.download import Downloader
-from scene_render.providers import prompt_builder as camera
-from scene_render.providers import provider_http as wire
+from scene_render.providers import prompt_builder, provider_http
 from scene_render.providers.base import (
     Absent,
     ClipUnusable,
@@ -66,7 +65,7 @@ class Luma:
         self.downloader = downloader
         self.callbacks = callbacks
         self.list_seconds = LIST_SECONDS * scale
-        self._http = wire.http_client()
+        self._http = provider_http.http_client()
         self.client = lumaai.AsyncLumaAI(
             auth_token=key, base_url=url, max_retries=0, timeout=submit_seconds, http_client=self._http
         )
@@ -80,8 +79,8 @@ class Luma:
         await self._http.aclose()
 
     @property
-    def tells_of_orders(self) -> bool:
-        """See `Provider.tells_of_orders`."""
+    def can_reconcile(self) -> bool:
+        """See `Provider.can_reconcile`."""
         return True
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
@@ -90,10 +89,10 @@ class Luma:
         try:
             answer = await self.client.generations.create(**order)
         except lumaai.APIStatusError as error:
-            said = wire.sentence(error.body)
-            raise wire.refused(self.name, error.status_code, said, error.response.headers) or error from error
+            said = provider_http.sentence(error.body)
+            raise provider_http.refused(self.name, error.status_code, said, error.response.headers) or error from error
         except lumaai.APIConnectionError as error:
-            raise wire.not_taken(self.name, error.__cause__) or error from error
+            raise provider_http.not_taken(self.name, error.__cause__) or error from error
         task_id = getattr(answer, "id", None)
         if not isinstance(task_id, str) or not task_id:
             raise AnswerUnreadable(self.name, answer)
@@ -144,12 +143,12 @@ class Luma:
         try:
             await self.client.generations.delete(task_id)
         except lumaai.APIError as error:
-            if wire.refuses(error):
+            if provider_http.refuses(error):
                 return None
-            raise wire.silent(self.name, error) from error
+            raise provider_http.silent(self.name, error) from error
         return Ended(cost=None)
 
-    async def save_by_cancelling(self, _task_id: str) -> Ended | None:
+    async def cancel_if_free(self, _task_id: str) -> Ended | None:
         """Nothing says that deleting a task gives its price back: it goes on."""
         return None
 
@@ -160,12 +159,12 @@ class Luma:
 
     async def _task(self, task_id: str) -> dict[str, Any] | None:
         try:
-            answer = await self.client.generations.with_raw_response.get(task_id, timeout=wire.CHECK_SECONDS)
+            answer = await self.client.generations.with_raw_response.get(task_id, timeout=provider_http.CHECK_SECONDS)
             task = answer.http_response.json()
         except lumaai.NotFoundError:
             return None
         except (lumaai.APIError, ValueError) as error:
-            raise wire.silent(self.name, error) from error
+            raise provider_http.silent(self.name, error) from error
         if not isinstance(task, dict) or "state" not in task:
             raise ProviderSilent(f"Luma answered with something that is no task: {str(task)[:100]}")
         return task
@@ -173,10 +172,10 @@ class Luma:
     async def _listed(self, offset: int) -> list[dict[str, Any]]:
         try:
             listed = self.client.generations.with_raw_response.list
-            answer = await listed(limit=PAGE, offset=offset, timeout=wire.CHECK_SECONDS)
+            answer = await listed(limit=PAGE, offset=offset, timeout=provider_http.CHECK_SECONDS)
             tasks = answer.http_response.json()["generations"]
         except (lumaai.APIError, ValueError, KeyError, TypeError) as error:
-            raise wire.silent(self.name, error) from error
+            raise provider_http.silent(self.name, error) from error
         return [task for task in tasks if isinstance(task, dict)]
 
 
@@ -185,13 +184,13 @@ def order_of(shot: Shot, model: str, resolution: str, callback_url: str) -> dict
     request = shot.request
     order: dict[str, Any] = {
         "model": model,
-        "prompt": camera.prompt(request, LONGEST_PROMPT),
+        "prompt": prompt_builder.prompt(request, LONGEST_PROMPT),
         "aspect_ratio": request.aspect_ratio,
         "duration": f"{shot.seconds}s",
         "resolution": resolution,
         "callback_url": callback_url,
     }
-    if concept := camera.LUMA_CONCEPTS.get(request.scene.camera_angle):
+    if concept := prompt_builder.LUMA_CONCEPTS.get(request.scene.camera_angle):
         order["concepts"] = [{"key": concept}]
     first = shot.first_frame
     if first is not None and first.task_id is not None:
@@ -220,7 +219,7 @@ def status_of(task: Mapping[str, Any]) -> Running | Succeeded | Failed:
 def _failure(said: str) -> Failed:
     """What a `failure_reason` means. Luma gives the price of a failed task back."""
     lower = said.lower()
-    if any(word in lower for word in wire.MODERATION):
+    if any(word in lower for word in provider_http.MODERATION):
         return Failed("moderation", f"Luma's moderation does not allow it: {said}", FREE, again=False)
     if "read user input frames" in lower:
         return Failed("invalid_request", "Luma could not read the first frame.", FREE, again=False)

@@ -13,8 +13,7 @@ import fal_client
 import httpx
 
 from scene_render.clips.download import Downloader
-from scene_render.providers import prompt_builder as camera
-from scene_render.providers import provider_http as wire
+from scene_render.providers import prompt_builder, provider_http
 from scene_render.providers.base import (
     Absent,
     ClipUnusable,
@@ -134,31 +133,31 @@ class Pika:
         await self._http.aclose()
 
     @property
-    def tells_of_orders(self) -> bool:
-        """See `Provider.tells_of_orders`."""
-        return self.callbacks.are_heard
+    def can_reconcile(self) -> bool:
+        """See `Provider.can_reconcile`."""
+        return self.callbacks.enabled
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         """See `Provider.submit`. The attempt's id stands in the callback address, if there is one."""
         path, order = order_of(shot, self.resolution)
-        callback = self.callbacks.address(self.name, attempt_id) if self.callbacks.are_heard else None
+        callback = self.callbacks.address(self.name, attempt_id) if self.callbacks.enabled else None
         try:
             handle = await self.client.submit(f"{self.app}/{path}", order, webhook_url=callback, headers=HEADERS)
             return str(UUID(handle.request_id))
         except _Unanswered as error:
-            raise wire.not_taken(self.name, error.__cause__) or error from error
+            raise provider_http.not_taken(self.name, error.__cause__) or error from error
         except _Answered as error:
             answer = error.answer
-            raise wire.refused(self.name, answer.status_code, answer.text, answer.headers) or error from error
+            raise provider_http.refused(self.name, answer.status_code, answer.text, answer.headers) or error from error
         except fal_client.FalClientHTTPError as error:
-            outcome = wire.refused(self.name, error.status_code, _said(error), error.response_headers)
+            outcome = provider_http.refused(self.name, error.status_code, _said(error), error.response_headers)
             raise outcome or error from error
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise AnswerUnreadable(self.name, error) from error
 
     async def find(self, _attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
         """Fal lists no requests; all that may still come is the callback."""
-        if self.callbacks.are_heard and age < CALLBACK_SECONDS:
+        if self.callbacks.enabled and age < CALLBACK_SECONDS:
             return NotYet(CALLBACK_SECONDS / 15, CALLBACK_SECONDS)
         return Unknowable()
 
@@ -190,7 +189,7 @@ class Pika:
             return Ended(cost=FREE if waiting else None)
         return None
 
-    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+    async def cancel_if_free(self, task_id: str) -> Ended | None:
         """End a request that still waits in the queue."""
         try:
             status = await self.check(task_id)
@@ -208,10 +207,10 @@ class Pika:
         owner, alias, *_ = self.app.split("/")
         url = f"https://queue.fal.run/{owner}/{alias}/requests/{quote(task_id, safe='')}{what}"
         try:
-            answer = await self._http.request(method, url, timeout=wire.CHECK_SECONDS)
+            answer = await self._http.request(method, url, timeout=provider_http.CHECK_SECONDS)
             body = answer.json()
         except (_Answered, _Unanswered, httpx.HTTPError, ValueError) as error:
-            raise wire.silent(self.name, error) from error
+            raise provider_http.silent(self.name, error) from error
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         if not (answer.is_success or answer.status_code == NO.get(what)) or not isinstance(body, dict):
@@ -223,7 +222,7 @@ def order_of(shot: Shot, resolution: str) -> tuple[str, dict[str, Any]]:
     """A shot as Pika takes it: the end of the path, and the input."""
     request = shot.request
     order: dict[str, Any] = {
-        "prompt": camera.prompt(request, LONGEST_PROMPT),
+        "prompt": prompt_builder.prompt(request, LONGEST_PROMPT),
         "resolution": resolution,
         "duration": shot.seconds,
     }
@@ -264,4 +263,4 @@ def _failure(status: Mapping[str, Any]) -> Failed:
 
 def _said(error: fal_client.FalClientHTTPError) -> str:
     message: Any = error.message
-    return wire.sentence(message) if isinstance(message, list | dict) else str(message or json.dumps(None))
+    return provider_http.sentence(message) if isinstance(message, list | dict) else str(message or json.dumps(None))

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from scene_render.providers.base import ProviderSilent, SubmissionPutOff, SubmissionRefused
+from scene_render.providers.base import ProviderSilent, SubmissionDeferred, SubmissionRefused
 
 CHECK_SECONDS = 15.0
 """How long a free question may take."""
@@ -40,16 +40,16 @@ def http_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=httpx.Timeout(CHECK_SECONDS, connect=5.0), trust_env=False)
 
 
-def not_taken(provider: str, error: httpx.HTTPError | BaseException | None) -> SubmissionPutOff | None:
+def not_taken(provider: str, error: httpx.HTTPError | BaseException | None) -> SubmissionDeferred | None:
     """What a failed connection means for a submission; None where the task may have been taken all the same."""
     if isinstance(error, NEVER_SENT):
-        return SubmissionPutOff("outage", f"{provider} cannot be reached.")
+        return SubmissionDeferred("outage", f"{provider} cannot be reached.")
     return None
 
 
 def refused(
     provider: str, status: int, text: str, headers: Mapping[str, str], *, overloaded: frozenset[int] = frozenset()
-) -> SubmissionRefused | SubmissionPutOff | None:
+) -> SubmissionRefused | SubmissionDeferred | None:
     """What an error status means for a submission; None where the task may have been taken all the same.
 
     `overloaded`: the statuses by which this provider says for sure that it has taken nothing.
@@ -57,16 +57,16 @@ def refused(
     said = text.lower()
     about_money = any(words in said for words in (NO_MONEY if status == 400 else MONEY))
     if status == 402 or (status in (400, 403, 429) and about_money):
-        return SubmissionPutOff("credits", f"The account at {provider} has no credit left.", detail=_short(text))
+        return SubmissionDeferred("credits", f"The account at {provider} has no credit left.", detail=_short(text))
     if status in (401, 403):
-        return SubmissionPutOff("auth", f"{provider} does not accept the key (HTTP {status}).", detail=_short(text))
+        return SubmissionDeferred("auth", f"{provider} does not accept the key (HTTP {status}).", detail=_short(text))
     if status == 429:
         pause = retry_after(headers)
         if pause is None and "daily" in said:
             pause = 1800.0
-        return SubmissionPutOff("rate_limit", f"{provider} wants fewer requests.", pause, detail=_short(text))
+        return SubmissionDeferred("rate_limit", f"{provider} wants fewer requests.", pause, detail=_short(text))
     if status in overloaded:
-        return SubmissionPutOff("outage", f"{provider} is overloaded (HTTP {status}).", retry_after(headers))
+        return SubmissionDeferred("outage", f"{provider} is overloaded (HTTP {status}).", retry_after(headers))
     if status in (408, 409) or status >= 500:
         return None
     if any(word in said for word in MODERATION):

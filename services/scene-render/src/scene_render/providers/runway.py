@@ -10,8 +10,7 @@ from uuid import UUID
 import runwayml
 
 from scene_render.clips.download import Downloader
-from scene_render.providers import prompt_builder as camera
-from scene_render.providers import provider_http as wire
+from scene_render.providers import prompt_builder, provider_http
 from scene_render.providers.base import (
     Absent,
     ClipUnusable,
@@ -59,7 +58,7 @@ class Runway:
         self.concurrency = concurrency
         self.submit_seconds = submit_seconds
         self.downloader = downloader
-        self._http = wire.http_client()
+        self._http = provider_http.http_client()
         self.client = runwayml.AsyncRunwayML(
             api_key=key, base_url=url, max_retries=0, timeout=submit_seconds, http_client=self._http
         )
@@ -73,8 +72,8 @@ class Runway:
         await self._http.aclose()
 
     @property
-    def tells_of_orders(self) -> bool:
-        """See `Provider.tells_of_orders`."""
+    def can_reconcile(self) -> bool:
+        """See `Provider.can_reconcile`."""
         return False
 
     async def submit(self, _attempt_id: str, shot: Shot) -> str:
@@ -84,11 +83,13 @@ class Runway:
         try:
             answer = await create(**order)
         except runwayml.APIStatusError as error:
-            said = wire.sentence(error.body)
-            outcome = wire.refused(self.name, error.status_code, said, error.response.headers, overloaded=OVERLOADED)
+            said = provider_http.sentence(error.body)
+            outcome = provider_http.refused(
+                self.name, error.status_code, said, error.response.headers, overloaded=OVERLOADED
+            )
             raise outcome or error from error
         except runwayml.APIConnectionError as error:
-            raise wire.not_taken(self.name, error.__cause__) or error from error
+            raise provider_http.not_taken(self.name, error.__cause__) or error from error
         try:
             return str(UUID(answer.id))
         except (AttributeError, ValueError, TypeError) as error:
@@ -125,12 +126,12 @@ class Runway:
         try:
             await self.client.tasks.delete(task_id)
         except runwayml.APIError as error:
-            if wire.refuses(error):
+            if provider_http.refuses(error):
                 return None
-            raise wire.silent(self.name, error) from error
+            raise provider_http.silent(self.name, error) from error
         return Ended(cost=Decimal(0) if waiting else None)
 
-    async def save_by_cancelling(self, task_id: str) -> Ended | None:
+    async def cancel_if_free(self, task_id: str) -> Ended | None:
         """Delete the task if it is not worked on yet."""
         try:
             status = await self.check(task_id)
@@ -145,12 +146,12 @@ class Runway:
     async def _task(self, task_id: str) -> dict[str, Any] | None:
         """The task as it is on the wire: the SDK's classes leave out what they do not expect."""
         try:
-            answer = await self.client.tasks.with_raw_response.retrieve(task_id, timeout=wire.CHECK_SECONDS)
+            answer = await self.client.tasks.with_raw_response.retrieve(task_id, timeout=provider_http.CHECK_SECONDS)
             task = answer.http_response.json()
         except runwayml.NotFoundError:
             return None
         except (runwayml.APIError, ValueError) as error:
-            raise wire.silent(self.name, error) from error
+            raise provider_http.silent(self.name, error) from error
         if not isinstance(task, dict) or not isinstance(task.get("status"), str):
             raise ProviderSilent(f"Runway answered with something that is no task: {str(task)[:100]}")
         return task
@@ -161,14 +162,14 @@ def order_of(shot: Shot, model: str) -> dict[str, Any]:
     request = shot.request
     order: dict[str, Any] = {
         "model": model,
-        "prompt_text": camera.prompt(request, LONGEST_PROMPT),
-        "ratio": camera.RUNWAY_TEXT_RATIOS[request.aspect_ratio],
+        "prompt_text": prompt_builder.prompt(request, LONGEST_PROMPT),
+        "ratio": prompt_builder.RUNWAY_TEXT_RATIOS[request.aspect_ratio],
         "duration": shot.seconds,
     }
     if shot.first_frame is not None:
         data = base64.b64encode(shot.first_frame.path.read_bytes()).decode()
         order["prompt_image"] = f"data:{shot.first_frame.content_type};base64,{data}"
-        order["ratio"] = camera.RUNWAY_IMAGE_RATIOS[request.aspect_ratio]
+        order["ratio"] = prompt_builder.RUNWAY_IMAGE_RATIOS[request.aspect_ratio]
         if len(order["prompt_image"]) > LARGEST_DATA_URI:
             reason = "The first frame is too large for Runway (5 MB)."
             raise SubmissionRefused("invalid_request", reason, asked=False)
@@ -176,7 +177,7 @@ def order_of(shot: Shot, model: str) -> dict[str, Any]:
 
 
 def status_of(task: Mapping[str, Any]) -> Running | Succeeded | Failed:
-    """How a task is doing, from its names on the wire. A state we do not know is one that goes on."""
+    """How a task is doing, from its names on the provider_http. A state we do not know is one that goes on."""
     match task["status"]:
         case "SUCCEEDED":
             return Succeeded(cost=_cost(task))

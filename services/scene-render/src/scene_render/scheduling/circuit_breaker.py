@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scene_render.models import ProviderState
-from scene_render.providers.base import SubmissionPutOff
+from scene_render.providers.base import SubmissionDeferred
 from shared.persistence.database import now
 
 OUTAGES_UNTIL_PARKED = 3
@@ -77,7 +77,7 @@ async def recover(session: AsyncSession, provider: str) -> bool:
     return parked_before
 
 
-async def note_failure(session: AsyncSession, provider: str, delay: SubmissionPutOff, scale: float) -> float | None:
+async def note_failure(session: AsyncSession, provider: str, delay: SubmissionDeferred, scale: float) -> float | None:
     """The provider has put a submission off. Returns for how many seconds it is parked; None: not yet."""
     state = await session.get_one(ProviderState, provider)
     await session.refresh(state, with_for_update=True)
