@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from multishot import Happening, Multishot, NotReachable, Refused, Video, has_ended
+from multishot import Multishot, NotReachable, Refused, Video, VideoEvent, has_ended
 from multishot import client as client_module
 from multishot.videos import file_name
 
@@ -58,14 +58,14 @@ async def test_a_film_is_asked_for_watched_and_taken_home(served: Any, tmp_path:
 async def test_all_that_happens_to_a_film_is_heard_from_its_beginning_to_its_end(served: Any, tmp_path: Path) -> None:
     async with Multishot(served.url) as multishot:
         video_id = (await multishot.make("a fox", scenes=2, duration=30))["videoId"]
-        heard: list[Happening] = []
+        heard: list[VideoEvent] = []
         async with asyncio.timeout(30):
-            async for happening in multishot.events(video_id, 0):
+            async for event in multishot.events(video_id, 0):
                 if not heard:
                     await served.write(video_id)
-                elif happening.type == "video_storyboard_created":
+                elif event.type == "video_storyboard_created":
                     await served.render(video_id, tmp_path)
-                heard.append(happening)
+                heard.append(event)
     kept = [one for one in heard if one.seq is not None]
     assert [one.seq for one in kept] == list(range(1, len(kept) + 1))
     assert [one.data["sceneNumber"] for one in kept if one.type == "video_scene_completed"] == [1, 2]
@@ -223,7 +223,7 @@ async def test_events_go_on_where_the_connection_broke_each_once_and_in_order(ea
     stream = Stream(count=8, each=each)
     stream.refusals = 1
     async with Multishot(transport=httpx.MockTransport(stream)) as multishot:
-        heard = [happening async for happening in multishot.events(VIDEO, 0)]
+        heard = [event async for event in multishot.events(VIDEO, 0)]
     assert [one.seq for one in heard if one.seq is not None] == list(range(1, 9))
     assert heard[-1].type == "video_completed"
     assert any(one.seq is None for one in heard)
@@ -237,7 +237,7 @@ async def test_whoever_knows_the_end_hears_no_more() -> None:
         return httpx.Response(200, json={"videoId": VIDEO, "status": "failed"})
 
     async with Multishot(transport=httpx.MockTransport(answer)) as multishot:
-        assert [happening async for happening in multishot.events(VIDEO, 5)] == []
+        assert [event async for event in multishot.events(VIDEO, 5)] == []
 
 
 async def test_a_gateway_that_stays_away_is_given_up_after_a_while() -> None:
@@ -245,7 +245,7 @@ async def test_a_gateway_that_stays_away_is_given_up_after_a_while() -> None:
     stream.refusals = 100
     async with Multishot(transport=httpx.MockTransport(stream)) as multishot:
         with pytest.raises(NotReachable):
-            _ = [happening async for happening in multishot.events(VIDEO, 0, patience=0.5)]
+            _ = [event async for event in multishot.events(VIDEO, 0, patience=0.5)]
 
 
 async def watched(answer: Callable[[httpx.Request], httpx.Response]) -> list[Video]:

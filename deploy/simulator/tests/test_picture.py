@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
+from simulator.clip_store import ClipStore, _drawable
 from simulator.ledger import Task
-from simulator.studio import Studio, _drawable
 
 
 def a_task(size: tuple[int, int], fault: str | None = None) -> Task:
@@ -20,7 +20,7 @@ def a_task(size: tuple[int, int], fault: str | None = None) -> Task:
 @pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (960, 960)])
 async def test_every_clip_says_that_it_is_simulated(tmp_path: Path, size: tuple[int, int], captions: bool) -> None:
     width, height = size
-    path = await Studio(tmp_path, captions=captions).clip(a_task(size))
+    path = await ClipStore(tmp_path, captions=captions).clip(a_task(size))
     with av.open(path) as clip:
         pictures = [frame.to_ndarray(format="gray") for frame in clip.decode(video=0)]
     for picture in (pictures[0], pictures[-1]):
@@ -35,7 +35,7 @@ async def test_every_clip_says_that_it_is_simulated(tmp_path: Path, size: tuple[
 
 
 async def test_a_black_clip_is_black(tmp_path: Path) -> None:
-    path = await Studio(tmp_path, captions=True).clip(a_task((640, 360), "black"))
+    path = await ClipStore(tmp_path, captions=True).clip(a_task((640, 360), "black"))
     with av.open(path) as clip:
         assert all(frame.to_ndarray(format="gray").max() < 32 for frame in clip.decode(video=0))
 

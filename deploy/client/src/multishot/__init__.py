@@ -11,6 +11,6 @@ It is asynchronous, as the services are that use it; a script says `asyncio.run(
 
 from multishot.client import Multishot
 from multishot.errors import Field, NotReachable, Refused
-from multishot.videos import Happening, Scene, Video, has_ended
+from multishot.videos import Scene, Video, VideoEvent, has_ended
 
-__all__ = ["Field", "Happening", "Multishot", "NotReachable", "Refused", "Scene", "Video", "has_ended"]
+__all__ = ["Field", "Multishot", "NotReachable", "Refused", "Scene", "Video", "VideoEvent", "has_ended"]

@@ -18,7 +18,7 @@ from httpx_sse import aconnect_sse
 from multishot.errors import NotReachable, Refused, refused
 from multishot.sanitized import sanitized
 from multishot.settings import DEFAULT_URL
-from multishot.videos import Happening, Video, file_name, has_ended
+from multishot.videos import Video, VideoEvent, file_name, has_ended
 
 CALL_SECONDS = 30.0
 QUIET_SECONDS = 45.0
@@ -213,7 +213,7 @@ class Multishot:
 
     async def events(
         self, video_id: str, last_seq: int | None = None, *, patience: float = WATCH_PATIENCE_SECONDS
-    ) -> AsyncGenerator[Happening, None]:
+    ) -> AsyncGenerator[VideoEvent, None]:
         """What happens to a video: what came after `last_seq`, or the latest, then each event once and in order.
 
         It ends with the video.
@@ -223,14 +223,14 @@ class Multishot:
             asked = {} if last_seq is None else {"Last-Event-ID": str(last_seq)}
             try:
                 async with contextlib.aclosing(self._stream(video_id, asked)) as stream:
-                    async for happening in stream:
+                    async for event in stream:
                         pauses.begin_anew()
-                        if happening.seq is not None:
-                            if last_seq is not None and happening.seq <= last_seq:
+                        if event.seq is not None:
+                            if last_seq is not None and event.seq <= last_seq:
                                 continue
-                            last_seq = happening.seq
-                        yield happening
-                        if happening.type in LAST:
+                            last_seq = event.seq
+                        yield event
+                        if event.type in LAST:
                             return
                 pauses.begin_anew()
                 if has_ended(await self.get(video_id)):
@@ -241,7 +241,7 @@ class Multishot:
             else:
                 await asyncio.sleep(FIRST_PAUSE)
 
-    async def _stream(self, video_id: str, headers: dict[str, str]) -> AsyncGenerator[Happening, None]:
+    async def _stream(self, video_id: str, headers: dict[str, str]) -> AsyncGenerator[VideoEvent, None]:
         """One connection; `_Interrupted` where it breaks."""
         timeout = httpx.Timeout(CALL_SECONDS, read=QUIET_SECONDS)
         try:
@@ -264,7 +264,7 @@ class Multishot:
                             continue
                         # Not `sent.id`: it goes on counting for hints, which have none.
                         data = sanitized(json.loads(sent.data))
-                        yield Happening(data.get("seq"), sent.event, data)
+                        yield VideoEvent(data.get("seq"), sent.event, data)
         except httpx.TransportError as error:
             self.silent_since = self.silent_since or time.monotonic()
             raise _Interrupted(_said(error)) from error

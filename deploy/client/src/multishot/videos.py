@@ -50,7 +50,7 @@ class Video(TypedDict):
 
 
 @dataclass(frozen=True)
-class Happening:
+class VideoEvent:
     """Something that happened to a video. A hint of progress, which is not kept, has no `seq`."""
 
     seq: int | None

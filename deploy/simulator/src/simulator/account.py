@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from simulator.clip_store import DAMAGED, HUGE_BYTES, ClipStore
 from simulator.faults import Fault, Faults, Operation
 from simulator.ledger import Ending, Ledger, Provider, Task
-from simulator.studio import DAMAGED, HUGE_BYTES, Studio
 
 KEPT_REQUESTS = 20_000
 KEPT_HEADERS = ("x-stainless-retry-count", "x-runway-version", "x-fal-no-retry", "retry-after", "user-agent")
@@ -33,7 +33,7 @@ class Lost(Response):
 
 
 @dataclass
-class Desk:
+class Account:
     """One simulated account at all three providers.
 
     `speed`: how many times faster than life tasks are worked on. `link_seconds`: how long a clip's address is good.
@@ -41,7 +41,7 @@ class Desk:
 
     ledger: Ledger
     faults: Faults
-    studio: Studio
+    clip_store: ClipStore
     public_url: str
     speed: float
     link_seconds: float
@@ -140,7 +140,7 @@ class Desk:
             case "huge":
                 headers = {"content-length": str(HUGE_BYTES)}
                 return StreamingResponse(_zeros(), headers=headers, media_type="video/mp4")
-        path = await self.studio.clip(task)
+        path = await self.clip_store.clip(task)
         if task.clip_fault == "slow":
             return StreamingResponse(_drops(path.read_bytes()), media_type="video/mp4")
         if task.clip_fault == "truncated":

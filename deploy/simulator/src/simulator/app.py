@@ -18,11 +18,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from simulator import control, fal, luma, runway
-from simulator.account import Desk
+from simulator.account import Account
+from simulator.clip_store import ClipStore
 from simulator.faults import Faults
 from simulator.ledger import Ledger, Provider
 from simulator.llm.app import llm_app
-from simulator.studio import Studio
 
 LLM_PATH = "/llm"
 """The language model stands apart: `/llm/v1/...`, and its own control API under `/llm/control/llm/...`."""
@@ -63,10 +63,10 @@ def llm_url(url: str) -> str:
 def build(settings: Settings, url: str) -> ASGIApp:
     """The simulator as an ASGI app that is reached at `url`."""
     folder = tempfile.TemporaryDirectory(prefix="simulator-")
-    desk = Desk(
+    account = Account(
         ledger=Ledger(time.time, settings.concurrency),
         faults=Faults(settings.seed),
-        studio=Studio(settings.clips or Path(folder.name), captions=settings.captions),
+        clip_store=ClipStore(settings.clips or Path(folder.name), captions=settings.captions),
         public_url=settings.public_url or url,
         speed=settings.speed,
         link_seconds=settings.link_seconds,
@@ -76,23 +76,24 @@ def build(settings: Settings, url: str) -> ASGIApp:
     async def living(_app: Starlette) -> AsyncIterator[None]:
         bodies = {
             "runway": lambda _: None,
-            "luma": lambda t: luma.shown(t, desk),
-            "pika": lambda t: fal.webhook(t, desk),
+            "luma": lambda t: luma.shown(t, account),
+            "pika": lambda t: fal.webhook(t, account),
         }
-        calling = asyncio.create_task(desk.keep_calling_back(bodies))  # type: ignore[arg-type]  # keys are literals
+        calling = asyncio.create_task(account.keep_calling_back(bodies))  # type: ignore[arg-type]  # keys are literals
         yield
         calling.cancel()
         folder.cleanup()
 
     async def about(_request: Request) -> Response:
-        return JSONResponse({"apiUrls": api_urls(desk.public_url), "keys": KEYS, "llm": llm_url(desk.public_url)})
+        return JSONResponse({"apiUrls": api_urls(account.public_url), "keys": KEYS, "llm": llm_url(account.public_url)})
 
     app = Starlette(
-        routes=[*runway.routes(desk), *luma.routes(desk), *fal.routes(desk), *control.routes(desk)], lifespan=living
+        routes=[*runway.routes(account), *luma.routes(account), *fal.routes(account), *control.routes(account)],
+        lifespan=living,
     )
     app.add_route("/", about)
     app.mount(LLM_PATH, llm_app())
-    app.add_route("/clips/{provider}/{task_id}.mp4", desk.clip)
+    app.add_route("/clips/{provider}/{task_id}.mp4", account.clip)
     return app
 
 

@@ -9,59 +9,59 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulator.account import Desk
+from simulator.account import Account
 from simulator.faults import Fault
 from simulator.ledger import PROVIDERS, Task
 
 
-def routes(desk: Desk) -> list[Route]:
-    """The control routes of this desk."""
+def routes(account: Account) -> list[Route]:
+    """The control routes of this account."""
 
     async def ledger(request: Request) -> Response:
-        desk.ledger.advance()
+        account.ledger.advance()
         only = request.query_params.get("provider")
-        tasks = [task for task in desk.ledger.tasks.values() if only in (None, task.provider)]
+        tasks = [task for task in account.ledger.tasks.values() if only in (None, task.provider)]
         summary = {
             provider: {
                 "tasks": sum(1 for task in tasks if task.provider == provider),
                 "chargedUsd": str(sum((t.charged for t in tasks if t.provider == provider), Decimal(0))),
-                "peak": desk.ledger.peak[provider],
+                "peak": account.ledger.peak[provider],
             }
             for provider in PROVIDERS
         }
         return JSONResponse({"providers": summary, "tasks": [_shown(task) for task in tasks]})
 
     async def requests(_request: Request) -> Response:
-        noted = list(desk.requests)
+        noted = list(account.requests)
         retries = sum(1 for one in noted if one["headers"].get("x-stainless-retry-count", "0") != "0")
         counts = Counter(f"{one['provider']} {one['operation']} {one['status']}" for one in noted)
         return JSONResponse({"counts": counts, "sdkRetries": retries, "requests": noted})
 
     async def order_fault(request: Request) -> Response:
         try:
-            desk.faults.order(Fault.model_validate_json(await request.body()))
+            account.faults.order(Fault.model_validate_json(await request.body()))
         except ValidationError as error:
             return JSONResponse({"errors": error.errors(include_url=False, include_context=False)}, 422)
         return Response(status_code=204)
 
     async def clear_faults(_request: Request) -> Response:
-        desk.faults.clear()
+        account.faults.clear()
         return Response(status_code=204)
 
     async def expire_links(_request: Request) -> Response:
-        desk.links_expired_before = desk.ledger.clock()
+        account.links_expired_before = account.ledger.clock()
         return Response(status_code=204)
 
     async def configure(request: Request) -> Response:
         wanted = await request.json()
         for provider in PROVIDERS:
-            desk.ledger.capacity[provider] = int(wanted.get("concurrency", desk.ledger.capacity[provider]))
-        desk.speed = float(wanted.get("speed", desk.speed))
-        desk.link_seconds = float(wanted.get("linkSeconds", desk.link_seconds))
+            account.ledger.capacity[provider] = int(wanted.get("concurrency", account.ledger.capacity[provider]))
+        account.speed = float(wanted.get("speed", account.speed))
+        account.link_seconds = float(wanted.get("linkSeconds", account.link_seconds))
         return Response(status_code=204)
 
     async def end_task(request: Request) -> Response:
-        task = desk.ledger.tasks.get(request.path_params["task_id"])
+        task = account.ledger.tasks.get(request.path_params["task_id"])
         if task is None:
             return Response(status_code=404)
         task.never_ends = False

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulator.account import Desk
+from simulator.account import Account
 from simulator.faults import Fault
 from simulator.ledger import Task
 
@@ -67,8 +67,8 @@ class ImageToVideo(_Strict):
     seed: int | None = None
 
 
-def routes(desk: Desk) -> list[Route]:
-    """Fal's queue API on this desk."""
+def routes(account: Account) -> list[Route]:
+    """Fal's queue API of this account."""
 
     async def submit(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
@@ -94,54 +94,54 @@ def routes(desk: Desk) -> list[Route]:
                 callback_url=request.query_params.get("fal_webhook"),
                 first_frame=isinstance(order, ImageToVideo),
             )
-            desk.accept(task, fault)
-            queued = {"status": "IN_QUEUE", **_urls(task, desk), "queue_position": _position(task, desk)}
+            account.accept(task, fault)
+            queued = {"status": "IN_QUEUE", **_urls(task, account), "queue_position": _position(task, account)}
             return JSONResponse(queued, headers=_request_id(task))
 
-        return await desk.answer(request, "pika", "create", good, order.prompt)
+        return await account.answer(request, "pika", "create", good, order.prompt)
 
     async def status(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
             return refused
 
         def good(_fault: Fault | None) -> Response:
-            task = desk.ledger.find("pika", str(request.path_params["task_id"]))
+            task = account.ledger.find("pika", str(request.path_params["task_id"]))
             if task is None:
                 return JSONResponse({"detail": "Request not found"}, 404)
-            task.looks.append(desk.ledger.clock())
-            shown, code = _status(task, desk)
+            task.looks.append(account.ledger.clock())
+            shown, code = _status(task, account)
             return JSONResponse(shown, code, _request_id(task))
 
-        return await desk.answer(request, "pika", "get", good)
+        return await account.answer(request, "pika", "get", good)
 
     async def result(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
             return refused
 
         def good(_fault: Fault | None) -> Response:
-            task = desk.ledger.find("pika", str(request.path_params["task_id"]))
+            task = account.ledger.find("pika", str(request.path_params["task_id"]))
             if task is None:
                 return JSONResponse({"detail": "Request not found"}, 404)
             if not task.ended:
                 return JSONResponse({"detail": "Request is still in progress"}, 400)
-            return JSONResponse(*_result(task, desk), _request_id(task))
+            return JSONResponse(*_result(task, account), _request_id(task))
 
-        return await desk.answer(request, "pika", "get", good)
+        return await account.answer(request, "pika", "get", good)
 
     async def cancel(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
             return refused
 
         def good(_fault: Fault | None) -> Response:
-            task = desk.ledger.find("pika", str(request.path_params["task_id"]))
+            task = account.ledger.find("pika", str(request.path_params["task_id"]))
             if task is None:
                 return JSONResponse({"status": "NOT_FOUND"}, 404)
             if task.ended:
                 return JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
-            desk.ledger.cancel(task)
+            account.ledger.cancel(task)
             return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
 
-        return await desk.answer(request, "pika", "cancel", good)
+        return await account.answer(request, "pika", "cancel", good)
 
     return [
         Route(f"{APP}/v2.2/text-to-video", submit, methods=["POST"]),
@@ -152,21 +152,21 @@ def routes(desk: Desk) -> list[Route]:
     ]
 
 
-def webhook(task: Task, desk: Desk) -> dict[str, Any] | None:
+def webhook(task: Task, account: Account) -> dict[str, Any] | None:
     """What fal posts to `fal_webhook`: once, when the request has ended."""
     if not task.ended:
         return None
-    body, code = _result(task, desk)
+    body, code = _result(task, account)
     told = {"request_id": task.id, "gateway_request_id": task.id}
     if code == 200:
         return {**told, "status": "OK", "payload": body}
     return {**told, "status": "ERROR", "error": f"Unexpected status code: {code}", "payload": body}
 
 
-def _status(task: Task, desk: Desk) -> tuple[dict[str, Any], int]:
-    urls = _urls(task, desk)
+def _status(task: Task, account: Account) -> tuple[dict[str, Any], int]:
+    urls = _urls(task, account)
     if task.state == "queued":
-        return {"status": "IN_QUEUE", **urls, "queue_position": _position(task, desk)}, 202
+        return {"status": "IN_QUEUE", **urls, "queue_position": _position(task, account)}, 202
     if task.state == "running":
         return {"status": "IN_PROGRESS", **urls, "logs": None}, 202
     done: dict[str, Any] = {"status": "COMPLETED", **urls, "logs": None, "metrics": {}}
@@ -178,10 +178,10 @@ def _status(task: Task, desk: Desk) -> tuple[dict[str, Any], int]:
     return done, 200
 
 
-def _result(task: Task, desk: Desk) -> tuple[dict[str, Any], int]:
+def _result(task: Task, account: Account) -> tuple[dict[str, Any], int]:
     if task.state == "succeeded":
         name = f"{task.id}.mp4"
-        video = {"url": desk.clip_url(task), "content_type": "video/mp4", "file_name": name, "file_size": 0}
+        video = {"url": account.clip_url(task), "content_type": "video/mp4", "file_name": name, "file_size": 0}
         return {"video": video}, 200
     code = _code(task)
     reason = task.ending.reason if task.ending else "Request was cancelled"
@@ -196,13 +196,13 @@ def _code(task: Task) -> str:
     return (task.ending.code if task.ending else "") or "internal_error"
 
 
-def _position(task: Task, desk: Desk) -> int:
-    waiting = [one for one in desk.ledger.active["pika"] if one.state == "queued"]
+def _position(task: Task, account: Account) -> int:
+    waiting = [one for one in account.ledger.active["pika"] if one.state == "queued"]
     return waiting.index(task) if task in waiting else 0
 
 
-def _urls(task: Task, desk: Desk) -> dict[str, str]:
-    url = f"{desk.public_url}{APP}/requests/{task.id}"
+def _urls(task: Task, account: Account) -> dict[str, str]:
+    url = f"{account.public_url}{APP}/requests/{task.id}"
     return {
         "request_id": task.id,
         "response_url": url,

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulator.account import Desk
+from simulator.account import Account
 from simulator.faults import Fault
 from simulator.ledger import Task
 
@@ -91,8 +91,8 @@ class Order(_Strict):
     generation_type: Literal["video"] = "video"
 
 
-def routes(desk: Desk) -> list[Route]:
-    """Luma's API on this desk."""
+def routes(account: Account) -> list[Route]:
+    """Luma's API of this account."""
 
     async def create(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
@@ -101,7 +101,7 @@ def routes(desk: Desk) -> list[Route]:
             order = Order.model_validate_json(await request.body())
         except ValidationError as error:
             return _error(400, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
-        if (wrong := _wrong_with(order, desk)) is not None:
+        if (wrong := _wrong_with(order, account)) is not None:
             return _error(400, wrong)
 
         def good(fault: Fault | None) -> Response:
@@ -117,23 +117,23 @@ def routes(desk: Desk) -> list[Route]:
                 callback_url=order.callback_url,
                 first_frame=order.keyframes is not None,
             )
-            desk.accept(task, fault)
-            return JSONResponse(shown(task, desk), 201)
+            account.accept(task, fault)
+            return JSONResponse(shown(task, account), 201)
 
-        return await desk.answer(request, "luma", "create", good, order.prompt)
+        return await account.answer(request, "luma", "create", good, order.prompt)
 
     async def look(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
             return refused
 
         def good(_fault: Fault | None) -> Response:
-            task = desk.ledger.find("luma", str(request.path_params["task_id"]))
+            task = account.ledger.find("luma", str(request.path_params["task_id"]))
             if task is None:
                 return _error(404, "Generation not found")
-            task.looks.append(desk.ledger.clock())
-            return JSONResponse(shown(task, desk))
+            task.looks.append(account.ledger.clock())
+            return JSONResponse(shown(task, account))
 
-        return await desk.answer(request, "luma", "get", good)
+        return await account.answer(request, "luma", "get", good)
 
     async def listed(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
@@ -142,28 +142,28 @@ def routes(desk: Desk) -> list[Route]:
         def good(_fault: Fault | None) -> Response:
             limit = min(int(request.query_params.get("limit", 100)), 100)
             offset = int(request.query_params.get("offset", 0))
-            tasks = desk.ledger.of("luma")
-            page = [shown(task, desk) for task in tasks[offset : offset + limit]]
+            tasks = account.ledger.of("luma")
+            page = [shown(task, account) for task in tasks[offset : offset + limit]]
             more = offset + limit < len(tasks)
             return JSONResponse(
                 {"generations": page, "has_more": more, "count": len(page), "limit": limit, "offset": offset}
             )
 
-        return await desk.answer(request, "luma", "list", good)
+        return await account.answer(request, "luma", "list", good)
 
     async def delete(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
             return refused
 
         def good(_fault: Fault | None) -> Response:
-            task = desk.ledger.find("luma", str(request.path_params["task_id"]))
+            task = account.ledger.find("luma", str(request.path_params["task_id"]))
             if task is None:
                 return _error(404, "Generation not found")
-            desk.ledger.cancel(task)
+            account.ledger.cancel(task)
             task.deleted = True
             return Response(status_code=204)
 
-        return await desk.answer(request, "luma", "cancel", good)
+        return await account.answer(request, "luma", "cancel", good)
 
     return [
         Route(f"{BASE}/generations/video", create, methods=["POST"]),
@@ -173,9 +173,9 @@ def routes(desk: Desk) -> list[Route]:
     ]
 
 
-def shown(task: Task, desk: Desk) -> dict[str, Any]:
+def shown(task: Task, account: Account) -> dict[str, Any]:
     """A Generation, as every answer and every callback carries it."""
-    clip = desk.clip_url(task) if task.state == "succeeded" else None
+    clip = account.clip_url(task) if task.state == "succeeded" else None
     created = datetime.fromtimestamp(task.created_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "id": task.id,
@@ -189,7 +189,7 @@ def shown(task: Task, desk: Desk) -> dict[str, Any]:
     }
 
 
-def _wrong_with(order: Order, desk: Desk) -> str | None:
+def _wrong_with(order: Order, account: Account) -> str | None:
     first = order.keyframes.frame0 if order.keyframes else None
     if not order.prompt and first is None:
         return "Prompt is required"
@@ -199,14 +199,14 @@ def _wrong_with(order: Order, desk: Desk) -> str | None:
         return "Prompt is too long, maximum length is 5000 characters"
     if order.keyframes is not None and first is None and order.keyframes.frame1 is None:
         return "No keyframes provided"
-    if isinstance(first, _Earlier) and not _is_finished(first.id, desk):
+    if isinstance(first, _Earlier) and not _is_finished(first.id, account):
         return "Generation of frame0 is not completed"
     return None
 
 
-def _is_finished(task_id: str, desk: Desk) -> bool:
+def _is_finished(task_id: str, account: Account) -> bool:
     try:
-        task = desk.ledger.find("luma", str(UUID(task_id)))
+        task = account.ledger.find("luma", str(UUID(task_id)))
     except ValueError:
         return False
     return task is not None and task.state == "succeeded"

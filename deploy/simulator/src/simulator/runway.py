@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulator.account import Desk
+from simulator.account import Account
 from simulator.faults import Fault
 from simulator.ledger import Task
 
@@ -88,8 +88,8 @@ class ImageToVideo(_Strict):
     contentModeration: _Moderation | None = None  # noqa: N815 - the name on the wire
 
 
-def routes(desk: Desk) -> list[Route]:
-    """Runway's API on this desk."""
+def routes(account: Account) -> list[Route]:
+    """Runway's API of this account."""
 
     async def create(request: Request) -> Response:
         refused = _refused(request)
@@ -116,10 +116,10 @@ def routes(desk: Desk) -> list[Route]:
                 request=order.model_dump(mode="json", exclude={"promptImage"}),
                 first_frame=isinstance(order, ImageToVideo),
             )
-            desk.accept(task, fault)
+            account.accept(task, fault)
             return JSONResponse({"id": task.id, "estimatedCost": _cost(task.price)})
 
-        return await desk.answer(request, "runway", "create", good, order.promptText or "")
+        return await account.answer(request, "runway", "create", good, order.promptText or "")
 
     async def look(request: Request) -> Response:
         refused = _refused(request)
@@ -127,13 +127,13 @@ def routes(desk: Desk) -> list[Route]:
             return refused
 
         def good(_fault: Fault | None) -> Response:
-            task = desk.ledger.find("runway", str(request.path_params["task_id"]))
+            task = account.ledger.find("runway", str(request.path_params["task_id"]))
             if task is None:
                 return _error(404, "Could not find Task")
-            task.looks.append(desk.ledger.clock())
-            return JSONResponse(_shown(task, desk))
+            task.looks.append(account.ledger.clock())
+            return JSONResponse(_shown(task, account))
 
-        return await desk.answer(request, "runway", "get", good)
+        return await account.answer(request, "runway", "get", good)
 
     async def cancel(request: Request) -> Response:
         refused = _refused(request)
@@ -141,14 +141,14 @@ def routes(desk: Desk) -> list[Route]:
             return refused
 
         def good(_fault: Fault | None) -> Response:
-            task = desk.ledger.find("runway", str(request.path_params["task_id"]))
+            task = account.ledger.find("runway", str(request.path_params["task_id"]))
             if task is None:
                 return _error(404, "Could not find Task")
-            desk.ledger.cancel(task)
+            account.ledger.cancel(task)
             task.deleted = True
             return Response(status_code=204)
 
-        return await desk.answer(request, "runway", "cancel", good)
+        return await account.answer(request, "runway", "cancel", good)
 
     return [
         Route("/v1/text_to_video", create, methods=["POST"]),
@@ -158,20 +158,20 @@ def routes(desk: Desk) -> list[Route]:
     ]
 
 
-def _shown(task: Task, desk: Desk) -> dict[str, Any]:
-    now = desk.ledger.clock()
+def _shown(task: Task, account: Account) -> dict[str, Any]:
+    now = account.ledger.clock()
     created = datetime.fromtimestamp(task.created_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     shown: dict[str, Any] = {"id": task.id, "createdAt": created}
     match task.state:
         case "queued":
             # More tasks than the account may run: they wait, and become PENDING by themselves.
-            throttled = task.throttled_until > now or desk.ledger.capacity["runway"] <= _running(desk)
+            throttled = task.throttled_until > now or account.ledger.capacity["runway"] <= _running(account)
             return {**shown, "status": "THROTTLED" if throttled else "PENDING", "estimatedCost": _cost(task.price)}
         case "running":
             progress = round(task.progress(now), 2)
             return {**shown, "status": "RUNNING", "progress": progress, "estimatedCost": _cost(task.price)}
         case "succeeded":
-            return {**shown, "status": "SUCCEEDED", "output": [desk.clip_url(task)], "cost": _cost(task.charged)}
+            return {**shown, "status": "SUCCEEDED", "output": [account.clip_url(task)], "cost": _cost(task.charged)}
         case "cancelled":
             return {**shown, "status": "CANCELLED", "cost": _cost(task.charged)}
         case "failed":
@@ -183,8 +183,8 @@ def _shown(task: Task, desk: Desk) -> dict[str, Any]:
             return failed
 
 
-def _running(desk: Desk) -> int:
-    return sum(1 for task in desk.ledger.active["runway"] if task.state == "running")
+def _running(account: Account) -> int:
+    return sum(1 for task in account.ledger.active["runway"] if task.state == "running")
 
 
 def _credits(model: str, seconds: int) -> Decimal:

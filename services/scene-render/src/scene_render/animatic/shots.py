@@ -7,11 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from scene_render.animatic import body as figures
-from scene_render.animatic import head as faces
-from scene_render.animatic import overhead_background as plans
-from scene_render.animatic import pov_walk as ways
-from scene_render.animatic import side_background as places
+from scene_render.animatic import body, head, overhead_background, pov_walk, side_background
 from scene_render.animatic.camera_motion import Move
 from scene_render.animatic.canvas import Canvas, Point
 from scene_render.animatic.palette import Palette
@@ -110,26 +106,26 @@ def staged(order: AnimaticOrder, size: tuple[int, int], palette: Palette) -> Sho
 def _wide(stage: Stage) -> Shot:
     """Far away: a small figure in a deep place; the camera drifts sideways, the near passing faster than the far."""
     sky, side = stage.sheet(ROOM), stage.side
-    places.backdrop(sky, stage.palette, stage.chance("light"))
-    places.ridge(sky, stage.palette, 0.0, stage.chance("far"))
+    side_background.backdrop(sky, stage.palette, stage.chance("light"))
+    side_background.ridge(sky, stage.palette, 0.0, stage.chance("far"))
     indoors = stage.palette.place == "room"
     layers = [Layer([sky.sheet]) if indoors else _gliding(stage, sky.sheet, rate=12)]
     if not indoors:
         cloud = stage.sheet(ROOM)
-        places.clouds(cloud, stage.palette, stage.chance("clouds"))
+        side_background.clouds(cloud, stage.palette, stage.chance("clouds"))
         layers.append(Layer([cloud.sheet], slide=(0.05, 0)))
     middle = stage.sheet(ROOM)
-    places.ridge(middle, stage.palette, 0.42, stage.chance("middle"))
+    side_background.ridge(middle, stage.palette, 0.42, stage.chance("middle"))
     foot = (0.38, 0.76 if indoors else 0.73)
     tall = 0.021 if indoors else 0.0125
     ground = stage.sheet()
     if not indoors:
-        places.ridge(middle, stage.palette, 0.7, stage.chance("near"))
-    places.ground(ground, stage.palette, foot, stage.chance("ground"))
-    figures.long_shadow(ground, foot, tall)
-    figures.standing(ground, stage.palette, foot, tall)
+        side_background.ridge(middle, stage.palette, 0.7, stage.chance("near"))
+    side_background.ground(ground, stage.palette, foot, stage.chance("ground"))
+    body.long_shadow(ground, foot, tall)
+    body.standing(ground, stage.palette, foot, tall)
     near = stage.sheet(ROOM * 1.08)
-    places.foreground(near, stage.palette, stage.chance("leaves"))
+    side_background.foreground(near, stage.palette, stage.chance("leaves"))
     layers += [
         Layer([middle.sheet]) if indoors else _gliding(stage, middle.sheet, rate=6),
         Layer([ground.sheet]),
@@ -141,9 +137,9 @@ def _wide(stage: Stage) -> Shot:
 def _behind(stage: Stage, blur: float) -> Canvas:
     """The place as it lies behind a person, out of focus."""
     sheet = stage.sheet(ROOM)
-    places.backdrop(sheet, stage.palette, stage.chance("light"))
+    side_background.backdrop(sheet, stage.palette, stage.chance("light"))
     for depth, name in ((0.1, "far"), (0.45, "middle")):
-        places.ridge(sheet, stage.palette, depth, stage.chance(name))
+        side_background.ridge(sheet, stage.palette, depth, stage.chance(name))
     sheet.blurred(blur)
     sheet.grained(stage.chance("grain"))
     return sheet
@@ -153,8 +149,8 @@ def _medium(stage: Stage) -> Shot:
     """From the waist up: the camera comes slowly closer."""
     person, near = stage.sheet(), stage.sheet(ROOM * 1.08)
     centre, size = stage.framed(wide=((0.42, 0.27), 0.105), square=((0.55, 0.32), 0.09), upright=((0.48, 0.33), 0.125))
-    figures.waist_up(person, stage.palette, centre, size)
-    places.foreground(near, stage.palette, stage.chance("leaves"))
+    body.waist_up(person, stage.palette, centre, size)
+    side_background.foreground(near, stage.palette, stage.chance("leaves"))
     near.blurred(0.012)
     layers = [
         Layer([_behind(stage, 0.009).sheet], slide=(stage.side * 0.03, 0)),
@@ -173,10 +169,10 @@ def _close_up(stage: Stage) -> Shot:
         lights.oval(spot, (size, size), stage.palette.light, chance.uniform(0.06, 0.2), blur=0.003)
         lights.oval(spot, (size * 0.9, size * 0.9), stage.palette.light, 0.05, blur=0.003)
     centre, size = stage.framed(wide=((0.55, 0.43), 0.31), square=((0.53, 0.45), 0.27), upright=((0.5, 0.42), 0.34))
-    figures.face(person, stage.palette, centre, size)
+    body.face(person, stage.palette, centre, size)
     closed = stage.sheet()
-    faces.lids(closed, figures.Body(closed, centre, size), stage.palette)
-    closed.lit(stage.palette.light, figures.SHADE, size * 0.1, strength=0.1)
+    head.lids(closed, body.Body(closed, centre, size), stage.palette)
+    closed.lit(stage.palette.light, body.SHADE, size * 0.1, strength=0.1)
     open_eyes = Image.new("RGBA", stage.size)
     blink = [open_eyes] * (BLINK_EVERY - BLINK_LASTS) + [closed.sheet] * BLINK_LASTS
     layers = [
@@ -191,11 +187,11 @@ def _close_up(stage: Stage) -> Shot:
 def _overhead(stage: Stage) -> Shot:
     """From straight above: the camera turns and sinks past what rises towards it."""
     ground, high, shadow = stage.sheet(), stage.sheet(ROOM), stage.sheet(ROOM)
-    plans.floor_plan(ground, stage.palette, stage.chance("plan"))
-    figures.from_above(ground, stage.palette, (0.47, 0.48), 0.075)
-    plans.crowns(high, stage.palette, stage.chance("crowns"))
+    overhead_background.floor_plan(ground, stage.palette, stage.chance("plan"))
+    body.from_above(ground, stage.palette, (0.47, 0.48), 0.075)
+    overhead_background.crowns(high, stage.palette, stage.chance("crowns"))
     for x, y in ((0.15, 0.2), (0.8, 0.75), (0.95, 0.1)):
-        shadow.oval((x, y), (0.26, 0.18), figures.SHADE, 0.28, blur=0.08)
+        shadow.oval((x, y), (0.26, 0.18), body.SHADE, 0.28, blur=0.08)
     layers = [
         Layer([ground.sheet]),
         Layer([shadow.sheet], slide=(0.12, 0.05)),
@@ -207,9 +203,9 @@ def _overhead(stage: Stage) -> Shot:
 
 def _pov(stage: Stage) -> Shot:
     """Through our own eyes: the way comes towards us, our hands swing."""
-    way = list(ways.step(stage.size, stage.palette, stage.chance("way"), FRAME_RATE))
+    way = list(pov_walk.step(stage.size, stage.palette, stage.chance("way"), FRAME_RATE))
     hands = stage.sheet(ROOM)
-    figures.own_hands(hands, stage.palette)
+    body.own_hands(hands, stage.palette)
     layers = [Layer(way), Layer([hands.sheet], sway=(0.012, 0.014), period=2.0)]
     return Shot(layers, move=None)
 
@@ -237,11 +233,11 @@ def _gliding(stage: Stage, sheet: Image.Image, rate: int) -> Layer:
     return Layer(pictures, rate=rate // slower, glide=stage.side * GLIDE_PIXELS)
 
 
-def _breathing(body: Image.Image) -> list[Image.Image]:
+def _breathing(figure: Image.Image) -> list[Image.Image]:
     """A body in the phases of one breath: it rises a little, and leans to one side and back."""
-    left, top, right, bottom = body.getbbox() or (0, 0, *body.size)
+    left, top, right, bottom = figure.getbbox() or (0, 0, *figure.size)
     top = max(0, top - round((bottom - top) * BREATH_RISE) - 2)
-    cut = body.crop((left, top, right, bottom)).convert("RGBa")
+    cut = figure.crop((left, top, right, bottom)).convert("RGBa")
     half = []
     for phase in range(BREATH_PHASES // 2 + 1):
         share = phase / (BREATH_PHASES // 2)
@@ -250,7 +246,7 @@ def _breathing(body: Image.Image) -> list[Image.Image]:
         grow, lean = 1 / (1 + BREATH_RISE * share), BREATH_LEAN * (share - 0.5)
         change = (1, lean, -lean * cut.height, 0, grow, cut.height * (1 - grow))
         moved = cut.transform(cut.size, Image.Transform.AFFINE, change, Image.Resampling.BILINEAR)
-        sheet = Image.new("RGBA", body.size)
+        sheet = Image.new("RGBA", figure.size)
         sheet.paste(moved.convert("RGBA"), (left, top))
         half.append(sheet)
     return [*half, *half[-2:0:-1]]

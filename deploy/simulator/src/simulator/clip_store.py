@@ -19,7 +19,7 @@ LABEL = "SIMULATED"
 NO_CHARACTER = "\U0010fffe"
 
 
-class Studio:
+class ClipStore:
     """Draws clips and keeps them. All say that they are simulated; with captions each shows its prompt as well.
 
     Without captions, clips of one form are one file.
