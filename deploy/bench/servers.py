@@ -2,7 +2,7 @@
 
 bare   FastAPI routes that answer as much as the gateway's and do nothing for it
 plain  python-socketio, told what to emit by `POST /go`
-feed   the gateway's feed and sockets, told the same
+feed   the gateway's event stream and sockets, with the same events
 """
 
 import asyncio
@@ -68,7 +68,7 @@ def plain() -> socketio.ASGIApp:
 
 
 def feed() -> Any:
-    """The gateway's own way from the feed to the sockets."""
+    """The gateway's own path from the event stream to the sockets."""
     settings = Settings(
         database_url=SecretStr("sqlite+aiosqlite://"), storage_url=Path.cwd().as_uri(), media_secret=SecretStr("x")
     )
@@ -76,7 +76,7 @@ def feed() -> Any:
 
     async def emit(seq: int) -> None:
         live = LiveEvent(seq=seq, after=seq - 1, type=EVENT, data=DATA | {"seq": seq})
-        await gateway.feed.tell(VIDEO, "anonymous", live)
+        await gateway.event_stream.publish(VIDEO, "anonymous", live)
 
     go = _told_to_go(emit)
     return socketio.ASGIApp(gateway.live.server, other_asgi_app=go)

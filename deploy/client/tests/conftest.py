@@ -45,7 +45,7 @@ class Served:
             async with working(self.gateway.database) as work:
                 await self.gateway.videos.record(work, event)
             for live in await self.gateway.videos.events_after(event.video_id, row.last_seq):
-                await self.gateway.feed.tell(event.video_id, row.owner, live)
+                await self.gateway.event_stream.publish(event.video_id, row.owner, live)
 
     async def write(self, video_id: str, *, review: bool = False) -> None:
         scenes = tuple(

@@ -243,7 +243,7 @@ def happen(gateway: Gateway) -> Callable[..., Awaitable[None]]:
             async with working(gateway.database) as work:
                 await gateway.videos.record(work, event)
             for event_told in await gateway.videos.events_after(event.video_id, before):
-                await gateway.feed.tell(event.video_id, "anonymous", event_told)
+                await gateway.event_stream.publish(event.video_id, "anonymous", event_told)
 
     return do
 
@@ -330,7 +330,7 @@ def telling(gateway: Gateway) -> None:
     class Told:
         async def hint(self, event: Event) -> None:
             assert isinstance(event, VideoUpdated)
-            await gateway.feed.tell(event.video_id, event.owner, event.live)
+            await gateway.event_stream.publish(event.video_id, event.owner, event.live)
 
     gateway.videos.hints = Told()
 

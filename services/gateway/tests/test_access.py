@@ -621,7 +621,7 @@ async def test_a_socket_hears_its_owner_s_videos_and_can_subscribe_to_no_other(
             assert "secret" not in answer["error"]
         seq = (await gateway.videos.newest_event(video))[0].seq or 0
         told = LiveEvent(seq=seq + 1, after=seq, type="video_failed", data={"videoId": str(video), "seq": seq + 1})
-        await gateway.feed.tell(video, "anna", told)
+        await gateway.event_stream.publish(video, "anna", told)
         # An answer comes after whatever was sent before it.
         assert (await eve.call("subscribe_video_updates", str(uuid4()), timeout=10))["ok"] is False
         assert (await bob.call("subscribe_video_updates", str(uuid4()), timeout=10))["ok"] is False

@@ -165,12 +165,12 @@ async def test_a_hint_of_progress_comes_without_an_id(
 ) -> None:
     video_id = UUID(video["videoId"])
     [started] = await gateway.videos.events_after(video_id, 0)
-    await gateway.feed.tell(video_id, "anonymous", started)
+    await gateway.event_stream.publish(video_id, "anonymous", started)
     async with served.stream("GET", video["links"]["events"]) as answer:
         heard = frames(answer)
         await anext(heard)
         hint = LiveEvent(seq=None, after=1, type="video_scene_processing", data={"progress": 30.5})
-        await gateway.feed.tell(video_id, "anonymous", hint)
+        await gateway.event_stream.publish(video_id, "anonymous", hint)
         assert await anext(heard) == Heard(None, "video_scene_processing", '{"progress": 30.5}')
 
 
@@ -207,10 +207,10 @@ async def test_nothing_is_left_of_watchers_who_hang_up(
             answer = await watchers.enter_async_context(served.stream("GET", video["links"]["events"]))
             streams.append(frames(answer))
             await anext(streams[-1])
-        assert len(gateway.feed.keeping_for[UUID(video["videoId"])]) == 20
+        assert len(gateway.event_stream.subscribers[UUID(video["videoId"])]) == 20
         assert len(asyncio.all_tasks()) > len(before)
     async with asyncio.timeout(5):
-        while gateway.feed.keeping_for or len(asyncio.all_tasks()) > len(before):  # noqa: ASYNC110 - as above
+        while gateway.event_stream.subscribers or len(asyncio.all_tasks()) > len(before):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     await happen(VideoComposing(video_id=video["videoId"]))  # and nobody is in the way
 

@@ -83,8 +83,8 @@ async def test_whoever_watches_is_told_once(api: httpx.AsyncClient, gateway: Gat
     assert (event.type, event.data["status"], event.seq) == ("video_expired", "expired", video["lastSeq"] + 1)
     async with gateway.database.reading() as session:
         assert list(await session.scalars(select(WebhookDelivery.type))) == ["video.expired"]
-    feed = await api.get(video["links"]["events"], headers={"Last-Event-ID": str(video["lastSeq"])})
-    assert feed.text.count("event: video_expired") == 1
+    stream = await api.get(video["links"]["events"], headers={"Last-Event-ID": str(video["lastSeq"])})
+    assert stream.text.count("event: video_expired") == 1
     called = await api.get("/api/trpc/video.status", params={"input": f'{{"json":{{"videoId":"{video["videoId"]}"}}}}'})
     told = called.json()["result"]["data"]["json"]
     assert (told["status"], "videoUrl" in told) == ("expired", False)

@@ -102,7 +102,7 @@ async def test_after_a_day_a_key_can_be_used_anew(api: httpx.AsyncClient, gatewa
     key = {"Idempotency-Key": "k"}
     first = (await api.post(VIDEOS, json=GOOD, headers=key)).json()
     async with gateway.database.sessions.begin() as session:
-        await session.execute(text("UPDATE kept_answers SET createdAt = '2026-01-01 00:00:00'"))
+        await session.execute(text("UPDATE idempotency_records SET createdAt = '2026-01-01 00:00:00'"))
     second = (await api.post(VIDEOS, json={"prompt": "a hen"}, headers=key)).json()
     assert second["videoId"] != first["videoId"]
     await Retention("gateway", gateway.database, POLICIES).pass_once()
@@ -161,7 +161,7 @@ async def test_whoever_wants_to_wait_is_answered_when_the_video_has_ended(
     asking = asyncio.create_task(
         api.post(VIDEOS, json={**GOOD, "videoId": own}, headers={"Prefer": "wait=30", "Idempotency-Key": "k"})
     )
-    while UUID(own) not in gateway.feed.keeping_for:  # noqa: ASYNC110 - it tells nobody
+    while UUID(own) not in gateway.event_stream.subscribers:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.01)
     assert not asking.done()
     await happen(VideoCancelled(video_id=own, by="t", reason="r"))
@@ -169,7 +169,7 @@ async def test_whoever_wants_to_wait_is_answered_when_the_video_has_ended(
     assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     assert answer.headers["preference-applied"] == "wait=30"
     assert answer.headers["location"] == f"{VIDEOS}/{own}"
-    assert not gateway.feed.keeping_for
+    assert not gateway.event_stream.subscribers
     again = await api.post(VIDEOS, json={**GOOD, "videoId": own}, headers={"Idempotency-Key": "k"})
     assert again.json()["status"] == "pending"  # the answer of the first time
 

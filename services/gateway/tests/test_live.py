@@ -16,7 +16,7 @@ from gateway.access.service import ANYBODY, Access, Caller, NotSignedIn
 from gateway.access.tokens import Tokens
 from gateway.app import Gateway
 from gateway.internal_messages import LiveEvent, VideoUpdated
-from gateway.live import event_stream as feed_module
+from gateway.live import event_stream
 from gateway.live.rooms import MOST_QUEUED
 from shared.contracts.events import (
     Event,
@@ -105,7 +105,7 @@ async def happen(gateway: Gateway, *events: Event) -> list[LiveEvent]:
 
 async def tell(gateway: Gateway, *events: LiveEvent, video_id: UUID = VIDEO, owner: str = OWNER) -> None:
     for event in events:
-        await gateway.feed.tell(video_id, owner, event)
+        await gateway.event_stream.publish(video_id, owner, event)
 
 
 def requested(video_id: UUID = VIDEO, owner: str = OWNER) -> VideoRequested:
@@ -201,7 +201,7 @@ async def test_progress_is_told_twice_a_second_and_the_last_of_it_always(
     last = events[-1].data["progress"]
     await eventually(lambda: page.of(VIDEO)[-1]["progress"] == last, 5)
     hints = [data for data in page.of(VIDEO) if data["seq"] is None]
-    assert len(hints) <= 2 + (time.monotonic() - begun) / feed_module.HINT_EVERY_SECONDS
+    assert len(hints) <= 2 + (time.monotonic() - begun) / event_stream.HINT_EVERY_SECONDS
     assert len(hints) < 25
 
 
@@ -213,7 +213,7 @@ async def test_progress_never_goes_back(gateway: Gateway, url: str, open_page: O
     page = await open_page(url)
     assert await page.subscribe(str(VIDEO)) == {"ok": True}
     await tell(gateway, early, late, early)
-    await asyncio.sleep(2.5 * feed_module.HINT_EVERY_SECONDS)
+    await asyncio.sleep(2.5 * event_stream.HINT_EVERY_SECONDS)
     for one in (silent, page):
         seen = [data["progress"] for data in one.of(VIDEO)]
         assert seen == sorted(seen)
@@ -274,7 +274,7 @@ async def test_a_page_that_comes_back_while_much_happens_hears_each_event_once_a
 @contextlib.asynccontextmanager
 async def repeating(work: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
     supervisor = Supervisor("gateway")
-    supervisor.start(every(0.1, work, "feed"))
+    supervisor.start(every(0.1, work, "event_stream"))
     try:
         yield
     finally:
@@ -287,7 +287,7 @@ async def test_what_the_broker_did_not_bring_is_found_in_the_log(
     """A replica that has just started does not tell what was told before it, but all that happened since."""
     await happen(gateway, requested(), board())
     await asyncio.sleep(0.01)
-    async with gateway.feed.running(), repeating(gateway.feed.catch_up):
+    async with gateway.event_stream.running(), repeating(gateway.event_stream.catch_up):
         page = await open_page(url)
         await happen(gateway, started(1), started(2))
         await happen(gateway, requested(OTHER), VideoCancelled(video_id=OTHER, by="me", reason="r"))
@@ -324,7 +324,7 @@ async def test_a_page_about_one_video_hears_of_that_one_and_a_list_of_all(
     assert (listing.seqs(OTHER), silent.seqs(OTHER)) == ([1], [1, 2])
 
 
-async def test_the_feed_can_be_turned_off(gateway: Gateway, url: str, open_page: OpenPage) -> None:
+async def test_hearing_all_videos_can_be_turned_off(gateway: Gateway, url: str, open_page: OpenPage) -> None:
     gateway.live.tells_all = False
     silent, asking = await open_page(url), await open_page(url)
     await asking.subscribe()
@@ -333,7 +333,7 @@ async def test_the_feed_can_be_turned_off(gateway: Gateway, url: str, open_page:
     assert (silent.heard, asking.seqs(VIDEO)) == ([], [1])
 
 
-async def test_a_page_can_come_without_the_feed(gateway: Gateway, url: str, open_page: OpenPage) -> None:
+async def test_a_page_can_decline_to_hear_all_videos(gateway: Gateway, url: str, open_page: OpenPage) -> None:
     page = await open_page(url, {"feed": False})
     events = await happen(gateway, requested(), board())
     await tell(gateway, *events)

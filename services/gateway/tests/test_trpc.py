@@ -422,7 +422,7 @@ async def test_a_number_that_is_ahead_of_all_events_hears_what_comes(trpc: Trpc,
     await asyncio.sleep(0.2)
     await trpc.mutate(("video.cancel", {"videoId": video_id}))
     [event] = await gateway.videos.events_after(UUID(video_id), 1)
-    await gateway.feed.tell(UUID(video_id), "anonymous", event)
+    await gateway.event_stream.publish(UUID(video_id), "anonymous", event)
     assert "video_cancelled" in (await asyncio.wait_for(listening, 10)).text
 
 
@@ -433,7 +433,7 @@ async def test_a_call_that_takes_too_long_is_ended(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(gateway.videos, "page", page)
-    server = procedures.server(gateway.videos, gateway.feed, gateway.access, gateway.idempotency, "", 0.01)
+    server = procedures.server(gateway.videos, gateway.event_stream, gateway.access, gateway.idempotency, "", 0.01)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=server.route("")), base_url="http://x") as client:
         answer = await client.get("/video.list")
     assert answer.status_code == 408

@@ -181,7 +181,7 @@ export interface Done {
   message: string;
 }
 
-/** One video, and the last event of it that is known; without that, the feed begins with the newest. */
+/** One video, and the last event of it that is known; without that, the stream begins with the newest. */
 export interface EventsInput {
   videoId: string;
   lastEventId?: string | null;

@@ -29,7 +29,7 @@ from gateway.http.idempotency import Idempotency
 from gateway.http.middleware import behind_front, guarded, refuse
 from gateway.http.request_context import Labelled
 from gateway.live import sse_routes as events
-from gateway.live.event_stream import LOOK_EVERY_SECONDS, Feed
+from gateway.live.event_stream import LOOK_EVERY_SECONDS, EventStream
 from gateway.live.rooms import Live
 from gateway.media import routes as media
 from gateway.models import Base
@@ -100,18 +100,18 @@ class Gateway:
         self.webhooks = Webhooks(self.database, courier, settings.public_url)
         self.expiry = Expiry(self.videos, settings.retention_days)
         self.videos.announcers += [self.webhooks.announce, self.expiry.announce]
-        self.feed = Feed(self.videos)
+        self.event_stream = EventStream(self.videos)
         upstream = settings.app_upstream_url
         self.application = Proxy(upstream, refuse) if upstream else None
         others = Sockets(upstream, TOLD, keeps_tokens=settings.auth == "keys") if upstream else None
-        self.live = Live(self.feed, self.access, settings, others)
+        self.live = Live(self.event_stream, self.access, settings, others)
 
     def service(self, hints: Hints) -> Service[Tools]:
         """What hears the events."""
         self.videos.hints = hints
-        tools = Tools(self.database, self.videos, self.storyboards, self.feed, self.webhooks)
-        background = (every(LOOK_EVERY_SECONDS, self.feed.catch_up, "feed"),)
-        resources = (self.storage, self.feed.running(), self.application or contextlib.nullcontext())
+        tools = Tools(self.database, self.videos, self.storyboards, self.event_stream, self.webhooks)
+        background = (every(LOOK_EVERY_SECONDS, self.event_stream.catch_up, "event_stream"),)
+        resources = (self.storage, self.event_stream.running(), self.application or contextlib.nullcontext())
         return Service(
             story,
             tools,
@@ -152,8 +152,8 @@ class Gateway:
         url = self.settings.public_url
         problems.install(app, url)
         app.state.access = self.access
-        app.include_router(videos.routes(self.videos, self.reviews, self.idempotency, Ending(self.feed), url))
-        app.include_router(events.routes(self.feed, self.access))
+        app.include_router(videos.routes(self.videos, self.reviews, self.idempotency, Ending(self.event_stream), url))
+        app.include_router(events.routes(self.event_stream, self.access))
         app.include_router(storyboards.routes(self.storyboards, self.reviews, self.money, self.idempotency, url))
         app.include_router(retention.routes(self.expiry, url))
         app.include_router(ratings.routes(Ratings(self.videos), Statistics(self.database), url))
@@ -166,7 +166,7 @@ class Gateway:
         app.include_router(session.routes(self.access, url))
         seconds = self.settings.call_seconds
         others = None if self.application is None else Calls(self.application, TRPC_PATH).ask
-        trpc = procedures.server(self.videos, self.feed, self.access, self.idempotency, url, seconds, others)
+        trpc = procedures.server(self.videos, self.event_stream, self.access, self.idempotency, url, seconds, others)
         app.router.routes.append(trpc.route(TRPC_PATH))
         front = behind_front(app, self.settings, careful=(TRPC_PATH,))
         whole: ASGIApp = Labelled(socketio.ASGIApp(self.live.server, other_asgi_app=front))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.internal_messages import VideoUpdated, WebhookDue
-from gateway.live.event_stream import Feed
+from gateway.live.event_stream import EventStream
 from gateway.storyboards.service import Storyboards
 from gateway.videos.service import Videos
 from gateway.webhooks.service import Webhooks
@@ -43,7 +43,7 @@ class Tools:
     database: Database
     videos: Videos
     storyboards: Storyboards
-    feed: Feed
+    event_stream: EventStream
     webhooks: Webhooks
 
 
@@ -92,11 +92,11 @@ async def note_progress(event: Event, _delivery: Delivery, tools: Tools) -> None
         await tools.videos.record(work, event)
 
 
-# The feed takes one after the other; here, one at a time would wait for an ack each time.
+# The event stream keeps the order; handling one at a time would wait for an ack each time.
 @story.on(VideoUpdated, at_once=100, every_replica=True)
 async def tell_watchers(event: VideoUpdated, _delivery: Delivery, tools: Tools) -> None:
     """A change is saved: each replica tells the watchers connected to it."""
-    await tools.feed.tell(event.video_id, event.owner, event.live)
+    await tools.event_stream.publish(event.video_id, event.owner, event.live)
 
 
 @story.on(WebhookDue, at_once=64)

@@ -152,10 +152,10 @@ class Charge(Base):
     updated_at: Mapped[datetime] = mapped_column(Moment, index=True)
 
 
-class KeptAnswer(Base):
-    """What was answered to a call that carried a key. `id` is a hash of owner, route and key; `request` of the body."""
+class IdempotencyRecord(Base):
+    """The answer to a call with an idempotency key. `id` is a hash of owner, route and key; `request` of the body."""
 
-    __tablename__ = "kept_answers"
+    __tablename__ = "idempotency_records"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     request: Mapped[str] = mapped_column(String(64))

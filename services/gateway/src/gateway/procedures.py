@@ -13,7 +13,7 @@ from starlette.requests import Request
 from gateway.access.service import Access, Caller
 from gateway.http.errors import refusal
 from gateway.http.idempotency import Idempotency, Key
-from gateway.live.event_stream import LAST, Feed
+from gateway.live.event_stream import LAST, EventStream
 from gateway.models import Video
 from gateway.trpc.errors import Refused, code_of
 from gateway.trpc.http import Limits, Server
@@ -40,7 +40,7 @@ class Visit:
     caller: Caller
     access: Access
     videos: Videos
-    feed: Feed
+    event_stream: EventStream
     idempotency: Idempotency
     public_url: str
 
@@ -111,7 +111,7 @@ class PageInput(_Input):
 
 
 class EventsInput(VideoInput):
-    """One video, and the last event of it that is known; without that, the feed begins with the newest."""
+    """One video, and the last event of it that is known; without that, the stream begins with the newest."""
 
     last_event_id: Annotated[str, Field(max_length=20)] | None = None
     last_seq: Annotated[int, Field(ge=0, strict=True)] | None = None
@@ -291,17 +291,17 @@ async def events(call: Call[Visit], wish: EventsInput) -> AsyncIterator[Tracked[
     if row.status in OVER and (since or 0) >= row.last_seq:
         return
 
-    async def may_go_on() -> bool:
+    async def may_continue() -> bool:
         return await visit.access.still_holds(visit.caller)
 
     last = None
-    async for event in visit.feed.follow(wish.id, since, may_go_on):
+    async for event in visit.event_stream.follow(wish.id, since, may_continue):
         last = event.type
         # A hint has no number of its own; whoever comes back after it knows the event before it.
         number = event.after if event.seq is None else event.seq
         yield Tracked(str(number), {"type": event.type, "data": dict(event.data)})
     if last not in LAST:
-        raise Refused("SERVICE_UNAVAILABLE", "This feed is over. Come again with the last id.")
+        raise Refused("SERVICE_UNAVAILABLE", "The event stream ended. Reconnect with the last event id.")
 
 
 async def _get(call: Call[Visit], video_id: UUID | str) -> Video:
@@ -327,7 +327,7 @@ def _scenes(shown: list[SceneResource]) -> list[SceneRow]:
 
 def server(
     videos: Videos,
-    feed: Feed,
+    event_stream: EventStream,
     access: Access,
     idempotency: Idempotency,
     public_url: str,
@@ -339,7 +339,7 @@ def server(
     async def visit(request: Request, calls: int) -> Visit:
         caller = await access.identify(request)
         request.state.allowance = await access.count(caller, calls)
-        return Visit(caller, access, videos, feed, idempotency, public_url)
+        return Visit(caller, access, videos, event_stream, idempotency, public_url)
 
     return Server(router, visit, _explain, _observe, Limits(call_seconds=call_seconds), others)
 

@@ -7,7 +7,7 @@ from gateway.http.idempotency import KEPT_SECONDS
 from gateway.models import (
     Charge,
     EndedSession,
-    KeptAnswer,
+    IdempotencyRecord,
     StageTime,
     Storyboard,
     Video,
@@ -38,7 +38,7 @@ POLICIES = (
     Policy("video events", EVENT_DAYS, Rows(VideoEvent.created_at, [IS_TOLD])),
     Policy("stage times", STAGE_TIME_DAYS, Rows(StageTime.at)),
     Policy("storyboards", STORYBOARD_DAYS, Rows(Storyboard.created_at)),
-    Policy("idempotency records", KEPT_SECONDS / DAY_SECONDS, Rows(KeptAnswer.created_at)),
+    Policy("idempotency records", KEPT_SECONDS / DAY_SECONDS, Rows(IdempotencyRecord.created_at)),
     Policy("ended sessions", 0, Rows(EndedSession.ends_at)),
     Policy("webhook deliveries", WEBHOOK_DAYS, Rows(WebhookDelivery.created_at)),
     # Their bodies hold text. What is on its way still arrives.

@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from gateway.models import KeptAnswer
+from gateway.models import IdempotencyRecord
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import Work, working
 
@@ -157,21 +157,21 @@ class Idempotency:
         """
         with contextlib.suppress(IntegrityError):
             async with working(self.database) as work:
-                work.session.add(KeptAnswer(id=key.id, request="", created_at=now()))
+                work.session.add(IdempotencyRecord(id=key.id, request="", created_at=now()))
 
 
-async def _claim(work: Work, key: Key) -> KeptAnswer:
+async def _claim(work: Work, key: Key) -> IdempotencyRecord:
     """The row of a key, which is ours alone until this transaction ends. Raises `StillRunning`."""
-    is_old = KeptAnswer.created_at < now(-KEPT_SECONDS)
+    is_old = IdempotencyRecord.created_at < now(-KEPT_SECONDS)
     try:
-        found = select(KeptAnswer, is_old).where(KeptAnswer.id == key.id).with_for_update()
+        found = select(IdempotencyRecord, is_old).where(IdempotencyRecord.id == key.id).with_for_update()
         known = (await work.session.execute(found)).first()
     except DBAPIError as error:
         if _number(error) == LOCK_WAIT:
             raise StillRunning from error
         raise
     if known is None:
-        row = KeptAnswer(id=key.id, created_at=now())
+        row = IdempotencyRecord(id=key.id, created_at=now())
         work.session.add(row)
         return row
     row = known[0]

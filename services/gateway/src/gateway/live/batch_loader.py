@@ -1,4 +1,4 @@
-"""Looks things up for many callers at once: a page that hundreds watch costs no more than one."""
+"""Batches concurrent look-ups of the same kind (the DataLoader pattern), so that a crowd of callers costs one query."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -7,39 +7,39 @@ from typing import Generic, TypeVar
 Found = TypeVar("Found")
 
 
-class Looks(Generic[Found]):
-    """Looks up by key. Those who ask while a look is under way share the next one.
+class BatchLoader(Generic[Found]):
+    """Looks up by key. Callers that arrive while a query runs share the next one.
 
-    Nobody is given what was looked up before they asked: whoever has changed something sees it.
+    No caller gets a result that was read before it asked, so one that has just changed a row sees its change.
     """
 
     def __init__(self, find: Callable[[Collection[str]], Awaitable[Mapping[str, Found]]]) -> None:
         self.find = find
-        self.asked: dict[str, asyncio.Future[Found | None]] = {}
-        self.looking: asyncio.Task[None] | None = None
+        self.requested: dict[str, asyncio.Future[Found | None]] = {}
+        self.running: asyncio.Task[None] | None = None
 
-    async def of(self, key: str) -> Found | None:
-        """What there is under this key; everybody who shares the look is handed the same. Raises what `find` does."""
-        asked = self.asked.get(key)
-        if asked is None:
-            asked = self.asked[key] = asyncio.get_running_loop().create_future()
-            if self.looking is None:
-                self.looking = asyncio.create_task(self._look())
-        # One caller may go away; the others still wait.
-        return await asyncio.shield(asked)
+    async def load(self, key: str) -> Found | None:
+        """Return what is stored under this key; callers of one batch share the object. Raises what `find` raises."""
+        future = self.requested.get(key)
+        if future is None:
+            future = self.requested[key] = asyncio.get_running_loop().create_future()
+            if self.running is None:
+                self.running = asyncio.create_task(self._run())
+        # One caller may be cancelled while others still wait.
+        return await asyncio.shield(future)
 
-    async def _look(self) -> None:
+    async def _run(self) -> None:
         try:
-            while self.asked:
-                asked, self.asked = self.asked, {}
+            while self.requested:
+                requested, self.requested = self.requested, {}
                 try:
-                    found = await self.find(asked.keys())
-                except Exception as error:  # noqa: BLE001 - it is for those who asked
-                    for future in asked.values():
+                    found = await self.find(requested.keys())
+                except Exception as error:  # noqa: BLE001 - passed on to the callers
+                    for future in requested.values():
                         future.set_exception(error)
-                        future.exception()  # which nobody may be left to hear
+                        future.exception()  # marks it as retrieved, in case every caller is gone
                 else:
-                    for key, future in asked.items():
+                    for key, future in requested.items():
                         future.set_result(found.get(key))
         finally:
-            self.looking = None
+            self.running = None

@@ -1,10 +1,10 @@
-"""What happens to videos, as this replica hears it: each event once and in order, for all who watch.
+"""The events of videos as this replica sees them: each event once and in order, for every subscriber.
 
-Every stored event has a `seq`, gapless per video. Whoever begins to watch with the last `seq` they know gets what they
-missed, then what comes. Socket.IO, SSE and tRPC all watch here.
+Every stored event has a `seq`, gapless per video. A subscriber that names the last `seq` it knows gets what it missed,
+then what follows. Socket.IO, SSE and tRPC all subscribe here.
 
-The log of events is the truth; the broker only makes it quick. What the broker did not bring, because it was away or
-this replica was, is found in the log a few seconds later.
+The event log in the database is the source of truth; the broker only makes delivery fast. Events that the broker did
+not deliver are found in the log a few seconds later.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from gateway.internal_messages import LiveEvent
 from gateway.videos.service import Videos
 
 REMEMBERED_VIDEOS = 10_000
-MOST_KEPT = 1_000
-"""Events that are kept for one watcher who does not take them; then it is dropped, and may come again."""
+MAX_BUFFERED = 1_000
+"""Events buffered for one slow subscriber. Beyond that its subscription ends; it may reconnect and catch up."""
 HINT_EVERY_SECONDS = 0.5
-"""How often watchers are told of a video's progress."""
+"""How often subscribers get a progress hint of one video."""
 LOOK_EVERY_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
-"""How long after its own time an event may still be committed."""
+"""How long after its own timestamp an event may still be committed."""
 
 LAST = ("video_completed", "video_cancelled", "video_expired")
-"""After these nothing comes by itself. After `video_failed` something may: somebody may resume the video."""
+"""Nothing follows these. More may follow `video_failed`, because a failed video can be resumed."""
 
 Listener = Callable[[UUID, str, LiveEvent], Awaitable[None]]
 
 
-class Kept:
-    """What has come for one watcher and is not taken yet."""
+class SubscriberBuffer:
+    """Events that one subscriber has not read yet."""
 
     def __init__(self) -> None:
         self.events: deque[LiveEvent] = deque()
@@ -42,16 +42,16 @@ class Kept:
         self.too_slow = False
 
     def add(self, event: LiveEvent) -> None:
-        """Keep one more, unless there are too many already."""
-        self.too_slow = self.too_slow or len(self.events) >= MOST_KEPT
+        """Buffer an event, or mark the subscriber as too slow when the buffer is full."""
+        self.too_slow = self.too_slow or len(self.events) >= MAX_BUFFERED
         if not self.too_slow:
             self.events.append(event)
         self.arrived.set()
 
 
 @dataclass
-class _Told:
-    """What the watchers of one video were told: up to which event, how far it is, and which hint waits its turn."""
+class _Position:
+    """How far a video's events are published: the last `seq`, the progress, and the hint that waits to be sent."""
 
     seq: int
     progress: float = 0.0
@@ -59,22 +59,22 @@ class _Told:
     pacing: bool = False
 
 
-class Feed:
-    """All events of all videos. `listeners` are told every event and its video's owner."""
+class EventStream:
+    """All events of all videos. Every event and its video's owner go to each of `listeners`."""
 
     def __init__(self, videos: Videos) -> None:
         self.videos = videos
-        self.told: OrderedDict[UUID, _Told] = OrderedDict()
+        self.positions: OrderedDict[UUID, _Position] = OrderedDict()
         self.covered: datetime | None = None
-        """All that was saved before this moment is told, or is older than this replica."""
-        self.turn = asyncio.Lock()
+        """Everything saved before this moment is published, or older than this replica."""
+        self.lock = asyncio.Lock()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.keeping_for: defaultdict[UUID, list[Kept]] = defaultdict(list)
+        self.subscribers: defaultdict[UUID, list[SubscriberBuffer]] = defaultdict(list)
         self.listeners: list[Listener] = []
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Tell all that is saved from now on. `catch_up` is to be called every few seconds until the block ends."""
+        """Publish what is saved from now on. Call `catch_up` every few seconds until the block ends."""
         self.covered = await self.videos.clock()
         try:
             yield
@@ -83,79 +83,79 @@ class Feed:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    async def tell(self, video_id: UUID, owner: str, event: LiveEvent) -> None:
-        """Tell the watchers of this replica an event, and before it those that were passed over.
+    async def publish(self, video_id: UUID, owner: str, event: LiveEvent) -> None:
+        """Publish an event to this replica's subscribers, after any events before it that were skipped.
 
-        Several relays may overtake each other; the log of the video has the order.
+        Relays may overtake each other, so the order comes from the video's event log.
         """
-        async with self.turn:
-            told = await self._told(video_id, first=event.after == 0)
+        async with self.lock:
+            position = await self._position(video_id, first=event.after == 0)
             if event.seq is None:
-                await self._hint(video_id, owner, event, told)
-            elif event.after == told.seq:
-                await self._pass_on(video_id, owner, event, told)
-            elif event.seq > told.seq:
-                await self._catch_up(video_id, owner, told)
+                await self._hint(video_id, owner, event, position)
+            elif event.after == position.seq:
+                await self._pass_on(video_id, owner, event, position)
+            elif event.seq > position.seq:
+                await self._catch_up(video_id, owner, position)
 
     async def catch_up(self) -> None:
-        """Tell what is in the log and was not told: the broker was away, or lost it."""
+        """Publish logged events that the broker did not deliver."""
         if self.covered is None:
             return
         changed, clock = await self.videos.changed_since(self.covered)
         for video in changed:
-            async with self.turn:
-                told = await self._told(video.video_id)
-                if video.seq > told.seq:
-                    await self._catch_up(video.video_id, video.owner, told)
+            async with self.lock:
+                position = await self._position(video.video_id)
+                if video.seq > position.seq:
+                    await self._catch_up(video.video_id, video.owner, position)
         self.covered = max(self.covered, clock - timedelta(seconds=COMMIT_SECONDS))
 
-    async def _told(self, video_id: UUID, *, first: bool = False) -> _Told:
-        """What was told of a video. On first sight: what others told before this replica was there."""
-        told = self.told.get(video_id)
-        if told is None:
+    async def _position(self, video_id: UUID, *, first: bool = False) -> _Position:
+        """Return how far a video is published. On first sight: what other replicas published before this one began."""
+        position = self.positions.get(video_id)
+        if position is None:
             seq = 0
             if self.covered is not None and not first:
                 seq = await self.videos.last_seq_before(video_id, self.covered)
-            told = self.told[video_id] = _Told(seq)
-            while len(self.told) > REMEMBERED_VIDEOS:
-                self.told.popitem(last=False)
-        self.told.move_to_end(video_id)
-        return told
+            position = self.positions[video_id] = _Position(seq)
+            while len(self.positions) > REMEMBERED_VIDEOS:
+                self.positions.popitem(last=False)
+        self.positions.move_to_end(video_id)
+        return position
 
-    async def _catch_up(self, video_id: UUID, owner: str, told: _Told) -> None:
-        for event in await self.videos.events_after(video_id, told.seq):
-            await self._pass_on(video_id, owner, event, told)
+    async def _catch_up(self, video_id: UUID, owner: str, position: _Position) -> None:
+        for event in await self.videos.events_after(video_id, position.seq):
+            await self._pass_on(video_id, owner, event, position)
 
-    async def _hint(self, video_id: UUID, owner: str, event: LiveEvent, told: _Told) -> None:
-        """Pass a hint on, at most so often; of those that come meanwhile the last one waits."""
-        further = told.hint[1] if told.hint is not None else None
-        if event.after != told.seq or _progress(event) < max(told.progress, _progress(further)):
+    async def _hint(self, video_id: UUID, owner: str, event: LiveEvent, position: _Position) -> None:
+        """Pass on a hint, at a limited rate; of those that arrive in between, only the last one is sent."""
+        waiting = position.hint[1] if position.hint is not None else None
+        if event.after != position.seq or _progress(event) < max(position.progress, _progress(waiting)):
             return
-        if told.pacing:
-            told.hint = (owner, event)
+        if position.pacing:
+            position.hint = (owner, event)
         else:
-            told.pacing = True
-            await self._pass_on(video_id, owner, event, told)
-            self._start(self._pace(video_id, told))
+            position.pacing = True
+            await self._pass_on(video_id, owner, event, position)
+            self._start(self._pace(video_id, position))
 
-    async def _pace(self, video_id: UUID, told: _Told) -> None:
+    async def _pace(self, video_id: UUID, position: _Position) -> None:
         try:
             while True:
                 await asyncio.sleep(HINT_EVERY_SECONDS)
-                async with self.turn:
-                    if told.hint is None:
+                async with self.lock:
+                    if position.hint is None:
                         return
-                    (owner, event), told.hint = told.hint, None
-                    if event.after == told.seq and _progress(event) >= told.progress:
-                        await self._pass_on(video_id, owner, event, told)
+                    (owner, event), position.hint = position.hint, None
+                    if event.after == position.seq and _progress(event) >= position.progress:
+                        await self._pass_on(video_id, owner, event, position)
         finally:
-            told.pacing = False
+            position.pacing = False
 
-    async def _pass_on(self, video_id: UUID, owner: str, event: LiveEvent, told: _Told) -> None:
-        told.seq = event.seq or told.seq
-        told.progress = max(told.progress, _progress(event))
-        for kept in self.keeping_for.get(video_id, ()):
-            kept.add(event)
+    async def _pass_on(self, video_id: UUID, owner: str, event: LiveEvent, position: _Position) -> None:
+        position.seq = event.seq or position.seq
+        position.progress = max(position.progress, _progress(event))
+        for buffer in self.subscribers.get(video_id, ()):
+            buffer.add(event)
         for listener in self.listeners:
             await listener(video_id, owner, event)
 
@@ -165,61 +165,61 @@ class Feed:
         task.add_done_callback(self.tasks.discard)
 
     @contextlib.contextmanager
-    def keeping(self, video_id: UUID) -> Iterator[Kept]:
-        """Keep what happens to a video from now on, for one watcher."""
-        kept = Kept()
-        self.keeping_for[video_id].append(kept)
+    def subscribe(self, video_id: UUID) -> Iterator[SubscriberBuffer]:
+        """Buffer a video's events for one subscriber until the block ends."""
+        buffer = SubscriberBuffer()
+        self.subscribers[video_id].append(buffer)
         try:
-            yield kept
+            yield buffer
         finally:
-            self.keeping_for[video_id].remove(kept)
-            if not self.keeping_for[video_id]:
-                del self.keeping_for[video_id]
+            self.subscribers[video_id].remove(buffer)
+            if not self.subscribers[video_id]:
+                del self.subscribers[video_id]
 
     async def missed(self, video_id: UUID, last_seq: int | None) -> list[LiveEvent]:
-        """What happened after `last_seq`; without it, the last thing that happened."""
+        """Return the events after `last_seq`, or the newest one if it is None."""
         if last_seq is None:
             events = await self.videos.newest_event(video_id)
         else:
             events = await self.videos.events_after(video_id, last_seq)
         progress = await self.videos.progress(video_id)
-        async with self.turn:
-            # Who looks now sees this much; hints that are still on their way would go back behind it.
-            told = await self._told(video_id)
-            told.progress = max(told.progress, progress)
+        async with self.lock:
+            # The caller is about to see this progress; a hint still on its way would go back behind it.
+            position = await self._position(video_id)
+            position.progress = max(position.progress, progress)
         return events
 
     async def follow(
-        self, video_id: UUID, last_seq: int | None, may_go_on: Callable[[], Awaitable[bool]]
+        self, video_id: UUID, last_seq: int | None, may_continue: Callable[[], Awaitable[bool]]
     ) -> AsyncIterator[LiveEvent]:
-        """What was missed since `last_seq`, then what comes, until the video has ended.
+        """Yield the events after `last_seq`, then new ones until the video has ended.
 
-        It ends as well when the watcher is too slow, or may not go on; that is asked every few seconds.
+        Ends early when the subscriber is too slow, or when `may_continue`, asked every few seconds, says no.
         """
-        with self.keeping(video_id) as kept:
-            told = last_seq or 0
+        with self.subscribe(video_id) as buffer:
+            seen = last_seq or 0
             for event in await self.missed(video_id, last_seq):
                 yield event
-                told = event.seq or told
+                seen = event.seq or seen
                 if event.type in LAST:
                     return
-            while not kept.too_slow and await may_go_on():
-                kept.arrived.clear()
-                while kept.events:
-                    event = kept.events.popleft()
-                    if is_news(event, told):
+            while not buffer.too_slow and await may_continue():
+                buffer.arrived.clear()
+                while buffer.events:
+                    event = buffer.events.popleft()
+                    if is_news(event, seen):
                         yield event
-                        told = event.seq or told
+                        seen = event.seq or seen
                         if event.type in LAST:
                             return
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY_SECONDS):
-                        await kept.arrived.wait()
+                        await buffer.arrived.wait()
 
 
-def is_news(event: LiveEvent, told: int) -> bool:
-    """Whether an event says something new to whoever knows all events up to `told`."""
-    return event.seq > told if event.seq is not None else event.after >= told
+def is_news(event: LiveEvent, seen: int) -> bool:
+    """Return whether an event is new to a subscriber that has every event up to `seen`."""
+    return event.seq > seen if event.seq is not None else event.after >= seen
 
 
 def _progress(event: LiveEvent | None) -> float:

@@ -18,7 +18,7 @@ from gateway.access.service import Access, Caller
 from gateway.http.errors import refusal
 from gateway.http.rate_limit import TooManyCalls
 from gateway.internal_messages import LiveEvent
-from gateway.live.event_stream import Feed, is_news
+from gateway.live.event_stream import EventStream, is_news
 from gateway.live.socket_server import MOST_QUEUED, Server
 from gateway.settings import Settings
 from gateway.upstream.sockets import Sockets
@@ -58,8 +58,10 @@ class Live:
     `auth: {feed: false}` when it connects. What is not for us goes to `others`, and what they tell comes from there.
     """
 
-    def __init__(self, feed: Feed, access: Access, settings: Settings, others: Sockets | None = None) -> None:
-        self.feed = feed
+    def __init__(
+        self, event_stream: EventStream, access: Access, settings: Settings, others: Sockets | None = None
+    ) -> None:
+        self.event_stream = event_stream
         self.others = others
         self.access = access
         self.tells_all = settings.socket_feed
@@ -90,7 +92,7 @@ class Live:
         self.new: dict[str, _Listening] = {}
         """Sockets that have just come."""
         self.tasks: set[asyncio.Task[None]] = set()
-        feed.listeners.append(self._emit)
+        event_stream.listeners.append(self._emit)
 
     # --- what sockets hear
 
@@ -208,7 +210,7 @@ class Live:
                 await self.server.enter_room(sid, _feed_of(caller.visible_owner))
                 return {"ok": True}
             wish = _Subscription.model_validate({"videoId": asked} if isinstance(asked, str) else asked)
-            row = await self.feed.videos.get(wish.video_id, owner=caller.visible_owner)
+            row = await self.event_stream.videos.get(wish.video_id, owner=caller.visible_owner)
             if not listening.wants_all:
                 self.new.pop(sid, None)
                 await self.server.leave_room(sid, _feed_of(caller.visible_owner))
@@ -224,16 +226,16 @@ class Live:
         self.ahead[video_id][sid] = math.inf
         told = last_seq or 0
         try:
-            with self.feed.keeping(video_id) as kept:
-                missed = await self.feed.missed(video_id, last_seq)
+            with self.event_stream.subscribe(video_id) as buffer:
+                missed = await self.event_stream.missed(video_id, last_seq)
                 while missed:
                     for event in missed:
                         if is_news(event, told):
                             await self._send(sid, event)
                             told = event.seq or told
-                    missed = list(kept.events)
-                    kept.events.clear()
-                if kept.too_slow:
+                    missed = list(buffer.events)
+                    buffer.events.clear()
+                if buffer.too_slow:
                     await self.server.disconnect(sid)
                 elif self.server.manager.is_connected(sid, "/"):
                     await self.server.enter_room(sid, _room(video_id))

@@ -14,7 +14,7 @@ from gateway.access.dependencies import Reader
 from gateway.access.service import Access
 from gateway.billing.service import ENDED
 from gateway.internal_messages import LiveEvent
-from gateway.live.event_stream import Feed
+from gateway.live.event_stream import EventStream
 from gateway.videos.event_payloads import LIVE_NAMES
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -47,19 +47,19 @@ EVENT = {
 }
 
 
-class EventStream(StreamingResponse):
+class SseResponse(StreamingResponse):
     """Server-sent events."""
 
     media_type = "text/event-stream"
 
 
-def routes(feed: Feed, access: Access) -> APIRouter:
-    """The route of a video's events, on this feed, for those whose key holds."""
+def routes(event_stream: EventStream, access: Access) -> APIRouter:
+    """The route of a video's events, on this event stream, for callers whose key is valid."""
     router = APIRouter(tags=["videos"])
 
     @router.get(
         "/api/v1/videos/{video_id}/events",
-        response_class=EventStream,
+        response_class=SseResponse,
         responses={
             200: {
                 "description": "What happens, as it happens. Hints of progress have no id; they are not kept.",
@@ -81,7 +81,7 @@ def routes(feed: Feed, access: Access) -> APIRouter:
         ] = None,
     ) -> Response:
         """Follow a video. First comes what you have missed, or the latest event; after the last one the stream ends."""
-        row = await feed.videos.get(video_id, owner=caller.visible_owner)
+        row = await event_stream.videos.get(video_id, owner=caller.visible_owner)
         # The header is newer: a browser that comes back keeps the address it began with.
         last_seq = header if header is not None else query
         if last_seq is not None:
@@ -90,11 +90,11 @@ def routes(feed: Feed, access: Access) -> APIRouter:
             return Response(status_code=204)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
-        async def may_go_on() -> bool:
+        async def may_continue() -> bool:
             return await access.still_holds(caller)
 
-        happening = feed.follow(video_id, last_seq, may_go_on)
-        return EventStream(_stream(_until_the_end(feed, video_id, happening)), headers=headers)
+        happening = event_stream.follow(video_id, last_seq, may_continue)
+        return SseResponse(_stream(_until_the_end(event_stream, video_id, happening)), headers=headers)
 
     return router
 
@@ -121,7 +121,7 @@ async def _stream(happening: AsyncGenerator[LiveEvent, None]) -> AsyncGenerator[
 
 
 async def _until_the_end(
-    feed: Feed, video_id: UUID, happening: AsyncIterator[LiveEvent]
+    event_stream: EventStream, video_id: UUID, happening: AsyncIterator[LiveEvent]
 ) -> AsyncGenerator[LiveEvent, None]:
     """What happens to a video; the last thing that is known of one that has failed is the end as well."""
     async with contextlib.aclosing(cast("AsyncGenerator[LiveEvent, None]", happening)) as events:
@@ -129,7 +129,7 @@ async def _until_the_end(
             yield event
             has_failed = event.data.get("status") == "failed" and event.seq is not None
             # Scenes that were being rendered may end after it has failed; somebody may have resumed it since.
-            if has_failed and await feed.videos.last_seq(video_id) == event.seq:
+            if has_failed and await event_stream.videos.last_seq(video_id) == event.seq:
                 return
 
 

@@ -4,18 +4,18 @@ import asyncio
 from uuid import UUID
 
 from gateway.billing.service import ENDED
-from gateway.live.event_stream import Feed
+from gateway.live.event_stream import EventStream
 from gateway.models import Video
 
 LOOK_EVERY_SECONDS = 5.0
-"""The feed wakes us at once; the row has the truth, also where the feed is late or broken."""
+"""How often the row is read anyway, in case the event stream is late or broken."""
 
 
 class Ending:
     """Knows when a video has ended."""
 
-    def __init__(self, feed: Feed) -> None:
-        self.feed = feed
+    def __init__(self, event_stream: EventStream) -> None:
+        self.event_stream = event_stream
 
     async def wait(self, video_id: UUID, seconds: float, *, owner: str | None) -> Video:
         """The video, once nothing happens to it by itself any more, or else as it is after so many seconds.
@@ -25,16 +25,16 @@ class Ending:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        with self.feed.keeping(video_id) as kept:
+        with self.event_stream.subscribe(video_id) as buffer:
             while True:
-                kept.arrived.clear()
-                kept.events.clear()
-                row = await self.feed.videos.get(video_id, owner=owner)
+                buffer.arrived.clear()
+                buffer.events.clear()
+                row = await self.event_stream.videos.get(video_id, owner=owner)
                 left = end - loop.time()
                 if row.status in ENDED or row.current_step == "review" or left <= 0:
                     return row
                 try:
                     async with asyncio.timeout(min(left, LOOK_EVERY_SECONDS)):
-                        await kept.arrived.wait()
+                        await buffer.arrived.wait()
                 except TimeoutError:
                     continue

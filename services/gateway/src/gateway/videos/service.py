@@ -17,8 +17,8 @@ from gateway.eta.estimate import Eta
 from gateway.eta.stage_times import StageTimes, is_going
 from gateway.http.idempotency import attempt
 from gateway.internal_messages import LiveEvent, VideoUpdated
-from gateway.live.batch_loader import Looks
-from gateway.models import KeptAnswer, Video, VideoEvent, WebhookDelivery
+from gateway.live.batch_loader import BatchLoader
+from gateway.models import IdempotencyRecord, Video, VideoEvent, WebhookDelivery
 from gateway.videos.event_payloads import LIVE_NAMES, linked, stands, told_of
 from gateway.videos.mapping import bury, forget_refusal, save, unknown, view_of
 from gateway.videos.projection import fold
@@ -122,8 +122,8 @@ class Videos:
         self.announcers: list[Announcer] = []
         self.hints: Hints = NobodyListens()
         self.telling: set[asyncio.Task[None]] = set()
-        self.rows = Looks(self._rows)
-        self.versions = Looks(self._versions)
+        self.rows = BatchLoader(self._rows)
+        self.versions = BatchLoader(self._versions)
 
     # --- what people ask for
 
@@ -147,7 +147,7 @@ class Videos:
 
     async def get(self, video_id: UUID | str, *, owner: str | None) -> Video:
         """One video, to be read alone; `owner`: only theirs. Raises `VideoNotFound`."""
-        return _seen(await self.rows.of(str(video_id)), video_id, owner)
+        return _seen(await self.rows.load(str(video_id)), video_id, owner)
 
     async def _rows(self, ids: Collection[str]) -> dict[str, Video]:
         rows = {found.video_id: _to_look_at(found) for found in await self.database.glance(WHOLE, {"ids": list(ids)})}
@@ -169,7 +169,7 @@ class Videos:
 
     async def version(self, video_id: UUID, *, owner: str | None) -> tuple[int, str]:
         """The number of a video's latest change, and its status: much cheaper than `get`. Raises `VideoNotFound`."""
-        version, status, found = await self.versions.of(str(video_id)) or (0, "", None)
+        version, status, found = await self.versions.load(str(video_id)) or (0, "", None)
         if found is None or owner not in (None, found):
             raise VideoNotFound(video_id)
         return version, status
@@ -265,7 +265,7 @@ class Videos:
             await work.session.execute(delete(VideoEvent).where(VideoEvent.video_id == row.video_id))
             posted = (WebhookDelivery.video_id == row.video_id) & (WebhookDelivery.state != "pending")
             await work.session.execute(delete(WebhookDelivery).where(posted))
-            await work.session.execute(delete(KeptAnswer).where(KeptAnswer.video_id == row.video_id))
+            await work.session.execute(delete(IdempotencyRecord).where(IdempotencyRecord.video_id == row.video_id))
             await work.emit(VideoDeleted(video_id=video_id, by=by))
 
     async def events_after(self, video_id: UUID, seq: int) -> list[LiveEvent]:
