@@ -91,7 +91,7 @@ def test_the_folder_of_work_folders_is_this_user_s_alone(tmp_path: Path) -> None
 
 
 async def test_a_sweep_of_a_folder_that_is_not_there_does_nothing(tmp_path: Path) -> None:
-    await sweep_work_folders(tmp_path / "nowhere")
+    assert await sweep_work_folders(tmp_path / "nowhere") == 0
 
 
 async def test_half_written_objects_are_removed_unless_they_are_being_written(tmp_path: Path) -> None:

@@ -1,0 +1,216 @@
+"""What becomes of a film: whatever order its storyboard, clips, failures and ends arrive in, and however often."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import av
+import pytest
+
+from composer.internal_messages import ClipsCollected
+from shared.contracts.events import (
+    SceneFailed,
+    StoryboardCreated,
+    VideoCancelled,
+    VideoComposed,
+    VideoComposing,
+    VideoDeleted,
+    VideoExpired,
+    VideoFailed,
+    VideoProgressed,
+    VideoResumed,
+    VideoStoring,
+)
+from shared.contracts.messages import Message
+from shared.messaging.message_processor import ComesBack, Dead, Handled
+from shared_testing.servers import published
+
+VIDEO = UUID(int=7)
+FILM = ["film.mp4", "thumbnail.jpg"]
+Storyboard = Callable[..., StoryboardCreated]
+
+
+def failed(epoch: int = 0) -> VideoFailed:
+    return VideoFailed(video_id=VIDEO, stage="scene-render", kind="k", reason="r", epoch=epoch)
+
+
+def scene_failed(number: int, epoch: int = 0) -> SceneFailed:
+    return SceneFailed(video_id=VIDEO, scene_number=number, kind="k", reason="r", cost_usd=0, epoch=epoch)
+
+
+def resumed(epoch: int = 1) -> VideoResumed:
+    return VideoResumed(video_id=VIDEO, epoch=epoch)
+
+
+CANCELLED = VideoCancelled(video_id=VIDEO, by="person", reason="r")
+DELETED = VideoDeleted(video_id=VIDEO, by="person")
+EXPIRED = VideoExpired(video_id=VIDEO)
+
+
+def kinds(told: list[Message]) -> list[type]:
+    return [type(one) for one in told]
+
+
+async def test_two_clips_become_a_stored_film_with_a_thumbnail(composer: Any, storyboard: Storyboard) -> None:
+    clips = [await composer.rendered(1), await composer.rendered(2)]
+    told = await composer.handle(storyboard(), *clips)
+    assert kinds(told) == [VideoComposing, VideoComposed]
+    composed = told[1]
+    assert (composed.duration, composed.width, composed.height) == (pytest.approx(2, abs=0.05), 1280, 720)
+    assert (composed.owner, composed.post_id) == ("publisher", "p-7")
+    for media in (composed.film, composed.thumbnail):
+        await composer.service.tools.storage.get(media, composer.folder / "copy")
+    await composer.service.tools.storage.get(composed.film, composer.folder / "film.mp4")
+    with av.open(str(composer.folder / "film.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 48
+    assert kinds(composer.hints.told)[-1] is VideoStoring
+    assert set(kinds(composer.hints.told)) <= {VideoProgressed, VideoStoring}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
+async def test_in_any_order_and_told_twice_the_film_is_composed_once(
+    composer: Any, storyboard: Storyboard, order: tuple[int, ...]
+) -> None:
+    events = [storyboard(), await composer.rendered(1), await composer.rendered(2)]
+    for n in order:
+        for _ in range(2):
+            assert await composer.hear(events[n], message_id=str(n)) == Handled()
+    told = await published(composer.service.database)
+    assert kinds(told) == [VideoComposing, ClipsCollected]
+
+
+async def test_a_later_revision_says_which_scenes_the_film_has(composer: Any, storyboard: Storyboard) -> None:
+    first, second = storyboard(3, revision=1), storyboard(2, revision=2, review=True)
+    clips = [await composer.rendered(1), await composer.rendered(2)]
+    assert await composer.handle(first, *clips) == []
+    assert kinds(await composer.handle(second)) == [VideoComposing, VideoComposed]
+
+
+async def test_a_revision_that_is_out_of_date_changes_nothing(composer: Any, storyboard: Storyboard) -> None:
+    await composer.handle(storyboard(2, revision=2), storyboard(1, revision=1))
+    assert await composer.handle(await composer.rendered(1)) == []
+    assert len((await composer.film()).storyboard["scenes"]) == 2
+
+
+async def test_a_clip_that_was_rendered_again_takes_the_place_of_the_first(
+    composer: Any, storyboard: Storyboard
+) -> None:
+    first, second = await composer.rendered(1, attempt=1), await composer.rendered(1, attempt=2)
+    assert await composer.handle(storyboard(), first, second) == []
+    await composer.service.tools.storage.delete(first.clip.media.key)
+    assert kinds(await composer.handle(await composer.rendered(2))) == [VideoComposing, VideoComposed]
+
+
+@pytest.mark.parametrize("failure", [failed(), scene_failed(2)], ids=["video.failed", "scene.failed"])
+async def test_a_failed_video_keeps_late_clips_and_is_composed_when_it_is_resumed(
+    composer: Any, storyboard: Storyboard, failure: Message
+) -> None:
+    clips = [await composer.rendered(1), await composer.rendered(2)]
+    await composer.handle(storyboard(), failure)
+    assert await composer.handle(*clips) == []
+    assert (await composer.film()).state == "failed"
+    assert kinds(await composer.handle(resumed())) == [VideoComposing, VideoComposed]
+
+
+async def test_a_resumed_video_waits_for_the_clips_that_are_missing(composer: Any, storyboard: Storyboard) -> None:
+    await composer.handle(storyboard(), await composer.rendered(1), failed())
+    assert await composer.handle(resumed()) == []
+    assert (await composer.film()).state == "gathering"
+    assert kinds(await composer.handle(await composer.rendered(2))) == [VideoComposing, VideoComposed]
+
+
+async def test_a_failure_from_before_the_resume_does_not_stop_the_film(composer: Any, storyboard: Storyboard) -> None:
+    clips = [await composer.rendered(1), await composer.rendered(2)]
+    await composer.handle(storyboard(), resumed(epoch=1), failed(epoch=0), scene_failed(1, epoch=0))
+    assert (await composer.film()).state == "gathering"
+    assert kinds(await composer.handle(*clips)) == [VideoComposing, VideoComposed]
+    assert await composer.handle(failed(epoch=5), resumed(epoch=6)) == []
+    assert (await composer.film()).state == "composed"
+
+
+async def test_a_scene_whose_clip_is_there_has_not_failed(composer: Any, storyboard: Storyboard) -> None:
+    assert await composer.handle(storyboard(), await composer.rendered(1), scene_failed(1)) == []
+    [told] = await composer.handle(scene_failed(2))
+    assert isinstance(told, VideoFailed)
+    assert told.reason == "Scene 2 could not be rendered: r"
+    assert await composer.handle(scene_failed(2)) == []
+
+
+@pytest.mark.parametrize("end", [CANCELLED, DELETED], ids=["cancelled", "deleted"])
+async def test_a_video_that_nobody_wants_is_not_composed_whatever_comes_late(
+    composer: Any, storyboard: Storyboard, end: Message
+) -> None:
+    clips = [await composer.rendered(1), await composer.rendered(2)]
+    await composer.handle(storyboard(), clips[0], end)
+    assert await composer.handle(clips[1], storyboard(revision=2), scene_failed(2), resumed()) == []
+    assert (await composer.film()).state == "cancelled"
+    assert composer.objects() == []
+
+
+@pytest.mark.parametrize("end", [CANCELLED, DELETED], ids=["cancelled", "deleted"])
+async def test_a_video_that_ends_while_its_film_is_joined_leaves_no_film(
+    composer: Any, storyboard: Storyboard, end: Message
+) -> None:
+    async def meanwhile(event: Message) -> None:
+        if isinstance(event, VideoStoring):
+            await composer.hear(end)
+
+    composer.hints.meanwhile = meanwhile
+    clips = [await composer.rendered(1), await composer.rendered(2)]
+    assert kinds(await composer.handle(storyboard(), *clips)) == [VideoComposing]
+    assert composer.objects() == []
+
+
+async def test_deleting_a_video_erases_its_texts_and_its_film(composer: Any, storyboard: Storyboard) -> None:
+    await composer.handle(storyboard(), await composer.rendered(1), await composer.rendered(2))
+    assert composer.objects() == FILM
+    for _ in range(2):
+        assert await composer.handle(DELETED) == []
+        film = await composer.film()
+        assert (film.state, film.film, film.storyboard) == ("cancelled", None, None)
+        assert composer.objects() == []
+
+
+async def test_an_expired_film_is_removed_and_its_storyboard_stays(composer: Any, storyboard: Storyboard) -> None:
+    await composer.handle(storyboard(), await composer.rendered(1), await composer.rendered(2))
+    assert await composer.handle(EXPIRED) == []
+    film = await composer.film()
+    assert (film.state, film.film) == ("composed", None)
+    assert film.storyboard["title"] == "t"
+    assert composer.objects() == []
+
+
+async def test_a_cancelled_video_keeps_a_film_that_was_there_before(composer: Any, storyboard: Storyboard) -> None:
+    await composer.handle(storyboard(), await composer.rendered(1), await composer.rendered(2), CANCELLED)
+    assert (await composer.film()).state == "composed"
+    assert composer.objects() == FILM
+
+
+async def test_a_clip_that_is_not_what_was_announced_fails_the_video_and_says_which(
+    composer: Any, storyboard: Storyboard
+) -> None:
+    rendered = await composer.rendered(1)
+    short = rendered.model_copy(update={"clip": rendered.clip.model_copy(update={"frames": 40})})
+    for event in (storyboard(1), short):
+        assert await composer.hear(event) == Handled()
+    _, collected = await published(composer.service.database)
+    assert isinstance(await composer.hear(collected), Dead)
+    [told] = await published(composer.service.database)
+    assert (told.stage, told.kind, told.owner) == ("composer", "clip_unusable", "publisher")
+    assert "scene 1" in told.reason
+
+
+async def test_ffmpeg_is_tried_three_times_before_the_video_fails(
+    composer: Any, storyboard: Storyboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for event in (storyboard(1), await composer.rendered(1)):
+        assert await composer.hear(event) == Handled()
+    _, collected = await published(composer.service.database)
+    monkeypatch.setattr("composer.film.film_arguments", lambda *_: ["-nonsense"])
+    for attempt in (1, 2):
+        assert isinstance(await composer.hear(collected, "c", attempt), ComesBack)
+    assert isinstance(await composer.hear(collected, "c", attempt=3), Dead)
+    [told] = await published(composer.service.database)
+    assert (told.kind, told.stage) == ("composing", "composer")
+    assert composer.objects() == []
