@@ -18,7 +18,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
 from shared.contracts.story import Scene
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 PROMPT = "A lighthouse keeper befriends a storm"
 GOING, FILM = UUID(int=1), UUID(int=2)
@@ -37,13 +37,13 @@ async def make(environment: dict[str, str]) -> None:
     for video_id in (GOING, FILM):
         await gateway.videos.request(VideoRequested(video_id=video_id, prompt=PROMPT))
     for event in (*_begin(GOING), *_begin(FILM), *_end(FILM)):
-        async with working(gateway.database) as work:
+        async with transaction(gateway.database) as work:
             await gateway.videos.record(work, event)
     await gateway.database.close()
 
 
 class _Nobody:
-    async def hint(self, event: object) -> None:
+    async def publish(self, event: object) -> None:
         """Nobody listens."""
 
 

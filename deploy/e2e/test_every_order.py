@@ -48,7 +48,7 @@ from shared.contracts.events import (
 from shared.contracts.media import Clip, clip_key
 from shared.contracts.story import Scene
 from shared.media.ffmpeg import Ffmpeg
-from shared.messaging.event_router import NobodyListens, Subscription
+from shared.messaging.event_router import NullPublisher, Subscription
 from shared.money.budget import Caps
 from shared.money.prices import Tariff
 from shared.persistence.database import Database
@@ -127,13 +127,13 @@ class Post:
 
     async def send(self, *events: Event) -> None:
         for event in events:
-            heard_by = [(one, tools) for one, tools in self.listeners if one.event is type(event)]
-            self.pending += [(one, tools, event) for one, tools in heard_by if event.name not in NEVER_DUE]
+            heard_by = [(one, deps) for one, deps in self.listeners if one.event is type(event)]
+            self.pending += [(one, deps, event) for one, deps in heard_by if event.name not in NEVER_DUE]
 
     async def deliver(self, index: int) -> Event:
-        subscription, tools, event = self.pending.pop(index)
-        await subscription.handler(event, delivery(subscription.consumer), tools)
-        await self.send(*await published(tools.database))
+        subscription, deps, event = self.pending.pop(index)
+        await subscription.handler(event, delivery(subscription.consumer), deps)
+        await self.send(*await published(deps.database))
         return event
 
 
@@ -192,7 +192,7 @@ async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPol
     for name in BASES:
         shutil.copy(schemas / f"{name}.db", folder)
     urls = {name: f"sqlite+aiosqlite:///{folder}/{name}.db" for name in BASES}
-    storage, ffmpeg, hints = FolderStorage(folder / "media"), Ffmpeg(), NobodyListens()
+    storage, ffmpeg, ephemeral = FolderStorage(folder / "media"), Ffmpeg(), NullPublisher()
     gateway = Gateway(
         GatewaySettings(
             database_url=SecretStr(urls["gateway"]),
@@ -204,22 +204,22 @@ async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPol
     databases["gateway"] = gateway.database
     providers: Any = {"ledger": ledger}
     await provide_slots(databases["render"], providers.values())
-    render_tools = rendering.Tools(
+    render_deps = rendering.Dependencies(
         database=databases["render"],
         providers=providers,
         attempts=Attempts(providers, ("ledger",), Caps(None, None, None), 0.0, policy),
         animatics=None,  # type: ignore[arg-type]  # nobody wishes for it
         clips=DrawnClips(storage, ffmpeg, None),
-        hints=hints,
+        ephemeral=ephemeral,
     )
-    composer_tools = composing.Tools(databases["composer"], storage, ffmpeg, folder, hints)
-    service = gateway.service(hints)
-    stories = (
-        (service.story, service.tools),
-        (rendering.story, render_tools),
-        (composing.story, composer_tools),
+    composer_deps = composing.Dependencies(databases["composer"], storage, ffmpeg, folder, ephemeral)
+    service = gateway.service(ephemeral)
+    routers = (
+        (service.router, service.deps),
+        (rendering.router, render_deps),
+        (composing.router, composer_deps),
     )
-    listeners = [(one, tools) for story, tools in stories for one in story.subscriptions if one.counts_once]
+    listeners = [(one, deps) for router, deps in routers for one in router.subscriptions if one.counts_once]
     return Studio(gateway, ledger, databases, Post(listeners))
 
 

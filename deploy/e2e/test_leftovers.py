@@ -10,7 +10,7 @@ import composer.app
 import composer.settings
 import scene_render.app
 import scene_render.settings
-from shared.messaging.event_router import NobodyListens
+from shared.messaging.event_router import NullPublisher
 from shared.process.supervisor import Supervisor
 from shared_testing.servers import eventually
 
@@ -35,7 +35,7 @@ async def test_what_a_killed_process_left_is_gone_soon_after_the_start(
     for path in (folder, object_part):
         os.utime(path, (0, 0))
     chosen = settings(database_url="sqlite+aiosqlite://", storage_url=f"file://{media}", work_folder=work)
-    service = build(chosen, NobodyListens())
+    service = build(chosen, NullPublisher())
     supervisor = Supervisor("test")
     supervisor.start(service.retention.background)
     try:

@@ -18,7 +18,7 @@ import scene_render.app
 import scene_render.settings
 import storyboard.app
 import storyboard.settings
-from shared.messaging.event_router import NobodyListens
+from shared.messaging.event_router import NullPublisher
 from shared.messaging.message_processor import Service
 from shared.persistence.database import Database, now
 from shared.persistence.migration_files import folder_of
@@ -54,8 +54,8 @@ def build(name: str, url: str, folder: Path) -> Service[Any]:
     app, settings = SERVICES[name]
     known = {"database_url": url, "storage_url": (folder / "media").as_uri(), "work_folder": folder / "work"}
     if name == "gateway":
-        return gateway.app.Gateway(settings.Settings(**known)).service(NobodyListens())
-    return app.build(settings.Settings(**known), NobodyListens())
+        return gateway.app.Gateway(settings.Settings(**known)).service(NullPublisher())
+    return app.build(settings.Settings(**known), NullPublisher())
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.connected)])
@@ -128,7 +128,7 @@ async def test_rows_and_texts_go_by_their_age_and_no_amount_changes(service: Ser
     database, retention = service.database, service.retention
     policies = [policy for policy in retention.policies if isinstance(policy.remove, Rows)]
     async with database.sessions.begin() as session:
-        if service.story.service == "gateway":
+        if service.router.service == "gateway":
             for number, name in enumerate(("ended", "going", "deleted"), 1):
                 how = {"status": "pending" if name == "going" else "failed", "scenes": [], "lastSeq": 999_999}
                 how |= {"deletedAt": now()} if name == "deleted" else {}

@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 
 from shared.contracts.events import Event, VideoRequested
-from shared.messaging.event_router import Delivery, Story
+from shared.messaging.event_router import Delivery, EventRouter
 from shared.persistence.database import Database
 from shared.persistence.inbox import inbox_table
 from shared.persistence.outbox import outbox_table
-from shared.persistence.unit_of_work import handling
+from shared.persistence.unit_of_work import idempotent_transaction
 
 METADATA = MetaData()
 inbox_table(METADATA)
@@ -61,17 +61,17 @@ class Hearer:
         async with self.database.reading() as session:
             return list((await session.execute(select(EFFECTS.c.prompt).order_by(EFFECTS.c.id))).scalars())
 
-    def story(self, name: str = "hearer", event: type[Event] = VideoRequested) -> "Story[Hearer]":
-        story: Story[Hearer] = Story(name)
-        story.on(event)(hear)
-        return story
+    def router(self, name: str = "hearer", event: type[Event] = VideoRequested) -> "EventRouter[Hearer]":
+        router: EventRouter[Hearer] = EventRouter(name)
+        router.on(event)(hear)
+        return router
 
 
-async def hear(event: Event, delivery: Delivery, tools: Hearer) -> None:
-    tools.calls += 1
-    if tools.failures:
-        raise tools.failures.pop(0)
-    async with handling(tools.database, delivery) as work:
+async def hear(event: Event, delivery: Delivery, deps: Hearer) -> None:
+    deps.calls += 1
+    if deps.failures:
+        raise deps.failures.pop(0)
+    async with idempotent_transaction(deps.database, delivery) as work:
         prompt = getattr(event, "prompt", event.name)
         await work.session.execute(insert(EFFECTS).values(prompt=prompt))
 

@@ -18,41 +18,41 @@ def prompt_of(database: Database) -> Select[str]:
 
 async def test_a_glance_sees_what_another_connection_has_committed_and_nothing_before(database: Database) -> None:
     effects, query = database.metadata.tables["effects"], prompt_of(database)
-    assert await database.glance(query, {"number": 1}) == []
+    assert await database.autocommit_read(query, {"number": 1}) == []
     async with database.sessions.begin() as session:
         await session.execute(insert(effects).values(id=1, prompt="a fox"))
-    assert await database.glance(query, {"number": 1}) == [("a fox",)]
+    assert await database.autocommit_read(query, {"number": 1}) == [("a fox",)]
     async with database.sessions.begin() as session:
         await session.execute(update(effects).values(prompt="a kite"))
-        assert await database.glance(query, {"number": 1}) == [("a fox",)]
-    assert await database.glance(query, {"number": 1}) == [("a kite",)]
+        assert await database.autocommit_read(query, {"number": 1}) == [("a fox",)]
+    assert await database.autocommit_read(query, {"number": 1}) == [("a kite",)]
 
 
 @pytest.mark.connected
 async def test_a_glance_works_after_the_server_has_closed_all_connections(mariadb: Database) -> None:
-    found = await asyncio.gather(*(mariadb.glance(SLOWLY, {}) for _ in range(3)))
+    found = await asyncio.gather(*(mariadb.autocommit_read(SLOWLY, {}) for _ in range(3)))
     connections = {rows[0][0] for rows in found}
     assert len(connections) == 3
     async with mariadb.engine.connect() as connection:
         for number in connections:
             await connection.execute(text(f"KILL {number}"))
-    [after] = await mariadb.glance(CONNECTION, {})
+    [after] = await mariadb.autocommit_read(CONNECTION, {})
     assert after[0] not in connections
 
 
 @pytest.mark.connected
 async def test_a_glance_that_was_given_up_leaves_no_answer_to_the_next(mariadb: Database) -> None:
-    given_up = asyncio.create_task(mariadb.glance(SLOWLY, {}))
+    given_up = asyncio.create_task(mariadb.autocommit_read(SLOWLY, {}))
     await asyncio.sleep(0.1)
     given_up.cancel()
     with pytest.raises(asyncio.CancelledError):
         await given_up
-    assert await mariadb.glance(prompt_of(mariadb), {"number": 1}) == []
+    assert await mariadb.autocommit_read(prompt_of(mariadb), {"number": 1}) == []
 
 
 @pytest.mark.connected
 async def test_a_glance_says_so_when_the_server_does_not_answer(mariadb: Database, monkeypatch) -> None:
-    monkeypatch.setattr("shared.persistence.database.GLANCE_SECONDS", 0.1)
+    monkeypatch.setattr("shared.persistence.database.AUTOCOMMIT_READ_SECONDS", 0.1)
     with pytest.raises(ConnectionError, match=r"within 0\.1 s"):
-        await mariadb.glance(SLOWLY, {})
-    assert await mariadb.glance(prompt_of(mariadb), {"number": 1}) == []
+        await mariadb.autocommit_read(SLOWLY, {})
+    assert await mariadb.autocommit_read(prompt_of(mariadb), {"number": 1}) == []

@@ -20,8 +20,8 @@ from shared.messaging.rabbitmq import Consumer, Publisher
 from shared.messaging.redrive import redrive
 from shared.messaging.requeued import Requeued, report
 from shared.persistence.database import Database
-from shared.persistence.outbox import Batch, Letter, Relay
-from shared.persistence.unit_of_work import working
+from shared.persistence.outbox import Batch, OutboxMessage, Relay
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import eventually, published
 
 pytestmark = pytest.mark.connected
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.connected
 VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
 
 
-def letter(event: Any, message_id: str | None = None) -> Letter:
-    return Letter(message_id or str(uuid4()), event.name, str(event.video_id), {}, event.model_dump_json())
+def outbox_message(event: Any, message_id: str | None = None) -> OutboxMessage:
+    return OutboxMessage(message_id or str(uuid4()), event.name, str(event.video_id), {}, event.model_dump_json())
 
 
 def request(prompt: str = "a fox") -> VideoRequested:
@@ -44,7 +44,7 @@ class Bench:
         self.url = url
         self.hearer = hearer
         self.publisher = Publisher(url)
-        self.service = Service(hearer.story("hearer", event), hearer, hearer.database, fails_video("composer"))
+        self.service = Service(hearer.router("hearer", event), hearer, hearer.database, fails_video("composer"))
         self.consumer = Consumer(url, self.service, self.publisher)
 
     @contextlib.asynccontextmanager
@@ -67,7 +67,7 @@ class Bench:
 async def test_an_event_reaches_its_handler(broker_url: str, sqlite: Database, hearing: Any) -> None:
     bench = Bench(broker_url, hearing(sqlite))
     async with bench.running():
-        await bench.publisher.send(letter(request()))
+        await bench.publisher.send(outbox_message(request()))
         await eventually(bench.hearer.effects)
     assert await bench.hearer.effects() == ["a fox"]
 
@@ -77,8 +77,8 @@ async def test_an_event_nobody_hears_is_refused_and_kept(broker_url: str, sqlite
     bench = Bench(broker_url, hearing(sqlite))
     async with bench.running():
         with pytest.raises(PublishError):
-            await bench.publisher.send(letter(event))
-        async with working(sqlite) as work:
+            await bench.publisher.send(outbox_message(event))
+        async with transaction(sqlite) as work:
             await work.emit(event)
         assert await Relay(sqlite, bench.publisher.send).send_due() == Batch(due=1)
     assert await published(sqlite) == [event]
@@ -89,14 +89,14 @@ async def test_a_hint_nobody_hears_is_lost_and_what_comes_after_it_is_not(
 ) -> None:
     hint = SceneProgressed(video_id=VIDEO, scene_number=1, provider="p", percent=5, eta_seconds=1)
     bench = Bench(broker_url, hearing(sqlite))
-    await bench.publisher.hint(hint)  # not even connected
+    await bench.publisher.publish(hint)  # not even connected
     async with bench.running():
-        await bench.publisher.hint(hint)
-        await bench.publisher.send(letter(request()))
+        await bench.publisher.publish(hint)
+        await bench.publisher.send(outbox_message(request()))
         await eventually(bench.hearer.effects)
     late = Bench(broker_url, hearing(sqlite), SceneProgressed)
     async with late.running():
-        await late.publisher.hint(hint)
+        await late.publisher.publish(hint)
         await eventually(lambda: late.hearer.calls)
     assert (bench.hearer.calls, late.hearer.calls) == (1, 1)
 
@@ -117,7 +117,7 @@ async def test_an_internal_message_travels_under_its_own_key_and_fails_no_video(
     broker_url: str, sqlite: Database, hearing: Any
 ) -> None:
     bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today.")]), ReportDue)
-    async with working(sqlite) as work:
+    async with transaction(sqlite) as work:
         await work.emit(ReportDue(report_id="r-1"))
     async with bench.running() as channel:
         assert await Relay(sqlite, bench.publisher.send).send_due() == Batch(due=1, sent=1)
@@ -127,10 +127,10 @@ async def test_an_internal_message_travels_under_its_own_key_and_fails_no_video(
     assert await published(sqlite) == []
 
 
-async def test_a_failure_comes_back_up_the_ladder(broker_url: str, sqlite: Database, hearing: Any) -> None:
+async def test_a_failure_is_retried_after_growing_delays(broker_url: str, sqlite: Database, hearing: Any) -> None:
     bench = Bench(broker_url, hearing(sqlite, [ValueError("boom")]))
     async with bench.running() as channel:
-        await bench.publisher.send(letter(request()))
+        await bench.publisher.send(outbox_message(request()))
         await eventually(bench.hearer.effects, seconds=10)
         assert bench.hearer.calls == 2
         assert await bench.counts(channel, "hearer.dead") == 0
@@ -144,7 +144,7 @@ async def test_poison_goes_to_the_dead_letters_with_its_reason(broker_url: str, 
         for n, body in enumerate(bodies):
             message = aio_pika.Message(body, message_id=str(n), content_type="application/json")
             await exchange.publish(message, routing_key="video.requested")
-        await bench.publisher.send(letter(request("a good one")))
+        await bench.publisher.send(outbox_message(request("a good one")))
         await eventually(bench.hearer.effects)
 
         dead = await channel.get_queue("hearer.dead")
@@ -166,7 +166,7 @@ async def test_a_dead_letter_can_be_redriven_and_its_video_goes_on(
     async with bench.running() as channel:
         resumed = await channel.declare_queue("listener", auto_delete=True)
         await resumed.bind("video", VideoResumed.name)
-        await bench.publisher.send(letter(request()))
+        await bench.publisher.send(outbox_message(request()))
         await eventually(lambda: _count(bench, channel, 1))
 
         first = await redrive(broker_url, ("hearer",))
@@ -198,7 +198,7 @@ async def test_the_video_of_a_dead_letter_is_said_to_have_failed(
         heard = await channel.declare_queue("listener", auto_delete=True)
         await heard.bind("video", VideoFailed.name)
         relay = asyncio.create_task(Relay(sqlite, bench.publisher.send).run())
-        await bench.publisher.send(letter(request()))
+        await bench.publisher.send(outbox_message(request()))
         message = await _later(heard)
         relay.cancel()
     assert json.loads(message.body)["reason"] == "Not today."
@@ -212,7 +212,7 @@ async def test_a_message_whose_handlers_are_gone_each_time_goes_to_the_dead_lett
         pass  # its queues are there from now on
     sender = Publisher(broker_url)
     await sender.start("hearer")
-    await sender.send(letter(request()))
+    await sender.send(outbox_message(request()))
     await sender.stop()
     connection = await aio_pika.connect(broker_url)
     async with connection:
@@ -231,7 +231,9 @@ async def test_long_ids_that_begin_alike_are_two_messages(broker_url: str, sqlit
     bench = Bench(broker_url, hearing(sqlite))
     async with bench.running():
         for n, prompt in enumerate(("a fox", "a hen", "a hen")):
-            await bench.publisher.send(letter(request(prompt), "https://factory.example/" + "x" * 64 + str(min(n, 1))))
+            await bench.publisher.send(
+                outbox_message(request(prompt), "https://factory.example/" + "x" * 64 + str(min(n, 1)))
+            )
         await eventually(lambda: bench.hearer.calls >= 2)
         await asyncio.sleep(0.3)
     assert sorted(await bench.hearer.effects()) == ["a fox", "a hen"]
@@ -244,14 +246,14 @@ async def test_the_owner_of_a_request_is_the_user_that_published_it_also_when_it
     owners: list[tuple[str, str]] = []
     bench = Bench(broker_url, hearing(sqlite, [ValueError("boom")]))
 
-    [heard] = bench.service.story.subscriptions
+    [heard] = bench.service.router.subscriptions
 
-    async def note(event: VideoRequested, delivery: Any, tools: Any) -> None:
-        await heard.handler(event, delivery, tools)
+    async def note(event: VideoRequested, delivery: Any, deps: Any) -> None:
+        await heard.handler(event, delivery, deps)
         owners.append((event.prompt, event.owner))
 
-    bench.service.story.subscriptions.clear()
-    bench.service.story.on(VideoRequested, at_once=1)(note)
+    bench.service.router.subscriptions.clear()
+    bench.service.router.on(VideoRequested, max_concurrency=1)(note)
     bench.consumer = Consumer(broker_url, bench.service, bench.publisher)
     wishes = [("mine", {}), ("named", {"owner": user}), ("forged", {"owner": "anna"})]
     async with bench.running() as channel:
@@ -281,18 +283,18 @@ async def test_stopping_lets_the_message_at_hand_end_and_swallows_none(
     hearer = hearing(sqlite)
     began, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow(event: VideoRequested, _delivery: object, tools: Any) -> None:
-        tools.calls += 1
+    async def slow(event: VideoRequested, _delivery: object, deps: Any) -> None:
+        deps.calls += 1
         began.set()
         await go_on.wait()
 
     bench = Bench(broker_url, hearer)
-    bench.service.story.subscriptions.clear()
-    bench.service.story.on(VideoRequested, at_once=1)(slow)
+    bench.service.router.subscriptions.clear()
+    bench.service.router.on(VideoRequested, max_concurrency=1)(slow)
     bench.consumer = Consumer(broker_url, bench.service, bench.publisher)
     async with bench.running() as channel:
         for n in range(3):
-            await bench.publisher.send(letter(request(), f"m{n}"))
+            await bench.publisher.send(outbox_message(request(), f"m{n}"))
         await began.wait()
         stopping = asyncio.create_task(bench.consumer.stop())
         await asyncio.sleep(0.5)

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.contracts.events import VideoComposing
 from shared.persistence.database import Database, is_outage
-from shared.persistence.outbox import Letter, Relay
-from shared.persistence.unit_of_work import working
+from shared.persistence.outbox import OutboxMessage, Relay
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import SqlServer, eventually
 from shared_testing.silencing_proxy import SilencingProxy
 
@@ -77,7 +77,7 @@ async def _error_of(visit: Visit | None, how: Callable[[Database], Coroutine[Any
 
 
 async def work(database: Database) -> None:
-    async with working(database) as one:
+    async with transaction(database) as one:
         await one.emit(EVENT)
 
 
@@ -86,8 +86,8 @@ async def read(database: Database) -> None:
         await session.execute(text("SELECT 1"))
 
 
-async def glance(database: Database) -> None:
-    await database.glance(text("SELECT 1"), {})
+async def autocommit_read(database: Database) -> None:
+    await database.autocommit_read(text("SELECT 1"), {})
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
@@ -98,7 +98,7 @@ def test_every_way_a_connection_can_fail_is_an_outage(
     monkeypatch.setattr("shared.persistence.mysql_driver.CONNECT_SECONDS", 0.3)
 
     async def all_doors() -> None:
-        for how in (work, read, glance, Database.ping):
+        for how in (work, read, autocommit_read, Database.ping):
             await _error_of(visit, how, sqlite_metadata)
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -162,15 +162,15 @@ async def test_after_a_fail_over_with_silent_old_connections_work_goes_on(
     failover: tuple[SilencingProxy, Database],
 ) -> None:
     way, database = failover
-    sent: list[Letter] = []
+    sent: list[OutboxMessage] = []
 
-    async def send(letter: Letter) -> None:
-        sent.append(letter)
+    async def send(outbox_message: OutboxMessage) -> None:
+        sent.append(outbox_message)
 
     relay = Relay(database, send)
     relaying = asyncio.create_task(relay.run())
     # Several connections are open, as on a busy server, and all of them are old.
-    await asyncio.gather(*(work(database) for _ in range(3)), *(glance(database) for _ in range(3)))
+    await asyncio.gather(*(work(database) for _ in range(3)), *(autocommit_read(database) for _ in range(3)))
     await eventually(lambda: len(sent) == 3, 10)
     way.silence()
 
@@ -183,7 +183,7 @@ async def test_after_a_fail_over_with_silent_old_connections_work_goes_on(
 
     # 15 s is the promise; twice as much on a slow machine.
     async with asyncio.timeout(30):
-        await asyncio.gather(glance(database), eventually(try_again, 30))
+        await asyncio.gather(autocommit_read(database), eventually(try_again, 30))
         await eventually(lambda: len(sent) >= 4, 30)
     assert relay.silent_seconds() < 5
     relaying.cancel()
@@ -193,11 +193,11 @@ async def test_after_a_fail_over_with_silent_old_connections_work_goes_on(
 async def test_a_relay_outlives_an_outage_at_any_of_its_queries(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[Letter] = []
+    sent: list[OutboxMessage] = []
     outages = [ConnectionError("away"), ConnectionError("away")]
 
-    async def send(letter: Letter) -> None:
-        sent.append(letter)
+    async def send(outbox_message: OutboxMessage) -> None:
+        sent.append(outbox_message)
 
     relay = Relay(sqlite, send)
     until_next = relay._until_next

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from shared.contracts.events import VideoComposing
 from shared.contracts.messages import InternalMessage
 from shared.persistence.database import Database
-from shared.persistence.outbox import Letter, Relay
-from shared.persistence.unit_of_work import working
+from shared.persistence.outbox import OutboxMessage, Relay
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import eventually, published
 
 VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
@@ -24,14 +24,14 @@ class Post:
     """A broker that keeps what it gets, and is away when it is told to be."""
 
     def __init__(self) -> None:
-        self.letters: list[Letter] = []
+        self.messages: list[OutboxMessage] = []
         self.away = False
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, outbox_message: OutboxMessage) -> None:
         await asyncio.sleep(0)
         if self.away:
             raise ConnectionError("away")
-        self.letters.append(letter)
+        self.messages.append(outbox_message)
 
 
 @contextlib.asynccontextmanager
@@ -48,46 +48,46 @@ async def relaying(database: Database, post: Post, count: int = 1):
 async def test_what_is_committed_is_sent_and_forgotten(database: Database) -> None:
     post = Post()
     async with relaying(database, post):
-        async with working(database) as work:
+        async with transaction(database) as work:
             await work.emit(EVENT)
-        await eventually(lambda: post.letters)
+        await eventually(lambda: post.messages)
         await eventually(lambda: _is_empty(database))
-    [letter] = post.letters
-    assert (letter.name, letter.ordering_key) == ("video.composing", str(VIDEO))
-    assert VideoComposing.model_validate_json(letter.body) == EVENT
+    [outbox_message] = post.messages
+    assert (outbox_message.name, outbox_message.ordering_key) == ("video.composing", str(VIDEO))
+    assert VideoComposing.model_validate_json(outbox_message.body) == EVENT
 
 
 async def test_what_is_rolled_back_is_never_sent(database: Database) -> None:
     post = Post()
     async with relaying(database, post):
         with pytest.raises(ZeroDivisionError):
-            async with working(database) as work:
+            async with transaction(database) as work:
                 await work.emit(EVENT)
                 raise ZeroDivisionError
         await asyncio.sleep(1.5)
-    assert post.letters == []
+    assert post.messages == []
 
 
 async def test_while_the_broker_is_away_events_wait_and_then_go(database: Database) -> None:
     post = Post()
     post.away = True
     async with relaying(database, post):
-        async with working(database) as work:
+        async with transaction(database) as work:
             await work.emit(EVENT)
         await asyncio.sleep(0.5)
         assert len(await published(database, take=False)) == 1
         post.away = False
-        await eventually(lambda: post.letters)
+        await eventually(lambda: post.messages)
 
 
 async def test_an_event_that_is_to_come_later_comes_later_and_not_before(database: Database) -> None:
     post = Post()
     async with relaying(database, post):
-        async with working(database) as work:
+        async with transaction(database) as work:
             await work.emit(EVENT, after=1.2)
         await asyncio.sleep(0.6)
-        assert post.letters == []
-        await eventually(lambda: post.letters, seconds=5)
+        assert post.messages == []
+        await eventually(lambda: post.messages, seconds=5)
 
 
 class Picky(Post):
@@ -99,20 +99,20 @@ class Picky(Post):
         self.refuses = True
         self.attempts: Counter[str] = Counter()
 
-    async def send(self, letter: Letter) -> None:
-        if self.refuses and letter.message_id.startswith("bad"):
-            self.attempts[letter.message_id] += 1
+    async def send(self, outbox_message: OutboxMessage) -> None:
+        if self.refuses and outbox_message.message_id.startswith("bad"):
+            self.attempts[outbox_message.message_id] += 1
             if self.hangs:
                 await asyncio.Event().wait()
             raise ValueError("unroutable")
-        await super().send(letter)
+        await super().send(outbox_message)
 
     def got(self) -> list[str]:
-        return [letter.message_id for letter in self.letters]
+        return [outbox_message.message_id for outbox_message in self.messages]
 
 
 async def emit(database: Database, *message_ids: str, video_id: UUID = VIDEO) -> None:
-    async with working(database) as work:
+    async with transaction(database) as work:
         for message_id in message_ids:
             await work.emit(VideoComposing(video_id=video_id), message_id=message_id)
 
@@ -180,13 +180,13 @@ class ReportDue(InternalMessage):
 
 async def test_an_internal_message_has_a_key_of_its_own_and_no_video(database: Database) -> None:
     post = Post()
-    async with working(database) as work:
+    async with transaction(database) as work:
         await work.emit(ReportDue(report_id="r-1"))
     async with relaying(database, post):
-        await eventually(lambda: post.letters)
-    [letter] = post.letters
-    assert (letter.name, letter.ordering_key) == ("hearer.report.due", "r-1")
-    assert json.loads(letter.body) == {"version": 1, "reportId": "r-1"}
+        await eventually(lambda: post.messages)
+    [outbox_message] = post.messages
+    assert (outbox_message.name, outbox_message.ordering_key) == ("hearer.report.due", "r-1")
+    assert json.loads(outbox_message.body) == {"version": 1, "reportId": "r-1"}
 
 
 async def test_a_row_that_an_earlier_version_saved_is_sent(database: Database) -> None:
@@ -197,8 +197,8 @@ async def test_a_row_that_an_earlier_version_saved_is_sent(database: Database) -
         connection = await session.connection()
         await connection.exec_driver_sql(f"INSERT INTO outbox ({columns}) VALUES ({values})")
     async with relaying(database, post):
-        await eventually(lambda: post.letters)
-    assert post.letters == [Letter("m", "video.composing", str(VIDEO), {}, EVENT.model_dump_json())]
+        await eventually(lambda: post.messages)
+    assert post.messages == [OutboxMessage("m", "video.composing", str(VIDEO), {}, EVENT.model_dump_json())]
 
 
 @pytest.mark.connected
@@ -206,12 +206,12 @@ async def test_several_relays_send_each_event_once(mariadb: Database) -> None:
     post = Post()
     async with relaying(mariadb, post, count=3):
         for _ in range(20):
-            async with working(mariadb) as work:
+            async with transaction(mariadb) as work:
                 for _ in range(10):
                     await work.emit(EVENT)
         await eventually(lambda: _is_empty(mariadb))
-    assert len(post.letters) == 200
-    assert len({letter.message_id for letter in post.letters}) == 200
+    assert len(post.messages) == 200
+    assert len({outbox_message.message_id for outbox_message in post.messages}) == 200
 
 
 async def _holds(database: Database, count: int) -> bool:

@@ -195,7 +195,7 @@ async def worker(broker_url: str, mariadb: Database, hearing: Any, tmp_path: Pat
 
     def make(storage: S3Storage) -> Worker:
         hearer = hearing(mariadb)
-        service = Service(hearer.story(), hearer, mariadb, fails_video("composer"), (storage,), storage=storage)
+        service = Service(hearer.router(), hearer, mariadb, fails_video("composer"), (storage,), storage=storage)
         settings = ServiceSettings(database_url=mariadb.url, broker_url=broker_url)
         return Worker(lambda _hints: service, settings, tmp_path / "migrations")
 

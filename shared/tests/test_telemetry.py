@@ -16,10 +16,10 @@ from pydantic import SecretStr
 
 from shared.contracts.events import VideoRequested
 from shared.messaging.event_router import Delivery
-from shared.messaging.message_processor import Service, deliver, fails_video
+from shared.messaging.message_processor import Service, fails_video, process
 from shared.persistence.database import Database
-from shared.persistence.outbox import Letter, Relay
-from shared.persistence.unit_of_work import working
+from shared.persistence.outbox import OutboxMessage, Relay
+from shared.persistence.unit_of_work import transaction
 from shared.process import telemetry
 from shared.settings import ServiceSettings
 
@@ -36,23 +36,29 @@ def spans() -> InMemorySpanExporter:
 
 
 async def test_a_trace_survives_the_outbox(sqlite: Database, hearing: Any, spans: InMemorySpanExporter) -> None:
-    sent: list[Letter] = []
+    sent: list[OutboxMessage] = []
 
-    async def send(letter: Letter) -> None:
-        with telemetry.following(letter.headers, "send", SpanKind.PRODUCER):
+    async def send(outbox_message: OutboxMessage) -> None:
+        with telemetry.following(outbox_message.headers, "send", SpanKind.PRODUCER):
             sent.append(
-                Letter(letter.message_id, letter.name, letter.ordering_key, telemetry.trace_headers(), letter.body)
+                OutboxMessage(
+                    outbox_message.message_id,
+                    outbox_message.name,
+                    outbox_message.ordering_key,
+                    telemetry.trace_headers(),
+                    outbox_message.body,
+                )
             )
 
     with telemetry.tracer.start_as_current_span("the request"):
-        async with working(sqlite) as work:
+        async with transaction(sqlite) as work:
             await work.emit(EVENT)
     await Relay(sqlite, send).send_due()
 
     hearer = hearing(sqlite)
-    service = Service(hearer.story(), hearer, sqlite, fails_video("composer"))
-    [letter], [subscription] = sent, service.story.subscriptions
-    await deliver(service, subscription, Delivery("hearer", "m", letter.headers), letter.body.encode())
+    service = Service(hearer.router(), hearer, sqlite, fails_video("composer"))
+    [outbox_message], [subscription] = sent, service.router.subscriptions
+    await process(service, subscription, Delivery("hearer", "m", outbox_message.headers), outbox_message.body.encode())
 
     finished = {span.name: span.context.trace_id for span in spans.get_finished_spans() if span.context}
     assert len(finished) == 3
@@ -66,9 +72,9 @@ async def test_log_lines_are_json_and_name_video_and_event(
     telemetry.set_up("hearer", ServiceSettings(database_url=SecretStr("sqlite://")))
     try:
         hearer = hearing(sqlite, [ValueError("boom")])
-        service = Service(hearer.story(), hearer, sqlite, fails_video("composer"))
-        [subscription] = service.story.subscriptions
-        await deliver(service, subscription, Delivery("hearer.x", "m-7"), EVENT.model_dump_json().encode())
+        service = Service(hearer.router(), hearer, sqlite, fails_video("composer"))
+        [subscription] = service.router.subscriptions
+        await process(service, subscription, Delivery("hearer.x", "m-7"), EVENT.model_dump_json().encode())
     finally:
         structlog.reset_defaults()
     line = json.loads(capsys.readouterr().err.splitlines()[-1])

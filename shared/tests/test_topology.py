@@ -16,7 +16,7 @@ from shared.messaging.event_router import consumer_of
 from shared.messaging.message_processor import Service, fails_video
 from shared.messaging.rabbitmq import Consumer, Publisher
 from shared.persistence.database import Database
-from shared.persistence.outbox import Letter
+from shared.persistence.outbox import OutboxMessage
 from shared_testing.servers import BrokerCorner, eventually
 
 pytestmark = pytest.mark.connected
@@ -33,8 +33,8 @@ def corner(rabbitmq: Callable[[], BrokerCorner]) -> Iterator[BrokerCorner]:
     corner.remove()
 
 
-def letter(name: str, body: str = "{}") -> Letter:
-    return Letter(str(uuid4()), name, str(VIDEO), {}, body)
+def outbox_message(name: str, body: str = "{}") -> OutboxMessage:
+    return OutboxMessage(str(uuid4()), name, str(VIDEO), {}, body)
 
 
 async def counts(url: str, names: set[str]) -> dict[str, int | None]:
@@ -54,7 +54,7 @@ async def test_the_service_that_starts_first_declares_the_queues_of_all(corner: 
     try:
         for event in EVENTS:
             if set(event.consumers) - {first}:
-                await publisher.send(letter(event.name))
+                await publisher.send(outbox_message(event.name))
     finally:
         await publisher.stop()
     assert await counts(corner.url, others) == dict.fromkeys(others, 1)
@@ -69,14 +69,14 @@ async def test_an_event_waits_for_the_queue_of_a_service_that_may_alone_declare_
 
     async def started(name: str) -> tuple[Publisher, Consumer]:
         publisher = Publisher(corner.url_of(name), EVENTS)
-        service = Service(hearer.story(name), hearer, sqlite, fails_video("composer"))
+        service = Service(hearer.router(name), hearer, sqlite, fails_video("composer"))
         consumer = Consumer(corner.url_of(name), service, publisher)
         await publisher.start(name)
         await consumer.start()
         return publisher, consumer
 
     event = VideoRequested(video_id=VIDEO, prompt="a fox")
-    request = letter(event.name, event.model_dump_json())
+    request = outbox_message(event.name, event.model_dump_json())
     gateway, heard_by_gateway = await started("gateway")
     with pytest.raises(QueuesMissing) as missing:
         await gateway.send(request)
@@ -107,7 +107,7 @@ async def test_definitions_that_the_broker_loads_hold_the_queues_of_all(corner: 
         assert publisher.awaited == set()
         for event in EVENTS:
             if "gateway" in event.publishers:
-                await publisher.send(letter(event.name))
+                await publisher.send(outbox_message(event.name))
     finally:
         await publisher.stop()
     sent = {name: 1 if "gateway" in event.publishers else 0 for name, event in QUEUES.items()}

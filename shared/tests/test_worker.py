@@ -55,7 +55,7 @@ def started(mariadb: Database, broker_url: str, hearing: Any, migrations: Path) 
     @contextlib.asynccontextmanager
     async def start(*background: Background) -> AsyncIterator[tuple[Worker, Callable[[], Any]]]:
         hearer = hearing(mariadb)
-        service = Service(hearer.story(), hearer, mariadb, fails_video("composer"), background=background)
+        service = Service(hearer.router(), hearer, mariadb, fails_video("composer"), background=background)
         settings = ServiceSettings(database_url=SecretStr(mariadb.url), broker_url=SecretStr(broker_url))
         worker = Worker(lambda _hints: service, settings, migrations)
         app = Starlette(routes=worker.routes())

@@ -26,7 +26,7 @@ from shared.contracts.story import Scene
 from shared.http.serving import web_server
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 FILM = bytes(range(256)) * 4096
 
@@ -42,7 +42,7 @@ class Served:
     async def hear(self, *events: Event) -> None:
         for event in events:
             row = await self.gateway.videos.get(event.video_id, owner=None)
-            async with working(self.gateway.database) as work:
+            async with transaction(self.gateway.database) as work:
                 await self.gateway.videos.record(work, event)
             for live in await self.gateway.videos.events_after(event.video_id, row.last_seq):
                 await self.gateway.event_stream.publish(event.video_id, row.owner, live)

@@ -23,7 +23,7 @@ from shared.contracts.events import (
     VideoStoring,
 )
 from shared.contracts.messages import Message
-from shared.messaging.message_processor import ComesBack, Dead, Handled
+from shared.messaging.message_processor import DeadLettered, Handled, Retry
 from shared_testing.servers import published
 
 VIDEO = UUID(int=7)
@@ -60,12 +60,12 @@ async def test_two_clips_become_a_stored_film_with_a_thumbnail(composer: Any, st
     assert (composed.duration, composed.width, composed.height) == (pytest.approx(2, abs=0.05), 1280, 720)
     assert (composed.owner, composed.post_id) == ("publisher", "p-7")
     for media in (composed.film, composed.thumbnail):
-        await composer.service.tools.storage.get(media, composer.folder / "copy")
-    await composer.service.tools.storage.get(composed.film, composer.folder / "film.mp4")
+        await composer.service.deps.storage.get(media, composer.folder / "copy")
+    await composer.service.deps.storage.get(composed.film, composer.folder / "film.mp4")
     with av.open(str(composer.folder / "film.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 48
-    assert kinds(composer.hints.told)[-1] is VideoStoring
-    assert set(kinds(composer.hints.told)) <= {VideoProgressed, VideoStoring}
+    assert kinds(composer.ephemeral.told)[-1] is VideoStoring
+    assert set(kinds(composer.ephemeral.told)) <= {VideoProgressed, VideoStoring}
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
@@ -98,7 +98,7 @@ async def test_a_clip_that_was_rendered_again_takes_the_place_of_the_first(
 ) -> None:
     first, second = await composer.rendered(1, attempt=1), await composer.rendered(1, attempt=2)
     assert await composer.handle(storyboard(), first, second) == []
-    await composer.service.tools.storage.delete(first.clip.media.key)
+    await composer.service.deps.storage.delete(first.clip.media.key)
     assert kinds(await composer.handle(await composer.rendered(2))) == [VideoComposing, VideoComposed]
 
 
@@ -156,7 +156,7 @@ async def test_a_video_that_ends_while_its_film_is_joined_leaves_no_film(
         if isinstance(event, VideoStoring):
             await composer.hear(end)
 
-    composer.hints.meanwhile = meanwhile
+    composer.ephemeral.meanwhile = meanwhile
     clips = [await composer.rendered(1), await composer.rendered(2)]
     assert kinds(await composer.handle(storyboard(), *clips)) == [VideoComposing]
     assert composer.objects() == []
@@ -195,7 +195,7 @@ async def test_a_clip_that_is_not_what_was_announced_fails_the_video_and_says_wh
     for event in (storyboard(1), short):
         assert await composer.hear(event) == Handled()
     _, collected = await published(composer.service.database)
-    assert isinstance(await composer.hear(collected), Dead)
+    assert isinstance(await composer.hear(collected), DeadLettered)
     [told] = await published(composer.service.database)
     assert (told.stage, told.kind, told.owner) == ("composer", "clip_unusable", "publisher")
     assert "scene 1" in told.reason
@@ -209,8 +209,8 @@ async def test_ffmpeg_is_tried_three_times_before_the_video_fails(
     _, collected = await published(composer.service.database)
     monkeypatch.setattr("composer.film.film_arguments", lambda *_: ["-nonsense"])
     for attempt in (1, 2):
-        assert isinstance(await composer.hear(collected, "c", attempt), ComesBack)
-    assert isinstance(await composer.hear(collected, "c", attempt=3), Dead)
+        assert isinstance(await composer.hear(collected, "c", attempt), Retry)
+    assert isinstance(await composer.hear(collected, "c", attempt=3), DeadLettered)
     [told] = await published(composer.service.database)
     assert (told.kind, told.stage) == ("composing", "composer")
     assert composer.objects() == []

@@ -6,13 +6,13 @@ from uuid import UUID
 import pytest
 
 from composer import app, handlers
-from composer.handlers import Tools
+from composer.handlers import Dependencies
 from composer.models import Base, Film
 from shared.contracts.events import SceneFailed, StoryboardCreated, VideoFailed
 from shared.contracts.story import Scene
 from shared.media.ffmpeg import Ffmpeg
-from shared.messaging.event_router import Delivery, NobodyListens
-from shared.messaging.message_processor import Dead, Service, deliver, fails_video
+from shared.messaging.event_router import Delivery, NullPublisher
+from shared.messaging.message_processor import DeadLettered, Service, fails_video, process
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.storage.storage import FolderStorage
@@ -23,9 +23,9 @@ OWN = {"video_id": VIDEO, "owner": "publisher", "post_id": "p-7"}
 
 
 @pytest.fixture
-async def tools(tmp_path: Path):
+async def deps(tmp_path: Path):
     async with migrated(f"sqlite+aiosqlite:///{tmp_path}/c.db", Base.metadata, folder_of(app.__file__)) as database:
-        yield Tools(database, FolderStorage(tmp_path / "media"), Ffmpeg(), None, NobodyListens())
+        yield Dependencies(database, FolderStorage(tmp_path / "media"), Ffmpeg(), None, NullPublisher())
 
 
 def storyboard() -> StoryboardCreated:
@@ -41,28 +41,28 @@ async def state_of(database: Database) -> str:
         return (await session.get_one(Film, str(VIDEO))).state
 
 
-async def test_a_refused_request_of_the_same_id_does_not_stop_the_film(tools: Tools) -> None:
-    await handlers.expect_scenes(storyboard(), delivery("a"), tools)
+async def test_a_refused_request_of_the_same_id_does_not_stop_the_film(deps: Dependencies) -> None:
+    await handlers.expect_scenes(storyboard(), delivery("a"), deps)
     refused = VideoFailed(video_id=VIDEO, stage="request", kind="conflict", reason="r")
-    await handlers.stop_waiting(refused, delivery("b"), tools)
-    assert await state_of(tools.database) == "gathering"
-    await handlers.stop_waiting(refused.model_copy(update={"stage": "composer"}), delivery("c"), tools)
-    assert await state_of(tools.database) == "failed"
+    await handlers.stop_waiting(refused, delivery("b"), deps)
+    assert await state_of(deps.database) == "gathering"
+    await handlers.stop_waiting(refused.model_copy(update={"stage": "composer"}), delivery("c"), deps)
+    assert await state_of(deps.database) == "failed"
 
 
-async def test_a_scene_that_will_not_come_fails_the_video_of_its_owner(tools: Tools) -> None:
+async def test_a_scene_that_will_not_come_fails_the_video_of_its_owner(deps: Dependencies) -> None:
     failed = SceneFailed(**OWN, scene_number=1, kind="k", reason="r", cost_usd=0)
-    await handlers.give_up(failed, delivery("a"), tools)
-    [told] = await published(tools.database)
+    await handlers.give_up(failed, delivery("a"), deps)
+    [told] = await published(deps.database)
     assert isinstance(told, VideoFailed)
     assert (told.owner, told.post_id) == ("publisher", "p-7")
 
 
-async def test_a_step_that_dies_says_whose_video_has_failed(tools: Tools) -> None:
-    await handlers.expect_scenes(storyboard(), delivery("a"), tools)
-    service = Service(handlers.story, tools, tools.database, fails_video("composer", handlers.whose))
-    [step] = [one for one in handlers.story.subscriptions if one.handler is handlers.compose_film]
+async def test_a_step_that_dies_says_whose_video_has_failed(deps: Dependencies) -> None:
+    await handlers.expect_scenes(storyboard(), delivery("a"), deps)
+    service = Service(handlers.router, deps, deps.database, fails_video("composer", handlers.whose))
+    [step] = [one for one in handlers.router.subscriptions if one.handler is handlers.compose_film]
     body = b'{"videoId": "%s", "version": 9}' % str(VIDEO).encode()
-    assert isinstance(await deliver(service, step, Delivery("c", "m"), body), Dead)
-    [told] = await published(tools.database)
+    assert isinstance(await process(service, step, Delivery("c", "m"), body), DeadLettered)
+    [told] = await published(deps.database)
     assert (told.stage, told.owner, told.post_id) == ("composer", "publisher", "p-7")

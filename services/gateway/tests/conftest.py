@@ -37,7 +37,7 @@ from shared.contracts.story import Scene
 from shared.http.serving import web_server
 from shared.messaging.message_processor import Service
 from shared.persistence.migration_files import folder_of
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import _or_skip, eventually, migrated
 
 CLIENTS = Path(__file__).with_name("clients")
@@ -46,7 +46,7 @@ Node = Callable[..., Any]
 
 
 class Nobody:
-    async def hint(self, event: object) -> None:
+    async def publish(self, event: object) -> None:
         """Nobody listens."""
 
 
@@ -240,7 +240,7 @@ def happen(gateway: Gateway) -> Callable[..., Awaitable[None]]:
     async def do(*events: Event) -> None:
         for event in events:
             before = await gateway.videos.last_seq(event.video_id) or 0
-            async with working(gateway.database) as work:
+            async with transaction(gateway.database) as work:
                 await gateway.videos.record(work, event)
             for event_told in await gateway.videos.events_after(event.video_id, before):
                 await gateway.event_stream.publish(event.video_id, "anonymous", event_told)
@@ -328,11 +328,11 @@ def telling(gateway: Gateway) -> None:
     """What is saved is told at once, as replicas do it by the broker."""
 
     class Told:
-        async def hint(self, event: Event) -> None:
+        async def publish(self, event: Event) -> None:
             assert isinstance(event, VideoUpdated)
             await gateway.event_stream.publish(event.video_id, event.owner, event.live)
 
-    gateway.videos.hints = Told()
+    gateway.videos.ephemeral = Told()
 
 
 @pytest.fixture
@@ -355,7 +355,7 @@ def film(gateway: Gateway, telling: None) -> Callable[[UUID], Awaitable[None]]:
             VideoStoring(video_id=video_id),
             VideoComposed(video_id=video_id, film=media, thumbnail=media, duration=30, width=1280, height=720),
         ):  # fmt: skip
-            async with working(gateway.database) as work:
+            async with transaction(gateway.database) as work:
                 await gateway.videos.record(work, event)
 
     return make

@@ -41,7 +41,7 @@ from shared.contracts.story import Scene
 from shared.persistence.database import now
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import eventually, published
 
 SECRET = "0123456789abcdef" * 2
@@ -465,7 +465,7 @@ async def annas(gateway: Gateway, key: MakeKey) -> dict[str, str]:
         VideoComposed(video_id=video_id, film=MEDIA, thumbnail=MEDIA, duration=15, width=1280, height=720),
     )  # fmt: skip
     endpoint_id = str(uuid4())
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         for event in events:
             await gateway.videos.record(work, event)
         work.session.add(

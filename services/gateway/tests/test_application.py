@@ -12,7 +12,7 @@ from sqlalchemy import text
 from gateway.app import Gateway
 from gateway.models import Video
 from gateway.videos.mapping import film_name
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 SCENE = {
     "sceneNumber": 1, "description": "d", "cameraAngle": "wide", "duration": 30, "action": "a", "transition": "cut",
@@ -152,7 +152,7 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 async def insert(gateway: Gateway, video_id: str, scenes: str, **more: Any) -> None:
     columns = {"videoId": video_id, "niche": "food", "prompt": "a fox", "storyScript": "", "scenes": scenes, **more}
     names = ", ".join(f":{name}" for name in columns)
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await work.session.execute(text(f"INSERT INTO videos ({', '.join(columns)}) VALUES ({names})"), columns)
 
 

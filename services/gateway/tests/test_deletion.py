@@ -16,7 +16,7 @@ from shared.contracts.events import (
     VideoRequested,
     VideoResumed,
 )
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import published
 
 GOOD = {"prompt": "a fox", "sceneCount": 2}
@@ -107,7 +107,7 @@ async def test_the_id_of_a_deleted_video_makes_no_other(api: httpx.AsyncClient, 
     for again in (wish, {**wish, "prompt": "a hen"}):
         answer = await api.post(VIDEOS, json=again)
         assert (answer.status_code, answer.json()["type"]) == (409, "/problems#id-already-used")
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await gateway.videos.record_request(work, request)  # the broker brings it again
     assert (await api.get(VIDEOS)).json()["total"] == 0
     assert await said(gateway, VideoRequested) == []

@@ -35,7 +35,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared.process.supervisor import Supervisor, every
 from shared_testing.servers import eventually
 
@@ -85,16 +85,16 @@ class Overheard:
     def __init__(self) -> None:
         self.events: list[LiveEvent] = []
 
-    async def hint(self, event: Event) -> None:
+    async def publish(self, event: Event) -> None:
         assert isinstance(event, VideoUpdated)
         self.events.append(event.live)
 
 
 async def happen(gateway: Gateway, *events: Event) -> list[LiveEvent]:
     """Let this happen to a video; returns what its watchers are to be told, hints too."""
-    gateway.videos.hints = overheard = Overheard()
+    gateway.videos.ephemeral = overheard = Overheard()
     for event in events:
-        async with working(gateway.database) as work:
+        async with transaction(gateway.database) as work:
             if isinstance(event, VideoRequested):
                 await gateway.videos.record_request(work, event)
             else:
@@ -200,9 +200,9 @@ async def test_progress_is_told_twice_a_second_and_the_last_of_it_always(
         await asyncio.sleep(0.02)
     last = events[-1].data["progress"]
     await eventually(lambda: page.of(VIDEO)[-1]["progress"] == last, 5)
-    hints = [data for data in page.of(VIDEO) if data["seq"] is None]
-    assert len(hints) <= 2 + (time.monotonic() - begun) / event_stream.HINT_EVERY_SECONDS
-    assert len(hints) < 25
+    ephemeral = [data for data in page.of(VIDEO) if data["seq"] is None]
+    assert len(ephemeral) <= 2 + (time.monotonic() - begun) / event_stream.HINT_EVERY_SECONDS
+    assert len(ephemeral) < 25
 
 
 async def test_progress_never_goes_back(gateway: Gateway, url: str, open_page: OpenPage) -> None:

@@ -32,7 +32,7 @@ from shared.contracts.events import (
 from shared.contracts.media import Clip, MediaReference, clip_key
 from shared.contracts.story import Scene
 from shared.messaging.rabbitmq import Publisher
-from shared.persistence.outbox import Letter
+from shared.persistence.outbox import OutboxMessage
 from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
 
 pytestmark = [pytest.mark.connected, pytest.mark.xdist_group("gateways")]
@@ -87,8 +87,8 @@ class Gateways:
     async def publish(self, *events: Event) -> None:
         """As another service does it."""
         for event in events:
-            letter = Letter(uuid4().hex, event.name, str(event.video_id), {}, event.model_dump_json())
-            await self.publisher.send(letter)
+            outbox_message = OutboxMessage(uuid4().hex, event.name, str(event.video_id), {}, event.model_dump_json())
+            await self.publisher.send(outbox_message)
 
     def look(self, replica: Replica, video_id: UUID) -> dict[str, Any]:
         status, video = fetch_json(f"{replica.url}/api/v1/videos/{video_id}")

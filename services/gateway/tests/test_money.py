@@ -24,11 +24,11 @@ from shared.contracts.events import (
     VideoRequested,
 )
 from shared.contracts.story import Scene
-from shared.messaging.event_router import NobodyListens
-from shared.messaging.message_processor import Dead, Handled, deliver
+from shared.messaging.event_router import NullPublisher
+from shared.messaging.message_processor import DeadLettered, Handled, process
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import delivery, published
 
 GOOD = {"prompt": "a fox", "sceneCount": 3, "duration": 30}
@@ -65,7 +65,7 @@ pytestmark = pytest.mark.connected
 
 async def tell(gateway: Gateway, *events: Any) -> None:
     for event in events:
-        async with working(gateway.database) as work:
+        async with transaction(gateway.database) as work:
             await gateway.videos.record(work, event)
 
 
@@ -375,14 +375,14 @@ async def test_a_charge_that_does_not_fit_its_video_takes_nothing_from_any_budge
     gateway, api = await opened()
     video_id = (await api.post("/api/v1/videos", json=GOOD)).json()["videoId"]
     event = charged(video_id, 1, 1, "held", held, booked).model_copy(update={"provider": provider, "owner": owner})
-    service = gateway.service(NobodyListens())
-    [subscription] = [one for one in service.story.subscriptions if one.event is SceneCharged]
-    outcome = await deliver(service, subscription, delivery(), event.model_dump_json().encode())
+    service = gateway.service(NullPublisher())
+    [subscription] = [one for one in service.router.subscriptions if one.event is SceneCharged]
+    outcome = await process(service, subscription, delivery(), event.model_dump_json().encode())
     charges = (await api.get("/api/v1/charges", params={"videoId": video_id})).json()
     used = float((await api.post("/api/v1/estimates", json=GOOD)).json()["usedTodayUsd"])
     if is_booked:
         assert outcome == Handled()
         assert used == max(PRICE, float(held) + float(booked))
     else:
-        assert isinstance(outcome, Dead)
+        assert isinstance(outcome, DeadLettered)
         assert (outcome.kind, charges["charges"], used) == ("charge_implausible", [], PRICE)

@@ -35,7 +35,7 @@ from gateway.settings import Settings
 from shared.contracts.events import VideoCancelled, VideoRequested
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 CLIENTS = Path(__file__).with_name("clients")
 CHECKS = [
@@ -103,8 +103,8 @@ async def test_a_client_is_generated_from_the_document_and_works(
     for name in ("client.ts", "tsconfig.json"):
         shutil.copy(CLIENTS / "openapi" / name, tmp_path)
     (tmp_path / "node_modules").symlink_to(CLIENTS / "openapi" / "node_modules")
-    tools = CLIENTS / "node_modules"
-    tsc, esbuild = tools / "typescript" / "bin" / "tsc", tools / "esbuild" / "bin" / "esbuild"
+    deps = CLIENTS / "node_modules"
+    tsc, esbuild = deps / "typescript" / "bin" / "tsc", deps / "esbuild" / "bin" / "esbuild"
     checked = subprocess.run([tsc, "-p", tmp_path], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout) == (0, "")
     bundle = (esbuild, tmp_path / "client.ts", "--bundle", "--format=esm", "--log-level=warning")
@@ -173,7 +173,7 @@ class Served:
             elif kind == "review":
                 events = [events[0].model_copy(update={"review": True})]
             for event in events:
-                async with working(gateway.database) as work:
+                async with transaction(gateway.database) as work:
                     await gateway.videos.record(work, event)
             (self.awaiting if kind == "review" else self.ended).append(str(wish.video_id))
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.models import Video
 from shared.contracts.events import VideoFailed, VideoRequested
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 VIDEO = UUID(int=7)
 
@@ -54,7 +54,7 @@ async def test_a_conflict_with_a_video_that_is_not_known_yet_makes_no_row(gatewa
 
 async def test_the_good_request_that_is_heard_of_later_has_the_row(gateway: Gateway, happen: Any) -> None:
     await happen(refusal())
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await gateway.videos.record_request(work, VideoRequested(video_id=VIDEO, prompt="a fox", owner="anna"))
     row = await row_of(gateway, VIDEO)
     assert row is not None

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.app import Gateway
-from gateway.handlers import story
+from gateway.handlers import router
 from shared.contracts.events import (
     Event,
     SceneStarted,
@@ -22,9 +22,9 @@ from shared.contracts.events import (
     VideoResumed,
 )
 from shared.contracts.story import Storyboard
-from shared.messaging.event_router import Delivery, NobodyListens
-from shared.messaging.message_processor import deliver
-from shared.persistence.unit_of_work import working
+from shared.messaging.event_router import Delivery, NullPublisher
+from shared.messaging.message_processor import process
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import eventually, published
 
 WISH = {"prompt": "a fox", "sceneCount": 3, "duration": 30, "review": True}
@@ -56,7 +56,7 @@ def created(video_id: Any, *, review: bool = True, revision: int = 0, **changes:
 
 async def hear(gateway: Gateway, *events: Event) -> None:
     for event in events:
-        async with working(gateway.database) as work:
+        async with transaction(gateway.database) as work:
             await gateway.videos.record(work, event)
 
 
@@ -84,9 +84,9 @@ async def answer(gateway: Gateway, make: Callable[[StoryboardRequested], Event])
     """Play the storyboard service: answer the first request for a storyboard."""
     [request] = await eventually(lambda: told(gateway, StoryboardRequested), every=0.01)
     event = make(request)
-    [subscription] = [one for one in story.subscriptions if one.event is type(event)]
+    [subscription] = [one for one in router.subscriptions if one.event is type(event)]
     delivery = Delivery(subscription.consumer, str(uuid4()))
-    await deliver(gateway.service(NobodyListens()), subscription, delivery, event.model_dump_json().encode())
+    await process(gateway.service(NullPublisher()), subscription, delivery, event.model_dump_json().encode())
 
 
 def draft_of(request: StoryboardRequested) -> StoryboardDrafted:
@@ -153,7 +153,7 @@ async def test_a_storyboard_that_cannot_be_written_says_why_until_it_can(
     failed = StoryboardFailed(video_id=request.video_id, kind=kind, reason="It will not.")
     await hear(gateway, VideoResumed(video_id=request.video_id))
     for event, expected in ((failed, status), (draft_of(request), 200), (failed, 200), (request, 200)):
-        async with working(gateway.database) as work:
+        async with transaction(gateway.database) as work:
             await gateway.storyboards.record(work, event)
         found = await api.get(where)
         assert found.status_code == expected, found.text

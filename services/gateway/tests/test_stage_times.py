@@ -26,7 +26,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.story import Scene
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 MEDIA = MediaReference(key="a/b", content_type="video/mp4", size=1, sha256="0" * 64)
 CLIP = Clip(media=MEDIA, width=1280, height=720, frames=240, has_audio=True)
@@ -49,7 +49,7 @@ class Stage:
         self.seconds += after
         self.gateway.videos.stage_times.queues_at = 0.0
         for event in events:
-            async with working(self.gateway.database) as work:
+            async with transaction(self.gateway.database) as work:
                 await self.gateway.videos.record(work, event)
 
     async def look(self, video_id: str, *, after: float = 0.0) -> dict[str, Any]:
@@ -176,7 +176,7 @@ async def test_a_request_for_a_provider_that_is_not_configured_waits_in_the_queu
     for _ in range(5):
         await stage.ask(sceneCount=5)
     request = VideoRequested(video_id=uuid4(), prompt="a fox", scene_count=2, providers=("pika",))
-    async with working(stage.gateway.database) as work:
+    async with transaction(stage.gateway.database) as work:
         await stage.gateway.videos.record_request(work, request)
     other = await stage.look(str(request.video_id))
     configured = await stage.look(await stage.ask())

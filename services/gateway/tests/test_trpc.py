@@ -25,7 +25,7 @@ from shared.contracts.events import (
     VideoFailed,
     VideoRequested,
 )
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import published
 
 Film = Callable[[UUID], Awaitable[None]]
@@ -509,7 +509,7 @@ async def test_what_watchers_are_told_is_what_the_types_say(trpc: Trpc, gateway:
     video_id = UUID(await trpc.make())
     await film(video_id)
     other = UUID(await trpc.make())
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await gateway.videos.record(work, VideoFailed(video_id=other, stage="composer", kind="k", reason="r"))
         await gateway.videos.record(work, VideoExpired(video_id=video_id))
     cancelled = await trpc.make()

@@ -38,11 +38,11 @@ from gateway.webhooks.webhook_sender import AT_ONCE_PER_ENDPOINT, AddressRefused
 from shared.contracts.events import SceneDelayed, StoryboardCreated, VideoFailed, VideoRequested
 from shared.contracts.story import Scene
 from shared.http.public_address import GuardedNetwork
-from shared.messaging.message_processor import Handled, Service, deliver
+from shared.messaging.message_processor import Handled, Service, process
 from shared.persistence.database import now
 from shared.persistence.migration_files import folder_of
 from shared.persistence.retention import Retention
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import SqlServer, delivery, eventually, free_port, migrated, published
 
 ENDPOINTS = "/api/v1/webhook-endpoints"
@@ -117,11 +117,11 @@ def receiver(gateway: Gateway) -> Iterator[Receiver]:
 
 async def post_due(gateway: Gateway, service: Service[Any]) -> int:
     """Have everything posted that is due, now or later. Returns how many messages said so."""
-    subscription = next(s for s in service.story.subscriptions if s.event is WebhookDue)
+    subscription = next(s for s in service.router.subscriptions if s.event is WebhookDue)
     due = [event for event in await published(gateway.database) if isinstance(event, WebhookDue)]
     bodies = [event.model_dump_json().encode() for event in due]
     outcomes = await asyncio.gather(
-        *(deliver(service, subscription, delivery(subscription.consumer), body) for body in bodies)
+        *(process(service, subscription, delivery(subscription.consumer), body) for body in bodies)
     )
     assert set(map(type, outcomes)) <= {Handled}
     return len(due)
@@ -137,7 +137,7 @@ async def fail_a_video(api: httpx.AsyncClient, gateway: Gateway, **wish: object)
     """A video from its request to its end, as short as can be."""
     video_id: str = (await api.post("/api/v1/videos", json={"prompt": "a fox", **wish})).json()["videoId"]
     failed = VideoFailed(video_id=UUID(video_id), stage="composer", kind="broken", reason="It broke.")
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await gateway.videos.record(work, failed)
     return video_id
 
@@ -226,7 +226,7 @@ async def test_what_came_before_its_request_is_told_to_its_owner_alone(
     await registered(api, receiver, types=types)
     video_id = uuid4()
     delayed = SceneDelayed(video_id=video_id, scene_number=1, provider="p", kind="busy", reason="It is full.")
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await gateway.videos.record(work, delayed)
         await gateway.videos.record_request(work, VideoRequested(video_id=video_id, prompt="a fox", owner="factory"))
     await post_due(gateway, service)
@@ -240,10 +240,10 @@ async def test_a_message_that_comes_again_posts_nothing_again(
     await registered(api, receiver)
     await fail_a_video(api, gateway)
     [due] = [event for event in await published(gateway.database) if isinstance(event, WebhookDue)]
-    subscription = next(s for s in service.story.subscriptions if s.event is WebhookDue)
+    subscription = next(s for s in service.router.subscriptions if s.event is WebhookDue)
     for message_id in ("one", "one", "another"):
         message = delivery(subscription.consumer, message_id)
-        assert isinstance(await deliver(service, subscription, message, due.model_dump_json().encode()), Handled)
+        assert isinstance(await process(service, subscription, message, due.model_dump_json().encode()), Handled)
     assert len(receiver.posts) == 1
 
 
@@ -253,9 +253,9 @@ async def test_a_message_that_an_earlier_version_saved_posts_its_webhook(
     await registered(api, receiver)
     await fail_a_video(api, gateway)
     [due] = [event for event in await published(gateway.database) if isinstance(event, WebhookDue)]
-    subscription = next(s for s in service.story.subscriptions if s.event is WebhookDue)
+    subscription = next(s for s in service.router.subscriptions if s.event is WebhookDue)
     body = json.dumps({"version": 1, "videoId": str(due.delivery_id), "turn": due.turn, "putOff": 0}).encode()
-    assert isinstance(await deliver(service, subscription, delivery(subscription.consumer), body), Handled)
+    assert isinstance(await process(service, subscription, delivery(subscription.consumer), body), Handled)
     assert len(receiver.posts) == 1
 
 
@@ -307,7 +307,7 @@ async def test_a_410_disables_the_endpoint_and_ends_what_is_on_its_way(
     assert [sent["state"] for sent in await deliveries(api, endpoint)] == ["failed", "failed"]
 
     await fail_a_video(api, gateway)
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         for event in waiting:
             await work.emit(event)
     await post_due(gateway, service)
@@ -333,7 +333,7 @@ async def test_what_fails_ten_times_has_failed_and_an_endpoint_that_takes_nothin
         assert await post_due(gateway, service) == 1
         assert (await deliveries(api, endpoint))[0]["state"] == "pending"
     # Three days were those ten attempts; here they were a moment.
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await work.session.execute(update(WebhookEndpoint).values(failing_since=now(-3.1 * 86_400)))
     await post_due(gateway, service)
     [sent] = await deliveries(api, endpoint)
@@ -487,7 +487,7 @@ async def test_for_a_day_after_a_rotation_both_secrets_sign(
     assert len(post.headers["webhook-signature"].split(" ")) == 2
     assert post.verified(first["secret"]) == post.verified(second["secret"])
 
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await work.session.execute(update(WebhookEndpoint).values(old_secret_until=now(-1)))
     await fail_a_video(api, gateway)
     await post_due(gateway, service)
@@ -763,7 +763,7 @@ async def test_what_was_posted_of_a_video_goes_with_it(
 async def test_old_deliveries_are_forgotten(api: httpx.AsyncClient, gateway: Gateway, receiver: Receiver) -> None:
     endpoint = await registered(api, receiver)
     old, young = [(await api.post(f"{endpoint['links']['self']}/test")).json()["deliveryId"] for _ in range(2)]
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         its = WebhookDelivery.delivery_id == old
         await work.session.execute(update(WebhookDelivery).where(its).values(created_at=now(-31 * 86_400)))
     await Retention("gateway", gateway.database, POLICIES).pass_once()
@@ -851,7 +851,7 @@ async def test_the_largest_storyboard_fits_into_a_webhook(
         video_id=UUID(video_id), title="t", niche="n", overall_prompt="p", total_duration=30, scenes=scenes,
         story_script="s", aspect_ratio="16:9",
     )  # fmt: skip
-    async with working(gateway.database) as work:
+    async with transaction(gateway.database) as work:
         await gateway.videos.record(work, story)
     await post_due(gateway, service)
     [post] = receiver.posts

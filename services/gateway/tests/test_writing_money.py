@@ -11,7 +11,7 @@ from sqlalchemy import text
 from gateway.app import Gateway
 from shared.contracts.events import Event, StoryboardRequested, StoryCharged, VideoFailed
 from shared.contracts.story import Scene
-from shared.messaging.message_processor import Dead, deliver
+from shared.messaging.message_processor import DeadLettered, process
 from shared_testing.servers import delivery, published
 
 WISH = {"prompt": "a fox", "sceneCount": 2, "duration": 30}
@@ -98,6 +98,6 @@ async def test_a_charge_for_somebody_else_s_video_is_not_booked(
 ) -> None:
     video = (await api.post("/api/v1/videos", json=WISH)).json()
     forged = taken(video["videoId"], "0.0200").model_copy(update={"owner": "victim"})
-    [hears] = [one for one in service.story.subscriptions if one.event is StoryCharged]
-    assert isinstance(await deliver(service, hears, delivery(), forged.model_dump_json().encode()), Dead)
+    [hears] = [one for one in service.router.subscriptions if one.event is StoryCharged]
+    assert isinstance(await process(service, hears, delivery(), forged.model_dump_json().encode()), DeadLettered)
     assert float((await api.get(video["links"]["self"])).json()["costUsd"]) == 0

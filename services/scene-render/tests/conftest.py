@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, text
 from scene_render import app as scene_render_app
 from scene_render.attempts.service import Attempts, UnknownPolicy
 from scene_render.clips.clip_ingest import ClipIngest
-from scene_render.handlers import Tools, story
+from scene_render.handlers import Dependencies, router
 from scene_render.models import Base
 from scene_render.providers.animatic import AnimaticProvider
 from scene_render.providers.base import Absent, Ended, Found, NotYet, Running, Shot, Succeeded, Unknowable
@@ -97,11 +97,11 @@ class Ledger:
         return body.get("id")
 
 
-class Hints:
+class EphemeralPublisher:
     def __init__(self) -> None:
         self.told: list[Event] = []
 
-    async def hint(self, event: Event) -> None:
+    async def publish(self, event: Event) -> None:
         self.told.append(event)
 
 
@@ -110,17 +110,17 @@ class Desk:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.ledger, self.second = Ledger(), Ledger("second")
-        self.hints = Hints()
+        self.ephemeral = EphemeralPublisher()
         self.storage, ffmpeg = FolderStorage(folder), Ffmpeg()
         animatic = AnimaticProvider(database, self.storage, ffmpeg, 2, None)
         self.providers: Any = {one.name: one for one in (self.ledger, self.second, animatic)}
-        self.tools = Tools(
+        self.deps = Dependencies(
             database=database,
             providers=self.providers,
             attempts=Attempts(self.providers, ("ledger",), Caps(None, None, None)),
             animatics=animatic,
             clips=ClipIngest(self.storage, ffmpeg, None),
-            hints=self.hints,
+            ephemeral=self.ephemeral,
         )
         self.database = database
 
@@ -133,25 +133,25 @@ class Desk:
     def configure(self, *order: str, scale: float = 1.0, **caps: Decimal) -> None:
         """Have these providers render, within these caps."""
         limits = Caps(**{"video": None, "owner_day": None, "day": None, **caps})
-        order = order or self.tools.attempts.order
-        policy = self.tools.attempts.unknown_policy
-        self.tools = replace(self.tools, attempts=Attempts(self.providers, order, limits, scale, policy))
+        order = order or self.deps.attempts.order
+        policy = self.deps.attempts.unknown_policy
+        self.deps = replace(self.deps, attempts=Attempts(self.providers, order, limits, scale, policy))
 
     def pay_again(self, day_usd: str = "10") -> None:
         """Order scenes once more of which nobody can tell whether they were paid."""
         policy = UnknownPolicy(pay_again=True, wait_seconds=0.0, day_usd=Decimal(day_usd))
-        self.tools = replace(self.tools, attempts=replace(self.tools.attempts, unknown_policy=policy))
+        self.deps = replace(self.deps, attempts=replace(self.deps.attempts, unknown_policy=policy))
 
     async def hear(self, event: Event, message_id: str | None = None) -> None:
         """Have the handler of this event handle it."""
-        [subscription] = [one for one in story.subscriptions if one.event is type(event)]
+        [subscription] = [one for one in router.subscriptions if one.event is type(event)]
         at_hand: Delivery = delivery(subscription.consumer, message_id)
-        await subscription.handler(event, at_hand, self.tools)
+        await subscription.handler(event, at_hand, self.deps)
 
     async def play(self, until: Callable[[list[Event]], bool], seconds: float = 30) -> list[Event]:
         """Carry messages to the handlers when they are due, until what was told others is enough."""
         outbox, told = Base.metadata.tables["outbox"], []
-        handled = {one.event.name: one.event for one in story.subscriptions}
+        handled = {one.event.name: one.event for one in router.subscriptions}
         others = {event.name: event for event in EVENTS}
         due = select(outbox).where(outbox.c.available_at <= now()).order_by(outbox.c.available_at, outbox.c.id)
         async with asyncio.timeout(seconds):
@@ -238,7 +238,7 @@ async def _desk(url: str, folder: Path, *, migrate: bool = True) -> AsyncIterato
             database = Database(url, Base.metadata)
             stack.push_async_callback(database.close)
         desk = Desk(database, folder)
-        await provide_slots(database, desk.tools.providers.values())
+        await provide_slots(database, desk.deps.providers.values())
         yield desk
 
 

@@ -35,8 +35,8 @@ async def test_the_port_of_probes_hears_no_callbacks(tmp_path: Any, url: str) ->
         callback_url=url, callback_secret=SecretStr("secret"), callback_port=0,
     )  # fmt: skip
 
-    def build(hints: Any) -> Any:
-        return scene_render_app.build(settings, hints)
+    def build(ephemeral: Any) -> Any:
+        return scene_render_app.build(settings, ephemeral)
 
     worker = Worker(build, ServiceSettings(database_url=settings.database_url), tmp_path)
     assert {getattr(one, "path", "") for one in worker.routes()} == {"/healthz", "/readyz", "/metrics"}

@@ -20,7 +20,7 @@ from scene_render.settings import Settings
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoFailed, VideoResumed
 from shared.contracts.media import MediaReference
 from shared.messaging.errors import StepFailed
-from shared.messaging.event_router import NobodyListens
+from shared.messaging.event_router import NullPublisher
 from shared.storage.storage import StorageUnavailable
 from shared_testing.servers import published
 
@@ -297,9 +297,9 @@ def test_every_provider_with_a_key_is_there_and_the_settings_say_who_takes_new_s
         database_url="sqlite+aiosqlite://", storage_url=f"file://{tmp_path}", video_api_provider="luma",
         video_api_key="luma-1", runway_api_key="key_1", runway_model="one-without-a-price",
     )  # fmt: skip
-    tools = build(settings, NobodyListens()).tools
-    assert set(tools.providers) == {"animatic", "luma", "runway"}
-    assert tools.attempts.order == ("luma",)
+    deps = build(settings, NullPublisher()).deps
+    assert set(deps.providers) == {"animatic", "luma", "runway"}
+    assert deps.attempts.order == ("luma",)
 
 
 async def test_what_waits_for_a_parked_provider_goes_to_one_that_has_recovered(both: Any, scene: Scene) -> None:

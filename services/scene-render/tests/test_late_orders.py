@@ -72,7 +72,7 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def desk(sqlite_desk: Any, small_clip: Path) -> Any:
     desk = sqlite_desk
     desk.pay_again()
-    desk.tools = replace(desk.tools, clips=SmallClips(desk.storage, Ffmpeg(), None))
+    desk.deps = replace(desk.deps, clips=SmallClips(desk.storage, Ffmpeg(), None))
     desk.ledger.clip = small_clip
     return desk
 
@@ -364,7 +364,7 @@ async def lose_second_part_and_remove_the_first(desk: Any, scene: SceneRequested
     second, _ = await lose(desk)
     async with desk.database.sessions.begin() as session:
         await session.execute(text("UPDATE renders SET parts_stored_at = '2020-01-01 00:00:00'"))
-    [parts] = [one for one in policies(desk.tools.clips, desk.tools.animatics) if one.what == "scene parts"]
+    [parts] = [one for one in policies(desk.deps.clips, desk.deps.animatics) if one.what == "scene parts"]
     assert await parts.remove(desk.database, 0.0, 10) == 1
     return second
 

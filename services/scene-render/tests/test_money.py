@@ -139,7 +139,7 @@ async def test_what_is_intended_is_reserved_and_what_it_took_is_booked(desk: Any
 
 async def test_simulated_money_has_budgets_of_its_own_and_is_marked(desk: Any, scene: Scene) -> None:
     desk.configure(day=Decimal("1.00"))
-    desk.tools = replace(desk.tools, attempts=replace(desk.tools.attempts, simulated=True))
+    desk.deps = replace(desk.deps, attempts=replace(desk.deps.attempts, simulated=True))
     for number in (1, 2):
         await desk.hear(scene(number))
     events = await offer(desk)

@@ -155,13 +155,13 @@ def away(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     errors: list[Exception] = []
 
     @contextlib.asynccontextmanager
-    async def working(database: Any) -> AsyncIterator[Any]:
+    async def transaction(database: Any) -> AsyncIterator[Any]:
         if errors:
             raise errors.pop(0)
-        async with unit_of_work.working(database) as work:
+        async with unit_of_work.transaction(database) as work:
             yield work
 
-    monkeypatch.setattr(handlers, "working", working)
+    monkeypatch.setattr(handlers, "transaction", transaction)
     monkeypatch.setattr(handlers, "SAVE_SECONDS", (0.001, 0.002))
     return errors
 
@@ -186,9 +186,9 @@ async def test_a_task_that_could_not_be_saved_stands_in_the_log(
     await ask(desk, scene())
     with capture_logs() as lines:
         starting = asyncio.create_task(offer(desk))
-        while not desk.ledger.taken or not desk.tools.shielded.tasks:  # noqa: ASYNC110 - nobody sets an event
+        while not desk.ledger.taken or not desk.deps.shielded.tasks:  # noqa: ASYNC110 - nobody sets an event
             await asyncio.sleep(0.001)
-        [saving] = desk.tools.shielded.tasks
+        [saving] = desk.deps.shielded.tasks
         await asyncio.sleep(0.02)
         saving.cancel()
         await asyncio.gather(starting, return_exceptions=True)
@@ -294,7 +294,7 @@ async def test_a_running_task_is_looked_at_again_later_and_tells_its_progress(de
     desk.ledger.status = Running(percent=40, eta=9, check_after=5)
     await desk.hear(check)
     assert await taken(desk) == [check]
-    [hint] = desk.hints.told
+    [hint] = desk.ephemeral.told
     assert isinstance(hint, SceneProgressed)
     assert (hint.percent, hint.eta_seconds) == (40, 9)
 

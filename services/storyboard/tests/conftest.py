@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from shared.contracts.events import VideoRequested
 from shared.messaging.event_router import Delivery
-from shared.messaging.message_processor import Outcome, Service, deliver, fails_video
+from shared.messaging.message_processor import Outcome, Service, fails_video, process
 from shared.money.budget import Caps
 from shared.money.prices import TokenPrices
 from shared.persistence.database import Database
@@ -26,7 +26,7 @@ from storyboard import app
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import UNCAPPED, Answers
 from storyboard.endpoint import FREE_OF_CHARGE, Endpoint, Form
-from storyboard.handlers import Tools, story
+from storyboard.handlers import Dependencies, router
 from storyboard.models import Base, LlmAnswerRow, StoryboardRow
 from storyboard.rules import SceneSeconds
 
@@ -69,17 +69,17 @@ class Studio:
         )
         return LanguageModelWriter(endpoint, Answers(self.database, "simulated-1", caps), seconds or SceneSeconds())
 
-    def service(self, writer: LanguageModelWriter | None = None) -> Service[Tools]:
-        tools = Tools(self.database, writer or self.writer())
-        return Service(story, tools, self.database, on_death=fails_video("storyboard"))
+    def service(self, writer: LanguageModelWriter | None = None) -> Service[Dependencies]:
+        deps = Dependencies(self.database, writer or self.writer())
+        return Service(router, deps, self.database, on_dead_letter=fails_video("storyboard"))
 
-    async def deliver(
-        self, request: VideoRequested, service: Service[Tools] | None = None, attempt: int = 1
+    async def process(
+        self, request: VideoRequested, service: Service[Dependencies] | None = None, attempt: int = 1
     ) -> Outcome:
         """Deliver the request, as a message nobody has seen before."""
         delivery = Delivery("storyboard.video.requested", secrets.token_hex(8), attempt=attempt)
         body = request.model_dump_json().encode()
-        return await deliver(service or self.service(), story.subscriptions[0], delivery, body)
+        return await process(service or self.service(), router.subscriptions[0], delivery, body)
 
     async def fault(self, fault: str, times: int | None = None, **more: Any) -> None:
         wish = {"fault": fault, "times": times, **more}

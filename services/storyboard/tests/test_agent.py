@@ -10,7 +10,7 @@ import pytest
 from shared.contracts.events import SceneRequested, StoryboardCreated, StoryCharged, VideoFailed
 from shared.contracts.story_rules import SceneSeconds
 from shared.messaging.errors import StepFailed
-from shared.messaging.message_processor import ComesBack, Dead, Handled
+from shared.messaging.message_processor import DeadLettered, Handled, Retry
 from shared.money.prices import UNIT, TokenPrices
 from shared_testing.servers import eventually, published
 from storyboard import agent
@@ -104,7 +104,7 @@ async def test_scenes_rendered_apart_share_one_look(studio) -> None:
 async def test_what_can_be_repaired_is_repaired_and_noted(studio, fault: str, repair: str | None) -> None:
     await studio.fault(fault)
     request = studio.request()
-    assert await studio.deliver(request) == Handled()
+    assert await studio.process(request) == Handled()
     [row] = await studio.rows(StoryboardRow)
     assert await studio.calls() == 1
     assert bool(row.repairs) == bool(repair)
@@ -135,8 +135,8 @@ async def test_what_cannot_be_repaired_goes_back_with_the_reason(studio, fault: 
 )
 async def test_a_video_without_a_story_fails_and_says_why(studio, fault: str, reason: str) -> None:
     await studio.fault(fault)
-    outcome = await studio.deliver(studio.request())
-    assert isinstance(outcome, Dead)
+    outcome = await studio.process(studio.request())
+    assert isinstance(outcome, DeadLettered)
     [failed] = await published(studio.database)
     assert isinstance(failed, VideoFailed)
     assert (failed.stage, failed.kind) == ("storyboard", "storyboard")
@@ -149,9 +149,9 @@ async def test_a_video_without_a_story_fails_and_says_why(studio, fault: str, re
 async def test_an_endpoint_in_trouble_is_asked_again_later(studio, fault: str) -> None:
     await studio.fault(fault, times=1)
     request = studio.request()
-    assert isinstance(await studio.deliver(request), ComesBack)
+    assert isinstance(await studio.process(request), Retry)
     assert await studio.calls() == 1
-    assert await studio.deliver(request, attempt=2) == Handled()
+    assert await studio.process(request, attempt=2) == Handled()
     assert len(await studio.rows(StoryboardRow)) == 1
 
 
@@ -164,9 +164,9 @@ async def test_an_answer_that_takes_too_long_is_not_waited_for(studio) -> None:
 async def test_a_slow_answer_holds_up_no_other_request(studio) -> None:
     await studio.fault("slow", times=1, seconds=1.5)
     service = studio.service()
-    slow = asyncio.create_task(studio.deliver(studio.request(PAGE[:3900]), service))
+    slow = asyncio.create_task(studio.process(studio.request(PAGE[:3900]), service))
     await eventually(studio.calls, what="the slow one is asked", every=0.01)
-    outcomes = await asyncio.gather(*[studio.deliver(studio.request(), service) for _ in range(7)])
+    outcomes = await asyncio.gather(*[studio.process(studio.request(), service) for _ in range(7)])
     assert outcomes == [Handled()] * 7
     assert not slow.done()
     assert await slow == Handled()
@@ -174,7 +174,7 @@ async def test_a_slow_answer_holds_up_no_other_request(studio) -> None:
 
 async def test_an_endpoint_that_stays_in_trouble_fails_the_video(studio) -> None:
     await studio.fault("500")
-    assert isinstance(await studio.deliver(studio.request(), attempt=6), Dead)
+    assert isinstance(await studio.process(studio.request(), attempt=6), DeadLettered)
     [failed] = await published(studio.database)
     assert "HTTP 500" in failed.reason
 
@@ -189,7 +189,7 @@ async def test_more_seconds_than_the_provider_renders_are_not_even_asked_for(stu
 async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(studio) -> None:
     studio.prices = TokenPrices(Decimal(2), Decimal(8))
     request = studio.request(scene_count=4, duration=40)
-    assert await studio.deliver(request) == Handled()
+    assert await studio.process(request) == Handled()
     charged, created, *scenes = await published(studio.database)
     assert isinstance(created, StoryboardCreated)
     assert created.total_duration == 40
@@ -233,13 +233,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **environment: str
 
 def test_without_an_endpoint_the_template_writes(tmp_path, monkeypatch) -> None:
     service = build(settings(tmp_path, monkeypatch, LLM_API_URL="", LLM_API_KEY="k"), None)
-    assert isinstance(service.tools.writer, TemplateWriter)
+    assert isinstance(service.deps.writer, TemplateWriter)
 
 
 async def test_with_an_endpoint_the_language_model_writes(tmp_path, monkeypatch) -> None:
     service = build(settings(tmp_path, monkeypatch, LLM_API_URL="http://llm.test:1234/"), None)
-    assert isinstance(service.tools.writer, agent.LanguageModelWriter)
-    assert service.tools.writer.endpoint.url == "http://llm.test:1234/v1/chat/completions"
+    assert isinstance(service.deps.writer, agent.LanguageModelWriter)
+    assert service.deps.writer.endpoint.url == "http://llm.test:1234/v1/chat/completions"
     [client] = service.resources
     async with client:
         pass

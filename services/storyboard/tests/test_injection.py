@@ -4,7 +4,7 @@ import pytest
 
 from shared.contracts.events import SceneRequested, StoryboardCreated, VideoFailed
 from shared.contracts.story_rules import SceneSeconds
-from shared.messaging.message_processor import Dead, Handled
+from shared.messaging.message_processor import DeadLettered, Handled
 from shared_testing.servers import published
 from storyboard.instructions import INSTRUCTIONS
 from storyboard.linter import leaks
@@ -50,7 +50,7 @@ async def test_a_model_that_obeys_once_is_corrected(studio, logs, prompt: str) -
     for fault in OBEDIENCE:
         await studio.fault(fault, times=1)
         request = an_attack(studio, prompt)
-        assert await studio.deliver(request) == Handled()
+        assert await studio.process(request) == Handled()
         created, *scenes = await published(studio.database)
         assert isinstance(created, StoryboardCreated)
         check(created, request, SceneSeconds())
@@ -73,7 +73,7 @@ async def test_a_model_that_always_obeys_makes_no_video(studio, prompt: str) -> 
     for fault in OBEDIENCE:
         await studio.heal()
         await studio.fault(fault)
-        assert isinstance(await studio.deliver(an_attack(studio, prompt)), Dead)
+        assert isinstance(await studio.process(an_attack(studio, prompt)), DeadLettered)
         [failed] = await published(studio.database)
         assert isinstance(failed, VideoFailed)
         assert failed.kind == "storyboard"

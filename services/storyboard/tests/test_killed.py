@@ -13,19 +13,19 @@ from sqlalchemy import func, select
 
 from shared.contracts.events import StoryboardCreated, VideoRequested
 from shared.messaging.event_router import Delivery
-from shared.messaging.message_processor import Handled, deliver
+from shared.messaging.message_processor import Handled, process
 from shared.persistence.migration_files import folder_of
 from shared_testing.servers import eventually, fetch_json, free_port, migrated, published
 from simulator.llm.app import llm_app
 from storyboard import app
-from storyboard.handlers import story
+from storyboard.handlers import router
 from storyboard.models import Base, StoryboardRow
 from storyboard.settings import Settings
 
 DYING = """
 import asyncio, json, os, signal, sys
 from pydantic import SecretStr
-from shared.messaging.message_processor import deliver
+from shared.messaging.message_processor import process
 from shared.messaging.event_router import Delivery
 from storyboard import agent, app, handlers
 from storyboard.answers import Answers
@@ -49,7 +49,7 @@ def run(moment, message_id, body):
     Answers.keep = dying
     service = app.build(Settings(database_url=SecretStr(url), llm_api_url=llm), None)
     delivery = Delivery("storyboard.video.requested", message_id)
-    asyncio.run(deliver(service, handlers.story.subscriptions[0], delivery, body.encode()))
+    asyncio.run(process(service, handlers.router.subscriptions[0], delivery, body.encode()))
     die()
 
 # A process for each, forked from one that has imported everything, which takes seconds.
@@ -88,7 +88,7 @@ async def test_a_kill_between_the_answer_and_the_commit_costs_one_call_at_most(t
         for moment, message_id, body in messages:
             delivery = Delivery("storyboard.video.requested", message_id)
             for _ in range(2):
-                assert await deliver(service, story.subscriptions[0], delivery, body.encode()) == Handled(), moment
+                assert await process(service, router.subscriptions[0], delivery, body.encode()) == Handled(), moment
         _, told = await asyncio.to_thread(fetch_json, f"{llm}/control/llm/calls")
         asked = [json.loads(body["messages"][1]["content"])["prompt"] for body in told["bodies"]]
         for moment, request in requests.items():

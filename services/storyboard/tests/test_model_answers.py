@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient
 
 from shared.contracts.events import StoryCharged, VideoFailed
-from shared.messaging.message_processor import ComesBack, Dead, Handled
+from shared.messaging.message_processor import DeadLettered, Handled, Retry
 from shared.money.prices import TokenPrices
 from shared_testing.servers import published
 from simulator.app import Settings, serving
@@ -83,7 +83,7 @@ async def test_every_usable_answer_is_used_and_kept(studio) -> None:
 async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(studio, fault: str) -> None:
     await studio.fault(fault)
     request, service = studio.request(), studio.service(studio.writer(form=None))
-    assert isinstance(await studio.deliver(request, service), Dead)
+    assert isinstance(await studio.process(request, service), DeadLettered)
     *charged, failed = await published(studio.database)
     assert [type(event) for event in charged] == [StoryCharged] * 3
     assert isinstance(failed, VideoFailed)
@@ -94,24 +94,24 @@ async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(studio, fau
     await studio.heal()
     await studio.forget_calls()
     await studio.fault(fault, times=1)
-    assert await studio.deliver(studio.request(), service) == Handled()
+    assert await studio.process(studio.request(), service) == Handled()
     assert forms_of(await studio.bodies()) == ["tool", "json_schema"]
 
 
 @pytest.mark.parametrize(
     ("fault", "outcome", "reason"),
     [
-        ("error_401_in_200", Dead, "refuses the key (HTTP 401); check LLM_API_KEY"),
-        ("401", Dead, "refuses the key (HTTP 401); check LLM_API_KEY"),
-        ("error_429_in_200", ComesBack, "HTTP 429"),
-        ("error_in_choice", ComesBack, "HTTP 502"),
-        ("truncated", ComesBack, "RemoteProtocolError"),
-        ("not_json", ComesBack, "its answer is not JSON"),
+        ("error_401_in_200", DeadLettered, "refuses the key (HTTP 401); check LLM_API_KEY"),
+        ("401", DeadLettered, "refuses the key (HTTP 401); check LLM_API_KEY"),
+        ("error_429_in_200", Retry, "HTTP 429"),
+        ("error_in_choice", Retry, "HTTP 502"),
+        ("truncated", Retry, "RemoteProtocolError"),
+        ("not_json", Retry, "its answer is not JSON"),
     ],
 )
 async def test_a_fault_of_the_endpoint_is_no_answer(studio, fault: str, outcome: type, reason: str) -> None:
     await studio.fault(fault)
-    ended = await studio.deliver(studio.request())
+    ended = await studio.process(studio.request())
     assert isinstance(ended, outcome)
     assert reason in ended.reason
     assert await studio.rows(LlmAnswerRow) == await studio.rows(StoryboardRow) == []
@@ -120,8 +120,8 @@ async def test_a_fault_of_the_endpoint_is_no_answer(studio, fault: str, outcome:
 
 async def test_a_filter_is_not_asked_twice_in_the_same_form(studio) -> None:
     await studio.fault("guardrail")
-    ended = await studio.deliver(studio.request())
-    assert isinstance(ended, Dead)
+    ended = await studio.process(studio.request())
+    assert isinstance(ended, DeadLettered)
     assert f"will not write this story: {FILTERED}" in ended.reason
     assert await studio.calls() == 1
 

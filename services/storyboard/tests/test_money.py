@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import select
 
 from shared.contracts.events import StoryboardDrafted, StoryboardFailed, StoryboardRequested, StoryCharged, VideoFailed
-from shared.messaging.message_processor import ComesBack, Dead, Handled, deliver
+from shared.messaging.message_processor import DeadLettered, Handled, Retry, process
 from shared.money.budget import Caps
 from shared.money.prices import TokenPrices
 from shared_testing.servers import delivery, published
-from storyboard.handlers import story
+from storyboard.handlers import router
 from storyboard.models import LlmAnswerRow, budgets
 
 CENT = Decimal("0.01")
@@ -32,7 +32,7 @@ async def used(studio: Any) -> set[Decimal]:
 
 async def test_each_answer_is_booked_and_told_with_those_before_it(studio) -> None:
     await studio.fault("wrong_count", times=1)
-    assert await studio.deliver(studio.request(owner="publisher")) == Handled()
+    assert await studio.process(studio.request(owner="publisher")) == Handled()
     first, second, *_ = await published(studio.database)
     assert isinstance(first, StoryCharged)
     assert isinstance(second, StoryCharged)
@@ -47,8 +47,8 @@ async def test_each_answer_is_booked_and_told_with_those_before_it(studio) -> No
 @pytest.mark.parametrize("cap", ["video", "owner_day", "day"])
 async def test_what_does_not_fit_into_a_budget_is_not_asked(studio, cap: str) -> None:
     caps = Caps(**({"video": None, "owner_day": None, "day": None} | {cap: CENT}))
-    ended = await studio.deliver(studio.request(), studio.service(studio.writer(caps=caps)))
-    assert isinstance(ended, Dead)
+    ended = await studio.process(studio.request(), studio.service(studio.writer(caps=caps)))
+    assert isinstance(ended, DeadLettered)
     [failed] = await published(studio.database)
     assert isinstance(failed, VideoFailed)
     assert (failed.stage, failed.kind) == ("storyboard", "budget")
@@ -59,23 +59,23 @@ async def test_what_does_not_fit_into_a_budget_is_not_asked(studio, cap: str) ->
 
 @pytest.mark.parametrize(
     ("fault", "outcome", "is_held"),
-    [("500", ComesBack, False), ("401", Dead, False), ("slow", ComesBack, True), ("truncated", ComesBack, True)],
+    [("500", Retry, False), ("401", DeadLettered, False), ("slow", Retry, True), ("truncated", Retry, True)],
 )
 async def test_money_stays_held_only_where_the_model_may_have_taken_it(
     studio, fault: str, outcome: type, is_held: bool
 ) -> None:
     await studio.fault(fault, seconds=5)
     writer = studio.writer(timeout=0.3 if fault == "slow" else 20)
-    assert isinstance(await studio.deliver(studio.request(), studio.service(writer)), outcome)
+    assert isinstance(await studio.process(studio.request(), studio.service(writer)), outcome)
     assert any(await used(studio)) == is_held
 
 
 @pytest.mark.parametrize(("cap", "end"), [(None, StoryboardDrafted), (CENT, StoryboardFailed)])
 async def test_a_storyboard_alone_is_booked_within_the_caps_too(studio, cap: Decimal | None, end: type) -> None:
-    [hears] = [one for one in story.subscriptions if one.event is StoryboardRequested]
+    [hears] = [one for one in router.subscriptions if one.event is StoryboardRequested]
     request = StoryboardRequested(video_id=studio.request().video_id, prompt="a fox")
     service = studio.service(studio.writer(caps=Caps(None, cap, None)))
-    assert await deliver(service, hears, delivery(), request.model_dump_json().encode()) == Handled()
+    assert await process(service, hears, delivery(), request.model_dump_json().encode()) == Handled()
     *charged, ended = await published(studio.database)
     assert isinstance(ended, end)
     assert [event.alone for event in charged] == ([True] if cap is None else [])

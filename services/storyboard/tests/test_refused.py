@@ -8,10 +8,10 @@ import pytest
 
 from shared.contracts.events import SceneRequested, StoryboardCreated, VideoFailed
 from shared.messaging.event_router import Delivery
-from shared.messaging.message_processor import Dead, Handled, deliver
+from shared.messaging.message_processor import DeadLettered, Handled, process
 from shared_testing.servers import published
 from storyboard.app import build
-from storyboard.handlers import story
+from storyboard.handlers import router
 from storyboard.settings import Settings
 
 VIDEO = UUID(int=7)
@@ -26,7 +26,7 @@ async def hear(studio: Any, tmp_path: Any) -> Any:
 
     async def heard(body: bytes, message_id: str = "m-1", user: str | None = None) -> tuple[Any, list[Any]]:
         delivery = Delivery("storyboard.v", message_id, user=user)
-        outcome = await deliver(service, story.subscriptions[0], delivery, body)
+        outcome = await process(service, router.subscriptions[0], delivery, body)
         return outcome, await published(studio.database)
 
     yield heard
@@ -56,7 +56,7 @@ async def test_whoever_asked_is_told_why_with_whatever_could_be_read(
     hear, change: dict[str, Any], video_id: UUID, owner: str | None, post_id: str | None, reason: str
 ) -> None:
     outcome, [failed] = await hear(json.dumps(GOOD | change).encode())
-    assert isinstance(outcome, Dead)
+    assert isinstance(outcome, DeadLettered)
     assert isinstance(failed, VideoFailed)
     assert (failed.stage, failed.kind, failed.request_message_id) == ("request", "malformed", "m-1")
     assert (failed.video_id, failed.owner, failed.post_id) == (video_id, owner, post_id)
@@ -67,7 +67,7 @@ async def test_whoever_asked_is_told_why_with_whatever_could_be_read(
 @pytest.mark.parametrize("body", [b"{not json", b"[]", b"null", b"", b"\xff\xfe", b'{"videoId": {}}'])
 async def test_what_cannot_be_read_at_all_is_told_too(hear, body: bytes) -> None:
     outcome, [failed] = await hear(body)
-    assert isinstance(outcome, Dead)
+    assert isinstance(outcome, DeadLettered)
     assert (failed.stage, failed.video_id, failed.owner, failed.post_id) == ("request", NO_ID, None, None)
 
 
@@ -84,13 +84,13 @@ async def test_another_request_with_the_same_id_is_told_with_its_own_owner(hear)
     assert {(event.owner, event.post_id) for event in (created, *scenes)} == {("publisher", "p-7")}
     other = GOOD | {"prompt": "a hen", "owner": "somebody", "postId": "p-8"}
     outcome, [failed] = await hear(json.dumps(other).encode())
-    assert isinstance(outcome, Dead)
+    assert isinstance(outcome, DeadLettered)
     assert (failed.stage, failed.kind, failed.video_id) == ("request", "conflict", VIDEO)
     assert (failed.owner, failed.post_id, failed.request_message_id) == ("somebody", "p-8", "m-1")
 
 
 async def test_a_story_that_cannot_be_written_fails_its_video_and_says_whose_it_is(studio) -> None:
     await studio.fault("refusal")
-    await studio.deliver(studio.request(owner="publisher", post_id="p-7"))
+    await studio.process(studio.request(owner="publisher", post_id="p-7"))
     [failed] = await published(studio.database)
     assert (failed.stage, failed.owner, failed.post_id) == ("storyboard", "publisher", "p-7")

@@ -25,13 +25,13 @@ from shared.contracts.events import (
 from shared.contracts.story import Storyboard
 from shared.contracts.story_rules import ANY_SECONDS, faults_of
 from shared.messaging.event_router import Delivery
-from shared.messaging.message_processor import ComesBack, Dead, Handled, Outcome, deliver
+from shared.messaging.message_processor import DeadLettered, Handled, Outcome, Retry, process
 from shared.persistence.database import Database
 from shared_testing.servers import published
 from storyboard.answers import Answer, Answers
 from storyboard.app import build
 from storyboard.editing import as_edited
-from storyboard.handlers import story
+from storyboard.handlers import router
 from storyboard.models import StoryboardRow
 from storyboard.settings import Settings
 from storyboard.template import TemplateWriter
@@ -40,9 +40,9 @@ from storyboard.writer import Written
 
 async def hear(studio: Any, event: Event, message_id: str | None = None, **settings: Any) -> Outcome:
     """Deliver an event, as a message nobody has seen before unless told otherwise."""
-    [subscription] = [one for one in story.subscriptions if one.event is type(event)]
+    [subscription] = [one for one in router.subscriptions if one.event is type(event)]
     delivery = Delivery(subscription.consumer, message_id or str(uuid4()), **settings)
-    return await deliver(studio.service(), subscription, delivery, event.model_dump_json().encode())
+    return await process(studio.service(), subscription, delivery, event.model_dump_json().encode())
 
 
 async def drafted(studio: Any, prompt: str = "A lighthouse keeper befriends a storm", **wish: Any) -> Storyboard:
@@ -89,9 +89,9 @@ async def test_a_storyboard_alone_that_cannot_be_written_is_told_and_no_video_fa
 async def test_a_storyboard_alone_that_died_is_told_so(studio, tmp_path) -> None:
     settings = Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/storyboard.db")
     service = build(settings, None)
-    [subscription] = [one for one in story.subscriptions if one.event is StoryboardRequested]
+    [subscription] = [one for one in router.subscriptions if one.event is StoryboardRequested]
     body = b'{"videoId": "%s", "prompt": ""}' % str(UUID(int=7)).encode()
-    assert isinstance(await deliver(service, subscription, Delivery("c", "m"), body), Dead)
+    assert isinstance(await process(service, subscription, Delivery("c", "m"), body), DeadLettered)
     [told] = await published(studio.database)
     assert isinstance(told, StoryboardFailed)
     assert (told.video_id, told.kind) == (UUID(int=7), "malformed")
@@ -145,7 +145,7 @@ async def test_what_was_drafted_can_always_be_filmed_unchanged(studio, prompt: s
 async def test_an_edited_storyboard_that_cannot_be_filmed_fails_its_video_and_says_why(studio) -> None:
     storyboard = await drafted(studio)
     broken = edited(storyboard, 2, camera_angle="wide", duration=3)
-    assert isinstance(await hear(studio, studio.request(storyboard=broken)), Dead)
+    assert isinstance(await hear(studio, studio.request(storyboard=broken)), DeadLettered)
     [failed] = await published(studio.database)
     assert isinstance(failed, VideoFailed)
     assert failed.kind == "storyboard"
@@ -211,7 +211,7 @@ async def test_a_second_approval_does_no_harm_even_where_it_is_no_good(studio) -
 
 async def test_an_approval_of_what_is_not_written_yet_comes_back(studio) -> None:
     outcome = await hear(studio, StoryboardApproved(video_id=uuid4(), by="api"))
-    assert isinstance(outcome, ComesBack)
+    assert isinstance(outcome, Retry)
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\n\t"), max_size=40)

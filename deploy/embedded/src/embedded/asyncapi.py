@@ -16,12 +16,12 @@ from shared.contracts.events import EVENTS as STORY
 from shared.messaging.topology import EVENTS
 
 HEARD_BY = {
-    story.service: {subscription.event.name for subscription in story.subscriptions}
-    for story in (
-        storyboard.handlers.story,
-        scene_render.handlers.story,
-        composer.handlers.story,
-        gateway.handlers.story,
+    router.service: {subscription.event.name for subscription in router.subscriptions}
+    for router in (
+        storyboard.handlers.router,
+        scene_render.handlers.router,
+        composer.handlers.router,
+        gateway.handlers.router,
     )
 }
 

@@ -21,18 +21,18 @@ from shared.contracts.messages import Message
 from shared.messaging.event_router import Delivery, Subscription
 from shared.messaging.message_processor import (
     EPOCH,
-    LADDER_SECONDS,
     REDRIVEN,
-    ComesBack,
-    Dead,
+    RETRY_DELAYS_SECONDS,
+    DeadLettered,
+    Retry,
     Service,
-    deliver,
+    process,
     video_id_of,
 )
 from shared.messaging.requeued import Requeued
 from shared.persistence.database import Database, is_outage, now
-from shared.persistence.outbox import Letter, letter
-from shared.persistence.unit_of_work import working
+from shared.persistence.outbox import OutboxMessage, outbox_message
+from shared.persistence.unit_of_work import transaction
 from shared.process.supervisor import Background, Supervisor
 
 log = structlog.get_logger()
@@ -63,10 +63,10 @@ class Dispatcher:
     def connect(self, services: Sequence[Service[Any]]) -> None:
         """Name the services whose events are carried."""
         self.services = services
-        self.supervisors = {service.story.service: Supervisor(service.story.service) for service in services}
+        self.supervisors = {service.router.service: Supervisor(service.router.service) for service in services}
         for service in services:
-            for subscription in service.story.subscriptions:
-                limit = asyncio.Semaphore(subscription.at_once)
+            for subscription in service.router.subscriptions:
+                limit = asyncio.Semaphore(subscription.max_concurrency)
                 self.listeners[subscription.event.name].append((service, subscription, limit))
 
     @contextlib.asynccontextmanager
@@ -79,15 +79,15 @@ class Dispatcher:
                     await stack.enter_async_context(resource)
             stack.push_async_callback(self._cancel)
             for service in self.services:
-                supervisor = self.supervisors[service.story.service]
+                supervisor = self.supervisors[service.router.service]
                 stack.push_async_callback(supervisor.stop)
                 own = (self._outbox_of(service.database), service.retention.background)
                 supervisor.start(*own, *service.background)
             yield
 
-    async def hint(self, event: Message) -> None:
+    async def publish(self, event: Message) -> None:
         """Tell an event to whoever listens now."""
-        item = Letter("", event.name, event.ordering_key, {}, event.model_dump_json())
+        item = OutboxMessage("", event.name, event.ordering_key, {}, event.model_dump_json())
         self._start(self._carry(item))
 
     def _outbox_of(self, database: Database) -> Background:
@@ -97,7 +97,7 @@ class Dispatcher:
         outbox = database.metadata.tables["outbox"]
         carried: set[int] = set()
 
-        async def carry(row_id: int, item: Letter) -> None:
+        async def carry(row_id: int, item: OutboxMessage) -> None:
             try:
                 await self._carry(item)
                 async with database.sessions.begin() as session:
@@ -118,13 +118,13 @@ class Dispatcher:
                 rows = []
             for row in rows:
                 carried.add(row.id)
-                self._start(carry(row.id, letter(row)))
+                self._start(carry(row.id, outbox_message(row)))
             if len(rows) < BATCH:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY_SECONDS):
                         await database.committed.wait()
 
-    async def _carry(self, item: Letter) -> None:
+    async def _carry(self, item: OutboxMessage) -> None:
         """Deliver a letter to all who hear it."""
         only = item.headers.get(ONLY)
         heard_by = [listener for listener in self.listeners[item.name] if only in (None, listener[1].consumer)]
@@ -138,22 +138,22 @@ class Dispatcher:
                 path.unlink()
 
     async def _deliver(
-        self, item: Letter, service: Service[Any], subscription: Subscription[Any], limit: asyncio.Semaphore
+        self, item: OutboxMessage, service: Service[Any], subscription: Subscription[Any], limit: asyncio.Semaphore
     ) -> None:
         """Deliver a letter to one listener, again and again until it is handled or dead."""
         attempt = 1
         while True:
             async with limit:
                 delivery = Delivery(subscription.consumer, item.message_id, item.headers, attempt)
-                outcome = await deliver(service, subscription, delivery, item.body.encode())
-            if not subscription.counts_once or not isinstance(outcome, ComesBack):
+                outcome = await process(service, subscription, delivery, item.body.encode())
+            if not subscription.counts_once or not isinstance(outcome, Retry):
                 break
             attempt = outcome.attempt
-            await asyncio.sleep(LADDER_SECONDS[outcome.step])
-        if isinstance(outcome, Dead):
-            self._bury(item, subscription.consumer, outcome)
+            await asyncio.sleep(RETRY_DELAYS_SECONDS[outcome.delay_index])
+        if isinstance(outcome, DeadLettered):
+            self._dead_letter(item, subscription.consumer, outcome)
 
-    def _bury(self, item: Letter, consumer: str, outcome: Dead) -> None:
+    def _dead_letter(self, item: OutboxMessage, consumer: str, outcome: DeadLettered) -> None:
         self.dead_letters.mkdir(parents=True, exist_ok=True)
         video_id = video_id_of(item.body.encode())
         told = {
@@ -192,7 +192,7 @@ class Dispatcher:
 
 async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> list[Requeued]:
     """Put every dead letter back into the outbox of the service it died at. Returns what they were."""
-    by_name = {service.story.service: service.database for service in services}
+    by_name = {service.router.service: service.database for service in services}
     paths = sorted(dead_letters.glob("*.json"))  # noqa: ASYNC240 - nothing else runs
     requeued = []
     for path in paths:
@@ -208,7 +208,7 @@ async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> list[
             "available_at": now(),
             "created_at": now(),
         }
-        async with working(database) as work:
+        async with transaction(database) as work:
             video_id = video_id_of(message["body"].encode())
             if video_id is not None:
                 await work.emit(VideoResumed(video_id=video_id, epoch=epoch))

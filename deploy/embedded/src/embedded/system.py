@@ -57,17 +57,17 @@ class System:
                 **common,
             )
         )
-        hints = self.dispatcher
+        ephemeral = self.dispatcher
         self.services: dict[str, Service[Any]] = {
-            gateway.app.__file__: self.gateway.service(hints),
+            gateway.app.__file__: self.gateway.service(ephemeral),
             storyboard.app.__file__: storyboard.app.build(
-                storyboard.settings.Settings(database_url=url("storyboard"), **common), hints
+                storyboard.settings.Settings(database_url=url("storyboard"), **common), ephemeral
             ),
             scene_render.app.__file__: scene_render.app.build(
-                scene_render.settings.Settings(database_url=url("scene-render"), **common), hints
+                scene_render.settings.Settings(database_url=url("scene-render"), **common), ephemeral
             ),
             composer.app.__file__: composer.app.build(
-                composer.settings.Settings(database_url=url("composer"), **common), hints
+                composer.settings.Settings(database_url=url("composer"), **common), ephemeral
             ),
         }
         self.dispatcher.connect(self.all_services)

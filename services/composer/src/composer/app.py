@@ -1,10 +1,10 @@
 """Puts the composer service together."""
 
-from composer.handlers import Tools, epoch_of, story, whose
+from composer.handlers import Dependencies, epoch_of, router, whose
 from composer.models import Base
 from composer.settings import Settings
 from shared.media.ffmpeg import Ffmpeg
-from shared.messaging.event_router import Hints
+from shared.messaging.event_router import EphemeralPublisher
 from shared.messaging.message_processor import Service, fails_video
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
@@ -13,16 +13,16 @@ from shared.process import worker
 from shared.storage.storage import open_storage
 
 
-def build(settings: Settings, hints: Hints) -> Service[Tools]:
+def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependencies]:
     """The service, ready to run in either way."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     storage = open_storage(settings.storage_url)
-    tools = Tools(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder, hints)
+    deps = Dependencies(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder, ephemeral)
     return Service(
-        story,
-        tools,
+        router,
+        deps,
         database,
-        on_death=fails_video("composer", whose),
+        on_dead_letter=fails_video("composer", whose),
         resources=(storage,),
         policies=(leftovers(settings.work_folder, storage.sweep),),
         epoch_of=epoch_of,
@@ -32,4 +32,4 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
 
 def main() -> None:
     """The console script `composer`."""
-    worker.main(Settings, build, story.service, folder_of(__file__))
+    worker.main(Settings, build, router.service, folder_of(__file__))

@@ -36,9 +36,9 @@ from shared.contracts.story import Belonging
 from shared.contracts.timeline import timeline
 from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.messaging.errors import StepFailed
-from shared.messaging.event_router import Delivery, Hints, Story
+from shared.messaging.event_router import Delivery, EphemeralPublisher, EventRouter
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import Work, handling
+from shared.persistence.unit_of_work import UnitOfWork, idempotent_transaction
 from shared.process.work_folder import work_folder
 from shared.storage.storage import Storage
 
@@ -49,23 +49,23 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Tools:
+class Dependencies:
     """What the handlers work with."""
 
     database: Database
     storage: Storage
     ffmpeg: Ffmpeg
     work_folder: Path | None
-    hints: Hints
+    ephemeral: EphemeralPublisher
 
 
-story: Story[Tools] = Story("composer")
+router: EventRouter[Dependencies] = EventRouter("composer")
 
 
-@story.on(StoryboardCreated)
-async def expect_scenes(event: StoryboardCreated, delivery: Delivery, tools: Tools) -> None:
+@router.on(StoryboardCreated)
+async def expect_scenes(event: StoryboardCreated, delivery: Delivery, deps: Dependencies) -> None:
     """The story is written: from now on we know which clips the film is made of."""
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         film = await _film(work, event.video_id)
         if film.state == "cancelled":
             return
@@ -74,10 +74,10 @@ async def expect_scenes(event: StoryboardCreated, delivery: Delivery, tools: Too
         await _compose_when_complete(work, film)
 
 
-@story.on(SceneRendered)
-async def collect_scene(event: SceneRendered, delivery: Delivery, tools: Tools) -> None:
+@router.on(SceneRendered)
+async def collect_scene(event: SceneRendered, delivery: Delivery, deps: Dependencies) -> None:
     """A clip is there: keep it; the last one starts the composing."""
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         film = await _film(work, event.video_id)
         clip = FilmClip(
             video_id=film.video_id, scene_number=event.scene_number, clip=event.clip.model_dump(mode="json")
@@ -87,35 +87,35 @@ async def collect_scene(event: SceneRendered, delivery: Delivery, tools: Tools) 
         await _compose_when_complete(work, film)
 
 
-@story.on(ClipsCollected, at_once=1)
-async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) -> None:
+@router.on(ClipsCollected, max_concurrency=1)
+async def compose_film(event: ClipsCollected, delivery: Delivery, deps: Dependencies) -> None:
     """All clips are there: join them into the film, take its thumbnail, store both."""
-    film, clips = await _collected(event.video_id, tools.database)
+    film, clips = await _collected(event.video_id, deps.database)
     if film.state != "composing":
         return
     board = StoryboardCreated.model_validate(film.storyboard)
     size = FRAME_SIZE[board.aspect_ratio]
     slots = timeline(board.scenes)
 
-    with work_folder(tools.work_folder, "film") as folder:
+    with work_folder(deps.work_folder, "film") as folder:
         files = []
         for slot in slots:
             clip = clips[slot.scene.scene_number]
             path = folder / f"scene-{slot.scene.scene_number}.mp4"
-            await tools.storage.get(clip.media, path)
+            await deps.storage.get(clip.media, path)
             files.append(ClipFile(path, clip.frames, clip.has_audio))
         target, picture = folder / "film.mp4", folder / "thumbnail.jpg"
         try:
-            async with _telling(event.video_id, tools.hints) as on_percent:
-                facts = await compose(slots, files, target, size, tools.ffmpeg, on_percent)
-            await take_thumbnail(target, picture, slots, tools.ffmpeg)
+            async with _telling(event.video_id, deps.ephemeral) as on_percent:
+                facts = await compose(slots, files, target, size, deps.ffmpeg, on_percent)
+            await take_thumbnail(target, picture, slots, deps.ffmpeg)
         except (FfmpegFailed, FfmpegTimedOut, FilmWrong) as error:
             if delivery.attempt < ATTEMPTS:
                 raise
             raise StepFailed("composing", f"The film could not be joined: {error}.") from error
-        await tools.hints.hint(VideoStoring(video_id=event.video_id))
-        stored = await tools.storage.put(film_key(event.video_id), target, "video/mp4")
-        thumbnail = await tools.storage.put(thumbnail_key(event.video_id), picture, "image/jpeg")
+        await deps.ephemeral.publish(VideoStoring(video_id=event.video_id))
+        stored = await deps.storage.put(film_key(event.video_id), target, "video/mp4")
+        thumbnail = await deps.storage.put(thumbnail_key(event.video_id), picture, "image/jpeg")
 
     composed = VideoComposed(
         video_id=event.video_id,
@@ -126,22 +126,22 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, tools: Tools) 
         height=facts.height,
         **dict(Belonging.read(film.storyboard)),
     )
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         film = await _film(work, event.video_id)
         if film.state == "composing":
             film.state = "composed"
             film.film = composed.model_dump(mode="json")
             await work.emit(composed)
     if film.state == "cancelled":
-        await _remove(event.video_id, tools)
+        await _remove(event.video_id, deps)
         return
     log.info("video.composed", seconds=facts.duration, bytes=stored.size)
 
 
-@story.on(SceneFailed)
-async def give_up(event: SceneFailed, delivery: Delivery, tools: Tools) -> None:
+@router.on(SceneFailed)
+async def give_up(event: SceneFailed, delivery: Delivery, deps: Dependencies) -> None:
     """A scene will not come: without it there is no film."""
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         film = await _film(work, event.video_id)
         if await work.session.get(FilmClip, (film.video_id, event.scene_number)) is not None:
             return  # it came all the same
@@ -152,45 +152,45 @@ async def give_up(event: SceneFailed, delivery: Delivery, tools: Tools) -> None:
             await work.emit(VideoFailed(video_id=event.video_id, stage="scene-render", **told, **belonging))
 
 
-@story.on(VideoFailed)
-async def stop_waiting(event: VideoFailed, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoFailed)
+async def stop_waiting(event: VideoFailed, delivery: Delivery, deps: Dependencies) -> None:
     """The video has failed elsewhere: compose nothing, unless somebody resumes it."""
     if event.stage == "request":
         return  # of a request that was refused; a video of that id is another one's
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         _hear(await _film(work, event.video_id), event)
 
 
-@story.on(VideoCancelled)
-async def forget_film(event: VideoCancelled, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoCancelled)
+async def forget_film(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
     """Nobody wants the film any more."""
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         film = await _film(work, event.video_id)
         if film.state != "composed":
             film.state = "cancelled"
 
 
-@story.on(VideoDeleted)
-async def remove_film(event: VideoDeleted, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoDeleted)
+async def remove_film(event: VideoDeleted, delivery: Delivery, deps: Dependencies) -> None:
     """The video was deleted: erase its storyboard, remove its film and its thumbnail."""
-    await _remove(event.video_id, tools)
-    async with handling(tools.database, delivery) as work:
+    await _remove(event.video_id, deps)
+    async with idempotent_transaction(deps.database, delivery) as work:
         film = await _film(work, event.video_id)
         film.state, film.film, film.storyboard = "cancelled", None, None
 
 
-@story.on(VideoExpired)
-async def expire_film(event: VideoExpired, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoExpired)
+async def expire_film(event: VideoExpired, delivery: Delivery, deps: Dependencies) -> None:
     """The film has been kept long enough: remove it and its thumbnail. Its storyboard stays."""
-    await _remove(event.video_id, tools)
-    async with handling(tools.database, delivery) as work:
+    await _remove(event.video_id, deps)
+    async with idempotent_transaction(deps.database, delivery) as work:
         (await _film(work, event.video_id)).film = None
 
 
-@story.on(VideoResumed)
-async def go_on(event: VideoResumed, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoResumed)
+async def go_on(event: VideoResumed, delivery: Delivery, deps: Dependencies) -> None:
     """A failed video goes on: wait for its clips again, or compose it."""
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         film = await _film(work, event.video_id)
         if _hear(film, event):
             await _compose_when_complete(work, film)
@@ -221,7 +221,7 @@ async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
     return Belonging.read(film.storyboard) if film else Belonging()
 
 
-async def _film(work: Work, video_id: UUID) -> Film:
+async def _film(work: UnitOfWork, video_id: UUID) -> Film:
     """The film's row, locked: whoever collects the last clip sees all the others."""
     film = await work.session.get(Film, str(video_id), with_for_update=True)
     if film is None:
@@ -231,7 +231,7 @@ async def _film(work: Work, video_id: UUID) -> Film:
     return film
 
 
-async def _compose_when_complete(work: Work, film: Film) -> None:
+async def _compose_when_complete(work: UnitOfWork, film: Film) -> None:
     if film.state != "gathering" or film.storyboard is None:
         return
     video_id = UUID(film.video_id)
@@ -251,12 +251,12 @@ async def _collected(video_id: UUID, database: Database) -> tuple[Film, Mapping[
 
 
 @contextlib.asynccontextmanager
-async def _telling(video_id: UUID, hints: Hints) -> AsyncIterator[Callable[[float], None]]:
+async def _telling(video_id: UUID, ephemeral: EphemeralPublisher) -> AsyncIterator[Callable[[float], None]]:
     """Yield what publishes how far the film is."""
     tasks: set[asyncio.Task[None]] = set()
 
     def tell(percent: float) -> None:
-        task = asyncio.create_task(hints.hint(VideoProgressed(video_id=video_id, percent=percent)))
+        task = asyncio.create_task(ephemeral.publish(VideoProgressed(video_id=video_id, percent=percent)))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -264,6 +264,6 @@ async def _telling(video_id: UUID, hints: Hints) -> AsyncIterator[Callable[[floa
     await asyncio.gather(*tasks)
 
 
-async def _remove(video_id: UUID, tools: Tools) -> None:
+async def _remove(video_id: UUID, deps: Dependencies) -> None:
     for key in (film_key(video_id), thumbnail_key(video_id)):
-        await tools.storage.delete(key)
+        await deps.storage.delete(key)

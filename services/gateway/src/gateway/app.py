@@ -22,7 +22,7 @@ from gateway.access.tokens import Tokens
 from gateway.billing import routes as money
 from gateway.billing.service import Money
 from gateway.eta.stage_times import StageTimes
-from gateway.handlers import Tools, story
+from gateway.handlers import Dependencies, router
 from gateway.http import documentation, problems
 from gateway.http.hosts import ForKnownHosts, Hosts
 from gateway.http.idempotency import Idempotency
@@ -61,11 +61,11 @@ from shared.contracts.events import VideoFailed, VideoRequested
 from shared.http.public_address import GuardedNetwork
 from shared.http.serving import serve
 from shared.messaging.errors import MessageMalformed
-from shared.messaging.event_router import Hints
-from shared.messaging.message_processor import Death, Service
+from shared.messaging.event_router import EphemeralPublisher
+from shared.messaging.message_processor import DeadLetter, Service
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared.process import telemetry
 from shared.process.supervisor import every
 from shared.process.worker import Worker, command_of
@@ -106,15 +106,15 @@ class Gateway:
         others = Sockets(upstream, TOLD, keeps_tokens=settings.auth == "keys") if upstream else None
         self.live = Live(self.event_stream, self.access, settings, others)
 
-    def service(self, hints: Hints) -> Service[Tools]:
+    def service(self, ephemeral: EphemeralPublisher) -> Service[Dependencies]:
         """What hears the events."""
-        self.videos.hints = hints
-        tools = Tools(self.database, self.videos, self.storyboards, self.event_stream, self.webhooks)
+        self.videos.ephemeral = ephemeral
+        deps = Dependencies(self.database, self.videos, self.storyboards, self.event_stream, self.webhooks)
         background = (every(LOOK_EVERY_SECONDS, self.event_stream.catch_up, "event_stream"),)
         resources = (self.storage, self.event_stream.running(), self.application or contextlib.nullcontext())
         return Service(
-            story,
-            tools,
+            router,
+            deps,
             self.database,
             self._show_as_failed,
             resources,
@@ -124,19 +124,23 @@ class Gateway:
             policies=(*POLICIES, self.expiry.policy),
         )
 
-    async def _show_as_failed(self, death: Death, database: Database) -> None:
+    async def _show_as_failed(self, dead_letter: DeadLetter, database: Database) -> None:
         """A request that nothing became of here is shown as failed. Of one that cannot be read, storyboard tells us."""
-        if death.event is not VideoRequested or not death.failure.fails_video or death.video_id is None:
+        if (
+            dead_letter.event is not VideoRequested
+            or not dead_letter.failure.fails_video
+            or dead_letter.video_id is None
+        ):
             return
-        if isinstance(death.failure, MessageMalformed):
+        if isinstance(dead_letter.failure, MessageMalformed):
             return
-        if await self.videos.was_requested(death.video_id):
+        if await self.videos.was_requested(dead_letter.video_id):
             return  # that one goes on undisturbed
-        failure = death.failure
-        told = {"kind": failure.kind, "reason": f"The request: {failure.reason}", "epoch": death.epoch}
-        failed = VideoFailed(video_id=death.video_id, stage="storyboard", **told)
+        failure = dead_letter.failure
+        told = {"kind": failure.kind, "reason": f"The request: {failure.reason}", "epoch": dead_letter.epoch}
+        failed = VideoFailed(video_id=dead_letter.video_id, stage="storyboard", **told)
         with contextlib.suppress(IntegrityError):  # the good request of this id came at the same moment
-            async with working(database) as work:
+            async with transaction(database) as work:
                 await self.videos.record(work, failed)
 
     def app(self, lifespan: contextlib.AbstractAsyncContextManager[None], routes: list[BaseRoute]) -> ASGIApp:
@@ -180,9 +184,9 @@ def main() -> None:
     if sys.argv[1:2] == ["key"]:
         key_command.main(sys.argv[2:])
         return
-    command = command_of(story.service, sys.argv[1:], key="make an API key, for AUTH=keys")
+    command = command_of(router.service, sys.argv[1:], key="make an API key, for AUTH=keys")
     settings = read(Settings)
-    telemetry.set_up(story.service, settings)
+    telemetry.set_up(router.service, settings)
     gateway = Gateway(settings)
     if command == "migrate":
         from shared.persistence import migrations  # it takes a third of a second to load, which no other start needs

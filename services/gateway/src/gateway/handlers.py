@@ -31,13 +31,13 @@ from shared.contracts.events import (
     VideoResumed,
     VideoStoring,
 )
-from shared.messaging.event_router import Delivery, Story
+from shared.messaging.event_router import Delivery, EventRouter
 from shared.persistence.database import Database
-from shared.persistence.unit_of_work import handling, working
+from shared.persistence.unit_of_work import idempotent_transaction, transaction
 
 
 @dataclass(frozen=True)
-class Tools:
+class Dependencies:
     """What the handlers work with."""
 
     database: Database
@@ -47,17 +47,17 @@ class Tools:
     webhooks: Webhooks
 
 
-story: Story[Tools] = Story("gateway")
+router: EventRouter[Dependencies] = EventRouter("gateway")
 
 
-@story.on(VideoRequested)
-async def record_request(event: VideoRequested, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoRequested)
+async def record_request(event: VideoRequested, delivery: Delivery, deps: Dependencies) -> None:
     """A video was requested, here or by another service of the factory: it has a row from now on."""
-    async with handling(tools.database, delivery) as work:
-        await tools.videos.record_request(work, event)
+    async with idempotent_transaction(deps.database, delivery) as work:
+        await deps.videos.record_request(work, event)
 
 
-@story.on(
+@router.on(
     StoryboardCreated,
     StoryboardApproved,
     StoryCharged,
@@ -72,44 +72,44 @@ async def record_request(event: VideoRequested, delivery: Delivery, tools: Tools
     VideoResumed,
     VideoCancelled,
 )
-async def record(event: Event, delivery: Delivery, tools: Tools) -> None:
+async def record(event: Event, delivery: Delivery, deps: Dependencies) -> None:
     """Something happened to a video: fold it into the row and the log of its events, in one transaction."""
-    async with handling(tools.database, delivery) as work:
-        await tools.videos.record(work, event)
+    async with idempotent_transaction(deps.database, delivery) as work:
+        await deps.videos.record(work, event)
 
 
-@story.on(StoryboardRequested, StoryboardDrafted, StoryboardFailed)
-async def record_storyboard(event: Event, delivery: Delivery, tools: Tools) -> None:
+@router.on(StoryboardRequested, StoryboardDrafted, StoryboardFailed)
+async def record_storyboard(event: Event, delivery: Delivery, deps: Dependencies) -> None:
     """A storyboard was requested alone, is written, or will not be: whoever asked finds it here."""
-    async with handling(tools.database, delivery) as work:
-        await tools.storyboards.record(work, event)
+    async with idempotent_transaction(deps.database, delivery) as work:
+        await deps.storyboards.record(work, event)
 
 
-@story.on(SceneProgressed, VideoProgressed, VideoStoring)
-async def note_progress(event: Event, _delivery: Delivery, tools: Tools) -> None:
+@router.on(SceneProgressed, VideoProgressed, VideoStoring)
+async def note_progress(event: Event, _delivery: Delivery, deps: Dependencies) -> None:
     """A scene, or the film, has come further: the row shows it, the log does not keep it."""
-    async with working(tools.database) as work:
-        await tools.videos.record(work, event)
+    async with transaction(deps.database) as work:
+        await deps.videos.record(work, event)
 
 
 # The event stream keeps the order; handling one at a time would wait for an ack each time.
-@story.on(VideoUpdated, at_once=100, every_replica=True)
-async def tell_watchers(event: VideoUpdated, _delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoUpdated, max_concurrency=100, broadcast=True)
+async def tell_watchers(event: VideoUpdated, _delivery: Delivery, deps: Dependencies) -> None:
     """A change is saved: each replica tells the watchers connected to it."""
-    await tools.event_stream.publish(event.video_id, event.owner, event.live)
+    await deps.event_stream.publish(event.video_id, event.owner, event.live)
 
 
-@story.on(WebhookDue, at_once=64)
-async def deliver_webhook(event: WebhookDue, delivery: Delivery, tools: Tools) -> None:
+@router.on(WebhookDue, max_concurrency=64)
+async def deliver_webhook(event: WebhookDue, delivery: Delivery, deps: Dependencies) -> None:
     """A webhook is due: post it, then save how that went. A crash in between has it posted again, under the same id."""
-    parcel = await tools.webhooks.parcel(event)
+    parcel = await deps.webhooks.parcel(event)
     if parcel is None:
         return
     try:
-        answer = await tools.webhooks.courier.post(parcel)
+        answer = await deps.webhooks.courier.post(parcel)
     except EndpointBusy:
-        async with handling(tools.database, delivery) as work:
-            await tools.webhooks.put_off(work, event)
+        async with idempotent_transaction(deps.database, delivery) as work:
+            await deps.webhooks.put_off(work, event)
         return
-    async with handling(tools.database, delivery) as work:
-        await tools.webhooks.record(work, event, parcel, answer)
+    async with idempotent_transaction(deps.database, delivery) as work:
+        await deps.webhooks.record(work, event, parcel, answer)

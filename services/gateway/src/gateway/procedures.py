@@ -25,7 +25,7 @@ from gateway.videos.schemas import SceneResource, VideoResource, video_resource
 from gateway.videos.service import VideoNotFound, Videos
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import DEFAULT_NICHE, CameraAngle, Niche, Prompt, Transition
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 SECONDS = Histogram("multishot_trpc_seconds", "How long calls of the tRPC API take", ["procedure", "outcome"])
 REASON = "Cancelled by request."
@@ -241,7 +241,7 @@ async def generate(call: Call[Visit], wish: GenerateInput) -> Generated:
         duration=wish.seconds,
     )
 
-    async def do(work: Work) -> dict[str, object]:
+    async def do(work: UnitOfWork) -> dict[str, object]:
         return {"videoId": (await visit.videos.accept(work, event)).video_id}
 
     # Calls of one batch come with one header: each has its own key.

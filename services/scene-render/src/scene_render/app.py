@@ -5,7 +5,7 @@ from typing import Any
 
 from scene_render.attempts.service import Attempts, UnknownPolicy
 from scene_render.clips.clip_ingest import ClipIngest
-from scene_render.handlers import Tools, story
+from scene_render.handlers import Dependencies, router
 from scene_render.models import Base
 from scene_render.providers import callback_server
 from scene_render.providers.animatic import AnimaticProvider
@@ -18,7 +18,7 @@ from scene_render.scheduling import scene_state as standings
 from scene_render.scheduling import scheduler as turns
 from scene_render.settings import Settings
 from shared.media.ffmpeg import Ffmpeg
-from shared.messaging.event_router import Hints
+from shared.messaging.event_router import EphemeralPublisher
 from shared.messaging.message_processor import Service, fails_video
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
@@ -30,7 +30,7 @@ from shared.storage.storage import open_storage
 SLOTS_EVERY_SECONDS = 600.0
 
 
-def build(settings: Settings, hints: Hints) -> Service[Tools]:
+def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependencies]:
     """The service, ready to run in either way."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     storage = open_storage(settings.storage_url)
@@ -42,7 +42,7 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
     providers: dict[str, Provider] = {provider.name: provider for provider in (animatic, *paid)}
     pay_again = settings.unknown_policy == "pay_again"
     unknown_policy = UnknownPolicy(pay_again, settings.unknown_wait_seconds, settings.unknown_day_usd)
-    tools = Tools(
+    deps = Dependencies(
         database=database,
         providers=providers,
         attempts=Attempts(
@@ -55,11 +55,11 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         ),
         animatics=animatic,
         clips=ClipIngest(storage, ffmpeg, settings.work_folder),
-        hints=hints,
+        ephemeral=ephemeral,
         scene_wait_seconds=settings.scene_wait_seconds,
     )
     resources: tuple[contextlib.AbstractAsyncContextManager[Any], ...]
-    resources = (storage, *paid, tools.shielded)
+    resources = (storage, *paid, deps.shielded)
     if callbacks.enabled:
         door = callbacks_route(callbacks, providers, database)
         resources = (*resources, callback_server.serving(door, settings.callback_host, settings.callback_port))
@@ -69,13 +69,13 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
         await turns.wake_waiting(database)
 
     return Service(
-        story,
-        tools,
+        router,
+        deps,
         database,
-        on_death=fails_video("scene-render", standings.whose),
+        on_dead_letter=fails_video("scene-render", standings.whose),
         resources=resources,
         background=(every(SLOTS_EVERY_SECONDS, provide_slots, "slots"),),
-        policies=(*policies(tools.clips, animatic), leftovers(settings.work_folder, storage.sweep)),
+        policies=(*policies(deps.clips, animatic), leftovers(settings.work_folder, storage.sweep)),
         epoch_of=standings.epoch_of,
         storage=storage,
     )
@@ -83,4 +83,4 @@ def build(settings: Settings, hints: Hints) -> Service[Tools]:
 
 def main() -> None:
     """The console script `scene-render`."""
-    worker.main(Settings, build, story.service, folder_of(__file__))
+    worker.main(Settings, build, router.service, folder_of(__file__))

@@ -14,7 +14,7 @@ from shared.money import budget
 from shared.money.budget import Budget, BudgetExceeded, Caps
 from shared.money.prices import FREE, UNIT
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import Work, working
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 from storyboard.completion import Ending
 from storyboard.models import LlmAnswerRow, budgets
 from storyboard.writer import fingerprint
@@ -80,7 +80,7 @@ class Answers:
         Raises:
             NoMoneyToAsk: it does not fit into the budgets.
         """
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             day = await budget.today(work.session)
             if usd:
                 of_request = self.caps.budgets(request.video_id, request.owner, day)
@@ -92,7 +92,7 @@ class Answers:
 
     async def release(self, held: Reservation) -> None:
         """Give back what is held for an answer that surely cost nothing."""
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             await budget.adjust(work.session, budgets, held.budgets, -held.usd)
 
     async def keep(self, request: StoryRequested, turn: int, answer: Answer, held: Reservation) -> Answer:
@@ -112,7 +112,7 @@ class Answers:
         )
         took = answer.cost_usd.quantize(UNIT, ROUND_UP)
         try:
-            async with working(self.database) as work:
+            async with transaction(self.database) as work:
                 work.session.add(row)
                 await work.session.flush()
                 await budget.adjust(work.session, budgets, held.budgets, took - held.usd)
@@ -123,7 +123,7 @@ class Answers:
             return await self.get(request, turn) or answer
         return answer
 
-    async def _tell(self, work: Work, request: StoryRequested, turn: int, day: str) -> None:
+    async def _tell(self, work: UnitOfWork, request: StoryRequested, turn: int, day: str) -> None:
         """Tell others what all answers to a request have taken; nothing where they are free."""
         answers = (LlmAnswerRow.request_hash == fingerprint(request), LlmAnswerRow.model == self.model)
         taken = Decimal(str(await work.session.scalar(select(func.sum(LlmAnswerRow.cost_usd)).where(*answers)) or 0))

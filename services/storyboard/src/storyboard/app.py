@@ -7,16 +7,16 @@ from uuid import NAMESPACE_OID, uuid5
 from shared.contracts.events import Event, StoryboardFailed, StoryboardRequested, VideoFailed, VideoRequested
 from shared.contracts.story_rules import SceneSeconds
 from shared.messaging.errors import MessageMalformed, RequestConflicts
-from shared.messaging.event_router import Hints
-from shared.messaging.message_processor import Death, Service, fails_video
+from shared.messaging.event_router import EphemeralPublisher
+from shared.messaging.message_processor import DeadLetter, Service, fails_video
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared.process import worker
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
 from storyboard.endpoint import Endpoint, http_client
-from storyboard.handlers import Tools, story, whose
+from storyboard.handlers import Dependencies, router, whose
 from storyboard.models import Base
 from storyboard.retention import POLICIES
 from storyboard.settings import Settings
@@ -27,16 +27,16 @@ from storyboard.writer import Writer
 LONGEST_REASON = 1000
 
 
-def build(settings: Settings, _hints: Hints) -> Service[Tools]:
+def build(settings: Settings, _hints: EphemeralPublisher) -> Service[Dependencies]:
     """The service, ready to run in either way."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     seconds = settings.scene_seconds
     if settings.llm_api_url is None:
-        tools = Tools(database, TemplateWriter(seconds), seconds)
-        return Service(story, tools, database, _on_death, policies=POLICIES)
+        deps = Dependencies(database, TemplateWriter(seconds), seconds)
+        return Service(router, deps, database, _on_dead_letter, policies=POLICIES)
     client, writer = _language_model(settings, settings.llm_api_url, database, seconds)
-    tools = Tools(database, writer, seconds)
-    return Service(story, tools, database, _on_death, resources=(client,), policies=POLICIES)
+    deps = Dependencies(database, writer, seconds)
+    return Service(router, deps, database, _on_dead_letter, resources=(client,), policies=POLICIES)
 
 
 def _language_model(
@@ -56,34 +56,34 @@ def _language_model(
     return client, LanguageModelWriter(endpoint, Answers(database, settings.llm_model, settings.caps), seconds)
 
 
-async def _on_death(death: Death, database: Database) -> None:
-    if death.event is StoryboardRequested:
+async def _on_dead_letter(dead_letter: DeadLetter, database: Database) -> None:
+    if dead_letter.event is StoryboardRequested:
         # It has no video that could fail.
-        if death.video_id is not None:
-            await _say(StoryboardFailed(video_id=death.video_id, **_why(death)), death, database)
-    elif death.event is VideoRequested and isinstance(death.failure, MessageMalformed | RequestConflicts):
+        if dead_letter.video_id is not None:
+            await _say(StoryboardFailed(video_id=dead_letter.video_id, **_why(dead_letter)), dead_letter, database)
+    elif dead_letter.event is VideoRequested and isinstance(dead_letter.failure, MessageMalformed | RequestConflicts):
         # The id may be that of a good video, which does not hear this; whoever asked must.
         refused = VideoFailed(
-            video_id=death.video_id or uuid5(NAMESPACE_OID, death.delivery.message_id),
+            video_id=dead_letter.video_id or uuid5(NAMESPACE_OID, dead_letter.delivery.message_id),
             stage="request",
-            request_message_id=death.delivery.message_id,
-            **_why(death),
-            **dict(death.belonging),
+            request_message_id=dead_letter.delivery.message_id,
+            **_why(dead_letter),
+            **dict(dead_letter.belonging),
         )
-        await _say(refused, death, database)
-    elif not isinstance(death.failure, MessageMalformed):
-        await fails_video("storyboard", whose)(death, database)
+        await _say(refused, dead_letter, database)
+    elif not isinstance(dead_letter.failure, MessageMalformed):
+        await fails_video("storyboard", whose)(dead_letter, database)
 
 
-def _why(death: Death) -> dict[str, Any]:
-    return {"kind": death.failure.kind, "reason": cut(death.failure.reason, LONGEST_REASON)}
+def _why(dead_letter: DeadLetter) -> dict[str, Any]:
+    return {"kind": dead_letter.failure.kind, "reason": cut(dead_letter.failure.reason, LONGEST_REASON)}
 
 
-async def _say(event: Event, death: Death, database: Database) -> None:
-    async with working(database) as work:
-        await work.emit(event, message_id=death.note_id())
+async def _say(event: Event, dead_letter: DeadLetter, database: Database) -> None:
+    async with transaction(database) as work:
+        await work.emit(event, message_id=dead_letter.note_id())
 
 
 def main() -> None:
     """The console script `storyboard`."""
-    worker.main(Settings, build, story.service, folder_of(__file__))
+    worker.main(Settings, build, router.service, folder_of(__file__))

@@ -24,9 +24,9 @@ from shared.contracts.story import Belonging, Storyboard, VideoStory
 from shared.contracts.story_rules import ANY_SECONDS, SceneSeconds
 from shared.contracts.timeline import timeline
 from shared.messaging.errors import AlreadyHandled, RequestConflicts, StepFailed
-from shared.messaging.event_router import Delivery, Story
+from shared.messaging.event_router import Delivery, EventRouter
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import Work, handling, working
+from shared.persistence.unit_of_work import UnitOfWork, idempotent_transaction, transaction
 from storyboard.editing import as_edited
 from storyboard.models import DraftRow, LlmAnswerRow, StoryboardRow
 from storyboard.writer import Writer, Written, fingerprint
@@ -39,7 +39,7 @@ class NothingToApprove(Exception):
 
 
 @dataclass(frozen=True)
-class Tools:
+class Dependencies:
     """What the handlers work with. `seconds`: how long scenes can be."""
 
     database: Database
@@ -47,26 +47,26 @@ class Tools:
     seconds: SceneSeconds = ANY_SECONDS
 
 
-story: Story[Tools] = Story("storyboard")
+router: EventRouter[Dependencies] = EventRouter("storyboard")
 
 
-@story.on(VideoRequested, at_once=8)
-async def write_storyboard(event: VideoRequested, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoRequested, max_concurrency=8)
+async def write_storyboard(event: VideoRequested, delivery: Delivery, deps: Dependencies) -> None:
     """A video was requested: write its story once, save it, and ask for each of its scenes to be rendered.
 
     A storyboard that came along is taken instead; where a review is wished, no scene is asked for before it.
     """
-    if await _is_written(event, tools.database):
+    if await _is_written(event, deps.database):
         return
 
     if event.storyboard is None:
-        written = await tools.writer.write(event)
+        written = await deps.writer.write(event)
     else:
-        known = await _known(event.storyboard, tools.database)
-        written = as_edited(event.storyboard, known, tools.seconds)
+        known = await _known(event.storyboard, deps.database)
+        written = as_edited(event.storyboard, known, deps.seconds)
 
     try:
-        async with handling(tools.database, delivery) as work:
+        async with idempotent_transaction(deps.database, delivery) as work:
             work.session.add(_row(event, written))
             await work.session.flush()
             await work.emit(_created(event, written, review=event.review, revision=0))
@@ -74,15 +74,15 @@ async def write_storyboard(event: VideoRequested, delivery: Delivery, tools: Too
                 await _request_scenes(work, event, written)
     except IntegrityError:
         # The same video was requested twice at once, and the other request was faster.
-        await _is_written(event, tools.database)
+        await _is_written(event, deps.database)
         raise AlreadyHandled from None
     log.info("storyboard.created", scenes=len(written.story.scenes), review=event.review)
 
 
-@story.on(StoryboardApproved)
-async def film_storyboard(event: StoryboardApproved, delivery: Delivery, tools: Tools) -> None:
+@router.on(StoryboardApproved)
+async def film_storyboard(event: StoryboardApproved, delivery: Delivery, deps: Dependencies) -> None:
     """Somebody approved a storyboard that waits for it, maybe edited: ask for each of its scenes to be rendered."""
-    async with tools.database.reading() as session:
+    async with deps.database.reading() as session:
         row = await session.get(StoryboardRow, str(event.video_id))
     if row is None:
         raise NothingToApprove(event.video_id)
@@ -90,9 +90,9 @@ async def film_storyboard(event: StoryboardApproved, delivery: Delivery, tools: 
         return
     request, written = VideoRequested.model_validate(row.request), _written(row)
     if event.storyboard is not None:
-        written = as_edited(event.storyboard, written.story, tools.seconds)
+        written = as_edited(event.storyboard, written.story, deps.seconds)
 
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         values = {"storyboard": written.story.model_dump(mode="json"), "repairs": list(written.repairs)}
         if not await _leave_review(work, row.video_id, "filming", **values):
             return
@@ -102,31 +102,31 @@ async def film_storyboard(event: StoryboardApproved, delivery: Delivery, tools: 
     log.info("storyboard.approved", edited=event.storyboard is not None, by=event.by)
 
 
-@story.on(VideoCancelled)
-async def drop_storyboard(event: VideoCancelled, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoCancelled)
+async def drop_storyboard(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
     """Nobody wants the video any more: a storyboard that waits for its review cannot be approved now."""
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         await _leave_review(work, str(event.video_id), "cancelled")
 
 
-@story.on(VideoDeleted)
-async def erase_storyboard(event: VideoDeleted, delivery: Delivery, tools: Tools) -> None:
+@router.on(VideoDeleted)
+async def erase_storyboard(event: VideoDeleted, delivery: Delivery, deps: Dependencies) -> None:
     """The video was deleted: erase its request, its storyboard and what the model answered. What that cost stays."""
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         await _erase(work, str(event.video_id))
 
 
-@story.on(StoryboardRequested, at_once=8)
-async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, tools: Tools) -> None:
+@router.on(StoryboardRequested, max_concurrency=8)
+async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, deps: Dependencies) -> None:
     """A storyboard was requested alone: write it, and tell it or why there is none. Nothing is rendered."""
     answer: StoryboardDrafted | StoryboardFailed
     try:
-        written = await tools.writer.write(event)
+        written = await deps.writer.write(event)
         storyboard = written.story.model_copy(update={"storyboard_id": event.video_id})
         answer = StoryboardDrafted(video_id=event.video_id, storyboard=storyboard, repairs=written.repairs)
     except StepFailed as failure:
         answer = StoryboardFailed(video_id=event.video_id, kind=failure.kind, reason=failure.reason)
-    async with handling(tools.database, delivery) as work:
+    async with idempotent_transaction(deps.database, delivery) as work:
         if isinstance(answer, StoryboardDrafted):
             row = DraftRow(
                 storyboard_id=str(event.video_id),
@@ -154,7 +154,7 @@ async def _is_written(event: VideoRequested, database: Database) -> bool:
         row = await session.get(StoryboardRow, str(event.video_id))
     if row is not None and row.state == "deleted":
         # It may have been deleted while it was written.
-        async with working(database) as work:
+        async with transaction(database) as work:
             await _erase(work, row.video_id)
     elif row is not None and row.request_hash != fingerprint(event):
         raise RequestConflicts(event.video_id)
@@ -170,7 +170,7 @@ async def _known(edited: Storyboard, database: Database) -> Storyboard | None:
     return Storyboard.model_validate(row.storyboard) if row is not None and row.storyboard else None
 
 
-async def _erase(work: Work, video_id: str) -> None:
+async def _erase(work: UnitOfWork, video_id: str) -> None:
     """Erase what people and models wrote for a video. The row stays, so that a late request writes nothing anew."""
     row = await work.session.get(StoryboardRow, video_id, with_for_update=True)
     if row is None:
@@ -181,7 +181,7 @@ async def _erase(work: Work, video_id: str) -> None:
     await work.session.execute(answers.values(answer=""))
 
 
-async def _leave_review(work: Work, video_id: str, state: str, **values: Any) -> bool:  # noqa: ANN401 - columns
+async def _leave_review(work: UnitOfWork, video_id: str, state: str, **values: Any) -> bool:  # noqa: ANN401 - columns
     """Move a storyboard on if it awaits its review; returns whether it did."""
     waiting = (StoryboardRow.video_id == video_id, StoryboardRow.state == "awaiting_review")
     result = await work.session.execute(update(StoryboardRow).where(*waiting).values(state=state, **values))
@@ -222,7 +222,7 @@ def _created(event: VideoRequested, written: Written, *, review: bool, revision:
     )
 
 
-async def _request_scenes(work: Work, event: VideoRequested, written: Written) -> None:
+async def _request_scenes(work: UnitOfWork, event: VideoRequested, written: Written) -> None:
     slots = timeline(written.story.scenes)
     for slot, shot_prompt in zip(slots, written.shot_prompts, strict=True):
         scene = SceneRequested(

@@ -6,9 +6,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from shared.contracts.messages import Message
 
-Tools = TypeVar("Tools")
+Dependencies = TypeVar("Dependencies")
 E = TypeVar("E", bound=Message)
-Handler = Callable[[E, "Delivery", Tools], Awaitable[None]]
+Handler = Callable[[E, "Delivery", Dependencies], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Subscription(Generic[Tools]):
+class Subscription(Generic[Dependencies]):
     """An event that a service hears, its handler, and how many are handled at once in one process."""
 
     consumer: str
     event: type[Message]
-    handler: Callable[[Any, Delivery, Tools], Awaitable[None]]
-    at_once: int
-    every_replica: bool
+    handler: Callable[[Any, Delivery, Dependencies], Awaitable[None]]
+    max_concurrency: int
+    broadcast: bool
 
     @property
     def counts_once(self) -> bool:
         """Whether a message that comes again must change nothing. Hints and what all replicas hear may."""
-        return self.event.stored and not self.every_replica
+        return self.event.stored and not self.broadcast
 
 
 def consumer_of(service: str, event: type[Message]) -> str:
@@ -48,40 +48,40 @@ def consumer_of(service: str, event: type[Message]) -> str:
     return f"{service}.{event.name.removeprefix(f'{service}.')}"
 
 
-class Story(Generic[Tools]):
+class EventRouter(Generic[Dependencies]):
     """The part of one service: its name and its subscriptions."""
 
     def __init__(self, service: str) -> None:
         self.service = service
-        self.subscriptions: list[Subscription[Tools]] = []
+        self.subscriptions: list[Subscription[Dependencies]] = []
 
     def on(
-        self, *events: type[E], at_once: int = 10, every_replica: bool = False
-    ) -> Callable[[Handler[E, Tools]], Handler[E, Tools]]:
+        self, *events: type[E], max_concurrency: int = 10, broadcast: bool = False
+    ) -> Callable[[Handler[E, Dependencies]], Handler[E, Dependencies]]:
         """Register the handler of one or more events, each with its own queue and limit.
 
         Each message goes to one replica, or, with `every_replica`, to all that run (and to none that does not).
         """
 
-        def register(handler: Handler[E, Tools]) -> Handler[E, Tools]:
+        def register(handler: Handler[E, Dependencies]) -> Handler[E, Dependencies]:
             for event in events:
                 consumer = consumer_of(self.service, event)
-                self.subscriptions.append(Subscription(consumer, event, handler, at_once, every_replica))
+                self.subscriptions.append(Subscription(consumer, event, handler, max_concurrency, broadcast))
             return handler
 
         return register
 
 
-class Hints(Protocol):
+class EphemeralPublisher(Protocol):
     """Where events go that nobody needs to get: at most once, and only to whoever listens now."""
 
-    async def hint(self, event: Message) -> None:
+    async def publish(self, event: Message) -> None:
         """Tell it to whoever listens. Never raises."""
         ...
 
 
-class NobodyListens:
+class NullPublisher:
     """Where hints go that are for nobody."""
 
-    async def hint(self, event: Message) -> None:
+    async def publish(self, event: Message) -> None:
         """Nobody listens."""

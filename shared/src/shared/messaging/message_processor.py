@@ -21,22 +21,22 @@ from shared.contracts.messages import Message
 from shared.contracts.story import Belonging
 from shared.http.json_bounds import JsonTooDeep, JsonTooLong, check_json
 from shared.messaging.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
-from shared.messaging.event_router import Delivery, Story, Subscription, Tools
+from shared.messaging.event_router import Delivery, Dependencies, EventRouter, Subscription
 from shared.messaging.message_checks import checked
 from shared.persistence.database import Database, is_outage
 from shared.persistence.retention import Policy, Retention
-from shared.persistence.unit_of_work import has_handled, working
+from shared.persistence.unit_of_work import has_handled, transaction
 from shared.process import telemetry
 from shared.process.supervisor import Background
 from shared.storage.storage import Storage
 
 log = structlog.get_logger()
 
-LADDER_SECONDS = (1, 5, 30, 120, 600)
+RETRY_DELAYS_SECONDS = (1, 5, 30, 120, 600)
 """How long a message waits before each new attempt."""
 
-OUTAGE_STEP = 1
-"""While a database or a store is away, attempts do not count; the message waits on this step of the ladder."""
+OUTAGE_DELAY = 1
+"""The delay while a database or a storage is unreachable; such attempts do not count."""
 
 REDRIVEN = "x-redriven"
 """The header that says when a dead letter was put back."""
@@ -49,8 +49,7 @@ MOST_LEVELS = 32
 MOST_FAULTS = 50
 LONGEST_PLACE = 200
 MOST_RETURNS = 15
-"""Whose handlers end as often as this with their process, ends it the next time too. It dies by us, which is told; at
-the broker's own limit it would die in silence."""
+"""After this many crashed deliveries we dead-letter the message ourselves, so the failure is reported."""
 
 HANDLER_SECONDS = 20 * 60
 """RabbitMQ takes a message away after 30 minutes."""
@@ -61,7 +60,7 @@ Whose = Callable[[AsyncSession, UUID], Awaitable[Belonging]]
 
 
 @dataclass(frozen=True)
-class Death:
+class DeadLetter:
     """A message that goes to the dead letters. `video_id` is None where it could not be read.
 
     `epoch`: the video's present one.
@@ -94,7 +93,7 @@ async def _first_epoch(_session: AsyncSession, _video_id: UUID) -> int:
 
 
 @dataclass(frozen=True)
-class Service(Generic[Tools]):
+class Service(Generic[Dependencies]):
     """A service, put together: its part of the story, its tools, and what must be open while it runs.
 
     `on_death` is what it does about the video of a message that died; `epoch_of` says in which epoch it knows a video
@@ -102,10 +101,10 @@ class Service(Generic[Tools]):
     long it keeps what.
     """
 
-    story: Story[Tools]
-    tools: Tools
+    router: EventRouter[Dependencies]
+    deps: Dependencies
     database: Database
-    on_death: Callable[[Death, Database], Awaitable[None]]
+    on_dead_letter: Callable[[DeadLetter, Database], Awaitable[None]]
     resources: tuple[AbstractAsyncContextManager[Any], ...] = ()
     epoch_of: Callable[[AsyncSession, UUID], Awaitable[int]] = _first_epoch
     background: tuple[Background, ...] = ()
@@ -115,7 +114,7 @@ class Service(Generic[Tools]):
     @property
     def retention(self) -> Retention:
         """What removes what is too old."""
-        return Retention(self.story.service, self.database, self.policies)
+        return Retention(self.router.service, self.database, self.policies)
 
 
 @dataclass(frozen=True)
@@ -124,16 +123,16 @@ class Handled:
 
 
 @dataclass(frozen=True)
-class ComesBack:
-    """The message is to be delivered again, on this step of `LADDER_SECONDS`, as this attempt."""
+class Retry:
+    """Deliver the message again, after `RETRY_DELAYS_SECONDS[delay_index]`, as this attempt."""
 
-    step: int
+    delay_index: int
     attempt: int
     reason: str
 
 
 @dataclass(frozen=True)
-class Dead:
+class DeadLettered:
     """The message goes to the dead letters. `epoch`: the one its video is in."""
 
     kind: str
@@ -142,19 +141,19 @@ class Dead:
     epoch: int = 0
 
 
-Outcome = Handled | ComesBack | Dead
+Outcome = Handled | Retry | DeadLettered
 
 
-async def deliver(
-    service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, body: bytes
+async def process(
+    service: Service[Dependencies], subscription: Subscription[Dependencies], delivery: Delivery, body: bytes
 ) -> Outcome:
     """Have a message handled. Where it dies and its video can be read, the video is said to have failed."""
-    labels = (service.story.service, subscription.event.name)
+    labels = (service.router.service, subscription.event.name)
     started = time.monotonic()
     with (
         telemetry.following(delivery.headers, f"{subscription.consumer} handle", SpanKind.CONSUMER) as span,
         structlog.contextvars.bound_contextvars(
-            service=service.story.service,
+            service=service.router.service,
             consumer=subscription.consumer,
             event_id=delivery.message_id,
             video_id=str(video_id_of(body)),
@@ -169,26 +168,26 @@ async def deliver(
 
 
 async def _attempt(
-    service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, body: bytes
+    service: Service[Dependencies], subscription: Subscription[Dependencies], delivery: Delivery, body: bytes
 ) -> Outcome:
     if delivery.returns >= MOST_RETURNS:
         reason = f"Whoever worked on it was gone {delivery.returns} times before it was done."
-        return await _bury(service, subscription, delivery, StepFailed("crashed", reason), body)
+        return await _dead_letter(service, subscription, delivery, StepFailed("crashed", reason), body)
     try:
         event = checked(_parse(subscription.event, body), delivery.user)
         if subscription.counts_once and await has_handled(service.database, delivery):
             return Handled()
         async with asyncio.timeout(HANDLER_SECONDS):
-            await subscription.handler(event, delivery, service.tools)
+            await subscription.handler(event, delivery, service.deps)
         return Handled()
     except AlreadyHandled:
         return Handled()
     except StepFailed as failure:
-        return await _bury(service, subscription, delivery, failure, body)
+        return await _dead_letter(service, subscription, delivery, failure, body)
     except Exception as error:  # noqa: BLE001 - the frame is where the unexpected ends
         outcome = _again(delivery, error)
         if isinstance(outcome, StepFailed):
-            return await _bury(service, subscription, delivery, outcome, body)
+            return await _dead_letter(service, subscription, delivery, outcome, body)
         return outcome
 
 
@@ -209,52 +208,56 @@ def _place(path: tuple[int | str, ...]) -> str:
     return ".".join(map(str, path))[:LONGEST_PLACE] or "message"
 
 
-def _again(delivery: Delivery, error: Exception) -> ComesBack | StepFailed:
-    """The next step of the ladder, or why there is none."""
+def _again(delivery: Delivery, error: Exception) -> Retry | StepFailed:
+    """Return the next retry, or why there is none."""
     reason = f"{type(error).__name__}: {error}"
     if is_outage(error):
         log.warning("message.waits", reason=reason, outage=True)
-        return ComesBack(OUTAGE_STEP, delivery.attempt, reason)
-    if delivery.attempt > len(LADDER_SECONDS):
+        return Retry(OUTAGE_DELAY, delivery.attempt, reason)
+    if delivery.attempt > len(RETRY_DELAYS_SECONDS):
         log.error("message.exhausted", reason=reason, attempts=delivery.attempt, exc_info=error)
         tried = f"It was tried {delivery.attempt} times without success"
         told = f"{tried}: {error}." if isinstance(error, TryAgainLater) else f"{tried}."
         return StepFailed("exhausted", told, f"{tried}; the last time: {reason}")
     log.warning("message.comes_back", reason=reason, attempt=delivery.attempt, exc_info=error)
     # Jitter: neighbours of one failure do not all come back at the same moment.
-    step = max(0, delivery.attempt - 1 - (random.random() < 0.25))  # noqa: S311 - not a secret
-    return ComesBack(step, delivery.attempt + 1, reason)
+    delay_index = max(0, delivery.attempt - 1 - (random.random() < 0.25))  # noqa: S311 - not a secret
+    return Retry(delay_index, delivery.attempt + 1, reason)
 
 
-def fails_video(stage: Stage, whose: Whose | None = None) -> Callable[[Death, Database], Awaitable[None]]:
+def fails_video(stage: Stage, whose: Whose | None = None) -> Callable[[DeadLetter, Database], Awaitable[None]]:
     """What most services do about a death: say that the video has failed, at their stage.
 
     `whose`: looks up whom the video belongs to, where the message does not say.
     """
 
-    async def say(death: Death, database: Database) -> None:
-        failure = death.failure
-        if not failure.fails_video or death.video_id is None or death.event is VideoDeleted:
+    async def say(dead_letter: DeadLetter, database: Database) -> None:
+        failure = dead_letter.failure
+        if not failure.fails_video or dead_letter.video_id is None or dead_letter.event is VideoDeleted:
             return  # a deleted video cannot fail; news of it would have it deleted again
-        async with working(database) as work:
-            belonging = death.belonging
+        async with transaction(database) as work:
+            belonging = dead_letter.belonging
             if whose is not None and belonging.owner is None:
-                belonging = await whose(work.session, death.video_id)
+                belonging = await whose(work.session, dead_letter.video_id)
             failed = VideoFailed(
-                video_id=death.video_id,
+                video_id=dead_letter.video_id,
                 stage=stage,
                 kind=failure.kind,
                 reason=failure.reason,
-                epoch=death.epoch,
+                epoch=dead_letter.epoch,
                 **dict(belonging),
             )
-            await work.emit(failed, message_id=death.note_id())
+            await work.emit(failed, message_id=dead_letter.note_id())
 
     return say
 
 
-async def _bury(
-    service: Service[Tools], subscription: Subscription[Tools], delivery: Delivery, failure: StepFailed, body: bytes
+async def _dead_letter(
+    service: Service[Dependencies],
+    subscription: Subscription[Dependencies],
+    delivery: Delivery,
+    failure: StepFailed,
+    body: bytes,
 ) -> Outcome:
     """Tell about a death before it is final: the message must not be lost with the note of it."""
     video_id, epoch = video_id_of(body), 0
@@ -262,11 +265,13 @@ async def _bury(
         if video_id is not None:
             async with service.database.reading() as session:
                 epoch = max(epoch_in(delivery.headers), await service.epoch_of(session, video_id))
-        await service.on_death(Death(subscription.event, delivery, video_id, failure, epoch, body), service.database)
+        await service.on_dead_letter(
+            DeadLetter(subscription.event, delivery, video_id, failure, epoch, body), service.database
+        )
     except Exception as error:  # noqa: BLE001 - it comes back until the note is saved
-        return ComesBack(OUTAGE_STEP, delivery.attempt, repr(error))
+        return Retry(OUTAGE_DELAY, delivery.attempt, repr(error))
     log.error("message.dead", kind=failure.kind, reason=failure.detail)
-    return Dead(failure.kind, failure.detail, delivery.attempt, epoch)
+    return DeadLettered(failure.kind, failure.detail, delivery.attempt, epoch)
 
 
 def epoch_in(headers: Mapping[str, Any]) -> int:

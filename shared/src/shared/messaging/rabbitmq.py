@@ -18,10 +18,10 @@ from opentelemetry.trace import SpanKind
 from shared.contracts.events import Event
 from shared.contracts.messages import Message
 from shared.messaging.errors import QueuesMissing
-from shared.messaging.event_router import Delivery, Subscription, Tools, consumer_of
-from shared.messaging.message_processor import EPOCH, ComesBack, Dead, Service, deliver
+from shared.messaging.event_router import Delivery, Dependencies, Subscription, consumer_of
+from shared.messaging.message_processor import EPOCH, DeadLettered, Retry, Service, process
 from shared.messaging.topology import DEAD, DELAYS, EVENTS, RETURN, declare, declare_for_others, queue_of
-from shared.persistence.outbox import Letter
+from shared.persistence.outbox import OutboxMessage
 from shared.process import telemetry
 
 log = structlog.get_logger()
@@ -96,7 +96,7 @@ class Publisher:
         """Close the connection."""
         await self.broker.stop()
 
-    async def send(self, item: Letter) -> None:
+    async def send(self, item: OutboxMessage) -> None:
         """Send an outbox row's letter; returns when the broker has it. Raises when it has not.
 
         Raises:
@@ -127,7 +127,7 @@ class Publisher:
         if awaited := self.awaited & self.queues.get(event, set()):
             raise QueuesMissing(event, awaited)
 
-    async def hint(self, event: Message) -> None:
+    async def publish(self, event: Message) -> None:
         """Tell an event to whoever listens now. Never raises."""
         if not self.connected:
             return
@@ -145,12 +145,12 @@ class Publisher:
         except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
             log.debug("hint.lost", event_name=event.name, error=repr(error))
 
-    async def send_back(self, message: RabbitMessage, delivery: Delivery, outcome: ComesBack) -> None:
+    async def send_back(self, message: RabbitMessage, delivery: Delivery, outcome: Retry) -> None:
         """Have a message delivered again to its own queue, later."""
         headers = _headers(message, delivery) | {ATTEMPT: outcome.attempt}
-        await self._republish(message, DELAYS[outcome.step], delivery.consumer, headers)
+        await self._republish(message, DELAYS[outcome.delay_index], delivery.consumer, headers)
 
-    async def bury(self, message: RabbitMessage, delivery: Delivery, outcome: Dead) -> None:
+    async def bury(self, message: RabbitMessage, delivery: Delivery, outcome: DeadLettered) -> None:
         """Put a message to the dead letters, with the reason."""
         headers = _headers(message, delivery) | {
             EPOCH: str(outcome.epoch),
@@ -193,24 +193,24 @@ def _headers(message: RabbitMessage, delivery: Delivery) -> dict[str, Any]:
 class Consumer:
     """Takes the messages of one service, each subscription with its own limit, and settles what becomes of them."""
 
-    def __init__(self, url: str, service: Service[Tools], publisher: Publisher) -> None:
+    def __init__(self, url: str, service: Service[Dependencies], publisher: Publisher) -> None:
         self.broker = broker(url)
         self.publisher = publisher
-        self.subscriptions = tuple(service.story.subscriptions)
+        self.subscriptions = tuple(service.router.subscriptions)
         for subscription in self.subscriptions:
             self._subscribe(service, subscription)
 
-    def _subscribe(self, service: Service[Tools], subscription: Subscription[Tools]) -> None:
+    def _subscribe(self, service: Service[Dependencies], subscription: Subscription[Dependencies]) -> None:
         async def consume(message: RabbitMessage) -> None:
             delivery = _delivery(subscription, message)
-            outcome = await deliver(service, subscription, delivery, bytes(message.body))
+            outcome = await process(service, subscription, delivery, bytes(message.body))
             if subscription.counts_once:
                 await self._settle(message, delivery, outcome)
 
         self.broker.subscriber(
             queue_of(subscription),
             EVENTS,
-            channel=Channel(prefetch_count=subscription.at_once),
+            channel=Channel(prefetch_count=subscription.max_concurrency),
             ack_policy=AckPolicy.NACK_ON_ERROR,
             title=subscription.consumer,
         )(consume)
@@ -218,9 +218,9 @@ class Consumer:
     async def _settle(self, message: RabbitMessage, delivery: Delivery, outcome: object) -> None:
         """Send the message on, confirmed, before it is acked: a crash between makes two of it, never none."""
         try:
-            if isinstance(outcome, ComesBack):
+            if isinstance(outcome, Retry):
                 await self.publisher.send_back(message, delivery, outcome)
-            elif isinstance(outcome, Dead):
+            elif isinstance(outcome, DeadLettered):
                 await self.publisher.bury(message, delivery, outcome)
         except Exception:
             # It goes back to its queue at once; without this pause it would spin up to the delivery limit.
@@ -251,7 +251,7 @@ class Consumer:
         return await self.broker.ping(timeout=1.0)
 
 
-def _delivery(subscription: Subscription[Tools], message: RabbitMessage) -> Delivery:
+def _delivery(subscription: Subscription[Dependencies], message: RabbitMessage) -> Delivery:
     # A publisher that gives its message no id gives all copies of it the same one.
     message_id = message.raw_message.message_id or hashlib.sha256(message.body).hexdigest()
     if len(message_id) > MOST_ID_LETTERS:

@@ -34,22 +34,22 @@ async def _redrive(channel: AbstractChannel, service: str) -> list[Requeued]:
     requeued = []
     # As many as there are now: one that dies again must not be put back for ever.
     for _ in range(queue.declaration_result.message_count or 0):
-        letter = await queue.get(fail=False)
-        if letter is None:
+        dead_letter = await queue.get(fail=False)
+        if dead_letter is None:
             break
-        await _resume_video(channel, letter)
-        await returning.publish(_again(letter), routing_key=str(letter.routing_key), timeout=5)
-        await letter.ack()
-        requeued.append(_told(letter))
+        await _resume_video(channel, dead_letter)
+        await returning.publish(_again(dead_letter), routing_key=str(dead_letter.routing_key), timeout=5)
+        await dead_letter.ack()
+        requeued.append(_told(dead_letter))
     return requeued
 
 
-async def _resume_video(channel: AbstractChannel, letter: AbstractIncomingMessage) -> None:
-    video_id = video_id_of(letter.body)
+async def _resume_video(channel: AbstractChannel, dead_letter: AbstractIncomingMessage) -> None:
+    video_id = video_id_of(dead_letter.body)
     if video_id is None:
         return
     message = Message(
-        VideoResumed(video_id=video_id, epoch=epoch_in(letter.headers) + 1).model_dump_json().encode(),
+        VideoResumed(video_id=video_id, epoch=epoch_in(dead_letter.headers) + 1).model_dump_json().encode(),
         message_id=str(uuid4()),
         correlation_id=str(video_id),
         type=VideoResumed.name,
@@ -60,33 +60,33 @@ async def _resume_video(channel: AbstractChannel, letter: AbstractIncomingMessag
     await exchange.publish(message, routing_key=VideoResumed.name, timeout=5)
 
 
-def _told(letter: AbstractIncomingMessage) -> Requeued:
+def _told(dead_letter: AbstractIncomingMessage) -> Requeued:
     return Requeued(
-        message=letter.type or "a message",
-        consumer=str(letter.headers.get("x-queue") or letter.routing_key),
-        video_id=video_id_of(letter.body),
-        reason=str(letter.headers.get("x-reason") or "no reason is known"),
-        again=REDRIVEN in letter.headers,
+        message=dead_letter.type or "a message",
+        consumer=str(dead_letter.headers.get("x-queue") or dead_letter.routing_key),
+        video_id=video_id_of(dead_letter.body),
+        reason=str(dead_letter.headers.get("x-reason") or "no reason is known"),
+        again=REDRIVEN in dead_letter.headers,
     )
 
 
-def _again(letter: AbstractIncomingMessage) -> Message:
+def _again(dead_letter: AbstractIncomingMessage) -> Message:
     """The message as it was before it died, with a mark of its return."""
     added = (ATTEMPT, "x-kind", "x-reason", "x-queue", "x-attempts", "x-died-at", "x-death")
     headers = {
         key: value
-        for key, value in letter.headers.items()
+        for key, value in dead_letter.headers.items()
         if key not in added and not key.startswith(("x-first-death", "x-last-death", "x-delivery-count"))
     }
-    if letter.user_id:
-        headers[USER] = letter.user_id
+    if dead_letter.user_id:
+        headers[USER] = dead_letter.user_id
     return Message(
-        letter.body,
-        headers={**headers, REDRIVEN: datetime.now(UTC).isoformat(), EPOCH: str(epoch_in(letter.headers) + 1)},
-        message_id=letter.message_id,
-        correlation_id=letter.correlation_id,
-        type=letter.type,
-        content_type=letter.content_type,
+        dead_letter.body,
+        headers={**headers, REDRIVEN: datetime.now(UTC).isoformat(), EPOCH: str(epoch_in(dead_letter.headers) + 1)},
+        message_id=dead_letter.message_id,
+        correlation_id=dead_letter.correlation_id,
+        type=dead_letter.type,
+        content_type=dead_letter.content_type,
         delivery_mode=DeliveryMode.PERSISTENT,
     )
 

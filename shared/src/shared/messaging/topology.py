@@ -24,14 +24,14 @@ from faststream.rabbit.schemas.queue import ClassicQueueArgs, QuorumQueueArgs
 
 from shared.contracts.events import Event
 from shared.contracts.messages import Message
-from shared.messaging.event_router import Subscription, Tools, consumer_of
-from shared.messaging.message_processor import LADDER_SECONDS
+from shared.messaging.event_router import Dependencies, Subscription, consumer_of
+from shared.messaging.message_processor import RETRY_DELAYS_SECONDS
 
 EVENTS = RabbitExchange("video", type=ExchangeType.TOPIC, durable=True)
 DEAD = RabbitExchange("video.dead", type=ExchangeType.TOPIC, durable=True)
 RETURN = RabbitExchange("video.return", type=ExchangeType.TOPIC, durable=True)
 # Topic exchanges too: who may write to a service's queue depends on the routing key alone.
-DELAYS = tuple(RabbitExchange(f"video.delay.{n}s", type=ExchangeType.TOPIC, durable=True) for n in LADDER_SECONDS)
+DELAYS = tuple(RabbitExchange(f"video.delay.{n}s", type=ExchangeType.TOPIC, durable=True) for n in RETRY_DELAYS_SECONDS)
 EXCHANGES = (EVENTS, DEAD, RETURN, *DELAYS)
 
 DELIVERY_LIMIT = 20
@@ -66,9 +66,9 @@ def work_queue(consumer: str, event: type[Message]) -> RabbitQueue:
     )
 
 
-def queue_of(subscription: Subscription[Tools]) -> RabbitQueue:
+def queue_of(subscription: Subscription[Dependencies]) -> RabbitQueue:
     """Return the queue that a subscription consumes: its work queue, or this replica's own."""
-    if not subscription.every_replica:
+    if not subscription.broadcast:
         return work_queue(subscription.consumer, subscription.event)
     # Gone with its connection: no replica leaves a queue behind. Its name is our own, because FastStream takes two
     # queues that the server is to name for one.
@@ -96,7 +96,7 @@ def waiting_queues(service: str) -> list[BoundQueue]:
     """Return the queues where messages of a service wait for a new attempt, and that of its dead letters."""
     # RabbitMQ checks the right to bind word by word: each service binds its own messages.
     own = f"{service}.#"
-    delays = zip(DELAYS, LADDER_SECONDS, strict=True)
+    delays = zip(DELAYS, RETRY_DELAYS_SECONDS, strict=True)
     return [
         *(BoundQueue(delay_queue(seconds), ((exchange, own),)) for exchange, seconds in delays),
         BoundQueue(dead_letter_queue(service), ((DEAD, own),)),

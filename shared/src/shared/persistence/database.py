@@ -36,7 +36,7 @@ def identifier(length: int) -> String:
 LOCK_WAIT_SECONDS = 5
 READ_SECONDS = 8
 """How long a server may be silent before its connection counts as broken: longer than it may wait for a lock."""
-GLANCE_SECONDS = 10
+AUTOCOMMIT_READ_SECONDS = 10
 GLANCE_READ_SECONDS = 4
 CONNECTIONS = 32
 """How many connections a process opens at most, unless told otherwise."""
@@ -78,9 +78,9 @@ class Database:
     def __init__(self, url: str, metadata: MetaData, connections: int = CONNECTIONS) -> None:
         self.metadata = metadata
         self.url = url
-        glances = max(1, connections // 4)
-        self.engine = _engine(url, connections - glances)
-        self.glances = _glancing_engine(url, glances)
+        autocommit_engine = max(1, connections // 4)
+        self.engine = _engine(url, connections - autocommit_engine)
+        self.autocommit_engine = _autocommit_engine(url, autocommit_engine)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self.committed = asyncio.Event()
 
@@ -90,30 +90,32 @@ class Database:
         async with self.sessions() as session:
             yield session
 
-    async def glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
+    async def autocommit_read(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
         """What a query finds, as it is committed now: in one round trip, without a transaction.
 
         Raises:
             ConnectionError: the server has not answered in time.
         """
         try:
-            async with asyncio.timeout(GLANCE_SECONDS):
-                return await self._glance_twice(query, values)
+            async with asyncio.timeout(AUTOCOMMIT_READ_SECONDS):
+                return await self._autocommit_read_twice(query, values)
         except TimeoutError as error:
-            raise ConnectionError(f"The database has not answered within {GLANCE_SECONDS} s.") from error
+            raise ConnectionError(f"The database has not answered within {AUTOCOMMIT_READ_SECONDS} s.") from error
 
-    async def _glance_twice(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
+    async def _autocommit_read_twice(
+        self, query: Select[*Columns], values: Mapping[str, object]
+    ) -> Sequence[Row[*Columns]]:
         try:
-            return await greenlet_spawn(self._glance, query, values)
+            return await greenlet_spawn(self._autocommit_read, query, values)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
             # Nobody has asked before whether the server still knew the connection; now all are made anew.
-            return await greenlet_spawn(self._glance, query, values)
+            return await greenlet_spawn(self._autocommit_read, query, values)
 
-    def _glance(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
+    def _autocommit_read(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
         """All of it at one go: to switch for each step would cost more than the query."""
-        with self.glances.sync_engine.connect() as connection:
+        with self.autocommit_engine.sync_engine.connect() as connection:
             return connection.execute(query, values).all()
 
     async def ping(self) -> None:
@@ -124,7 +126,7 @@ class Database:
     async def close(self) -> None:
         """Give all connections back."""
         await self.engine.dispose()
-        await self.glances.dispose()
+        await self.autocommit_engine.dispose()
 
 
 DRIVER_ERRORS = range(2000, 3000)
@@ -156,7 +158,7 @@ def _engine(url: str, connections: int) -> AsyncEngine:
     return _mysql(url, connections, READ_SECONDS, isolation_level="READ COMMITTED", pool_pre_ping=True)
 
 
-def _glancing_engine(url: str, connections: int) -> AsyncEngine:
+def _autocommit_engine(url: str, connections: int) -> AsyncEngine:
     """Its connections only read, so there is nothing to begin and nothing to undo."""
     quick: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",

@@ -65,7 +65,7 @@ def outbox_table(metadata: MetaData) -> Table:
 
 
 @dataclass(frozen=True)
-class Letter:
+class OutboxMessage:
     """A message on its way: what the broker, or the embedded dispatcher, carries."""
 
     message_id: str
@@ -75,9 +75,9 @@ class Letter:
     body: str
 
 
-def letter(row: Row[Any]) -> Letter:
+def outbox_message(row: Row[Any]) -> OutboxMessage:
     """The letter of an outbox row."""
-    return Letter(row.message_id, row.name, row.ordering_key, row.headers, row.body)
+    return OutboxMessage(row.message_id, row.name, row.ordering_key, row.headers, row.body)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Relay:
     safe, and raises when it is not. A message that is refused, or that hangs, delays only itself.
     """
 
-    def __init__(self, database: Database, send: Callable[[Letter], Awaitable[None]]) -> None:
+    def __init__(self, database: Database, send: Callable[[OutboxMessage], Awaitable[None]]) -> None:
         self.database = database
         self.outbox = database.metadata.tables["outbox"]
         self.send = send
@@ -192,7 +192,7 @@ class Relay:
             try:
                 # A blocked connection ignores the client's own time limit.
                 async with asyncio.timeout(SEND_SECONDS):
-                    await self.send(letter(row))
+                    await self.send(outbox_message(row))
             except TimeoutError as error:
                 return [*outcomes, (row, error)]
             except Exception as error:  # noqa: BLE001 - whatever it is, the row stays

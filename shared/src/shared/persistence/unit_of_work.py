@@ -15,7 +15,7 @@ from shared.persistence.database import Database, now
 from shared.process import telemetry
 
 
-class Work:
+class UnitOfWork:
     """What one transaction saves: rows through `session`, events through `emit`.
 
     `before_commit` is called when all else is done, to change rows that everybody waits for; what it raises undoes the
@@ -48,10 +48,10 @@ class Work:
 
 
 @contextlib.asynccontextmanager
-async def working(database: Database) -> AsyncIterator[Work]:
+async def transaction(database: Database) -> AsyncIterator[UnitOfWork]:
     """A transaction of our own accord, that no message asked for."""
     async with database.sessions.begin() as session:
-        work = Work(database, session)
+        work = UnitOfWork(database, session)
         yield work
         await session.flush()
         for act in work.before_commit:
@@ -63,13 +63,13 @@ async def working(database: Database) -> AsyncIterator[Work]:
 
 
 @contextlib.asynccontextmanager
-async def handling(database: Database, delivery: Delivery) -> AsyncIterator[Work]:
+async def idempotent_transaction(database: Database, delivery: Delivery) -> AsyncIterator[UnitOfWork]:
     """The transaction that ends a message.
 
     Raises:
         AlreadyHandled: another delivery of the same message was faster; nothing was changed.
     """
-    async with working(database) as work:
+    async with transaction(database) as work:
         inbox = database.metadata.tables["inbox"]
         mark = {"consumer": delivery.consumer, "message_id": delivery.message_id, "handled_at": now()}
         try:
@@ -85,5 +85,5 @@ async def has_handled(database: Database, delivery: Delivery) -> bool:
     mark = select(inbox.c.message_id).where(
         inbox.c.consumer == bindparam("consumer"), inbox.c.message_id == bindparam("message_id")
     )
-    found = await database.glance(mark, {"consumer": delivery.consumer, "message_id": delivery.message_id})
+    found = await database.autocommit_read(mark, {"consumer": delivery.consumer, "message_id": delivery.message_id})
     return bool(found)

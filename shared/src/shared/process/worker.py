@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 
 from shared.contracts.events import EVENTS
 from shared.http.serving import NotStarted, serve
-from shared.messaging.event_router import Hints, NobodyListens, Tools
+from shared.messaging.event_router import Dependencies, EphemeralPublisher, NullPublisher
 from shared.messaging.message_processor import Service
 from shared.messaging.rabbitmq import Consumer, Publisher
 from shared.persistence.database import now
@@ -52,7 +52,7 @@ class Worker:
 
     def __init__(
         self,
-        build: Callable[[Hints], Service[Tools]],
+        build: Callable[[EphemeralPublisher], Service[Dependencies]],
         settings: ServiceSettings,
         migrations: Path,
         *,
@@ -63,7 +63,7 @@ class Worker:
         self.service = build(self.publisher)
         self.consumer = Consumer(url, self.service, self.publisher)
         self.relay = Relay(self.service.database, self.publisher.send)
-        self.supervisor = Supervisor(self.service.story.service)
+        self.supervisor = Supervisor(self.service.router.service)
         self.migrations = migrations
         self.needs_broker = needs_broker
         self.migrated = False
@@ -150,7 +150,7 @@ class Worker:
         """Return once the schema is up to date; False: the process is to end before it is."""
         while await is_behind(self.service.database, self.migrations):
             if not self.serving.is_set():
-                log.error("schema.behind", todo=f"run `{self.service.story.service} migrate`")
+                log.error("schema.behind", todo=f"run `{self.service.router.service} migrate`")
                 self.serving.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_FOR_MIGRATION_SECONDS):
@@ -183,7 +183,7 @@ class Worker:
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
     async def _connect_once(self) -> None:
-        await self.publisher.start(self.service.story.service)
+        await self.publisher.start(self.service.router.service)
         await self.consumer.start()
         self.supervisor.start(Background("relay", self.relay.run))
         self.connected = True
@@ -201,7 +201,7 @@ class Worker:
         """Keep the outbox gauges true."""
         outbox = self.service.database.metadata.tables["outbox"]
         due = select(func.count(), func.min(outbox.c.available_at), now()).where(outbox.c.available_at <= now())
-        name = self.service.story.service
+        name = self.service.router.service
         async with self.service.database.reading() as session:
             count, oldest, clock = (await session.execute(due)).one()
         telemetry.OUTBOX_ROWS.labels(name).set(count)
@@ -251,7 +251,9 @@ async def _cancel(task: "asyncio.Task[None]") -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def main(settings: type[S], build: Callable[[S, Hints], Service[Tools]], service: str, migrations: Path) -> None:
+def main(
+    settings: type[S], build: Callable[[S, EphemeralPublisher], Service[Dependencies]], service: str, migrations: Path
+) -> None:
     """A worker's console script: run it, or with the argument `migrate` bring its schema up to date."""
     command = command_of(service, sys.argv[1:])
     known = read(settings)
@@ -261,9 +263,9 @@ def main(settings: type[S], build: Callable[[S, Hints], Service[Tools]], service
             migrations as schema,  # it takes a third of a second to load, which no other start needs
         )
 
-        schema.main(build(known, NobodyListens()).database, migrations)
+        schema.main(build(known, NullPublisher()).database, migrations)
         return
-    asyncio.run(_run(lambda hints: build(known, hints), known, migrations))
+    asyncio.run(_run(lambda ephemeral: build(known, ephemeral), known, migrations))
 
 
 def command_of(service: str, arguments: list[str], **more: str) -> str | None:
@@ -284,7 +286,9 @@ def command_of(service: str, arguments: list[str], **more: str) -> str | None:
     return command
 
 
-async def _run(build: Callable[[Hints], Service[Tools]], settings: ServiceSettings, migrations: Path) -> None:
+async def _run(
+    build: Callable[[EphemeralPublisher], Service[Dependencies]], settings: ServiceSettings, migrations: Path
+) -> None:
     worker = Worker(build, settings, migrations)
 
     @contextlib.asynccontextmanager

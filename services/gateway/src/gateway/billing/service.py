@@ -21,7 +21,7 @@ from shared.money import budget
 from shared.money.budget import Budget, Caps
 from shared.money.prices import FREE, UNIT, Tariff, estimate_request, estimate_story
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import Work, working
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 from shared.settings import RenderSettings
 
 ENDED = ("completed", "failed", "cancelled", "expired")
@@ -92,7 +92,7 @@ class Money:
 
     # --- promises
 
-    async def promise(self, work: Work, row: Video, wish: VideoRequested, *, within_caps: bool) -> None:
+    async def promise(self, work: UnitOfWork, row: Video, wish: VideoRequested, *, within_caps: bool) -> None:
         """Take what a new video is going to cost from the budgets.
 
         Raises:
@@ -105,7 +105,7 @@ class Money:
         if row.promised_usd:
             await budget.check(work.session, budgets, of_video, row.promised_usd)
 
-    async def promise_anew(self, work: Work, row: Video, scenes: Sequence[Scene]) -> None:
+    async def promise_anew(self, work: UnitOfWork, row: Video, scenes: Sequence[Scene]) -> None:
         """Take what an approved storyboard is going to cost from today's budgets, instead of what was promised before.
 
         Raises:
@@ -116,7 +116,7 @@ class Money:
         row.estimated_cost_usd = await self.estimate_written(work.session, row, scenes)
         await self._take(work, row, await self._caps_of(work.session, row.owner))
 
-    async def _take(self, work: Work, row: Video, caps: Caps) -> tuple[Budget, ...]:
+    async def _take(self, work: UnitOfWork, row: Video, caps: Caps) -> tuple[Budget, ...]:
         """Take the estimate from the budgets when all else is done: nobody waits meanwhile for the row of the day."""
         row.budget_day = await budget.today(work.session)
         row.simulated = self.simulated
@@ -164,7 +164,7 @@ class Money:
         """Return the tariff of the provider that scenes are offered to first; None: it is free."""
         return self.tariffs.get(first_provider(wished, self.providers))
 
-    async def correct(self, work: Work, row: Video) -> None:
+    async def correct(self, work: UnitOfWork, row: Video) -> None:
         """Keep the promise of a video true to what has become of it."""
         spent = row.cost_usd + row.held_usd
         due = spent if row.status in ENDED else max(row.estimated_cost_usd, spent)
@@ -191,7 +191,7 @@ class Money:
 
     # --- charges
 
-    async def record(self, work: Work, row: Video, event: SceneCharged | StoryCharged) -> None:
+    async def record(self, work: UnitOfWork, row: Video, event: SceneCharged | StoryCharged) -> None:
         """Save what an attempt holds or took, and add it up for its video.
 
         Raises:
@@ -206,13 +206,13 @@ class Money:
         if isinstance(event, StoryCharged) and row.storyboard is not None:
             row.estimated_cost_usd += more
 
-    async def record_alone(self, work: Work, event: StoryCharged) -> None:
+    async def record_alone(self, work: UnitOfWork, event: StoryCharged) -> None:
         """Save what a storyboard that was asked for alone took, and take it from the budgets of its day."""
         more = await self._save(work, event)
         of_day = UNCAPPED.budgets(event.video_id, event.owner, event.day)
         work.before_commit.append(partial(budget.adjust, work.session, budgets, of_day, more))
 
-    async def _save(self, work: Work, event: SceneCharged | StoryCharged) -> Decimal:
+    async def _save(self, work: UnitOfWork, event: SceneCharged | StoryCharged) -> Decimal:
         """Save a charge; returns by how much it is more than before."""
         charge = await work.session.get(Charge, str(event.attempt_id), with_for_update=True)
         if charge is not None and charge.revision >= event.revision:
@@ -281,7 +281,7 @@ class Money:
             ChargeNotFound: there is none of this attempt.
             ChargeNotUnknown: it is known what became of it.
         """
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             charge = await work.session.get(Charge, str(attempt_id), with_for_update=True)
             if charge is None:
                 raise ChargeNotFound(attempt_id)

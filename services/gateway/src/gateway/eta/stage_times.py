@@ -33,7 +33,7 @@ from shared.contracts.story import Contract
 from shared.contracts.timeline import timeline
 from shared.money.prices import Tariff
 from shared.persistence.database import now
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.settings import RenderSettings
 
 QUEUES_KEPT_SECONDS = 1.0
@@ -133,7 +133,7 @@ class StageTimes:
 
     # --- what happens
 
-    async def begin(self, work: Work, row: Video, view: VideoView, *, given: bool) -> None:
+    async def begin(self, work: UnitOfWork, row: Video, view: VideoView, *, given: bool) -> None:
         """A video was requested: its first stage begins, and it is promised when it ends."""
         await self.refresh(work.session)
         clock = self.clock()
@@ -141,7 +141,7 @@ class StageTimes:
         marks = self._promise(row, view, known.model_copy(update={"given": given}))
         self._save(row, view, marks)
 
-    async def note(self, work: Work, row: Video, before: VideoView, after: VideoView, event: Event) -> None:
+    async def note(self, work: UnitOfWork, row: Video, before: VideoView, after: VideoView, event: Event) -> None:
         """Something has changed a video: note which stages begin and keep how long those took that are over."""
         await self.refresh(work.session)
         clock = self.clock()
@@ -181,7 +181,7 @@ class StageTimes:
         mark = SceneMark(started=known.started if known else clock, heard=clock)
         return marks.model_copy(update={"scenes": {**marks.scenes, event.scene_number: mark}})
 
-    def _keep(self, work: Work, key: Key, model: str, length: float, seconds: float) -> None:
+    def _keep(self, work: UnitOfWork, key: Key, model: str, length: float, seconds: float) -> None:
         stage, provider = key
         row = StageTime(stage=stage, provider=provider, model=model, length=length, seconds=max(seconds, 0.0), at=now())
         if stage == "scene":

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.models import IdempotencyRecord
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import Work, working
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 T = TypeVar("T")
 
@@ -99,21 +99,21 @@ class Answer:
     replayed: bool
 
 
-async def attempt(database: Database, do: Callable[[Work], Awaitable[T]]) -> T:
+async def attempt(database: Database, do: Callable[[UnitOfWork], Awaitable[T]]) -> T:
     """Do something in one transaction; anew where somebody else was faster, or stood in the way.
 
     Whoever is too late finds at the next attempt what the faster one has made.
     """
     for _ in range(ATTEMPTS - 1):
         try:
-            async with working(database) as work:
+            async with transaction(database) as work:
                 return await do(work)
         except IntegrityError:
             continue
         except DBAPIError as error:
             if _number(error) not in TRY_AGAIN:
                 raise
-    async with working(database) as work:
+    async with transaction(database) as work:
         return await do(work)
 
 
@@ -123,7 +123,9 @@ class Idempotency:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def once(self, key: Key | None, request: object, do: Callable[[Work], Awaitable[dict[str, Any]]]) -> Answer:
+    async def once(
+        self, key: Key | None, request: object, do: Callable[[UnitOfWork], Awaitable[dict[str, Any]]]
+    ) -> Answer:
         """Answer a call: do it, or where its key was answered before, repeat that. Without a key it is just done.
 
         `request` is what was asked, as JSON. `do` returns the answer, as JSON; it may be called more than once, and
@@ -138,7 +140,7 @@ class Idempotency:
         await self._open(key)
         asked = _hash(request)
 
-        async def answer(work: Work) -> Answer:
+        async def answer(work: UnitOfWork) -> Answer:
             kept = await _claim(work, key)
             if kept.answer is not None:
                 if kept.request != asked:
@@ -156,11 +158,11 @@ class Idempotency:
         They would deadlock if the first one's row went away again because it was refused.
         """
         with contextlib.suppress(IntegrityError):
-            async with working(self.database) as work:
+            async with transaction(self.database) as work:
                 work.session.add(IdempotencyRecord(id=key.id, request="", created_at=now()))
 
 
-async def _claim(work: Work, key: Key) -> IdempotencyRecord:
+async def _claim(work: UnitOfWork, key: Key) -> IdempotencyRecord:
     """The row of a key, which is ours alone until this transaction ends. Raises `StillRunning`."""
     is_old = IdempotencyRecord.created_at < now(-KEPT_SECONDS)
     try:

@@ -11,7 +11,7 @@ from shared.contracts.events import StoryboardApproved, StoryboardCreated, Video
 from shared.contracts.provider_selection import FREE_PROVIDER
 from shared.contracts.story import Storyboard
 from shared.contracts.story_rules import Fault, SceneSeconds, faults_of
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 
 class StoryboardFaulty(Exception):
@@ -58,7 +58,7 @@ class Reviews:
         return _storyboard_of(await self.videos.get(video_id, owner=owner))
 
     async def approve(
-        self, work: Work, video_id: UUID, edited: Storyboard | None, by: str, *, owner: str | None
+        self, work: UnitOfWork, video_id: UUID, edited: Storyboard | None, by: str, *, owner: str | None
     ) -> Video:
         """Let a video that awaits its review go on, with an edited storyboard where there is one.
 
@@ -78,7 +78,9 @@ class Reviews:
         await work.emit(event)
         return await self.videos.as_saved(work, row)
 
-    async def animatic(self, work: Work, video_id: UUID, edited: Storyboard | None, *, owner: str | None) -> Video:
+    async def animatic(
+        self, work: UnitOfWork, video_id: UUID, edited: Storyboard | None, *, owner: str | None
+    ) -> Video:
         """The free film of a video's storyboard, or of an edited one: another video. The same storyboard has one.
 
         Raises:
@@ -108,7 +110,7 @@ class Reviews:
         film.animatic_of = str(video_id)
         return await self.videos.as_saved(work, film)
 
-    async def _animatic_id(self, work: Work, video_id: UUID, storyboard: Storyboard) -> UUID:
+    async def _animatic_id(self, work: UnitOfWork, video_id: UUID, storyboard: Storyboard) -> UUID:
         """Derived, so that asking again makes no second film; one that has died is no film."""
         content = hashlib.sha256(storyboard.model_dump_json().encode()).hexdigest()
         number = 0

@@ -15,7 +15,7 @@ from gateway.storyboards.schemas import Edit, PendingStoryboard, StoryboardBody,
 from gateway.storyboards.service import StoryboardNotWritten, Storyboards
 from gateway.videos.schemas import VideoResource, video_resource
 from shared.contracts.story import Storyboard
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 RETRY_AFTER_SECONDS = "2"
 
@@ -96,7 +96,7 @@ def routes(
         """Approve the storyboard of a video that awaits its review, edited or not: from now on money is spent."""
         edited = _edited(edit)
 
-        async def do(work: Work) -> dict[str, object]:
+        async def do(work: UnitOfWork) -> dict[str, object]:
             row = await reviews.approve(work, video_id, edited, by=caller.owner, owner=caller.visible_owner)
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
@@ -120,7 +120,7 @@ def routes(
         """Ask for the free film of a video's storyboard, edited or not, with the same times. It is another video."""
         edited = _edited(edit)
 
-        async def do(work: Work) -> dict[str, object]:
+        async def do(work: UnitOfWork) -> dict[str, object]:
             row = await reviews.animatic(work, video_id, edited, owner=caller.visible_owner)
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
@@ -131,7 +131,7 @@ def routes(
         caller: Caller,
         idempotency_key: str | None,
         edit: Edit | None,
-        do: Callable[[Work], Awaitable[dict[str, object]]],
+        do: Callable[[UnitOfWork], Awaitable[dict[str, object]]],
     ) -> Response:
         key = key_of(request, caller, idempotency_key)
         return accepted(await idempotency.once(key, edit.model_dump(mode="json") if edit else None, do))

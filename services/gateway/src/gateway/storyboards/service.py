@@ -11,7 +11,7 @@ from gateway.models import Storyboard as StoryboardRow
 from shared.contracts.events import Event, StoryboardDrafted, StoryboardFailed, StoryboardRequested
 from shared.messaging.errors import RequestConflicts
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import Work, working
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 FIRST_LOOK_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
@@ -49,13 +49,13 @@ class Storyboards:
             BudgetExceeded: there is no money for it today.
         """
         try:
-            async with working(self.database) as work:
+            async with transaction(self.database) as work:
                 if await self._open(work, wish):
                     await self.money.check_storyboard(work.session, wish)
                     await work.emit(wish)
         except IntegrityError:
             # The same id was used twice at once; the other one was faster.
-            async with working(self.database) as work:
+            async with transaction(self.database) as work:
                 await self._open(work, wish)
 
     async def get(self, storyboard_id: UUID, *, owner: str | None) -> StoryboardRow:
@@ -78,7 +78,7 @@ class Storyboards:
             pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
         return row
 
-    async def record(self, work: Work, event: Event) -> None:
+    async def record(self, work: UnitOfWork, event: Event) -> None:
         """Save what was asked for or what became of it; what is written stays written."""
         if isinstance(event, StoryboardRequested):
             await self._open(work, event)
@@ -94,7 +94,7 @@ class Storyboards:
         elif isinstance(event, StoryboardFailed) and row.state != "drafted":
             row.state, row.error_kind, row.error_message = "failed", event.kind, event.reason
 
-    async def _open(self, work: Work, wish: StoryboardRequested) -> bool:
+    async def _open(self, work: UnitOfWork, wish: StoryboardRequested) -> bool:
         """Save what was asked for. Returns whether this was news."""
         request = wish.model_dump(mode="json")
         row = await _row(work.session, wish.video_id, lock=True)

@@ -114,12 +114,12 @@ class Server(Generic[C]):
         if request.method == "HEAD":
             return Response(status_code=204, headers=HEADERS)
         state = request.scope.get("state") or {}
-        handling = _Handling(self, request, str(state.get("request_id") or secrets.token_hex(12)))
+        idempotent_transaction = _Handling(self, request, str(state.get("request_id") or secrets.token_hex(12)))
         # An error that left from here would have lost the headers that let a page elsewhere read it.
         try:
-            return await handling.run()
+            return await idempotent_transaction.run()
         except Exception as error:  # noqa: BLE001 - see above
-            return handling.refuse(handling.meaning(error))
+            return idempotent_transaction.refuse(idempotent_transaction.meaning(error))
 
 
 class _Handling(Generic[C]):

@@ -93,9 +93,9 @@ class Router(Generic[C]):
 
     def _register(self, name: str, kind: Kind) -> Callable[[F], F]:
         def register(function: F) -> F:
-            hints = get_type_hints(function, include_extras=True)
+            ephemeral = get_type_hints(function, include_extras=True)
             parameters = list(inspect.signature(function).parameters.values())[1:]
-            output = hints["return"]
+            output = ephemeral["return"]
             if kind == "subscription":
                 (tracked,) = get_args(output)
                 (output,) = get_args(tracked)
@@ -103,7 +103,7 @@ class Router(Generic[C]):
                 name,
                 kind,
                 function,
-                TypeAdapter(hints[parameters[0].name]) if parameters else None,
+                TypeAdapter(ephemeral[parameters[0].name]) if parameters else None,
                 TypeAdapter(output) if output not in (Any, object) else None,
                 optional=bool(parameters) and parameters[0].default is not inspect.Parameter.empty,
             )

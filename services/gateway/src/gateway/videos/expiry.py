@@ -11,7 +11,7 @@ from gateway.videos.service import Videos
 from shared.contracts.events import VideoExpired
 from shared.persistence.database import Database, now
 from shared.persistence.retention import DAY_SECONDS, Policy
-from shared.persistence.unit_of_work import Work, working
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 BATCH = 100
 SWEEP_SECONDS = 600.0
@@ -42,12 +42,12 @@ class Expiry:
         """The sweep that lets films expire, which are due by their own date."""
         return Policy("films", 0, self.expire, BATCH, SWEEP_SECONDS)
 
-    async def announce(self, _work: Work, row: Video, live: LiveEvent) -> None:
+    async def announce(self, _work: UnitOfWork, row: Video, live: LiveEvent) -> None:
         """Set the date of a film that has just been made."""
         if live.type == "video_completed" and not row.kept:
             row.expires_at = now(self.days * DAY_SECONDS)
 
-    async def keep(self, work: Work, video_id: UUID, *, keep: bool, owner: str | None) -> Video:
+    async def keep(self, work: UnitOfWork, video_id: UUID, *, keep: bool, owner: str | None) -> Video:
         """Keep a video, or let it expire again: after as many days as if it had been made now.
 
         Raises:
@@ -69,7 +69,7 @@ class Expiry:
         async with database.reading() as session:
             video_ids = (await session.scalars(due)).all()
         for video_id in video_ids:
-            async with working(database) as work:
+            async with transaction(database) as work:
                 # Somebody may have kept it meanwhile, or another replica been faster.
                 still_due = select(Video.id).where(Video.video_id == video_id, *is_due).with_for_update()
                 if await work.session.scalar(still_due) is not None:

@@ -10,7 +10,7 @@ from gateway.access.dependencies import Reader, Writer, json_only
 from gateway.videos.ratings import Ratings
 from gateway.videos.schemas import RatingWish, StatisticsResource, VideoResource, video_resource
 from gateway.videos.statistics import Statistics
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 DAYS = 30
 
@@ -24,7 +24,7 @@ def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRout
     )
     async def rate_video(video_id: UUID, wish: RatingWish, caller: Writer) -> VideoResource:
         """Say how you like a film. Saying it again replaces what you said."""
-        async with working(ratings.videos.database) as work:
+        async with transaction(ratings.videos.database) as work:
             row = await ratings.rate(work, video_id, wish.rating, wish.comment or None, owner=caller.visible_owner)
             return video_resource(row, public_url)
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from gateway.models import Video
 from gateway.videos.service import Videos
-from shared.persistence.unit_of_work import Work, working
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 
 class NothingToRate(Exception):
@@ -22,7 +22,9 @@ class Ratings:
     def __init__(self, videos: Videos) -> None:
         self.videos = videos
 
-    async def rate(self, work: Work, video_id: UUID, rating: int, comment: str | None, *, owner: str | None) -> Video:
+    async def rate(
+        self, work: UnitOfWork, video_id: UUID, rating: int, comment: str | None, *, owner: str | None
+    ) -> Video:
         """Rate a film, or rate it anew.
 
         Raises:
@@ -37,6 +39,6 @@ class Ratings:
 
     async def take_back(self, video_id: UUID, *, owner: str | None) -> None:
         """Forget how a film was rated, where it was. Raises `VideoNotFound`."""
-        async with working(self.videos.database) as work:
+        async with transaction(self.videos.database) as work:
             row = await self.videos.locked(work, video_id, owner=owner)
             row.rating = row.rating_comment = None

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from gateway.access.dependencies import Writer, json_only
 from gateway.videos.expiry import Expiry
 from gateway.videos.schemas import RetentionWish, VideoResource, video_resource
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 
 def routes(expiry: Expiry, public_url: str) -> APIRouter:
@@ -21,7 +21,7 @@ def routes(expiry: Expiry, public_url: str) -> APIRouter:
     )
     async def set_retention(video_id: UUID, wish: RetentionWish, caller: Writer) -> VideoResource:
         """Keep a video for as long as you want, or let its film expire again. `expiresAt` says when it does."""
-        async with working(expiry.videos.database) as work:
+        async with transaction(expiry.videos.database) as work:
             row = await expiry.keep(work, video_id, keep=wish.keep, owner=caller.visible_owner)
             return video_resource(row, public_url)
 

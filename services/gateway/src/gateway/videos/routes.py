@@ -26,7 +26,7 @@ from gateway.videos.completion import Ending
 from gateway.videos.projection import Status
 from gateway.videos.schemas import VideoPage, VideoResource, video_resource
 from gateway.videos.service import Videos
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 REASON = "Cancelled by request."
 LARGEST_PLACE = 2**62
@@ -93,7 +93,7 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
         event = wish.event(caller.owner)
         reviews.check(event.storyboard)
 
-        async def do(work: Work) -> dict[str, object]:
+        async def do(work: UnitOfWork) -> dict[str, object]:
             row = await videos.accept(work, event)
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 

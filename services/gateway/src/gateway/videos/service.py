@@ -39,9 +39,9 @@ from shared.contracts.events import (
 )
 from shared.contracts.story import Storyboard
 from shared.messaging.errors import RequestConflicts
-from shared.messaging.event_router import Hints, NobodyListens
+from shared.messaging.event_router import EphemeralPublisher, NullPublisher
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import Work, working
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 BY_ID = Video.video_id.in_(bindparam("ids", expanding=True))
 WHOLE = select(*(column.class_attribute.label(column.key) for column in Video.__mapper__.column_attrs)).where(BY_ID)
@@ -79,7 +79,7 @@ class VideoNotEnded(Exception):
         self.status = status
 
 
-Announcer = Callable[[Work, Video, LiveEvent], Awaitable[None]]
+Announcer = Callable[[UnitOfWork, Video, LiveEvent], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Videos:
         self.stage_times = stage_times
         self.public_url = public_url
         self.announcers: list[Announcer] = []
-        self.hints: Hints = NobodyListens()
+        self.ephemeral: EphemeralPublisher = NullPublisher()
         self.telling: set[asyncio.Task[None]] = set()
         self.rows = BatchLoader(self._rows)
         self.versions = BatchLoader(self._versions)
@@ -136,7 +136,7 @@ class Videos:
         """
         return await attempt(self.database, lambda work: self.accept(work, wish))
 
-    async def accept(self, work: Work, wish: VideoRequested) -> Video:
+    async def accept(self, work: UnitOfWork, wish: VideoRequested) -> Video:
         """As `request`, in a transaction that does something else besides."""
         if await self.record_request(work, wish, within_caps=True):
             await work.emit(wish)
@@ -150,7 +150,10 @@ class Videos:
         return _seen(await self.rows.load(str(video_id)), video_id, owner)
 
     async def _rows(self, ids: Collection[str]) -> dict[str, Video]:
-        rows = {found.video_id: _to_look_at(found) for found in await self.database.glance(WHOLE, {"ids": list(ids)})}
+        rows = {
+            found.video_id: _to_look_at(found)
+            for found in await self.database.autocommit_read(WHOLE, {"ids": list(ids)})
+        }
         if not self.stage_times.is_fresh:
             async with self.database.reading() as session:
                 await self.stage_times.refresh(session)
@@ -175,21 +178,21 @@ class Videos:
         return version, status
 
     async def _versions(self, ids: Collection[str]) -> dict[str, tuple[int, str, str]]:
-        found = await self.database.glance(VERSION, {"ids": list(ids)})
+        found = await self.database.autocommit_read(VERSION, {"ids": list(ids)})
         return {video_id: (version, status, owner) for video_id, version, status, owner in found}
 
-    async def locked(self, work: Work, video_id: UUID, *, owner: str | None) -> Video:
+    async def locked(self, work: UnitOfWork, video_id: UUID, *, owner: str | None) -> Video:
         """One video, which nobody else changes until this transaction ends. Raises `VideoNotFound`."""
         return _seen(await _row(work.session, video_id, lock=True), video_id, owner)
 
-    async def as_saved(self, work: Work, row: Video) -> Video:
+    async def as_saved(self, work: UnitOfWork, row: Video) -> Video:
         """The row as the database is going to have it: with its times, and its amounts to the last decimal."""
         await work.session.flush()
         await work.session.refresh(row)
         await self.expect(work.session, row)
         return row
 
-    async def is_over(self, work: Work, video_id: UUID) -> bool:
+    async def is_over(self, work: UnitOfWork, video_id: UUID) -> bool:
         """Whether there was such a video and nothing is, or comes, of it: it has died, or was deleted."""
         row = await _row(work.session, video_id, lock=True)
         return row is not None and (row.status in DIED or row.deleted_at is not None)
@@ -236,7 +239,7 @@ class Videos:
 
     async def cancel_once(self, video_id: UUID, by: str, reason: str, *, owner: str | None) -> bool:
         """As `cancel`. Returns whether this was news."""
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             row = await self.locked(work, video_id, owner=owner)
             if row.status == "cancelled":
                 return False
@@ -254,7 +257,7 @@ class Videos:
             VideoNotFound: there is none.
             VideoNotEnded: it has to be cancelled first.
         """
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             row = await self.locked(work, video_id, owner=owner)
             if row.status not in ENDED:
                 raise VideoNotEnded(video_id, row.status)
@@ -329,7 +332,7 @@ class Videos:
 
     # --- what happens
 
-    async def record_request(self, work: Work, event: VideoRequested, *, within_caps: bool = False) -> bool:
+    async def record_request(self, work: UnitOfWork, event: VideoRequested, *, within_caps: bool = False) -> bool:
         """Save what was asked for. Returns whether this was news.
 
         Raises:
@@ -366,7 +369,7 @@ class Videos:
         await self._tell(work, row, event)
         return True
 
-    async def record(self, work: Work, event: Event) -> None:
+    async def record(self, work: UnitOfWork, event: Event) -> None:
         """Fold an event into its video's row, and tell those who watch."""
         if isinstance(event, StoryCharged) and event.alone:
             await self.money.record_alone(work, event)
@@ -393,13 +396,13 @@ class Videos:
             return
         await self._apply(work, row, event)
 
-    async def _record_of_deleted(self, work: Work, row: Video, event: Event) -> None:
+    async def _record_of_deleted(self, work: UnitOfWork, row: Video, event: Event) -> None:
         """News of a deleted video: its money still counts, and what was stored meanwhile is to go as well."""
         await self.money.correct(work, row)
         if isinstance(event, StoryboardCreated | SceneRendered | SceneFailed | VideoComposed | VideoFailed):
             await work.emit(VideoDeleted(video_id=event.video_id, by=SYSTEM))
 
-    async def _apply(self, work: Work, row: Video, event: Event) -> None:
+    async def _apply(self, work: UnitOfWork, row: Video, event: Event) -> None:
         before = view_of(row)
         after = fold(before, event)
         if after != before:
@@ -417,7 +420,7 @@ class Videos:
             await self._tell(work, row, event)
         await self.money.correct(work, row)
 
-    async def _show_edited(self, work: Work, row: Video, edited: Storyboard) -> None:
+    async def _show_edited(self, work: UnitOfWork, row: Video, edited: Storyboard) -> None:
         """Show what was approved, until the storyboard made of it is told."""
         shots = [scene.shot for scene in edited.scenes]
         row.storyboard = {**(row.storyboard or {}), **edited.model_dump(mode="json", by_alias=True), "shots": shots}
@@ -425,7 +428,7 @@ class Videos:
         row.duration = edited.total_duration
         row.estimated_cost_usd = await self.money.estimate_written(work.session, row, edited.scenes)
 
-    async def _tell(self, work: Work, row: Video, event: Event) -> None:
+    async def _tell(self, work: UnitOfWork, row: Video, event: Event) -> None:
         name = LIVE_NAMES.get(type(event))
         if name is None:
             return
@@ -444,17 +447,17 @@ class Videos:
             await self._announce(work, row, live)
         self._tell_replicas(work, row, live)
 
-    def _tell_replicas(self, work: Work, row: Video, live: LiveEvent) -> None:
+    def _tell_replicas(self, work: UnitOfWork, row: Video, live: LiveEvent) -> None:
         event = VideoUpdated(video_id=UUID(row.video_id), owner=row.owner, live=live)
 
         def tell() -> None:
-            task = asyncio.create_task(self.hints.hint(event))
+            task = asyncio.create_task(self.ephemeral.publish(event))
             self.telling.add(task)
             task.add_done_callback(self.telling.discard)
 
         work.afterwards.append(tell)
 
-    async def _announce(self, work: Work, row: Video, live: LiveEvent) -> None:
+    async def _announce(self, work: UnitOfWork, row: Video, live: LiveEvent) -> None:
         for announce in self.announcers:
             await announce(work, row, live)
 

@@ -36,7 +36,7 @@ from gateway.webhooks.delivery_policy import (
 )
 from gateway.webhooks.webhook_sender import Courier, Parcel
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import Work, working
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 log = structlog.get_logger()
 
@@ -121,7 +121,7 @@ class Webhooks:
             secret=_new_secret(),
             created_at=now(),
         )
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             of_owner = select(func.count()).where(WebhookEndpoint.owner == owner)
             if (await work.session.execute(of_owner)).scalar_one() >= MOST_PER_OWNER:
                 raise TooManyEndpoints(owner)
@@ -150,7 +150,7 @@ class Webhooks:
         if change.url is not None:
             await self.get(endpoint_id, owner=owner)
             await self.courier.check(change.url)
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             endpoint.url = change.url or endpoint.url
             endpoint.types = list(dict.fromkeys(change.types or endpoint.types))
@@ -165,7 +165,7 @@ class Webhooks:
 
     async def remove(self, endpoint_id: UUID, *, owner: str | None) -> None:
         """Remove an endpoint, and all that was or is on its way to it. Raises `EndpointNotFound`."""
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             of_it = WebhookDelivery.endpoint_id == endpoint.endpoint_id
             await work.session.execute(delete(WebhookDelivery).where(of_it))
@@ -173,7 +173,7 @@ class Webhooks:
 
     async def rotate(self, endpoint_id: UUID, *, owner: str | None) -> WebhookEndpoint:
         """Give an endpoint a new secret. The one before signs along for a day. Raises `EndpointNotFound`."""
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             endpoint.old_secret = endpoint.secret
             endpoint.old_secret_until = now(OLD_SECRET_SECONDS)
@@ -187,7 +187,7 @@ class Webhooks:
             EndpointNotFound: there is none.
             EndpointDisabled: nothing is sent to it.
         """
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             _require_enabled(endpoint)
             data: dict[str, JsonValue] = {"endpointId": endpoint.endpoint_id, "text": "It works."}
@@ -218,7 +218,7 @@ class Webhooks:
             EndpointNotFound, DeliveryNotFound: there is none.
             EndpointDisabled: nothing is sent to it.
         """
-        async with working(self.database) as work:
+        async with transaction(self.database) as work:
             endpoint = await _endpoint(work.session, endpoint_id, owner, lock=True)
             _require_enabled(endpoint)
             sent = await _delivery(work.session, endpoint, delivery_id, lock=True)
@@ -228,7 +228,7 @@ class Webhooks:
 
     # --- what happens
 
-    async def announce(self, work: Work, video: Video, live: LiveEvent) -> None:
+    async def announce(self, work: UnitOfWork, video: Video, live: LiveEvent) -> None:
         """Something happened to a video: send it to all who want to know, in the same transaction."""
         kind = type_of(live.type)
         enabled = select(WebhookEndpoint).where(
@@ -263,13 +263,13 @@ class Webhooks:
         headers = signed(keys, sent.delivery_id, datetime.now(UTC), sent.body)
         return Parcel(sent.delivery_id, endpoint.endpoint_id, endpoint.owner, endpoint.url, sent.body, headers)
 
-    async def put_off(self, work: Work, due: WebhookDue) -> None:
+    async def put_off(self, work: UnitOfWork, due: WebhookDue) -> None:
         """The endpoint is busy: have this one come back, the later the longer it waits already."""
         longest = min(2.0**due.put_off, LONGEST_PUT_OFF_SECONDS)
         later = due.model_copy(update={"put_off": min(due.put_off + 1, 10)})
         await work.emit(later, after=longest * random.uniform(0.5, 1.0))  # noqa: S311 - so that they spread
 
-    async def record(self, work: Work, due: WebhookDue, parcel: Parcel, answer: Answer) -> None:
+    async def record(self, work: UnitOfWork, due: WebhookDue, parcel: Parcel, answer: Answer) -> None:
         """Save how an attempt went, and what follows from it."""
         # The endpoint first, as everywhere: whoever disables it goes on to its deliveries.
         given_up = WebhookEndpoint.failing_since <= now(-GIVEN_UP_AFTER_SECONDS)
@@ -352,7 +352,7 @@ def _require_enabled(endpoint: WebhookEndpoint) -> None:
 
 
 async def _send(
-    work: Work, endpoint_id: str, kind: str, data: dict[str, JsonValue], video_id: str | None = None
+    work: UnitOfWork, endpoint_id: str, kind: str, data: dict[str, JsonValue], video_id: str | None = None
 ) -> UUID:
     """Save a webhook and the message that has it posted. Returns its id."""
     delivery_id = uuid.uuid4()
@@ -370,7 +370,7 @@ async def _send(
     return delivery_id
 
 
-async def _schedule(work: Work, sent: WebhookDelivery, wait: float) -> None:
+async def _schedule(work: UnitOfWork, sent: WebhookDelivery, wait: float) -> None:
     """Have it posted after so many seconds, and not by any message that is on its way already."""
     sent.turn += 1
     sent.next_at = now(wait)

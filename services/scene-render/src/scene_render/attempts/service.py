@@ -58,7 +58,7 @@ from shared.money import budget
 from shared.money.budget import Budget, BudgetExceeded, Caps
 from shared.money.prices import FREE
 from shared.persistence.database import now
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 MAX_ATTEMPTS = 3
 MAX_ATTEMPTS_OF_KIND: Mapping[str, int] = {"bad_output": 2, "job_failed": 2, "clip_unusable": 2}
@@ -143,7 +143,7 @@ class Attempts:
         """Whether new scenes may go to this provider."""
         return is_available(name, self.order)
 
-    async def route(self, work: Work, render: Render) -> bool:
+    async def route(self, work: UnitOfWork, render: Render) -> bool:
         """Give the scene to the provider whose turn it is. Returns False where none is left."""
         names = providers_for(request_of(render).providers, self.order)
         parked = await breaker.parked(work.session)
@@ -168,7 +168,7 @@ class Attempts:
         clock = (await session.execute(select(now()))).scalar_one()
         return (clock - max([render.delayed_since, *failing])).total_seconds()
 
-    async def _delayed(self, work: Work, render: Render, kind: str, reason: str) -> None:
+    async def _delayed(self, work: UnitOfWork, render: Render, kind: str, reason: str) -> None:
         """Tell why a scene waits, once for each provider that it waits for."""
         if render.delayed_by == render.provider:
             return
@@ -195,7 +195,7 @@ class Attempts:
 
     # --- INTENT
 
-    async def intend(self, work: Work, render: Render, slot: ProviderSlot, provider: Provider) -> Attempt:
+    async def intend(self, work: UnitOfWork, render: Render, slot: ProviderSlot, provider: Provider) -> Attempt:
         """Write INTENT: the slot is taken and the money reserved before a byte goes to the provider.
 
         Raises:
@@ -224,7 +224,7 @@ class Attempts:
         await work.emit(overdue, after=provider.submit_seconds + 1)
         return attempt
 
-    async def submitted(self, work: Work, attempt: Attempt, task_id: str) -> None:
+    async def submitted(self, work: UnitOfWork, attempt: Attempt, task_id: str) -> None:
         """The provider has the task. An attempt that was given up as UNKNOWN is known again, and its scene goes on."""
         values = {"task_id": task_id, "submitted_at": now(), "failure_kind": None, "failure_reason": None}
         provider, video_id = self.provider_of(attempt), uuid.UUID(attempt.video_id)
@@ -249,7 +249,7 @@ class Attempts:
         if await work.session.get(CancelledVideo, attempt.video_id) is not None:
             await work.emit(CancelDue(video_id=video_id, attempt_id=attempt_id))
 
-    async def _resume_with(self, work: Work, attempt: Attempt, render: Render) -> None:
+    async def _resume_with(self, work: UnitOfWork, attempt: Attempt, render: Render) -> None:
         """Resume a waiting or failed scene with an attempt that is known again, if it was for the part needed next."""
         if attempt.part != len(render.parts):
             return
@@ -259,7 +259,7 @@ class Attempts:
             render.state, render.failure_kind, render.failure_reason = "running", None, None
             await resume_when_whole(work, attempt.video_id)
 
-    async def put_off(self, work: Work, attempt: Attempt, delay: SubmissionDeferred) -> None:
+    async def put_off(self, work: UnitOfWork, attempt: Attempt, delay: SubmissionDeferred) -> None:
         """The provider surely has not taken the task, and takes none now: the scene waits, and no try was lost."""
         render = await _render_of(work.session, attempt)
         told = {"failure_kind": delay.kind, "failure_reason": delay.reason, "ended_at": now()}
@@ -272,12 +272,12 @@ class Attempts:
             await work.emit(SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider), after=wait)
         await self._note_failure(work, attempt, delay)
 
-    async def unanswered(self, work: Work, attempt: Attempt) -> None:
+    async def unanswered(self, work: UnitOfWork, attempt: Attempt) -> None:
         """The submission had no answer: the attempt stays at INTENT; a provider that does so often is parked."""
         await self.unconfirmed(work, attempt, self.provider_of(attempt).submit_seconds + 1)
         await self._note_failure(work, attempt, SubmissionDeferred("outage", "It does not answer."))
 
-    async def unconfirmed(self, work: Work, attempt: Attempt, until: float | None) -> None:
+    async def unconfirmed(self, work: UnitOfWork, attempt: Attempt, until: float | None) -> None:
         """Tell since when an order has no answer, and until when one is awaited.
 
         `until` counts seconds from the order; None: until the provider can be asked.
@@ -297,7 +297,7 @@ class Attempts:
         )
         await work.emit(delayed)
 
-    async def never_sent(self, work: Work, attempt: Attempt, wait: float = 0.0) -> None:
+    async def never_sent(self, work: UnitOfWork, attempt: Attempt, wait: float = 0.0) -> None:
         """Something of ours held it up, and surely nothing was sent: the scene waits again, and nothing is paid.
 
         Its turn comes in `wait` seconds at the earliest, and no try was lost.
@@ -313,7 +313,7 @@ class Attempts:
                 offer = SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider)
                 await work.emit(offer, after=wait)
 
-    async def post_again(self, work: Work, attempt: Attempt) -> bool:
+    async def post_again(self, work: UnitOfWork, attempt: Attempt) -> bool:
         """The submission surely did not arrive: make it ours to send it again. Returns False where it is not.
 
         Its task may have become known meanwhile, or another replica sends it.
@@ -324,14 +324,14 @@ class Attempts:
         attempt.posts = posts
         return True
 
-    async def _note_failure(self, work: Work, attempt: Attempt, delay: SubmissionDeferred) -> None:
+    async def _note_failure(self, work: UnitOfWork, attempt: Attempt, delay: SubmissionDeferred) -> None:
         parked_for = await breaker.note_failure(work.session, attempt.provider, delay, self.scale)
         if parked_for is not None:
             offer = SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider)
             await work.emit(offer, after=parked_for + 0.1)
             await self.move_waiting(work, attempt.provider)
 
-    async def _recover(self, work: Work, attempt: Attempt) -> None:
+    async def _recover(self, work: UnitOfWork, attempt: Attempt) -> None:
         """The provider answers: whoever waits for it may go on."""
         if await breaker.recover(work.session, attempt.provider):
             for name in await breaker.unproven(work.session):
@@ -339,7 +339,7 @@ class Attempts:
             for _ in range(self.provider_of(attempt).concurrency):
                 await work.emit(SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider))
 
-    async def move_waiting(self, work: Work, provider: str) -> None:
+    async def move_waiting(self, work: UnitOfWork, provider: str) -> None:
         """A provider takes nothing now: what waits for it goes to the next one that does, or is told why it waits."""
         unproven = await breaker.unproven(work.session)
         waiting = select(Render).where(Render.provider == provider, Render.state == "waiting").with_for_update()
@@ -364,7 +364,7 @@ class Attempts:
 
     # --- how it ends
 
-    async def succeeded(self, work: Work, attempt: Attempt, cost: Decimal | None) -> bool:
+    async def succeeded(self, work: UnitOfWork, attempt: Attempt, cost: Decimal | None) -> bool:
         """The provider's task has ended well: free its slot, book its cost. Returns whether this was news."""
         render = await _render_of(work.session, attempt)
         begun = func.coalesce(Attempt.running_since, Attempt.submitted_at)
@@ -375,7 +375,7 @@ class Attempts:
         return True
 
     async def failed(
-        self, work: Work, attempt: Attempt, failure: Failed, *, before: AttemptState, asked: bool = True
+        self, work: UnitOfWork, attempt: Attempt, failure: Failed, *, before: AttemptState, asked: bool = True
     ) -> None:
         """The provider's task has ended badly, or was surely never taken: try again where that helps, else give up.
 
@@ -390,7 +390,7 @@ class Attempts:
                 await self._recover(work, attempt)
             await self._go_on(work, render, failure)
 
-    async def cancelled(self, work: Work, attempt: Attempt, cost: Decimal | None) -> None:
+    async def cancelled(self, work: UnitOfWork, attempt: Attempt, cost: Decimal | None) -> None:
         """The provider's task was ended because nobody wants it any more."""
         render = await _render_of(work.session, attempt)
         if await _move(work.session, attempt, ("SUBMITTED",), "CANCELLED", ended_at=now()):
@@ -399,7 +399,7 @@ class Attempts:
             if await has_stopped(work.session, render):
                 render.state = "cancelled"
 
-    async def spoiled(self, work: Work, attempt: Attempt, reason: str, *, again: bool) -> None:
+    async def spoiled(self, work: UnitOfWork, attempt: Attempt, reason: str, *, again: bool) -> None:
         """The task had ended well, and was booked, but its clip cannot be used. `again`: another one may be better."""
         render = await _render_of(work.session, attempt)
         told = {"failure_kind": "clip_unusable", "failure_reason": reason}
@@ -407,7 +407,7 @@ class Attempts:
             ENDED.labels(attempt.provider, "FAILED", "clip_unusable").inc()
             await self._go_on(work, render, Failed("clip_unusable", reason, cost=FREE, again=again))
 
-    async def unknown(self, work: Work, attempt: Attempt, reason: str, *, before: AttemptState) -> None:
+    async def unknown(self, work: UnitOfWork, attempt: Attempt, reason: str, *, before: AttemptState) -> None:
         """Nobody can tell whether the attempt was paid: its money stays reserved, and no other attempt is made.
 
         Its slot stays taken for as long as a task of this provider may go on.
@@ -425,7 +425,7 @@ class Attempts:
                 due = PayAgainDue(video_id=uuid.UUID(attempt.video_id), attempt_id=uuid.UUID(attempt.id))
                 await work.emit(due, after=self.unknown_policy.wait_seconds)
 
-    async def pay_again(self, work: Work, attempt: Attempt) -> None:
+    async def pay_again(self, work: UnitOfWork, attempt: Attempt) -> None:
         """Let the scene of an UNKNOWN attempt be ordered once more, knowing that both may be paid.
 
         At most once for each scene, and within the day's cap for this. The attempt stays UNKNOWN, its money reserved.
@@ -457,13 +457,13 @@ class Attempts:
         await work.emit(overdue, after=SECOND_WAIT_SECONDS)
         await resume_when_whole(work, attempt.video_id)
 
-    async def refuse_task(self, work: Work, attempt: Attempt, reason: str) -> None:
+    async def refuse_task(self, work: UnitOfWork, attempt: Attempt, reason: str) -> None:
         """A person named a task that cannot be that of an UNKNOWN attempt: tell why, and leave it as it is."""
         await _render_of(work.session, attempt)
         if await _move(work.session, attempt, ("UNKNOWN",), "UNKNOWN", failure_reason=reason):
             await _tell_charge(work, attempt, "unknown", reason=reason)
 
-    async def settle_unknown(self, work: Work, attempt: Attempt, cost: Decimal | None, *, again: bool) -> None:
+    async def settle_unknown(self, work: UnitOfWork, attempt: Attempt, cost: Decimal | None, *, again: bool) -> None:
         """A person has found out what became of an UNKNOWN attempt that has no task to look at."""
         render = await _render_of(work.session, attempt)
         if not await _move(work.session, attempt, ("UNKNOWN",), "FAILED", ended_at=now()):
@@ -476,12 +476,12 @@ class Attempts:
             await work.emit(overdue, after=SECOND_WAIT_SECONDS)
             await resume_when_whole(work, attempt.video_id)
 
-    async def release(self, work: Work, attempt: Attempt) -> None:
+    async def release(self, work: UnitOfWork, attempt: Attempt) -> None:
         """Free the slot of an attempt, and let the next scene start."""
         await turns.free(work.session, attempt.id)
         await work.emit(SlotOffered(video_id=uuid.UUID(attempt.video_id), provider=attempt.provider))
 
-    async def _go_on(self, work: Work, render: Render, failure: Failed) -> None:
+    async def _go_on(self, work: UnitOfWork, render: Render, failure: Failed) -> None:
         """Try again or give up after an attempt that ended badly, unless another may still deliver what is needed.
 
         If the latest order may have been paid, the scene fails: only a person or the policy may order again after it.
@@ -500,7 +500,7 @@ class Attempts:
         else:
             await self._try_again(work, render, failure)
 
-    async def _try_again(self, work: Work, render: Render, failure: Failed) -> None:
+    async def _try_again(self, work: UnitOfWork, render: Render, failure: Failed) -> None:
         """Let the scene wait for another attempt, here or at the next provider, if that may help."""
         render.failures += 1
         if failure.again and render.failures < MAX_ATTEMPTS_OF_KIND.get(failure.kind, MAX_ATTEMPTS):
@@ -516,7 +516,7 @@ class Attempts:
                 return
         await give_up(work, render, failure.kind, failure.reason)
 
-    async def _wait(self, work: Work, render: Render, seconds: float) -> bool:
+    async def _wait(self, work: UnitOfWork, render: Render, seconds: float) -> bool:
         """Let the scene wait for its turn, which comes in so many seconds at the earliest; unless nobody wants it."""
         if await work.session.get(CancelledVideo, render.video_id) is not None:
             render.state = "cancelled"
@@ -527,7 +527,7 @@ class Attempts:
 
     # --- money
 
-    async def _reserve(self, work: Work, attempt: Attempt, render: Render, price: Decimal) -> None:
+    async def _reserve(self, work: UnitOfWork, attempt: Attempt, render: Render, price: Decimal) -> None:
         day = await budget.today(work.session)
         of_video = self.caps.budgets(render.video_id, render.owner, day, simulated=self.simulated)
         await budget.reserve(work.session, budgets, of_video, price)
@@ -545,7 +545,7 @@ class Attempts:
         await work.session.flush()
         await _tell_charge(work, attempt, "held")
 
-    async def _settle(self, work: Work, attempt: Attempt, render: Render, cost: Decimal | None) -> None:
+    async def _settle(self, work: UnitOfWork, attempt: Attempt, render: Render, cost: Decimal | None) -> None:
         """Turn the reservation into what was really taken (None: all of it), and free the slot."""
         spend = await work.session.get(Spend, attempt.id, with_for_update=True)
         if spend is not None:
@@ -561,7 +561,7 @@ class Attempts:
 
 
 async def _tell_charge(
-    work: Work, attempt: Attempt, state: ChargeState, *, task_id: str | None = None, reason: str | None = None
+    work: UnitOfWork, attempt: Attempt, state: ChargeState, *, task_id: str | None = None, reason: str | None = None
 ) -> None:
     """Tell others what the money of an attempt is doing; nothing where it is free."""
     spend = await work.session.get(Spend, attempt.id, with_for_update=True)

@@ -24,7 +24,7 @@ from shared.contracts.media import MediaReference
 from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.money.prices import FREE, Tariff
 from shared.persistence.database import Database
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 from shared.process.work_folder import work_folder
 from shared.storage.storage import Storage
 
@@ -71,7 +71,7 @@ class AnimaticProvider:
             seed=str(request.video_id),
         )
         try:
-            async with working(self.database) as work:
+            async with transaction(self.database) as work:
                 task = {"id": attempt_id, "state": "drawing", "percent": 0, "frames": request.clip_frames}
                 await work.session.execute(insert(AnimaticTask).values(task))
                 ordered = AnimaticOrdered(video_id=request.video_id, task_id=UUID(attempt_id), order=order)

@@ -18,7 +18,7 @@ from scene_render.internal_messages import CallbackReceived
 from scene_render.models import Attempt
 from scene_render.providers.base import Provider
 from shared.persistence.database import Database
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 UNHEARD = "https://callbacks.invalid"
 """Stands in the addresses when nobody can call back: they still mark the task as that of an attempt."""
@@ -71,7 +71,7 @@ def route(callbacks: Callbacks, providers: Mapping[str, Provider], database: Dat
         except ValueError:
             return Response(status_code=400)
         task_id = provider.task_of_callback(said) if isinstance(said, Mapping) else None
-        async with working(database) as work:
+        async with transaction(database) as work:
             attempt = await work.session.get(Attempt, attempt_id)
             if attempt is None or attempt.provider != name:
                 return Response(status_code=404)

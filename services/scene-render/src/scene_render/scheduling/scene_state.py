@@ -15,7 +15,7 @@ from scene_render.models import Attempt, CancelledVideo, Render, VideoStanding
 from shared.contracts.epochs import Standing
 from shared.contracts.events import SceneFailed, VideoFailed, VideoResumed
 from shared.contracts.story import Belonging
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 
 def needs(render: Render, attempt: Attempt) -> bool:
@@ -36,7 +36,7 @@ async def has_stopped(session: AsyncSession, render: Render) -> bool:
     return (await session.execute(alive.limit(1))).first() is None
 
 
-async def give_up(work: Work, render: Render, kind: str, reason: str) -> None:
+async def give_up(work: UnitOfWork, render: Render, kind: str, reason: str) -> None:
     """Say that a scene will not be rendered, which fails its video: nothing more is paid for it."""
     render.state, render.failure_kind, render.failure_reason = "failed", kind, reason
     await work.session.flush()
@@ -45,7 +45,7 @@ async def give_up(work: Work, render: Render, kind: str, reason: str) -> None:
     await work.emit(_failure_of(render, row.epoch))
 
 
-async def resume_when_whole(work: Work, video_id: str) -> None:
+async def resume_when_whole(work: UnitOfWork, video_id: str) -> None:
     """Resume a video if none of its scenes is failed any more; its scenes wait for their turn again."""
     await work.session.flush()
     row = await _locked(work.session, video_id)
@@ -56,12 +56,12 @@ async def resume_when_whole(work: Work, video_id: str) -> None:
     await _offer_slots(work, video_id)
 
 
-async def hear_failure(work: Work, event: VideoFailed) -> None:
+async def hear_failure(work: UnitOfWork, event: VideoFailed) -> None:
     """The video has failed elsewhere: its waiting scenes do not start, unless it was resumed since."""
     await _hear(work.session, event)
 
 
-async def hear_resume(work: Work, event: VideoResumed) -> None:
+async def hear_resume(work: UnitOfWork, event: VideoResumed) -> None:
     """Somebody has resumed the video: its scenes wait for their turn again, unless one of them is failed.
 
     Then the video cannot go on, which is told in its new epoch too.
@@ -115,7 +115,7 @@ async def _failed_scenes(session: AsyncSession, video_id: str) -> list[Render]:
     return list((await session.execute(failed)).scalars())
 
 
-async def _offer_slots(work: Work, video_id: str) -> None:
+async def _offer_slots(work: UnitOfWork, video_id: str) -> None:
     waiting = select(Render.provider).where(Render.video_id == video_id, Render.state == "waiting").distinct()
     for provider in (await work.session.execute(waiting)).scalars():
         await work.emit(SlotOffered(video_id=UUID(video_id), provider=provider))

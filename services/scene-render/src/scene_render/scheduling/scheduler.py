@@ -13,7 +13,7 @@ from scene_render.internal_messages import SlotOffered
 from scene_render.models import ProviderSlot, ProviderState, Render, VideoStanding
 from scene_render.providers.base import Provider
 from shared.persistence.database import Database, now
-from shared.persistence.unit_of_work import working
+from shared.persistence.unit_of_work import transaction
 
 CANDIDATES = 10
 
@@ -51,7 +51,7 @@ async def provide_slots(database: Database, providers: Iterable[Provider]) -> No
 async def wake_waiting(database: Database) -> None:
     """Offer a slot of each provider that scenes wait for, be it one that is configured no more."""
     waiting = select(Render.provider, func.min(Render.video_id)).where(Render.state == "waiting")
-    async with working(database) as work:
+    async with transaction(database) as work:
         for provider, video_id in (await work.session.execute(waiting.group_by(Render.provider))).all():
             await work.emit(SlotOffered(video_id=UUID(video_id), provider=provider))
 

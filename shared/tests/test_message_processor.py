@@ -1,4 +1,4 @@
-"""What becomes of a message: handled once, comes back up the ladder, or dies with a reason."""
+"""Each message is processed once, retried after growing delays, or dead-lettered with a reason."""
 
 import asyncio
 from typing import Any
@@ -19,14 +19,14 @@ from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thu
 from shared.messaging.errors import RequestConflicts, StepFailed
 from shared.messaging.event_router import Delivery
 from shared.messaging.message_processor import (
-    LADDER_SECONDS,
-    ComesBack,
-    Dead,
+    RETRY_DELAYS_SECONDS,
+    DeadLettered,
     Handled,
     Outcome,
+    Retry,
     Service,
-    deliver,
     fails_video,
+    process,
 )
 from shared.persistence.database import Database
 from shared_testing.servers import delivery, published
@@ -36,10 +36,10 @@ GOOD = VideoRequested(video_id=VIDEO, prompt="a fox").model_dump_json().encode()
 
 
 async def send(hearer: Any, body: bytes = GOOD, message_id: str = "m1", attempt: int = 1, returns: int = 0) -> Outcome:
-    service = Service(hearer.story(), hearer, hearer.database, fails_video("composer"))
-    [subscription] = service.story.subscriptions
+    service = Service(hearer.router(), hearer, hearer.database, fails_video("composer"))
+    [subscription] = service.router.subscriptions
     delivery = Delivery("hearer.video.requested", message_id, {}, attempt, returns)
-    return await deliver(service, subscription, delivery, body)
+    return await process(service, subscription, delivery, body)
 
 
 async def test_a_message_that_comes_again_changes_nothing(database: Database, hearing: Any) -> None:
@@ -53,7 +53,7 @@ async def test_copies_that_come_at_once_have_one_effect(database: Database, hear
     hearer = hearing(database)
     outcomes = await asyncio.gather(*(send(hearer) for _ in range(8)))
     # Whoever lost the race is handled, or comes back to find that it is.
-    assert all(isinstance(outcome, Handled | ComesBack) for outcome in outcomes)
+    assert all(isinstance(outcome, Handled | Retry) for outcome in outcomes)
     assert await hearer.effects() == ["a fox"]
 
 
@@ -62,11 +62,11 @@ async def test_a_failure_leaves_no_trace_and_comes_back_later_each_time(database
     steps = []
     for attempt in range(1, 6):
         outcome = await send(hearer, attempt=attempt)
-        assert isinstance(outcome, ComesBack)
+        assert isinstance(outcome, Retry)
         assert outcome.attempt == attempt + 1
-        steps.append(outcome.step)
+        steps.append(outcome.delay_index)
     assert steps == sorted(steps)
-    assert steps[-1] >= len(LADDER_SECONDS) - 2
+    assert steps[-1] >= len(RETRY_DELAYS_SECONDS) - 2
     assert await hearer.effects() == []
     assert await send(hearer, attempt=6) == Handled()
 
@@ -74,8 +74,8 @@ async def test_a_failure_leaves_no_trace_and_comes_back_later_each_time(database
 async def test_after_the_last_attempt_it_dies_and_the_video_fails_with_the_reason(
     sqlite: Database, hearing: Any
 ) -> None:
-    outcome = await send(hearing(sqlite, [ValueError("boom")]), attempt=len(LADDER_SECONDS) + 1)
-    assert isinstance(outcome, Dead)
+    outcome = await send(hearing(sqlite, [ValueError("boom")]), attempt=len(RETRY_DELAYS_SECONDS) + 1)
+    assert isinstance(outcome, DeadLettered)
     assert "boom" in outcome.reason
     [failed] = await published(sqlite)
     assert isinstance(failed, VideoFailed)
@@ -88,7 +88,7 @@ async def test_what_ended_its_process_again_and_again_dies_before_the_broker_dro
 ) -> None:
     hearer = hearing(sqlite)
     outcome = await send(hearer, returns=15)
-    assert (isinstance(outcome, Dead), hearer.calls) == (True, 0)
+    assert (isinstance(outcome, DeadLettered), hearer.calls) == (True, 0)
     [failed] = await published(sqlite)
     assert isinstance(failed, VideoFailed)
     assert (failed.kind, "15 times" in failed.reason) == ("crashed", True)
@@ -102,18 +102,18 @@ async def test_a_death_belongs_to_the_latest_epoch_that_its_message_or_its_servi
         return known
 
     hearer = hearing(sqlite, [StepFailed("refused", "Not with us.")])
-    service = Service(hearer.story(), hearer, sqlite, fails_video("composer"), epoch_of=epoch_of)
+    service = Service(hearer.router(), hearer, sqlite, fails_video("composer"), epoch_of=epoch_of)
     delivery = Delivery("hearer.video.requested", "m1", {"x-epoch": told} if told else {})
-    outcome = await deliver(service, service.story.subscriptions[0], delivery, GOOD)
+    outcome = await process(service, service.router.subscriptions[0], delivery, GOOD)
     [failed] = await published(sqlite)
-    assert isinstance(outcome, Dead)
+    assert isinstance(outcome, DeadLettered)
     assert isinstance(failed, VideoFailed)
     assert (outcome.epoch, failed.epoch) == (epoch, epoch)
 
 
 async def test_what_cannot_be_done_dies_at_once(sqlite: Database, hearing: Any) -> None:
     outcome = await send(hearing(sqlite, [StepFailed("refused", "Not with us.")]))
-    assert outcome == Dead("refused", "Not with us.", 1)
+    assert outcome == DeadLettered("refused", "Not with us.", 1)
     [failed] = await published(sqlite)
     assert isinstance(failed, VideoFailed)
     assert failed.reason == "Not with us."
@@ -121,7 +121,7 @@ async def test_what_cannot_be_done_dies_at_once(sqlite: Database, hearing: Any) 
 
 async def test_a_conflict_does_not_fail_the_video_it_conflicts_with(sqlite: Database, hearing: Any) -> None:
     outcome = await send(hearing(sqlite, [RequestConflicts(VIDEO)]))
-    assert isinstance(outcome, Dead)
+    assert isinstance(outcome, DeadLettered)
     assert await published(sqlite) == []
 
 
@@ -137,11 +137,11 @@ async def test_a_conflict_does_not_fail_the_video_it_conflicts_with(sqlite: Data
 )
 async def test_a_message_that_is_too_much_dies_with_a_short_reason(sqlite: Database, hearing: Any, more: bytes) -> None:
     hearer = hearing(sqlite)
-    service = Service(hearer.story("hearer", VideoRequested), hearer, sqlite, fails_video("composer"))
-    [subscription] = service.story.subscriptions
+    service = Service(hearer.router("hearer", VideoRequested), hearer, sqlite, fails_video("composer"))
+    [subscription] = service.router.subscriptions
     body = f'{{"videoId": "{VIDEO}", "prompt": "a fox", '.encode() + more + b"}"
-    outcome = await deliver(service, subscription, delivery(), body)
-    assert isinstance(outcome, Dead)
+    outcome = await process(service, subscription, delivery(), body)
+    assert isinstance(outcome, DeadLettered)
     assert (outcome.kind, hearer.calls) == ("malformed", 0)
     assert len(outcome.reason) < 20_000
 
@@ -150,7 +150,7 @@ async def test_a_message_that_is_too_much_dies_with_a_short_reason(sqlite: Datab
 async def test_poison_dies_at_once_without_reaching_the_handler(sqlite: Database, hearing: Any, body: bytes) -> None:
     hearer = hearing(sqlite)
     outcome = await send(hearer, body)
-    assert isinstance(outcome, Dead)
+    assert isinstance(outcome, DeadLettered)
     assert outcome.kind == "malformed"
     assert hearer.calls == 0
     assert await published(sqlite) == []
@@ -158,7 +158,7 @@ async def test_poison_dies_at_once_without_reaching_the_handler(sqlite: Database
 
 async def test_poison_whose_video_can_be_read_fails_that_video(sqlite: Database, hearing: Any) -> None:
     outcome = await send(hearing(sqlite), b'{"videoId": "%s", "prompt": ""}' % str(VIDEO).encode())
-    assert isinstance(outcome, Dead)
+    assert isinstance(outcome, DeadLettered)
     assert "prompt" in outcome.reason
     [failed] = await published(sqlite)
     assert failed.video_id == VIDEO
@@ -177,14 +177,14 @@ async def test_one_death_handled_twice_is_said_under_one_id(sqlite: Database, he
 async def test_an_outage_does_not_count_as_an_attempt(sqlite: Database, hearing: Any) -> None:
     gone = OperationalError("SELECT 1", {}, Exception(2013, "Lost connection"))
     outcome = await send(hearing(sqlite, [gone]), attempt=6, message_id=str(uuid4()))
-    assert isinstance(outcome, ComesBack)
+    assert isinstance(outcome, Retry)
     assert outcome.attempt == 6
 
 
 async def test_a_mistake_in_sql_does_count(sqlite: Database, hearing: Any) -> None:
     mistake = OperationalError("SELECT nope", {}, Exception(1054, "Unknown column"))
     outcome = await send(hearing(sqlite, [mistake]))
-    assert isinstance(outcome, ComesBack)
+    assert isinstance(outcome, Retry)
     assert outcome.attempt == 2
 
 
@@ -238,11 +238,11 @@ async def test_a_message_that_refers_to_media_of_another_video_is_refused(
     sqlite: Database, hearing: Any, event: Event, field: str | None
 ) -> None:
     hearer = hearing(sqlite)
-    service = Service(hearer.story("hearer", type(event)), hearer, sqlite, fails_video("composer"))
-    [subscription] = service.story.subscriptions
-    outcome = await deliver(service, subscription, delivery(), event.model_dump_json().encode())
+    service = Service(hearer.router("hearer", type(event)), hearer, sqlite, fails_video("composer"))
+    [subscription] = service.router.subscriptions
+    outcome = await process(service, subscription, delivery(), event.model_dump_json().encode())
     if field is None:
         assert outcome == Handled()
     else:
-        assert isinstance(outcome, Dead)
+        assert isinstance(outcome, DeadLettered)
         assert (outcome.kind, outcome.reason.split(": ")[0], hearer.calls) == ("malformed", field, 0)
