@@ -18,7 +18,7 @@ from shared.contracts.messages import Message
 from shared.contracts.story import Scene
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import Delivery
-from shared.messaging.message_processor import Handled, Outcome, Service, deliver
+from shared.messaging.message_processor import Handled, Outcome, Service, process
 from shared.persistence.migration_files import folder_of
 from shared_testing.servers import migrated, published
 
@@ -29,13 +29,13 @@ COLOURS = ("red", "lime", "blue")
 
 
 @dataclass
-class Hints:
+class EphemeralPublisher:
     """Notes what clients are told on the way, and does what a test wants to happen just then."""
 
     told: list[Message] = field(default_factory=list)
     meanwhile: Callable[[Message], Any] | None = None
 
-    async def hint(self, event: Message) -> None:
+    async def publish(self, event: Message) -> None:
         self.told.append(event)
         if self.meanwhile is not None:
             await self.meanwhile(event)
@@ -46,15 +46,15 @@ class Composer:
     """The service as it runs, handling the messages of one video."""
 
     service: Service[Any]
-    hints: Hints
+    ephemeral: EphemeralPublisher
     folder: Path
     drawn: Path
 
     async def hear(self, event: Message, message_id: str = "", attempt: int = 1) -> Outcome:
         """Handle one message, as the broker would deliver it."""
-        [subscription] = [one for one in self.service.story.subscriptions if one.event is type(event)]
+        [subscription] = [one for one in self.service.router.subscriptions if one.event is type(event)]
         delivery = Delivery(subscription.consumer, message_id or str(uuid.uuid4()), attempt=attempt)
-        return await deliver(self.service, subscription, delivery, event.model_dump_json().encode())
+        return await process(self.service, subscription, delivery, event.model_dump_json().encode())
 
     async def handle(self, *events: Message) -> list[Message]:
         """Handle these messages, and those that the service sends to itself. Return what it tells others."""
@@ -81,7 +81,7 @@ class Composer:
             source = ["-f", "lavfi", "-i", f"color={COLOURS[number - 1]}:s=1280x720:r={FRAME_RATE}"]
             form = ["-frames:v", str(frames), "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"]
             await Ffmpeg().run([*source, *form, "-y", str(path)], time_limit=60)
-        media = await self.service.tools.storage.put(clip_key(VIDEO, number, attempt), path, "video/mp4")
+        media = await self.service.deps.storage.put(clip_key(VIDEO, number, attempt), path, "video/mp4")
         return SceneRendered(
             video_id=VIDEO,
             scene_number=number,
@@ -100,11 +100,11 @@ def drawn_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def composer(tmp_path: Path, drawn_clips: Path) -> AsyncIterator[Composer]:
-    hints, url = Hints(), f"sqlite+aiosqlite:///{tmp_path}/c.db"
+    ephemeral, url = EphemeralPublisher(), f"sqlite+aiosqlite:///{tmp_path}/c.db"
     settings = Settings(database_url=url, storage_url=f"file://{tmp_path}/media", work_folder=tmp_path / "work")
     async with migrated(url, Base.metadata, folder_of(app.__file__)):
-        service = app.build(settings, hints)
-        yield Composer(service, hints, tmp_path, drawn_clips)
+        service = app.build(settings, ephemeral)
+        yield Composer(service, ephemeral, tmp_path, drawn_clips)
         await service.database.close()
 
 
