@@ -21,8 +21,7 @@ import pytest
 from composer.film import compose
 from composer.graph import ClipFile
 from scene_render.clips.clip_ingest import admit
-from scene_render.clips.conform import graph, upright
-from scene_render.clips.encoding_profile import fits
+from scene_render.clips.conform import graph, matches_profile, upright
 from scene_render.providers.base import ClipUnusable
 from shared.contracts.events import SceneFailed, SceneRendered, SceneRequested
 from shared.contracts.media import FRAME_RATE
@@ -258,7 +257,7 @@ async def test_frames_that_an_edit_list_hides_do_not_count(make: Callable[..., P
     with pytest.raises(ClipUnusable, match="24 frames; 72 were asked for"):
         await admit(hidden, SIZE, FRAMES, FRAMES, Ffmpeg())
     path, facts = await admit(hidden, SIZE, FRAME_RATE, FRAME_RATE, Ffmpeg())
-    assert (facts.frames, facts.hidden, fits(facts, SIZE)) == (FRAME_RATE, 0, True)
+    assert (facts.frames, facts.hidden, matches_profile(facts, SIZE)) == (FRAME_RATE, 0, True)
     assert len(decoded(path)) == FRAME_RATE
 
 
@@ -267,7 +266,7 @@ async def test_a_clip_cut_out_of_an_open_group_of_pictures_begins_with_a_whole_p
 ) -> None:
     whole = make(f"-i {{M}} -g 24 -sc_threshold 0 -x264-params open-gop=1 {AS_FILM}", "open")
     path, facts = await admit(make(f"-ss 1.02 -i {whole} -c copy -copyts", "cut"), SIZE, 48, 48, Ffmpeg())
-    assert (facts.frames, facts.start, fits(facts, SIZE)) == (48, 0, True)
+    assert (facts.frames, facts.start, matches_profile(facts, SIZE)) == (48, 0, True)
     assert np.abs(decoded(path)[0][150, 200] - RED).max() <= 4
 
 
@@ -321,8 +320,8 @@ async def test_a_clip_that_differs_in_anything_does_not_fit(
     odd_clips: Mapping[str, Path], change: dict[str, Any]
 ) -> None:
     facts = await probe(odd_clips["fits"])
-    assert fits(facts, SIZE)
-    assert not fits(replace(facts, **change), SIZE)
+    assert matches_profile(facts, SIZE)
+    assert not matches_profile(replace(facts, **change), SIZE)
 
 
 async def collected(desk: Any, simulated: Any, request: SceneRequested, clip: Path, content_type: str) -> ClipFile:

@@ -10,6 +10,7 @@ import structlog
 from composer.graph import ClipFile, film_arguments
 from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES
 from shared.contracts.timeline import Slot, total_frames
+from shared.media.encoding_profile import AUDIO_CODEC, PIXEL_FORMAT, VIDEO_CODEC
 from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
 from shared.media.probe import MediaFacts, MediaUnreadable, probe
 from shared.messaging.errors import StepFailed
@@ -110,13 +111,13 @@ async def _check_clip(scene_number: int, clip: ClipFile) -> None:
 def _compare(facts: MediaFacts, plan: Plan) -> None:
     frame = 1 / FRAME_RATE
     checks = [
-        ("picture codec", "h264", facts.video_codec),
-        ("pixel format", "yuv420p", facts.pixel_format),
+        ("picture codec", VIDEO_CODEC, facts.video_codec),
+        ("pixel format", PIXEL_FORMAT, facts.pixel_format),
         ("size", plan.size, (facts.width, facts.height)),
         ("frame rate", FRAME_RATE, facts.frame_rate),
         ("number of frames", plan.frames, facts.frames),
         ("rhythm", "constant", "constant" if facts.constant_rate else "uneven"),
-        ("sound codec", "aac", facts.audio_codec),
+        ("sound codec", AUDIO_CODEC, facts.audio_codec),
         ("number of further tracks", 0, facts.others),
     ]
     for what, expected, got in checks:

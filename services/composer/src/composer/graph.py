@@ -14,30 +14,22 @@ import ffmpeg
 from shared.contracts.media import FRAME_RATE
 from shared.contracts.story import Transition
 from shared.contracts.timeline import Slot, total_frames
-
-AUDIO_RATE = 48_000
+from shared.media.encoding_profile import (
+    AUDIO_LAYOUT,
+    AUDIO_RATE,
+    COLOUR_TAGS,
+    CONTAINER,
+    FILM_AUDIO,
+    FILM_VIDEO,
+    PIXEL_FORMAT,
+    silence_source,
+)
 
 XFADE: dict[Transition, str] = {"fade": "fadeblack", "dissolve": "fade", "wipe": "wipeleft"}
 """ffmpeg's names for our transitions. Its own `dissolve` is a scatter of pixels."""
 
-X264 = {
-    "c:v": "libx264",
-    "preset": "veryfast",
-    "crf": 20,
-    "profile:v": "high",
-    "pix_fmt": "yuv420p",
-    "color_range": "tv",
-    "colorspace": "bt709",
-    "color_primaries": "bt709",
-    "color_trc": "bt709",
-}
-COLOURS = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
-"""The colours of every clip, tagged or not."""
-
 CLIP = {"f": "mov", "protocol_whitelist": "file", "noautorotate": None, "apply_cropping": "codec"}
 """Clips lie upright and whole: whatever their containers say of it, a frame is shown as it is encoded."""
-
-AAC = {"c:a": "aac", "b:a": "128k", "ar": AUDIO_RATE, "ac": 2}
 
 
 @dataclass(frozen=True)
@@ -59,14 +51,10 @@ def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Pat
         _join_pictures(picture, slots),
         _join_sounds(sound, slots).filter("atrim", end=_seconds(frames)),
         str(target),
-        **{"frames:v": frames, "r": FRAME_RATE, "video_track_timescale": FRAME_RATE * 512},
-        **X264,
-        **AAC,
-        map_metadata=-1,
-        # Chapters are not metadata to ffmpeg; those of the first clip would come along.
-        map_chapters=-1,
-        movflags="+faststart",
-        format="mp4",
+        **{"frames:v": frames},
+        **FILM_VIDEO,
+        **FILM_AUDIO,
+        **CONTAINER,
     )
     return [str(argument) for argument in ffmpeg.compile(output.global_args("-xerror"), overwrite_output=True)[1:]]
 
@@ -75,15 +63,15 @@ def _picture(stream: Any, slot: Slot, size: tuple[int, int]) -> Any:  # noqa: AN
     """A clip, exactly as many frames as its slot takes; its last frame stands still where it is too short."""
     width, height = size
     # Some clips say which colours they have, others say nothing; ffmpeg would convert between the two.
-    picture = stream["v:0"].filter("setparams", **COLOURS)
-    picture = picture.filter("scale", width, height).filter("setsar", 1).filter("format", "yuv420p")
+    picture = stream["v:0"].filter("setparams", **COLOUR_TAGS)
+    picture = picture.filter("scale", width, height).filter("setsar", 1).filter("format", PIXEL_FORMAT)
     picture = picture.filter("fps", FRAME_RATE).filter("tpad", stop_mode="clone", stop=-1)
     return _numbered(picture.filter("trim", end_frame=slot.clip_frames))
 
 
 def _numbered(picture: Any) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
     """Frames at n/FRAME_RATE exactly: what filters leave behind drifts."""
-    return picture.filter("format", "yuv420p").filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
+    return picture.filter("format", PIXEL_FORMAT).filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
 
 
 def _join_pictures(pictures: Sequence[Any], slots: Sequence[Slot]) -> Any:  # noqa: ANN401 - as above
@@ -110,9 +98,9 @@ def _sound(stream: Any, clip: ClipFile, slot: Slot) -> Any:  # noqa: ANN401 - ff
         sound = stream["a:0"].filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
     else:
         # ffmpeg-python takes equal inputs for one; the packet size tells two silences apart.
-        silence = f"anullsrc=r={AUDIO_RATE}:cl=stereo:n={1024 + slot.scene.scene_number}"
+        silence = f"{silence_source()}:n={1024 + slot.scene.scene_number}"
         sound = ffmpeg.input(silence, f="lavfi", t=length).audio
-    sound = sound.filter("aformat", sample_fmts="fltp", channel_layouts="stereo").filter("apad", whole_dur=length)
+    sound = sound.filter("aformat", sample_fmts="fltp", channel_layouts=AUDIO_LAYOUT).filter("apad", whole_dur=length)
     return sound.filter("atrim", end=length).filter("asetpts", "N/SR/TB")
 
 

@@ -12,9 +12,18 @@ from PIL import Image
 from scene_render.animatic.camera_motion import Move, corners
 from scene_render.animatic.palette import palette_of
 from scene_render.animatic.shots import Layer, staged
-from scene_render.clips.encoding_profile import CONTAINER, PICTURE, SOUND, TAGS, silence
 from scene_render.providers.animatic_order import AnimaticOrder
 from shared.contracts.media import FRAME_RATE, FRAME_SIZE
+from shared.media.encoding_profile import (
+    CLIP_AUDIO,
+    CLIP_VIDEO,
+    COLOUR_RANGE,
+    COLOUR_SPACE,
+    COLOUR_TAGS,
+    CONTAINER,
+    PIXEL_FORMAT,
+    silence_source,
+)
 from shared.media.ffmpeg import Ffmpeg
 
 LIMIT_SECONDS = 120.0
@@ -96,7 +105,7 @@ def _arguments(
     sheets: Sequence[Sheet], move: Move | None, target: Path, size: tuple[int, int], frames: int
 ) -> list[str]:
     lowest, *others, still = sheets
-    picture = _endless(lowest, "yuv420p").filter("fps", FRAME_RATE)
+    picture = _endless(lowest, PIXEL_FORMAT).filter("fps", FRAME_RATE)
     if lowest.layer.pictures[0].size != size:
         x, y = _position(lowest, size, frames)
         picture = picture.filter("crop", *size, x=f"-({x})", y=f"-({y})", exact=1)
@@ -107,15 +116,15 @@ def _arguments(
             "perspective", **corners(move, frames), sense="source", eval="frame", interpolation="linear"
         )
     picture = _laid(picture, still, size, frames)
-    picture = picture.filter("format", "yuv420p").filter("setparams", **TAGS)
+    picture = picture.filter("format", PIXEL_FORMAT).filter("setparams", **COLOUR_TAGS)
     output = ffmpeg.output(
         picture,
-        ffmpeg.input(silence(frames), f="lavfi").audio,
+        ffmpeg.input(silence_source(), f="lavfi", t=f"{frames / FRAME_RATE:.6f}").audio,
         str(target),
         # Quick to encode rather than small: the composer encodes it once more.
         **{"frames:v": frames, "preset": "superfast", "crf": 20},
-        **PICTURE,
-        **SOUND,
+        **CLIP_VIDEO,
+        **CLIP_AUDIO,
         **CONTAINER,
     )
     return [str(argument) for argument in ffmpeg.compile(output, overwrite_output=True)[1:]]
@@ -130,7 +139,7 @@ def _endless(sheet: Sheet, pixels: str) -> Any:  # noqa: ANN401 - ffmpeg-python 
         video_size=(sheet.width, sheet.height),
         framerate=sheet.layer.rate,
     ).video
-    stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv").filter("format", pixels)
+    stream = stream.filter("scale", out_color_matrix=COLOUR_SPACE, out_range=COLOUR_RANGE).filter("format", pixels)
     stream = stream.filter("loop", loop=-1, size=sheet.count, start=0)
     return stream.filter("setpts", f"N/{sheet.layer.rate}/TB")
 

@@ -10,7 +10,6 @@ import structlog
 
 from scene_render.attempts.service import frames_left, request_of
 from scene_render.clips import conform, content_checks
-from scene_render.clips.encoding_profile import fits
 from scene_render.models import Attempt, Render
 from scene_render.providers.base import ClipUnreadable, ClipUnusable, FirstFrame, Provider, Shot
 from shared.contracts.media import (
@@ -164,7 +163,7 @@ async def admit(
         # In frames of the film: those of the file may be of another length.
         delivered = round(facts.duration * FRAME_RATE)
         skip = delivered - ordered if tail and delivered > ordered + FRAME_RATE else 0
-        if skip or not fits(facts, size):
+        if skip or not conform.matches_profile(facts, size):
             conformed = path.with_name("conformed.mp4")
             await conform.conform(path, conformed, facts, size, wanted, ffmpeg, skip / FRAME_RATE)
             path, facts = conformed, await probe(conformed)

@@ -6,11 +6,23 @@ from typing import Any
 
 import ffmpeg
 
-from scene_render.clips.colour import Filter, film_colours
-from scene_render.clips.encoding_profile import AUDIO_RATE, CONTAINER, PICTURE, SOUND, TAGS
+from scene_render.clips.colour import Filter, film_colours, is_films
 from shared.contracts.media import FRAME_RATE
+from shared.media.encoding_profile import (
+    AUDIO_CHANNELS,
+    AUDIO_CODEC,
+    AUDIO_LAYOUT,
+    AUDIO_RATE,
+    CLIP_AUDIO,
+    CLIP_VIDEO,
+    COLOUR_TAGS,
+    CONTAINER,
+    H264_PROFILES,
+    PIXEL_FORMAT,
+    VIDEO_CODEC,
+)
 from shared.media.ffmpeg import Ffmpeg
-from shared.media.probe import LARGEST_PICTURE, MediaFacts
+from shared.media.probe import LARGEST_PICTURE, UPRIGHT, MediaFacts
 
 LIMIT_SECONDS = 120.0
 LIMIT_SECONDS_PER_SECOND = 15.0
@@ -19,6 +31,34 @@ TRANSPOSITIONS = {
     (True, False): "clock", (False, True): "cclock", (True, True): "cclock_flip", (False, False): "clock_flip",
 }  # fmt: skip
 """ffmpeg's names for how a picture lies, by whether its rows run down and its columns to the right."""
+
+
+def matches_profile(facts: MediaFacts, size: tuple[int, int]) -> bool:
+    """Return whether a clip can be used as it is: it has every property of the encoding profile."""
+    picture = (
+        facts.container == "mov"
+        and (facts.width, facts.height) == size
+        and facts.sample_aspect == 1
+        and facts.turning == UPRIGHT
+        and not facts.is_cropped
+        and not facts.is_interlaced
+        and facts.video_codec == VIDEO_CODEC
+        and facts.profile in H264_PROFILES
+        and facts.pixel_format == PIXEL_FORMAT
+        and is_films(facts)
+    )
+    timing = (
+        facts.frame_rate == FRAME_RATE
+        and facts.constant_rate
+        and facts.start == 0
+        # An edit list may only remove the decoder's delay.
+        and facts.hidden == 0
+    )
+    audio_format = (facts.audio_codec, facts.audio_rate, facts.audio_channels)
+    sound = facts.sound is None or (
+        audio_format == (AUDIO_CODEC, AUDIO_RATE, AUDIO_CHANNELS) and abs(facts.audio_start) < 1 / FRAME_RATE
+    )
+    return picture and timing and sound and facts.others == 0
 
 
 async def conform(
@@ -40,7 +80,9 @@ async def conform(
         graphs["af"] = graph(_sound(begin, frames))
     # Graphs know only what came since they were started; the frame rate is that of the whole clip.
     timing = {"frames:v": frames, "fps_mode": "cfr"}
-    output = ffmpeg.output(*streams, str(target), **graphs, **timing, **QUALITY, **PICTURE, **SOUND, **CONTAINER)
+    output = ffmpeg.output(
+        *streams, str(target), **graphs, **timing, **QUALITY, **CLIP_VIDEO, **CLIP_AUDIO, **CONTAINER
+    )
     # Times of all streams as the file has them, and as the probe has read them.
     arguments = _arguments(output.global_args("-copyts"))
     await runner.run(arguments, time_limit=_limit(frames))
@@ -58,7 +100,7 @@ async def join(pieces: Sequence[tuple[Path, int]], target: Path, runner: Ffmpeg)
     ]
     frames = sum(frames for _, frames in pieces)
     joined = _tagged(ffmpeg.concat(*pictures, v=1, a=0))
-    output = ffmpeg.output(joined, str(target), **{"frames:v": frames}, **QUALITY, **PICTURE, **CONTAINER)
+    output = ffmpeg.output(joined, str(target), **{"frames:v": frames}, **QUALITY, **CLIP_VIDEO, **CONTAINER)
     await runner.run(_arguments(output), time_limit=_limit(frames))
 
 
@@ -87,9 +129,9 @@ def _picture(facts: MediaFacts, begin: float, size: tuple[int, int]) -> Sequence
         ("fps", {"fps": FRAME_RATE}),
         ("crop", {"w": f"min(iw,ih*{width}/{height}/sar)", "h": f"min(ih,iw*sar*{height}/{width})"}),
         *film_colours(facts, size),
-        ("format", {"pix_fmts": "yuv420p"}),
+        ("format", {"pix_fmts": PIXEL_FORMAT}),
         ("setsar", {"sar": 1}),
-        ("setparams", TAGS),
+        ("setparams", COLOUR_TAGS),
         # Side data goes too: what it says of the light or the captions of the source is not true of the film.
         ("sidedata", {"mode": "delete"}),
     )
@@ -113,7 +155,7 @@ def _sound(begin: float, frames: int) -> Sequence[Filter]:
     return (
         ("asetpts", {"expr": f"PTS-{begin:.9f}/TB"}),
         ("aresample", {"sample_rate": AUDIO_RATE, "async": 1}),
-        ("aformat", {"channel_layouts": "stereo"}),
+        ("aformat", {"channel_layouts": AUDIO_LAYOUT}),
         ("atrim", {"start": 0, "end": f"{frames / FRAME_RATE:.6f}"}),
     )
 
@@ -128,7 +170,7 @@ def graph(filters: Sequence[Filter]) -> str:
 
 
 def _tagged(picture: Any) -> Any:  # noqa: ANN401 - as above
-    return picture.filter("setparams", **TAGS)
+    return picture.filter("setparams", **COLOUR_TAGS)
 
 
 def _arguments(output: Any) -> list[str]:  # noqa: ANN401 - as above
