@@ -19,7 +19,7 @@ APP_ROUTER := services/gateway/web/app-router.d.ts
 starting = echo "$(1) ..." >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive clean
+.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -92,6 +92,14 @@ key: $(VENV)/.installed ## Make an API key: make key OWNER=publisher SCOPES=read
 redrive: $(VENV)/.installed ## Put dead letters back (of BROKER_URL; without it, of .multishot/)
 	@$(call starting,Looking for dead letters)
 	@if $(call is_set,BROKER_URL); then $(BIN)/python -m shared.messaging.redrive; else $(BIN)/embedded redrive; fi
+
+doctor: $(VENV)/.installed ## Say what does not fit together (in the containers if they run, else in .multishot/): make doctor ARGS=--fix
+	@$(call starting,Examining)
+	@if command -v docker >/dev/null && [ -n "$$(docker compose ps --quiet gateway 2>/dev/null)" ]; then \
+		for service in gateway storyboard scene-render composer; do \
+			docker compose exec -T $$service $$service doctor $(ARGS) || failed=1; \
+		done; exit $${failed:-0}; \
+	else $(BIN)/embedded doctor $(ARGS); fi
 
 # --- checking ---------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ def test_dead_letters_are_those_of_the_broker_in_the_env_file(folder: Path) -> N
 
 @pytest.mark.parametrize(
     "target",
-    "demo run simulator key redrive test bench lint asyncapi permissions types schemas".split(),
+    "demo run simulator key redrive doctor test bench lint asyncapi permissions types schemas".split(),
 )
 def test_a_target_that_takes_its_time_first_says_what_it_does(folder: Path, target: str) -> None:
     done = run(folder, "make", "-n", target)

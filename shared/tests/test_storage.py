@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
@@ -156,3 +157,15 @@ def test_a_storage_url_names_its_storage(tmp_path: Path) -> None:
     assert (s3.bucket, s3.endpoint, s3.region) == ("films", "http://127.0.0.1:8333", "eu-west-1")
     with pytest.raises(ValueError, match="ftp"):
         open_storage("ftp://films")
+
+
+async def test_objects_below_a_prefix_are_listed(storage: FolderStorage | S3Storage, film: Path) -> None:
+    assert [one async for one in storage.objects("videos/")] == []
+    for key in ("videos/1/film.mp4", "videos/2/film.mp4", "animatics/1.mp4"):
+        await storage.put(key, film, "video/mp4")
+    listed = [one async for one in storage.objects("videos/")]
+    assert [(one.key, one.size) for one in listed] == [
+        ("videos/1/film.mp4", film.stat().st_size),
+        ("videos/2/film.mp4", film.stat().st_size),
+    ]
+    assert all(abs((datetime.now(UTC) - one.stored_at).total_seconds()) < 3600 for one in listed)

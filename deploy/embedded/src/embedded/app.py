@@ -1,6 +1,7 @@
 """The console script `embedded`.
 
-`demo` makes one film and ends, `run` serves until Ctrl-C, `key` makes an API key, `redrive` tries again.
+`demo` makes one film and ends, `run` serves until Ctrl-C, `key` makes an API key, `doctor` says what does not fit
+together, `redrive` tries again.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from gateway.access import key_command
 from gateway.models import Base
 from multishot import NotReachable
 from multishot import settings as client_settings
+from shared.doctor import command as examining
 from shared.messaging.requeued import report
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
@@ -92,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     key.set_defaults(command=_key)
     key_command.add_arguments(key)
 
+    doctor = commands.add_parser("doctor", help=examining.SUMMARY)
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--fix", action="store_true", help="also repair what is safe to repair")
+
     again = commands.add_parser("redrive", help="put all dead letters back")
     again.set_defaults(command=_redrive)
     return parser
@@ -140,6 +146,21 @@ async def _key(home: Home, arguments: argparse.Namespace) -> int:
         await migrate(database, folder_of(gateway_app.__file__))
     await key_command.make(database, wish)
     return 0
+
+
+async def _doctor(home: Home, arguments: argparse.Namespace) -> int:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            stack.enter_context(home.lock())
+            is_running = False
+        except HomeInUse:
+            is_running = True
+        system = _system(home, port=0, quiet=True)
+        if not is_running:
+            await system.migrate()
+        reports = await system.examine(fix=arguments.fix, is_running=is_running)
+    print("\n".join(map(str, reports)))
+    return int(any(report.differs for report in reports))
 
 
 async def _redrive(home: Home, _arguments: argparse.Namespace) -> int:

@@ -20,6 +20,8 @@ import storyboard.app
 import storyboard.settings
 from embedded.data_dir import Home
 from embedded.dispatcher import Dispatcher
+from shared.doctor.examination import Report, examine
+from shared.doctor.findings import Finding
 from shared.http.serving import keep_what_is_loaded, web_server
 from shared.messaging.message_processor import Service
 from shared.persistence.migration_files import folder_of
@@ -101,6 +103,20 @@ class System:
         """Bring all schemas up to date."""
         for module, service in self.services.items():
             await migrate(service.database, folder_of(module))
+
+    async def examine(self, *, fix: bool, is_running: bool) -> list[Report]:
+        """Compare what belongs to each service, and look for dead letters. `is_running`: another process serves."""
+        reports = [
+            await examine(service, folder_of(module), fix=fix, is_running=is_running)
+            for module, service in self.services.items()
+        ]
+        dead_letters = len(list(self.home.dead_letters.glob("*.json")))
+        if dead_letters:
+            report = Report("embedded")
+            todo = "`make redrive` requeues them once their cause is repaired"
+            report.add(str(Finding("dead letters", dead_letters, todo)))
+            reports.append(report)
+        return reports
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:

@@ -1,5 +1,6 @@
 """Puts the composer service together."""
 
+from composer.doctor import CHECKS
 from composer.handlers import Dependencies, epoch_of, router, whose
 from composer.models import Base
 from composer.settings import Settings
@@ -27,6 +28,7 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
         policies=(leftovers(settings.work_folder, storage.sweep),),
         epoch_of=epoch_of,
         storage=storage,
+        checks=CHECKS,
     )
 
 

@@ -66,25 +66,25 @@ router: EventRouter[Dependencies] = EventRouter("composer")
 async def expect_scenes(event: StoryboardCreated, delivery: Delivery, deps: Dependencies) -> None:
     """The story is written: from now on we know which clips the film is made of."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        film = await _film(work, event.video_id)
+        film = await locked_film(work, event.video_id)
         if film.state == "cancelled":
             return
         if film.storyboard is None or film.storyboard.get("revision", 0) <= event.revision:
             film.storyboard = event.model_dump(mode="json")
-        await _compose_when_complete(work, film)
+        await compose_when_complete(work, film)
 
 
 @router.on(SceneRendered)
 async def collect_scene(event: SceneRendered, delivery: Delivery, deps: Dependencies) -> None:
     """A clip is there: keep it; the last one starts the composing."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        film = await _film(work, event.video_id)
+        film = await locked_film(work, event.video_id)
         clip = FilmClip(
             video_id=film.video_id, scene_number=event.scene_number, clip=event.clip.model_dump(mode="json")
         )
         await work.session.merge(clip)
         await work.session.flush()
-        await _compose_when_complete(work, film)
+        await compose_when_complete(work, film)
 
 
 @router.on(ClipsCollected, max_concurrency=1)
@@ -127,7 +127,7 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, deps: Dependen
         **dict(Belonging.read(film.storyboard)),
     )
     async with idempotent_transaction(deps.database, delivery) as work:
-        film = await _film(work, event.video_id)
+        film = await locked_film(work, event.video_id)
         if film.state == "composing":
             film.state = "composed"
             film.film = composed.model_dump(mode="json")
@@ -142,7 +142,7 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, deps: Dependen
 async def give_up(event: SceneFailed, delivery: Delivery, deps: Dependencies) -> None:
     """A scene will not come: without it there is no film."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        film = await _film(work, event.video_id)
+        film = await locked_film(work, event.video_id)
         if await work.session.get(FilmClip, (film.video_id, event.scene_number)) is not None:
             return  # it came all the same
         if _hear(film, event):
@@ -158,14 +158,14 @@ async def stop_waiting(event: VideoFailed, delivery: Delivery, deps: Dependencie
     if event.stage == "request":
         return  # of a request that was refused; a video of that id is another one's
     async with idempotent_transaction(deps.database, delivery) as work:
-        _hear(await _film(work, event.video_id), event)
+        _hear(await locked_film(work, event.video_id), event)
 
 
 @router.on(VideoCancelled)
 async def forget_film(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
     """Nobody wants the film any more."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        film = await _film(work, event.video_id)
+        film = await locked_film(work, event.video_id)
         if film.state != "composed":
             film.state = "cancelled"
 
@@ -175,7 +175,7 @@ async def remove_film(event: VideoDeleted, delivery: Delivery, deps: Dependencie
     """The video was deleted: erase its storyboard, remove its film and its thumbnail."""
     await _remove(event.video_id, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
-        film = await _film(work, event.video_id)
+        film = await locked_film(work, event.video_id)
         film.state, film.film, film.storyboard = "cancelled", None, None
 
 
@@ -184,16 +184,16 @@ async def expire_film(event: VideoExpired, delivery: Delivery, deps: Dependencie
     """The film has been kept long enough: remove it and its thumbnail. Its storyboard stays."""
     await _remove(event.video_id, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
-        (await _film(work, event.video_id)).film = None
+        (await locked_film(work, event.video_id)).film = None
 
 
 @router.on(VideoResumed)
 async def go_on(event: VideoResumed, delivery: Delivery, deps: Dependencies) -> None:
     """A failed video goes on: wait for its clips again, or compose it."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        film = await _film(work, event.video_id)
+        film = await locked_film(work, event.video_id)
         if _hear(film, event):
-            await _compose_when_complete(work, film)
+            await compose_when_complete(work, film)
 
 
 def _hear(film: Film, event: SceneFailed | VideoFailed | VideoResumed) -> bool:
@@ -221,7 +221,7 @@ async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
     return Belonging.read(film.storyboard) if film else Belonging()
 
 
-async def _film(work: UnitOfWork, video_id: UUID) -> Film:
+async def locked_film(work: UnitOfWork, video_id: UUID) -> Film:
     """The film's row, locked: whoever collects the last clip sees all the others."""
     film = await work.session.get(Film, str(video_id), with_for_update=True)
     if film is None:
@@ -231,7 +231,8 @@ async def _film(work: UnitOfWork, video_id: UUID) -> Film:
     return film
 
 
-async def _compose_when_complete(work: UnitOfWork, film: Film) -> None:
+async def compose_when_complete(work: UnitOfWork, film: Film) -> None:
+    """Begin to compose a film that waits for clips, if all are there."""
     if film.state != "gathering" or film.storyboard is None:
         return
     video_id = UUID(film.video_id)

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 from uvicorn.loops.auto import auto_loop_factory
 
-from gateway import procedures, status_page
+from gateway import doctor, procedures, status_page
 from gateway.access import key_command
 from gateway.access import key_routes as keys
 from gateway.access import session_routes as session
@@ -58,10 +58,11 @@ from gateway.webhooks import routes as webhooks
 from gateway.webhooks.service import Webhooks
 from gateway.webhooks.webhook_sender import Courier
 from shared.contracts.events import VideoFailed, VideoRequested
+from shared.doctor import command as doctor_command
 from shared.http.public_address import GuardedNetwork
 from shared.http.serving import serve
 from shared.messaging.errors import MessageMalformed
-from shared.messaging.event_router import EphemeralPublisher
+from shared.messaging.event_router import EphemeralPublisher, NullPublisher
 from shared.messaging.message_processor import DeadLetter, Service
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
@@ -122,6 +123,7 @@ class Gateway:
             epoch_of=epoch_of,
             storage=self.storage,
             policies=(*POLICIES, self.expiry.policy),
+            checks=doctor.checks(self.expiry),
         )
 
     async def _show_as_failed(self, dead_letter: DeadLetter, database: Database) -> None:
@@ -180,15 +182,17 @@ class Gateway:
 
 
 def main() -> None:
-    """The console script `gateway`: serve; with the argument `migrate` bring the schema up to date; `key` makes one."""
+    """Run the console script `gateway`: serve, or do what the argument says."""
     if sys.argv[1:2] == ["key"]:
         key_command.main(sys.argv[2:])
         return
-    command = command_of(router.service, sys.argv[1:], key="make an API key, for AUTH=keys")
+    given = command_of(router.service, sys.argv[1:], key="make an API key, for AUTH=keys")
     settings = read(Settings)
     telemetry.set_up(router.service, settings)
     gateway = Gateway(settings)
-    if command == "migrate":
+    if given.command == "doctor":
+        doctor_command.main(lambda: gateway.service(NullPublisher()), settings, folder_of(__file__), fix=given.fix)
+    if given.command == "migrate":
         from shared.persistence import migrations  # it takes a third of a second to load, which no other start needs
 
         migrations.main(gateway.database, folder_of(__file__))

@@ -15,6 +15,7 @@ from shared.persistence.unit_of_work import transaction
 from shared.process import worker
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
+from storyboard.doctor import CHECKS
 from storyboard.endpoint import Endpoint, http_client
 from storyboard.handlers import Dependencies, router, whose
 from storyboard.models import Base
@@ -33,10 +34,10 @@ def build(settings: Settings, _hints: EphemeralPublisher) -> Service[Dependencie
     seconds = settings.scene_seconds
     if settings.llm_api_url is None:
         deps = Dependencies(database, TemplateWriter(seconds), seconds)
-        return Service(router, deps, database, _on_dead_letter, policies=POLICIES)
+        return Service(router, deps, database, _on_dead_letter, policies=POLICIES, checks=CHECKS)
     client, writer = _language_model(settings, settings.llm_api_url, database, seconds)
     deps = Dependencies(database, writer, seconds)
-    return Service(router, deps, database, _on_dead_letter, resources=(client,), policies=POLICIES)
+    return Service(router, deps, database, _on_dead_letter, resources=(client,), policies=POLICIES, checks=CHECKS)
 
 
 def _language_model(

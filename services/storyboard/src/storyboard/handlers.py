@@ -113,7 +113,7 @@ async def drop_storyboard(event: VideoCancelled, delivery: Delivery, deps: Depen
 async def erase_storyboard(event: VideoDeleted, delivery: Delivery, deps: Dependencies) -> None:
     """The video was deleted: erase its request, its storyboard and what the model answered. What that cost stays."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        await _erase(work, str(event.video_id))
+        await erase(work, str(event.video_id))
 
 
 @router.on(StoryboardRequested, max_concurrency=8)
@@ -155,7 +155,7 @@ async def _is_written(event: VideoRequested, database: Database) -> bool:
     if row is not None and row.state == "deleted":
         # It may have been deleted while it was written.
         async with transaction(database) as work:
-            await _erase(work, row.video_id)
+            await erase(work, row.video_id)
     elif row is not None and row.request_hash != fingerprint(event):
         raise RequestConflicts(event.video_id)
     return row is not None
@@ -170,7 +170,7 @@ async def _known(edited: Storyboard, database: Database) -> Storyboard | None:
     return Storyboard.model_validate(row.storyboard) if row is not None and row.storyboard else None
 
 
-async def _erase(work: UnitOfWork, video_id: str) -> None:
+async def erase(work: UnitOfWork, video_id: str) -> None:
     """Erase what people and models wrote for a video. The row stays, so that a late request writes nothing anew."""
     row = await work.session.get(StoryboardRow, video_id, with_for_update=True)
     if row is None:

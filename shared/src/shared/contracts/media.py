@@ -35,9 +35,15 @@ class Clip(Contract):
     has_audio: bool
 
 
+VIDEOS_PREFIX = "videos/"
+"""What the keys of all stored media of videos begin with; the video's id follows."""
+FILM_NAME = "film.mp4"
+THUMBNAIL_NAME = "thumbnail.jpg"
+
+
 def media_prefix(video_id: object) -> str:
     """What the keys of all stored media of a video begin with."""
-    return f"videos/{video_id}/"
+    return f"{VIDEOS_PREFIX}{video_id}/"
 
 
 def clip_key(video_id: object, scene_number: int, attempt_number: int) -> str:
@@ -55,9 +61,9 @@ def clip_prefix(video_id: object) -> str:
 
 def film_key(video_id: object) -> str:
     """Where the finished film of a video is stored."""
-    return f"{media_prefix(video_id)}film.mp4"
+    return f"{media_prefix(video_id)}{FILM_NAME}"
 
 
 def thumbnail_key(video_id: object) -> str:
     """Where the thumbnail of a video is stored."""
-    return f"{media_prefix(video_id)}thumbnail.jpg"
+    return f"{media_prefix(video_id)}{THUMBNAIL_NAME}"

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.events import Stage, VideoDeleted, VideoFailed
 from shared.contracts.messages import Message
 from shared.contracts.story import Belonging
+from shared.doctor.findings import Check
 from shared.http.json_bounds import JsonTooDeep, JsonTooLong, check_json
 from shared.messaging.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
 from shared.messaging.event_router import Delivery, Dependencies, EventRouter, Subscription
@@ -98,7 +99,7 @@ class Service(Generic[Dependencies]):
 
     `on_death` is what it does about the video of a message that died; `epoch_of` says in which epoch it knows a video
     to be; `background` is what it does besides messages; without a `storage` it works on no media; `policies` say how
-    long it keeps what.
+    long it keeps what; `checks` are what `doctor` looks for.
     """
 
     router: EventRouter[Dependencies]
@@ -110,6 +111,7 @@ class Service(Generic[Dependencies]):
     background: tuple[Background, ...] = ()
     storage: Storage | None = None
     policies: tuple[Policy, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     @property
     def retention(self) -> Retention:

@@ -199,3 +199,25 @@ async def _exists(connection: aio_pika.abc.AbstractConnection, queue: str) -> bo
     except ChannelNotFoundEntity:
         return False
     return True
+
+
+def queues_of(service: str, subscriptions: Sequence[Subscription[Dependencies]]) -> list[BoundQueue]:
+    """Return all lasting queues of a service: those it consumes, those of its retries, that of its dead letters."""
+    consumed = [one for one in subscriptions if not one.broadcast]
+    bound = [
+        BoundQueue(
+            work_queue(one.consumer, one.event),
+            ((EVENTS, one.event.name), *([(RETURN, one.consumer)] if one.event.stored else [])),
+        )
+        for one in consumed
+    ]
+    return [*waiting_queues(service), *bound]
+
+
+async def declare_again(connection: aio_pika.abc.AbstractConnection, queues: Sequence[BoundQueue]) -> None:
+    """Declare all exchanges, and these queues with their bindings. What exists already does not change."""
+    async with await connection.channel() as channel:
+        for exchange in EXCHANGES:
+            await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)
+    for one in queues:
+        await _declare(await connection.channel(), one)

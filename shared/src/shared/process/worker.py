@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from shared.contracts.events import EVENTS
+from shared.doctor import command as doctor
 from shared.http.serving import NotStarted, serve
 from shared.messaging.event_router import Dependencies, EphemeralPublisher, NullPublisher
 from shared.messaging.message_processor import Service
@@ -254,11 +255,13 @@ async def _cancel(task: "asyncio.Task[None]") -> None:
 def main(
     settings: type[S], build: Callable[[S, EphemeralPublisher], Service[Dependencies]], service: str, migrations: Path
 ) -> None:
-    """A worker's console script: run it, or with the argument `migrate` bring its schema up to date."""
-    command = command_of(service, sys.argv[1:])
+    """A worker's console script: run it, bring its schema up to date (`migrate`) or examine it (`doctor`)."""
+    given = command_of(service, sys.argv[1:])
     known = read(settings)
     telemetry.set_up(service, known)
-    if command == "migrate":
+    if given.command == "doctor":
+        doctor.main(lambda: build(known, NullPublisher()), known, migrations, fix=given.fix)
+    if given.command == "migrate":
         from shared.persistence import (
             migrations as schema,  # it takes a third of a second to load, which no other start needs
         )
@@ -268,12 +271,12 @@ def main(
     asyncio.run(_run(lambda ephemeral: build(known, ephemeral), known, migrations))
 
 
-def command_of(service: str, arguments: list[str], **more: str) -> str | None:
-    """The command that a service is called with; None: it is to run. Ends the process when there is no such command.
+def command_of(service: str, arguments: list[str], **more: str) -> argparse.Namespace:
+    """Return the `command` that a service is called with (None: it is to run), and whether `doctor` is to `fix`.
 
-    `more`: commands besides `migrate`, and what each does.
+    Ends the process when there is no such command. `more`: commands of this service, and what each does.
     """
-    commands = {"migrate": "bring the database schema up to date, and end", **more}
+    commands = {"migrate": "bring the database schema up to date, and end", "doctor": doctor.SUMMARY, **more}
     told = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
     parser = argparse.ArgumentParser(
         prog=service,
@@ -282,8 +285,11 @@ def command_of(service: str, arguments: list[str], **more: str) -> str | None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", choices=commands, metavar="command", help="see below")
-    command: str | None = parser.parse_args(arguments).command
-    return command
+    parser.add_argument("--fix", action="store_true", help="with doctor: also repair what is safe to repair")
+    given = parser.parse_args(arguments)
+    if given.fix and given.command != "doctor":
+        parser.error("--fix is an option of doctor")
+    return given
 
 
 async def _run(

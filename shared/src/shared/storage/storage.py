@@ -13,7 +13,9 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -65,6 +67,15 @@ class LinkInvalid(Exception):
     """The link was not made by us, was changed, or has ended."""
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as the storage lists it. `size` is in bytes, `stored_at` in UTC."""
+
+    key: str
+    size: int
+    stored_at: datetime
+
+
 class Storage(Protocol):
     """A place for objects. Writes are whole or not at all; keys are `name/name/name`."""
 
@@ -102,6 +113,10 @@ class Storage(Protocol):
 
     async def delete(self, prefix: str) -> None:
         """Remove all objects whose keys begin with `prefix`."""
+        ...
+
+    def objects(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """Yield all objects whose keys begin with `prefix`, which ends with a slash."""
         ...
 
     async def sweep(self) -> int:
@@ -219,6 +234,21 @@ class FolderStorage:
         for path in await asyncio.to_thread(lambda: sorted(folder.rglob("*"))):
             if path.is_file() and path.relative_to(self.root).as_posix().startswith(prefix):
                 path.unlink(missing_ok=True)
+
+    async def objects(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """See `Storage.objects`."""
+        for one in await asyncio.to_thread(self._objects, prefix):
+            yield one
+
+    def _objects(self, prefix: str) -> list[StoredObject]:
+        found = []
+        for path in sorted((self.root / _checked(prefix.rstrip("/"))).rglob("*")):
+            with contextlib.suppress(FileNotFoundError):  # somebody removes it meanwhile
+                facts = path.stat()
+                if path.is_file():
+                    stored_at = datetime.fromtimestamp(facts.st_mtime, UTC)
+                    found.append(StoredObject(path.relative_to(self.root).as_posix(), facts.st_size, stored_at))
+        return found
 
 
 class S3Storage:
@@ -338,6 +368,13 @@ class S3Storage:
             async for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for item in page.get("Contents", []):
                     await self.client.delete_object(Bucket=self.bucket, Key=item["Key"])
+
+    async def objects(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """See `Storage.objects`."""
+        with _unavailable():
+            async for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    yield StoredObject(item["Key"], item["Size"], item["LastModified"])
 
 
 def open_storage(url: str, signer: LinkSigner | None = None, *, writes: bool = True) -> FolderStorage | S3Storage:

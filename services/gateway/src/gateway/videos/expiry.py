@@ -1,5 +1,6 @@
 """Films end: each is removed some days after it was made, unless somebody keeps it. Its story stays."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -61,6 +62,18 @@ class Expiry:
             row.kept = keep
             row.expires_at = now(self.days * DAY_SECONDS) if row.status == "completed" and not keep else None
         return await self.videos.as_saved(work, row)
+
+    async def date(self, database: Database, video_ids: Sequence[str]) -> int:
+        """Set the date of completed films that have none and are not kept. Returns how many there were."""
+        dated = 0
+        for video_id in video_ids:
+            undated = (Video.video_id == video_id, Video.status == "completed", Video.expires_at.is_(None))
+            async with transaction(database) as work:
+                row = await work.session.scalar(select(Video).where(*undated).with_for_update())
+                if row is not None and not row.kept:
+                    row.expires_at = now(self.days * DAY_SECONDS)
+                    dated += 1
+        return dated
 
     async def expire(self, database: Database, _seconds: float, batch: int) -> int:
         """Let films expire that are due, each in a transaction of its own. Returns how many were due."""
