@@ -54,7 +54,7 @@ from shared.money.prices import Tariff
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
-from shared.storage.storage import FolderStorage
+from shared.storage.folder import FolderStorage
 from shared_testing.servers import delivery, published
 
 VIDEO = uuid.UUID(int=7)

@@ -17,7 +17,7 @@ from shared.doctor.queues import connected
 from shared.messaging.topology import queues_of
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import transaction
-from shared.storage.storage import FolderStorage
+from shared.storage.folder import FolderStorage
 
 
 async def look(examined: Examined, *checks: Check, fix: bool = False) -> Report:

@@ -12,15 +12,11 @@ from urllib.request import Request, urlopen
 import pytest
 
 from shared.contracts.media import MediaReference
-from shared.storage.storage import (
-    FolderStorage,
-    LinkInvalid,
-    LinkSigner,
-    ObjectDamaged,
-    ObjectMissing,
-    S3Storage,
-    open_storage,
-)
+from shared.storage.errors import LinkInvalid, ObjectDamaged, ObjectMissing
+from shared.storage.folder import FolderStorage
+from shared.storage.open import open_storage
+from shared.storage.s3 import S3Storage
+from shared.storage.signer import LinkSigner
 
 
 @pytest.fixture
@@ -94,7 +90,7 @@ async def test_delete_takes_all_under_a_prefix_and_nothing_else(
 
 @pytest.mark.parametrize("key", ["../etc/passwd", "/etc/passwd", "a/../b", "a//b", "", ".hidden", "a\x00b"])
 async def test_keys_that_lead_elsewhere_are_refused(folder: FolderStorage, film: Path, key: str) -> None:
-    with pytest.raises(ValueError, match="not a storage key"):
+    with pytest.raises(ValueError, match="not a valid storage key"):
         await folder.put(key, film, "video/mp4")
 
 

@@ -18,7 +18,9 @@ from shared.messaging.message_processor import Service, fails_video
 from shared.persistence.database import Database, is_outage
 from shared.process.worker import Worker
 from shared.settings import ServiceSettings
-from shared.storage.storage import FolderStorage, S3Storage, StorageMisconfigured, StorageUnavailable
+from shared.storage.errors import StorageMisconfigured, StorageUnavailable
+from shared.storage.folder import FolderStorage
+from shared.storage.s3 import S3Storage
 from shared_testing.servers import S3Server, free_port
 
 
@@ -213,7 +215,7 @@ async def test_a_worker_does_not_start_with_a_storage_that_refuses_it(serve: Any
 async def test_a_worker_whose_storage_refuses_it_later_is_not_ready_and_says_why(
     serve: Any, worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.storage.storage.FAULT_KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr("shared.storage.s3.FAULT_KNOWN_SECONDS", 0.0)
     fake = Fake()
     storage = S3Storage("bucket", serve(fake))
     one = worker(storage)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared.process.work_folder import YOUNGEST_SECONDS, locked, sweep_work_folders, work_folder
-from shared.storage.storage import FolderStorage
+from shared.storage.folder import FolderStorage
 
 WORKING = """
 import sys, time

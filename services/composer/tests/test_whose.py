@@ -15,7 +15,7 @@ from shared.messaging.event_router import Delivery, NullPublisher
 from shared.messaging.message_processor import DeadLettered, Service, fails_video, process
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
-from shared.storage.storage import FolderStorage
+from shared.storage.folder import FolderStorage
 from shared_testing.servers import delivery, migrated, published
 
 VIDEO = UUID(int=7)

@@ -31,7 +31,7 @@ from shared.money.budget import Caps
 from shared.money.prices import Tariff
 from shared.persistence.database import Database, now
 from shared.persistence.migration_files import folder_of
-from shared.storage.storage import FolderStorage
+from shared.storage.folder import FolderStorage
 from shared_testing.servers import delivery, migrated
 from simulator.app import KEYS, api_urls, serving
 from simulator.app import Settings as SimulatorSettings

@@ -21,7 +21,7 @@ from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, S
 from shared.contracts.media import MediaReference
 from shared.messaging.errors import StepFailed
 from shared.messaging.event_router import NullPublisher
-from shared.storage.storage import StorageUnavailable
+from shared.storage.errors import StorageUnavailable
 from shared_testing.servers import published
 
 Scene = Callable[..., SceneRequested]

@@ -11,7 +11,7 @@ from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.retention import leftovers
 from shared.process import worker
-from shared.storage.storage import open_storage
+from shared.storage.open import open_storage
 
 
 def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependencies]:

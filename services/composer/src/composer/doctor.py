@@ -15,7 +15,7 @@ from shared.doctor.findings import Check, Examined, Finding, found
 from shared.messaging.event_router import consumer_of
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import transaction
-from shared.storage.storage import Storage
+from shared.storage.base import Storage
 
 BEGUN_SECONDS = 2 * 3600.0
 """A message that is retried, or composing that goes on, takes less."""

@@ -40,7 +40,7 @@ from shared.messaging.event_router import Delivery, EphemeralPublisher, EventRou
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import UnitOfWork, idempotent_transaction
 from shared.process.work_folder import work_folder
-from shared.storage.storage import Storage
+from shared.storage.base import Storage
 
 log = structlog.get_logger()
 

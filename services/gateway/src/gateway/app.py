@@ -71,7 +71,8 @@ from shared.process import telemetry
 from shared.process.supervisor import every
 from shared.process.worker import Worker, command_of
 from shared.settings import read
-from shared.storage.storage import LinkSigner, open_storage
+from shared.storage.open import open_storage
+from shared.storage.signer import LinkSigner
 
 TRPC_PATH = "/api/trpc"
 PAGE_BESIDE_APPLICATION = "/multishot"

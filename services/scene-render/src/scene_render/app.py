@@ -25,7 +25,7 @@ from shared.persistence.migration_files import folder_of
 from shared.persistence.retention import leftovers
 from shared.process import worker
 from shared.process.supervisor import every
-from shared.storage.storage import open_storage
+from shared.storage.open import open_storage
 
 SLOTS_EVERY_SECONDS = 600.0
 

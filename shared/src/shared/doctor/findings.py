@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 
 from shared.persistence.database import Database
-from shared.storage.storage import Storage
+from shared.storage.base import Storage
 
 MOST_EXAMPLES = 3
 

@@ -29,7 +29,7 @@ from shared.persistence.retention import Policy, Retention
 from shared.persistence.unit_of_work import has_handled, transaction
 from shared.process import telemetry
 from shared.process.supervisor import Background
-from shared.storage.storage import Storage
+from shared.storage.base import Storage
 
 log = structlog.get_logger()
 

@@ -1,7 +1,7 @@
-"""Sets the rules by which a bucket itself removes objects: `python -m shared.storage.bucket_lifecycle`.
+"""Sets the lifecycle rules of a bucket: `python -m shared.storage.bucket_lifecycle`.
 
-It is the second net below the services' own retention. Rules of others on the same bucket stay. A bucket cannot know
-which film somebody keeps, so films are covered only where `--films-days` says so.
+They are a safety net below the services' own retention. Other rules of the bucket stay. A bucket does not know which
+films are kept, so it removes films only with `--films-days`.
 """
 
 import argparse
@@ -14,26 +14,27 @@ from botocore.exceptions import ClientError
 from pydantic import Field
 
 from shared.settings import BrokerSettings, read
-from shared.storage.storage import S3Storage, open_storage
+from shared.storage.open import open_storage
+from shared.storage.s3 import S3Storage
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import LifecycleRuleTypeDef
 
 OURS = "multishot-"
 UPLOAD_DAYS = 1
-"""An upload takes minutes; what is not done by then belongs to a process that was killed."""
+"""An upload takes minutes; one that is older belongs to a process that was killed."""
 ORIGINAL_DAYS = 14
-"""Drawn originals of animatics are not needed once their clip is made."""
+"""Drawn originals of animatics are not needed once their clip is stored."""
 
 
 class Settings(BrokerSettings):
-    """Which storage the rules are for."""
+    """The storage that the rules are for."""
 
     storage_url: str = Field(description="`s3://bucket?endpoint=...`")
 
 
 def rules(films_days: int | None = None) -> "list[LifecycleRuleTypeDef]":
-    """The rules of this system. `films_days`: how old films and clips may become, kept ones included."""
+    """Return our rules. `films_days`: the greatest age of films and clips, kept ones included."""
     found: list[LifecycleRuleTypeDef] = [
         {
             "ID": f"{OURS}uploads",
@@ -56,7 +57,7 @@ def _expiring(name: str, prefix: str, days: int) -> "LifecycleRuleTypeDef":
 
 
 async def set_rules(storage: S3Storage, wanted: "Sequence[LifecycleRuleTypeDef]") -> None:
-    """Give a bucket these rules in place of those that were set here before."""
+    """Replace our rules of a bucket by these."""
     client, bucket = storage.client, storage.bucket
     try:
         present = (await client.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
@@ -71,11 +72,11 @@ async def set_rules(storage: S3Storage, wanted: "Sequence[LifecycleRuleTypeDef]"
 async def _set(url: str, films_days: int | None) -> str:
     storage = open_storage(url)
     if not isinstance(storage, S3Storage):
-        return "STORAGE_URL names a folder; it needs no rules."
+        return "STORAGE_URL is a folder; it needs no rules."
     async with storage:
         wanted = rules(films_days)
         await set_rules(storage, wanted)
-        return f"The bucket {storage.bucket} has these rules now: {', '.join(rule['ID'] for rule in wanted)}."
+        return f"The bucket {storage.bucket} now has these rules: {', '.join(rule['ID'] for rule in wanted)}."
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Tells what an S3 server's error is about: how it is configured, the object, or that it is away."""
+"""Classifies errors of an S3 server: wrong configuration, one object, or an outage."""
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -29,7 +29,7 @@ AWAY = (HTTPClientError, EndpointConnectionError, ProxyConnectionError)
 
 
 def fault_of(error: BotoCoreError | ClientError) -> str | None:
-    """What is wrong with the configuration, in a sentence for operators; None: the error is about something else."""
+    """Return what is wrong with the configuration, in a sentence for operators; None: another kind of error."""
     match error:
         case SSLError():
             return "The storage's certificate cannot be verified. Trust its authority with AWS_CA_BUNDLE."
@@ -45,7 +45,7 @@ def fault_of(error: BotoCoreError | ClientError) -> str | None:
 
 
 def is_away(error: BotoCoreError | ClientError) -> bool:
-    """Whether the server does not answer, or not as it should, while nothing is wrong with the configuration."""
+    """Return whether the server is unreachable, overloaded or failing."""
     return fault_of(error) is None and (isinstance(error, BotoCoreError) or _status(error) >= 500 or _is_busy(error))
 
 

@@ -23,7 +23,7 @@ from gateway.webhooks.webhook_sender import AddressRefused
 from shared.messaging.errors import RequestConflicts
 from shared.money.budget import BudgetExceeded
 from shared.persistence.database import is_outage
-from shared.storage.storage import LinkInvalid, ObjectMissing
+from shared.storage.errors import LinkInvalid, ObjectMissing
 
 RETRY_AFTER_SECONDS = "2"
 MOST_FAULTS = 50

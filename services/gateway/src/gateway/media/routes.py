@@ -13,7 +13,9 @@ from gateway.videos.mapping import film_name
 from gateway.videos.service import Videos
 from shared.contracts.media import MediaReference
 from shared.http.attachment import attachment
-from shared.storage.storage import FolderStorage, ObjectMissing, S3Storage
+from shared.storage.errors import ObjectMissing
+from shared.storage.folder import FolderStorage
+from shared.storage.s3 import S3Storage
 
 Download = Annotated[bool, Query(description="Have browsers save the film under its title, instead of showing it")]
 

@@ -25,7 +25,7 @@ from shared.contracts.story import Contract
 from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
 from shared.media.probe import MediaDamaged, MediaFacts, MediaUnreadable, probe
 from shared.process.work_folder import work_folder
-from shared.storage.storage import Storage
+from shared.storage.base import Storage
 
 log = structlog.get_logger()
 

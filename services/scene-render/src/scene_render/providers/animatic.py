@@ -26,7 +26,7 @@ from shared.money.prices import FREE, Tariff
 from shared.persistence.database import Database
 from shared.persistence.unit_of_work import transaction
 from shared.process.work_folder import work_folder
-from shared.storage.storage import Storage
+from shared.storage.base import Storage
 
 log = structlog.get_logger()
 
