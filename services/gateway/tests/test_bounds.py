@@ -18,10 +18,10 @@ from starlette.routing import Route
 
 from gateway.access.keys import KeyWish
 from gateway.app import Gateway
-from gateway.http.middleware import refuse
 from gateway.http.preconditions import wait_of
-from gateway.http.rate_limit import Limits, TooManyCalls
-from gateway.http.request_limits import MOST_BYTES, Bounded
+from gateway.http.problems import error_response
+from gateway.http.rate_limit import RateLimiter, TooManyCalls
+from gateway.http.request_limits import MAX_BYTES, RequestLimitMiddleware
 from gateway.settings import Settings
 from shared.http.json_bounds import MOST_LEVELS, MOST_VALUES
 
@@ -87,7 +87,7 @@ def is_problem(answer: httpx.Response, status: int) -> bool:
 def test_a_bucket_of_calls_fills_evenly_and_a_batch_is_taken_whole_or_not(
     limit: int, calls: list[tuple[float, int, bool]], then: int
 ) -> None:
-    limits = Limits()
+    limits = RateLimiter()
     left = None
     for when, many, taken in calls:
         if taken:
@@ -97,7 +97,7 @@ def test_a_bucket_of_calls_fills_evenly_and_a_batch_is_taken_whole_or_not(
             limits.take("anna", limit, many, when)
         assert refused.value.seconds > 0
         if many <= limit:
-            limits_later = Limits()
+            limits_later = RateLimiter()
             limits_later.full_at = dict(limits.full_at)
             limits_later.take("anna", limit, many, when + refused.value.seconds)
     if calls[-1][2]:
@@ -146,11 +146,11 @@ async def sent(size: int) -> AsyncIterator[bytes]:
 
 async def test_a_body_over_the_limit_is_refused_whether_it_says_its_size_or_not(api: httpx.AsyncClient) -> None:
     good = json.dumps({"prompt": "a fox"}).encode()
-    fits = good + b" " * (MOST_BYTES - len(good))
+    fits = good + b" " * (MAX_BYTES - len(good))
     assert (await api.post("/api/v1/videos", content=fits, headers=JSON)).status_code == 202
     for path in ("/api/v1/videos", "/api/v1/storyboards", "/api/v1/session", "/api/v1/estimates"):
         assert is_problem(await api.post(path, content=fits + b" ", headers=JSON), 413)
-        assert is_problem(await api.post(path, content=sent(MOST_BYTES + 1), headers=JSON), 413)
+        assert is_problem(await api.post(path, content=sent(MAX_BYTES + 1), headers=JSON), 413)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,12 @@ def test_whoever_means_to_wait_may_take_longer(path: str, prefer: str, seconds: 
         """Not called."""
 
     scope = {"type": "http", "path": path, "headers": [(b"prefer", prefer.encode())]}
-    assert Bounded(nothing, 30, {"/api/v1/storyboards": 100}, wait_of, (), refuse)._seconds_for(scope) == seconds
+    assert (
+        RequestLimitMiddleware(nothing, 30, {"/api/v1/storyboards": 100}, wait_of, (), error_response)._seconds_for(
+            scope
+        )
+        == seconds
+    )
 
 
 async def test_an_answer_that_has_begun_may_take_its_time() -> None:
@@ -291,7 +296,7 @@ async def test_an_answer_that_has_begun_may_take_its_time() -> None:
             await asyncio.sleep(0.5)
 
     streaming = Starlette(routes=[Route("/", lambda _request: StreamingResponse(slow()))])
-    transport = httpx.ASGITransport(app=Bounded(streaming, 1, {}, wait_of, (), refuse))
+    transport = httpx.ASGITransport(app=RequestLimitMiddleware(streaming, 1, {}, wait_of, (), error_response))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         assert (await client.get("/")).text == "0 1 2 3 "
 

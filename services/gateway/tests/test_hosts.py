@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.app import Gateway
-from gateway.http.hosts import Hosts
+from gateway.http.hosts import AllowedHosts
 from gateway.settings import Settings
 
 
@@ -35,9 +35,9 @@ PATHS = ("/", "/api/v1/videos", "/openapi.json", "/readyz", "/nowhere", "/media/
 
 @pytest.mark.parametrize(("names", "taken"), [(KNOWN, True), (UNKNOWN, False)], ids=["known", "unknown"])
 def test_addresses_and_the_names_of_this_server_are_known(names: tuple[str, ...], taken: bool) -> None:
-    hosts = Hosts("https://video.example:8443/films", ("gateway", "*.inside.example"))
+    hosts = AllowedHosts("https://video.example:8443/films", ("gateway", "*.inside.example"))
     assert {name: hosts.take(name) for name in names} == dict.fromkeys(names, taken)
-    assert Hosts("", ("*",)).take("evil.example")
+    assert AllowedHosts("", ("*",)).take("evil.example")
 
 
 @pytest.mark.parametrize("path", PATHS)

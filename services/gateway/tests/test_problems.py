@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from gateway.app import Gateway
-from gateway.http.errors import KINDS
+from gateway.http.errors import PROBLEM_TYPES
 
 VIDEOS = "/api/v1/videos"
 JSON = {"content-type": "application/json"}
@@ -19,7 +19,7 @@ def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), told
     assert told["status"] == status
     assert told["title"]
-    assert told["type"].removeprefix("/problems#") in KINDS
+    assert told["type"].removeprefix("/problems#") in PROBLEM_TYPES
     assert told["instance"].startswith("/")
     return told
 
@@ -141,7 +141,7 @@ async def test_the_kind_of_a_problem_leads_to_the_list_of_kinds(api: httpx.Async
     told = (await api.get("/api/v1/nothing")).json()
     page = (await api.get(told["type"])).text
     assert f'id="{told["type"].partition("#")[2]}"' in page
-    assert all(f'id="{kind}"' in page for kind in KINDS)
+    assert all(f'id="{kind}"' in page for kind in PROBLEM_TYPES)
 
 
 async def test_an_error_of_our_own_tells_nothing_of_its_cause(

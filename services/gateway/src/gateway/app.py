@@ -17,6 +17,7 @@ from gateway.access import key_command
 from gateway.access import key_routes as keys
 from gateway.access import session_routes as session
 from gateway.access.keys import Keys
+from gateway.access.middleware import protect_metrics
 from gateway.access.service import Access
 from gateway.access.tokens import Tokens
 from gateway.billing import routes as money
@@ -24,10 +25,11 @@ from gateway.billing.service import Money
 from gateway.eta.stage_times import StageTimes
 from gateway.handlers import Dependencies, router
 from gateway.http import documentation, problems
-from gateway.http.hosts import ForKnownHosts, Hosts
+from gateway.http.hosts import AllowedHosts, AllowedHostsMiddleware
 from gateway.http.idempotency import Idempotency
-from gateway.http.middleware import behind_front, guarded, refuse
-from gateway.http.request_context import Labelled
+from gateway.http.middleware import with_middleware
+from gateway.http.problems import error_response
+from gateway.http.request_context import RequestContextMiddleware
 from gateway.live import sse_routes as events
 from gateway.live.event_stream import LOOK_EVERY_SECONDS, EventStream
 from gateway.live.rooms import Live
@@ -41,7 +43,7 @@ from gateway.storyboards import routes as storyboards
 from gateway.storyboards.reviews import Reviews
 from gateway.storyboards.service import Storyboards
 from gateway.upstream.calls import Calls
-from gateway.upstream.middleware import Front
+from gateway.upstream.middleware import UpstreamMiddleware
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.sockets import Sockets
 from gateway.videos import rating_routes as ratings
@@ -104,7 +106,7 @@ class Gateway:
         self.videos.announcers += [self.webhooks.announce, self.expiry.announce]
         self.event_stream = EventStream(self.videos)
         upstream = settings.app_upstream_url
-        self.application = Proxy(upstream, refuse) if upstream else None
+        self.application = Proxy(upstream, error_response) if upstream else None
         others = Sockets(upstream, TOLD, keeps_tokens=settings.auth == "keys") if upstream else None
         self.live = Live(self.event_stream, self.access, settings, others)
 
@@ -155,10 +157,11 @@ class Gateway:
                 yield
 
         page = "/" if self.application is None else PAGE_BESIDE_APPLICATION
-        app = documentation.app(lifespan=living, routes=[*map(guarded, routes), status_page.route(page)])
+        app = documentation.app(lifespan=living, routes=[*map(protect_metrics, routes), status_page.route(page)])
         url = self.settings.public_url
         problems.install(app, url)
         app.state.access = self.access
+        app.state.idempotency_secret = self.access.tokens.secret
         app.include_router(videos.routes(self.videos, self.reviews, self.idempotency, Ending(self.event_stream), url))
         app.include_router(events.routes(self.event_stream, self.access))
         app.include_router(storyboards.routes(self.storyboards, self.reviews, self.money, self.idempotency, url))
@@ -175,11 +178,11 @@ class Gateway:
         others = None if self.application is None else Calls(self.application, TRPC_PATH).ask
         trpc = procedures.server(self.videos, self.event_stream, self.access, self.idempotency, url, seconds, others)
         app.router.routes.append(trpc.route(TRPC_PATH))
-        front = behind_front(app, self.settings, careful=(TRPC_PATH,))
-        whole: ASGIApp = Labelled(socketio.ASGIApp(self.live.server, other_asgi_app=front))
+        api = with_middleware(app, self.settings, exempt=(TRPC_PATH,))
+        whole: ASGIApp = RequestContextMiddleware(socketio.ASGIApp(self.live.server, other_asgi_app=api))
         if self.application is not None:
-            whole = Front(whole, self.application, app.router.routes, TRPC_PATH, trpc.has_any)
-        return ForKnownHosts(whole, Hosts(url, self.settings.allowed_hosts), refuse)
+            whole = UpstreamMiddleware(whole, self.application, app.router.routes, TRPC_PATH, trpc.has_any)
+        return AllowedHostsMiddleware(whole, AllowedHosts(url, self.settings.allowed_hosts), error_response)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
 from gateway.access.service import Access, Caller
-from gateway.http.errors import refusal
+from gateway.http.errors import problem_of
 from gateway.http.idempotency import Idempotency, Key
 from gateway.live.event_stream import LAST, EventStream
 from gateway.models import Video
@@ -348,8 +348,10 @@ def _explain(error: Exception) -> Refused | None:
     if isinstance(error, Refused) and error.sentences is not None:
         # The application's page shows the message of an error as it is.
         return Refused(error.code, error.sentences, error.issues, error.headers)
-    said = refusal(error)
-    return None if said is None else Refused(code_of(said.status), said.detail or said.title, headers=said.headers)
+    problem = problem_of(error)
+    if problem is None:
+        return None
+    return Refused(code_of(problem.status), problem.detail or problem.title, headers=problem.headers)
 
 
 def _observe(procedure: str, code: str, seconds: float) -> None:

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from gateway.access.dependencies import Admin, json_only
+from gateway.access.dependencies import Admin
 from gateway.access.keys import Keys, KeyWish, Scope
 from gateway.access.service import Access
+from gateway.http.json_body import json_only
 from gateway.models import ApiKey
 
 

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.http.errors import ApiError
 from gateway.models import ApiKey, EndedSession
 from shared.contracts.story import Owner
 from shared.persistence.database import Database, now
@@ -55,8 +56,10 @@ class KeyInvalid(Exception):
     """There is no such key, or it has ended."""
 
 
-class KeyNotFound(Exception):
+class KeyNotFound(ApiError):
     """There is no key with this id."""
+
+    http_status, problem_type, title = 404, "key-not-found", "Key not found"
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"There is no key {key_id}.")

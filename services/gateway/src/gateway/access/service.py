@@ -10,7 +10,9 @@ from starlette.requests import HTTPConnection, cookie_parser
 
 from gateway.access.keys import KeyInvalid, Keys, Scope
 from gateway.access.tokens import Purpose, TokenInvalid, Tokens
-from gateway.http.rate_limit import Allowance, Limits
+from gateway.http.errors import ApiError, Problem
+from gateway.http.json_body import is_json
+from gateway.http.rate_limit import Allowance, RateLimiter
 from gateway.models import ApiKey
 from shared.contracts.story import DEFAULT_OWNER
 
@@ -23,24 +25,35 @@ ALL_SCOPES: frozenset[Scope] = frozenset({"read", "write", "admin"})
 __all__ = ["ANYBODY", "Access", "Caller", "NotAllowed", "NotSignedIn", "Scope", "Session"]
 
 
-class NotSignedIn(Exception):
+class NotSignedIn(ApiError):
     """Nobody is named by this call, or by a key that is not, or no more, valid. `named`: whether by anything at all."""
+
+    http_status, problem_type, title = 401, "not-signed-in", "Not signed in"
 
     def __init__(self, why: str = "This needs a key: `Authorization: Bearer <key>`.", *, named: bool = False) -> None:
         super().__init__(why)
         self.named = named
 
+    def problem(self) -> Problem:
+        """Return the problem, with the challenge that HTTP requires."""
+        challenge = 'Bearer realm="multishot"' + (', error="invalid_token"' if self.named else "")
+        return replace(super().problem(), headers={"WWW-Authenticate": challenge})
 
-class NotAllowed(Exception):
+
+class NotAllowed(ApiError):
     """The key of this call does not allow it."""
+
+    http_status, problem_type, title = 403, "not-allowed", "Not allowed"
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(f"The key of this call does not allow this: it needs the scope {scope!r}.")
         self.scope = scope
 
 
-class NoKeysHere(Exception):
+class NoKeysHere(ApiError):
     """Keys are not asked for; one made now by anybody would open the door once they are."""
+
+    http_status, problem_type, title = 409, "no-keys-here", "No keys here"
 
     def __init__(self) -> None:
         super().__init__("This gateway asks for no keys (AUTH=none), so none are made here. `make key` makes one.")
@@ -94,7 +107,7 @@ class Access:
         self.keys = keys
         self.tokens = tokens
         self.calls_per_minute = calls_per_minute
-        self.limits = Limits()
+        self.limits = RateLimiter()
 
     async def identify(self, connection: HTTPConnection) -> Caller:
         """Who makes this call, be it of REST, tRPC or SSE: by a key, a token in the address, or a session.
@@ -212,11 +225,6 @@ class Access:
             return _caller(await self.keys.valid(key_id))
         except (TokenInvalid, KeyInvalid):
             raise NotSignedIn(f"This {purpose} does not hold, or no more.", named=True) from None
-
-
-def is_json(content_type: str) -> bool:
-    """Whether a content type says JSON, which no form of a page elsewhere can send."""
-    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _bearer(authorization: str) -> str:

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
-from gateway.access.dependencies import Reader, json_only
+from gateway.access.dependencies import Reader
 from gateway.access.keys import Scope
 from gateway.access.service import SESSION_COOKIE, SESSION_SECONDS, Access, Caller
+from gateway.http.json_body import json_only
 
 
 class SignIn(BaseModel):

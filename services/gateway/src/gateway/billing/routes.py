@@ -7,8 +7,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
-from gateway.access.dependencies import Admin, Reader, json_only
+from gateway.access.dependencies import Admin, Reader
 from gateway.billing.service import Money
+from gateway.http.json_body import json_only
 from gateway.storyboards.reviews import Reviews
 from gateway.storyboards.schemas import VideoWish
 from gateway.videos.rating_routes import days_before

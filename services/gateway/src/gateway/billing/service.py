@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.access.keys import budget_of
 from gateway.billing.charge_rules import check_charge
+from gateway.http.errors import ApiError
 from gateway.models import Charge, Video, budgets
 from gateway.videos.mapping import view_of
 from shared.contracts.events import ChargeReviewed, SceneCharged, StoryboardRequested, StoryCharged, VideoRequested
@@ -32,16 +33,20 @@ TOLD = ("owner", "provider", "day", "state", "held_usd", "booked_usd", "revision
 """What a charge takes over from its event as it is."""
 
 
-class ChargeNotFound(Exception):
+class ChargeNotFound(ApiError):
     """There is no such charge."""
+
+    http_status, problem_type, title = 404, "charge-not-found", "Charge not found"
 
     def __init__(self, attempt_id: UUID) -> None:
         super().__init__(f"There is no charge of an attempt {attempt_id}.")
         self.attempt_id = attempt_id
 
 
-class ChargeNotUnknown(Exception):
+class ChargeNotUnknown(ApiError):
     """What became of the attempt is known; there is nothing to settle."""
+
+    http_status, problem_type, title = 409, "nothing-to-settle", "Nothing to settle"
 
     def __init__(self, attempt_id: UUID, state: str) -> None:
         super().__init__(f"The charge of attempt {attempt_id} is {state}; only unknown ones can be settled.")

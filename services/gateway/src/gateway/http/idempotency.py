@@ -1,6 +1,6 @@
-"""Calls that can be sent again without harm: one that carries a key is done once, and answered alike each time.
+"""Executes a call with an idempotency key once; repeats within 24 hours return the original answer.
 
-The answer is saved in the transaction of what was done, so that there is never one without the other.
+The answer is saved in the transaction of the work itself, so there is never one without the other.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from gateway.http.errors import ApiError
 from gateway.models import IdempotencyRecord
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import UnitOfWork, transaction
@@ -26,39 +27,45 @@ KEPT_SECONDS = 24 * 3600
 ATTEMPTS = 5
 LOCK_WAIT, DEADLOCKS = 1205, (1213, 1305)
 TRY_AGAIN = (LOCK_WAIT, *DEADLOCKS)
-"""MySQL's numbers for: waited too long for somebody's lock, and waited for somebody who waits for us.
+"""MySQL's error numbers of a lock wait timeout and of a deadlock.
 
-Within a savepoint, that is undone with the rest, it says of the second that there is none of that name.
+A deadlock within a savepoint is reported as 1305: the savepoint was rolled back with everything else.
 """
 
 QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-class KeyInvalid(Exception):
+class IdempotencyKeyInvalid(ApiError):
     """The idempotency key of a call cannot be used."""
+
+    http_status, problem_type, title = 400, "idempotency-key-invalid", "Idempotency key invalid"
 
     def __init__(self) -> None:
         super().__init__("An idempotency key has 1 to 255 printable ASCII characters, bare or in double quotes.")
 
 
-class KeyReused(Exception):
+class IdempotencyKeyReused(ApiError):
     """The idempotency key was used for another request."""
+
+    http_status, problem_type, title = 422, "idempotency-key-reused", "Idempotency key reused"
 
     def __init__(self) -> None:
         super().__init__("This idempotency key was used for another request. Use a new key for a new request.")
 
 
-class StillRunning(Exception):
-    """The first call with this key is not done yet."""
+class StillRunning(ApiError):
+    """The first call with this key is not finished yet."""
+
+    http_status, problem_type, title = 409, "still-running", "Still running"
 
     def __init__(self) -> None:
-        super().__init__("The first call with this idempotency key is still being done. Ask again in a moment.")
+        super().__init__("The first call with this idempotency key is still running. Try again in a moment.")
 
 
 @dataclass(frozen=True)
 class Key:
-    """What makes two calls one: who calls, what they call, and the key they chose. `secret`: see `uuid`."""
+    """Identifies a call by its owner, its route and the key that the caller chose. `secret`: see `uuid`."""
 
     owner: str
     route: str
@@ -67,42 +74,42 @@ class Key:
 
     @classmethod
     def read(cls, owner: str, route: str, text: str | None, secret: bytes = b"") -> "Key | None":
-        """The key of a call from its header, bare or quoted as in the IETF's draft. Raises `KeyInvalid`."""
+        """Read the key from its header, bare or quoted as in the IETF's draft. Raises `IdempotencyKeyInvalid`."""
         if text is None:
             return None
         text = text.strip()
         quoted = QUOTED.fullmatch(text)
         value = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
         if not PRINTABLE.fullmatch(value):
-            raise KeyInvalid
+            raise IdempotencyKeyInvalid
         return cls(owner, route, value, secret)
 
     @property
     def id(self) -> str:
-        """The key as it is stored."""
+        """Return the key as it is stored."""
         return _hash([self.owner, self.route, self.value])
 
     @property
     def uuid(self) -> UUID:
-        """An id for what a call with this key makes: the same each time, and foreseen by nobody without the secret.
+        """Return an id for what the call creates: the same each time, and unpredictable without the secret.
 
-        Another owner could otherwise take the id before.
+        Otherwise another owner could take the id first.
         """
         return UUID(bytes=hmac.digest(self.secret, self.id.encode(), hashlib.sha256)[:16], version=5)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call is answered, and whether it was answered so before."""
+    """The answer to a call, and whether it was given before."""
 
     body: dict[str, Any]
     replayed: bool
 
 
 async def attempt(database: Database, do: Callable[[UnitOfWork], Awaitable[T]]) -> T:
-    """Do something in one transaction; anew where somebody else was faster, or stood in the way.
+    """Do something in one transaction, and retry after a conflict with another one.
 
-    Whoever is too late finds at the next attempt what the faster one has made.
+    The retry sees what the other transaction has written.
     """
     for _ in range(ATTEMPTS - 1):
         try:
@@ -118,44 +125,42 @@ async def attempt(database: Database, do: Callable[[UnitOfWork], Awaitable[T]]) 
 
 
 class Idempotency:
-    """Remembers answers for 24 hours."""
+    """Stores answers for 24 hours."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def once(
-        self, key: Key | None, request: object, do: Callable[[UnitOfWork], Awaitable[dict[str, Any]]]
-    ) -> Answer:
-        """Answer a call: do it, or where its key was answered before, repeat that. Without a key it is just done.
+    async def once(self, key: Key | None, request: object, do: Callable[[UnitOfWork], Awaitable[dict[str, Any]]]) -> Answer:
+        """Execute a call, or return the stored answer of its key. Without a key it is always executed.
 
-        `request` is what was asked, as JSON. `do` returns the answer, as JSON; it may be called more than once, and
-        what it does outside its transaction is not undone. What it raises is not kept: the call may be sent again.
+        `request` is the call's JSON, `do` returns the answer as JSON. `do` may be called more than once, and its
+        effects outside the transaction are not undone. Errors are not stored: the call may be sent again.
 
         Raises:
-            KeyReused: the key came with another request.
-            StillRunning: another call with this key takes its time.
+            IdempotencyKeyReused: the key came with another request.
+            StillRunning: another call with this key has not finished.
         """
         if key is None:
             return Answer(await attempt(self.database, do), replayed=False)
         await self._open(key)
-        asked = _hash(request)
+        request_hash = _hash(request)
 
         async def answer(work: UnitOfWork) -> Answer:
-            kept = await _claim(work, key)
-            if kept.answer is not None:
-                if kept.request != asked:
-                    raise KeyReused
-                return Answer(kept.answer, replayed=True)
-            kept.request, kept.answer = asked, await do(work)
-            kept.video_id = kept.answer.get("videoId")
-            return Answer(kept.answer, replayed=False)
+            record = await _claim(work, key)
+            if record.answer is not None:
+                if record.request != request_hash:
+                    raise IdempotencyKeyReused
+                return Answer(record.answer, replayed=True)
+            record.request, record.answer = request_hash, await do(work)
+            record.video_id = record.answer.get("videoId")
+            return Answer(record.answer, replayed=False)
 
         return await attempt(self.database, answer)
 
     async def _open(self, key: Key) -> None:
-        """Have a row for this key, so that those who come at once can wait for its lock.
+        """Insert the key's row, so that concurrent calls can wait for its lock.
 
-        They would deadlock if the first one's row went away again because it was refused.
+        They would deadlock if the first call failed and its uncommitted row disappeared.
         """
         with contextlib.suppress(IntegrityError):
             async with transaction(self.database) as work:
@@ -163,7 +168,7 @@ class Idempotency:
 
 
 async def _claim(work: UnitOfWork, key: Key) -> IdempotencyRecord:
-    """The row of a key, which is ours alone until this transaction ends. Raises `StillRunning`."""
+    """Lock the row of a key until this transaction ends. Raises `StillRunning`."""
     is_old = IdempotencyRecord.created_at < now(-KEPT_SECONDS)
     try:
         found = select(IdempotencyRecord, is_old).where(IdempotencyRecord.id == key.id).with_for_update()

@@ -1,49 +1,24 @@
-"""What stands before the API, whichever face is called: bounds of each call, and pages of other origins."""
+"""Wraps the API in its request limits and, where pages of other origins may call, in CORS."""
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
-from gateway.access.dependencies import admit
-from gateway.http.errors import Refusal, kind_of, refusal
+from gateway.http.cors import CorsMiddleware
+from gateway.http.errors import Problem, register
 from gateway.http.preconditions import wait_of
-from gateway.http.problems import problem
-from gateway.http.request_context import Cors, Guarded
-from gateway.http.request_limits import Bounded
+from gateway.http.problems import error_response, problem_response
+from gateway.http.request_limits import RequestLimitMiddleware
 from gateway.settings import Settings
-from shared.process.probes import METRICS_PATH
 
-NOT_FOR_THIS_PAGE = kind_of(400, "not-for-this-page", "Not for this page")
-
-
-def behind_front(app: ASGIApp, settings: Settings, careful: tuple[str, ...] = ()) -> ASGIApp:
-    """The app, with bounds around it and, where pages elsewhere may call, what lets them.
-
-    What is below the paths of `careful` has bounds of its own.
-    """
-    longer = {"/api/v1/storyboards": settings.storyboard_wait_seconds}
-    bounded = Bounded(app, settings.call_seconds, longer, wait_of, careful, refuse)
-    return Cors(bounded, settings.cors_origins, _no_preflight) if settings.cors_origins else bounded
+NOT_FOR_THIS_PAGE = register(400, "not-for-this-page", "Not for this page")
 
 
-def guarded(route: BaseRoute) -> BaseRoute:
-    """A route of the process. Its metrics are for callers who may read; its probes are for anybody."""
-
-    async def read(request: Request) -> None:
-        await admit(request, "read")
-
-    if isinstance(route, Route) and route.path == METRICS_PATH:
-        return Route(METRICS_PATH, Guarded(route.app, read), include_in_schema=False)
-    return route
+def with_middleware(app: ASGIApp, settings: Settings, exempt: tuple[str, ...] = ()) -> ASGIApp:
+    """Return the app with its limits and CORS. Paths that begin with one of `exempt` have limits of their own."""
+    extra = {"/api/v1/storyboards": settings.storyboard_wait_seconds}
+    limited = RequestLimitMiddleware(app, settings.call_seconds, extra, wait_of, exempt, error_response)
+    return CorsMiddleware(limited, settings.cors_origins, _refuse_preflight) if settings.cors_origins else limited
 
 
-def refuse(error: Exception, scope: Scope) -> Response:
-    """The answer to a call that one of our own errors ended."""
-    said = refusal(error)
-    assert said is not None  # noqa: S101 - one of ours
-    return problem(said, scope)
-
-
-def _no_preflight(why: str) -> Response:
-    return problem(Refusal(*NOT_FOR_THIS_PAGE, why))
+def _refuse_preflight(why: str) -> Response:
+    return problem_response(Problem(*NOT_FOR_THIS_PAGE, why))

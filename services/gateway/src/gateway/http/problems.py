@@ -1,4 +1,4 @@
-"""How the REST API says no: `application/problem+json` (RFC 9457), naming each field that is wrong."""
+"""Answers errors of the REST API as `application/problem+json` (RFC 9457), naming each field that is wrong."""
 
 import html
 import json
@@ -16,19 +16,26 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access.dependencies import MalformedJson, NotJson
-from gateway.http.errors import KINDS, REFUSALS, Fault, Refusal, invalid, kind_of, refusal
+from gateway.http.errors import (
+    PROBLEM_TYPES,
+    SHARED_ERRORS,
+    ApiError,
+    FieldError,
+    InvalidRequest,
+    Problem,
+    problem_of,
+    register,
+)
+from gateway.http.json_body import MalformedJson
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 PAGE = "/problems"
 
-MALFORMED = kind_of(400, "malformed-json", "Malformed JSON")
-NOT_JSON = kind_of(415, "unsupported-media-type", "Unsupported media type")
-INTERNAL = kind_of(500, "internal", "Internal server error")
+INTERNAL = register(500, "internal", "Internal server error")
 BY_STATUS = {
-    status: kind_of(status, kind, HTTPStatus(status).phrase.capitalize())
+    status: register(status, kind, HTTPStatus(status).phrase.capitalize())
     for status, kind in (
         (400, "bad-request"),
         (404, "no-such-path"),
@@ -38,74 +45,85 @@ BY_STATUS = {
         (431, "header-too-large"),
     )
 }
-"""What the framework says no to by itself."""
+"""Refusals that come from the framework."""
 
 
-def problem(said: Refusal, scope: Scope | None = None) -> Response:
-    """An answer that says what is wrong. `scope`: of the call, which it then names."""
-    body: dict[str, Any] = {"type": f"{PAGE}#{said.kind}", "title": said.title, "status": said.status}
-    body |= {"detail": said.detail, **said.more}
+def problem_response(problem: Problem, scope: Scope | None = None) -> Response:
+    """Return the response that shows a problem; with `scope`, it names the path and id of the request."""
+    body: dict[str, Any] = {
+        "type": f"{PAGE}#{problem.problem_type}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        **problem.extra,
+    }
     if scope is not None:
-        app = scope.get("app")  # none yet, for what is refused at the front
+        app = scope.get("app")  # none yet where a middleware refuses
         body["type"] = f"{app.state.public_url if app else ''}{body['type']}"
         body["instance"] = quote(scope["path"])
         body["request_id"] = scope.get("state", {}).get("request_id")
-    if said.faults:
-        body["errors"] = [_field(fault) for fault in said.faults]
+    if problem.field_errors:
+        body["errors"] = [_field(one) for one in problem.field_errors]
     shown = {key: value for key, value in jsonable_encoder(body).items() if value is not None}
-    # What was sent may come back in it, half surrogate pairs too, which no encoding has.
+    # Text of the request may come back in it, with lone surrogates, which UTF-8 cannot encode.
     content = json.dumps(shown, ensure_ascii=False).encode(errors="replace")
-    return Response(content, said.status, said.headers, media_type=MEDIA_TYPE)
+    return Response(content, problem.status, problem.headers, media_type=MEDIA_TYPE)
 
 
-def _field(fault: Fault) -> dict[str, Any]:
-    where, path = fault.place[0], fault.place[1:]
+def error_response(error: Exception, scope: Scope) -> Response:
+    """Return the response to a call that an `ApiError` ended before it reached the application."""
+    problem = problem_of(error)
+    assert problem is not None  # noqa: S101 - one of ours
+    return problem_response(problem, scope)
+
+
+def _field(error: FieldError) -> dict[str, Any]:
+    where, path = error.path[0], error.path[1:]
     pointer = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in path) if where == "body" else None
     return {
         "field": ".".join(path) or where,
         "in": where,
         "pointer": pointer,
-        "code": fault.code,
-        "detail": fault.text,
+        "code": error.code,
+        "detail": error.text,
     }
 
 
 def install(app: FastAPI, public_url: str = "") -> None:
-    """Have every error of the API answered as a problem, and their kinds listed for people."""
+    """Answer every error of the API as a problem, and list the problem types for people."""
     app.state.public_url = public_url
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(NotJson, _not_json)
-    app.add_exception_handler(MalformedJson, _malformed)
-    for kind in REFUSALS:
+    kinds: tuple[type[Exception], ...] = (ApiError, *SHARED_ERRORS)
+    for kind in kinds:
         app.add_exception_handler(kind, _refused)
     app.add_exception_handler(Exception, _unexpected)
-    app.add_middleware(PlainErrors)
+    app.add_middleware(PlainTextErrorMiddleware)
 
     @app.get(PAGE, include_in_schema=False)
     async def list_problems() -> HTMLResponse:
         rows = "".join(
             f'<tr id="{kind}"><td><code>{kind}</code><td>{status}<td>{html.escape(title)}'
-            for kind, (status, title) in sorted(KINDS.items())
+            for kind, (status, title) in sorted(PROBLEM_TYPES.items())
         )
         style = "<style>body{font:16px sans-serif;margin:2em}td{padding:.2em 1em}:target{background:#fe8}</style>"
         return HTMLResponse(f"<!doctype html><title>Problems</title>{style}<h1>Problems</h1><table>{rows}</table>")
 
 
-class PlainErrors:
-    """Makes problems of the errors that the framework answers in plain text, such as of a range beyond the end."""
+class PlainTextErrorMiddleware:
+    """Replaces the framework's plain-text errors, such as of a range beyond the end, by problems."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a call."""
+        """Handle an ASGI call."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         replaced = False
 
-        async def sending(message: Message) -> None:
+        async def send_problem(message: Message) -> None:
             nonlocal replaced
             if message["type"] == "http.response.start" and message["status"] >= HTTPStatus.BAD_REQUEST:
                 headers = Headers(raw=message["headers"])
@@ -116,35 +134,25 @@ class PlainErrors:
             if not replaced:
                 await send(message)
 
-        await self.app(scope, receive, sending)
+        await self.app(scope, receive, send_problem)
 
 
 def by_status(status: int, detail: str | None, headers: Mapping[str, str], scope: Scope) -> Response:
-    """A problem of which nothing but its HTTP status is known."""
+    """Return a problem of which only the HTTP status is known."""
     known = BY_STATUS.get(status) or (status, "http", HTTPStatus(status).phrase)
-    return problem(Refusal(*known, detail, headers=dict(headers)), scope)
+    return problem_response(Problem(*known, detail, headers=dict(headers)), scope)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    said = refusal(error)
-    assert said is not None  # noqa: S101 - registered for these alone
-    return problem(said, request.scope)
-
-
-async def _not_json(request: Request, error: Exception) -> Response:
-    return problem(Refusal(*NOT_JSON, str(error)), request.scope)
-
-
-async def _malformed(request: Request, error: Exception) -> Response:
-    return problem(Refusal(*MALFORMED, str(error)), request.scope)
+    return error_response(error, request.scope)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
     if any(e["type"] == "json_invalid" for e in error.errors()):
-        return problem(Refusal(*MALFORMED, "The body is not valid JSON."), request.scope)
-    faults = (Fault(tuple(str(part) for part in e["loc"]), e["type"], e["msg"]) for e in error.errors())
-    return problem(invalid(tuple(faults)), request.scope)
+        return error_response(MalformedJson("The body is not valid JSON."), request.scope)
+    errors = (FieldError(tuple(str(part) for part in e["loc"]), e["type"], e["msg"]) for e in error.errors())
+    return error_response(InvalidRequest("", tuple(errors)), request.scope)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -155,9 +163,9 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    said = refusal(error)
-    if said is not None:
+    problem = problem_of(error)
+    if problem is not None:
         log.warning("api.unavailable", path=request.url.path, error=str(error))
-        return problem(said, request.scope)
+        return problem_response(problem, request.scope)
     log.error("api.failed", path=request.url.path, exc_info=error)
-    return problem(Refusal(*INTERNAL), request.scope)
+    return problem_response(Problem(*INTERNAL), request.scope)

@@ -1,33 +1,42 @@
-"""How many calls may be made in a minute: a rule, without any clock of its own.
+"""Limits calls per minute. Pure rules: the caller passes the time.
 
-Each replica counts for itself, so that counting costs no query: where there are several, the limit is that of each.
+Each replica counts for itself, which costs no query: with several replicas, the limit applies to each.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+
+from gateway.http.errors import ApiError, Problem
 
 MINUTE = 60.0
 
 
-class TooManyCalls(Exception):
-    """More calls than are allowed. `seconds`: how long until as many are free again."""
+class TooManyCalls(ApiError):
+    """A caller exceeded its rate limit. In `seconds` as many calls are free again."""
+
+    http_status, problem_type, title = 429, "too-many-calls", "Too many calls"
 
     def __init__(self, limit: int, seconds: float) -> None:
         super().__init__(f"More than {limit} calls in a minute. Try again in {seconds:.0f} s.")
         self.limit = limit
         self.seconds = seconds
 
+    def problem(self) -> Problem:
+        """Return the problem, with the time to wait."""
+        return replace(super().problem(), headers={"Retry-After": str(math.ceil(self.seconds))})
+
 
 @dataclass(frozen=True)
 class Allowance:
-    """What is left of a limit: this many calls at once, and all of them again in so many seconds."""
+    """What remains of a limit: `left` calls at once, and all of them again after `seconds`."""
 
     limit: int
     left: int
     seconds: float
 
 
-class Limits:
-    """A bucket of calls for each name, full at first, which fills evenly within a minute."""
+class RateLimiter:
+    """A token bucket per name: full at first, refilled evenly within a minute."""
 
     def __init__(self) -> None:
         self.full_at: dict[str, float] = {}
@@ -36,11 +45,11 @@ class Limits:
         """Take calls out of a bucket of `limit`; `now` in seconds on any clock.
 
         Raises:
-            TooManyCalls: there are not as many in it; nothing was taken.
+            TooManyCalls: the bucket holds fewer; nothing was taken.
         """
         pause = MINUTE / limit
         full_at = max(self.full_at.get(name, now), now) + calls * pause
-        # Rounded: a sum of fractions must not refuse the last call.
+        # Rounded, so that a sum of fractions does not refuse the last call.
         missing = round(full_at - now - MINUTE, 6)
         if missing > 0:
             raise TooManyCalls(limit, missing)

@@ -1,88 +1,107 @@
-"""How large, how deep and how long a call may be, whichever face it is for."""
+"""Limits the size, depth and duration of every call, whichever API it is for."""
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access.service import is_json
+from gateway.http.errors import RETRY_AFTER_SECONDS, ApiError, Problem
+from gateway.http.json_body import is_json
 from shared.http.json_bounds import JsonTooDeep, JsonTooLong, check_json
 
-MOST_BYTES = 1_048_576
+MAX_BYTES = 1_048_576
 
 
-class _Refused(HTTPException):
+class _BodyRefused(ApiError, HTTPException):
+    """FastAPI replaces errors that are raised while it reads a body, unless they are an `HTTPException`."""
+
+    def __init__(self, detail: str) -> None:
+        HTTPException.__init__(self, self.http_status, detail)
+
     def __str__(self) -> str:
         return self.detail
 
 
-class BodyTooLarge(_Refused):
-    """The body of a call is larger than any may be."""
+class BodyTooLarge(_BodyRefused):
+    """A body has more bytes than allowed."""
+
+    http_status, problem_type, title = 413, "too-large", "Too large"
 
     def __init__(self) -> None:
-        super().__init__(413, f"A body has at most {MOST_BYTES:,} bytes.")
+        super().__init__(f"A body has at most {MAX_BYTES:,} bytes.")
 
 
-class BodyTooDeep(_Refused):
-    """The JSON of a call is nested deeper than any may be."""
+class BodyTooDeep(_BodyRefused):
+    """The JSON of a body is nested deeper than allowed."""
+
+    http_status, problem_type, title = 400, "too-deep", "Too deep"
 
 
-class BodyTooLong(_Refused):
-    """The JSON of a call has more values than any may have."""
+class BodyTooLong(_BodyRefused):
+    """The JSON of a body has more values than allowed."""
+
+    http_status, problem_type, title = 400, "too-long", "Too many values"
 
 
-class TookTooLong(Exception):
-    """There is no answer after all the time a call may take."""
+class TookTooLong(ApiError):
+    """No answer began within the time limit of the call."""
+
+    http_status, problem_type, title = 503, "took-too-long", "Took too long"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"There was no answer within {seconds:g} s. It may have been done; look before you try again.")
+        super().__init__(f"There was no answer within {seconds:g} s. It may have been done; check before you retry.")
         self.seconds = seconds
 
+    def problem(self) -> Problem:
+        """Return the problem, with the time to wait."""
+        return replace(super().problem(), headers={"Retry-After": RETRY_AFTER_SECONDS})
 
-class Bounded:
-    """An app whose calls have bounds. Too much of a body is raised where it is read, for each face to say in its way.
 
-    An answer must begin within `seconds`, and may then take its time, as streams and films do. Whoever wishes to wait
-    has so much longer, as `wait_of` reads it from the header `Prefer`, and so have the calls to the paths of `longer`,
-    by their beginnings. The paths of `careful` have bounds of their own. `refuse` answers what took too long.
+class RequestLimitMiddleware:
+    """Limits the calls of an app. A body beyond its limit raises where it is read, so that each API answers in its way.
+
+    An answer must begin within `seconds`, and may then take its time, as streams and films do. A call that asks to
+    wait (`Prefer`, read by `wait_of`) has as much longer, and so have calls to paths that begin with a key of
+    `extra_seconds`. Paths in `exempt` have limits of their own. `refuse` answers calls that took too long.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         seconds: float,
-        longer: Mapping[str, float],
+        extra_seconds: Mapping[str, float],
         wait_of: Callable[[str | None], int | None],
-        careful: tuple[str, ...],
+        exempt: tuple[str, ...],
         refuse: Callable[[Exception, Scope], Response],
     ) -> None:
         self.app = app
         self.seconds = seconds
-        self.longer = longer
+        self.extra_seconds = extra_seconds
         self.wait_of = wait_of
-        self.careful = careful
+        self.exempt = exempt
         self.refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        if scope["type"] != "http" or scope["path"].startswith(self.careful):
+        """Handle an ASGI call."""
+        if scope["type"] != "http" or scope["path"].startswith(self.exempt):
             await self.app(scope, receive, send)
             return
         seconds = self._seconds_for(scope)
-        receive_some = _within_bounds(scope, receive)
+        receive_limited = _limited(scope, receive)
         try:
             async with asyncio.timeout(seconds) as limit:
 
-                async def begin(message: Message) -> None:
+                async def send_in_time(message: Message) -> None:
                     if limit.expired():
                         return
                     limit.reschedule(None)
                     await send(message)
 
-                await self.app(scope, receive_some, begin)
+                await self.app(scope, receive_limited, send_in_time)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -90,37 +109,38 @@ class Bounded:
 
     def _seconds_for(self, scope: Scope) -> float:
         wait = self.wait_of(Headers(scope=scope).get("prefer")) or 0
-        return self.seconds + wait + sum(more for path, more in self.longer.items() if scope["path"].startswith(path))
+        extra = sum(more for path, more in self.extra_seconds.items() if scope["path"].startswith(path))
+        return self.seconds + wait + extra
 
 
-def _within_bounds(scope: Scope, receive: Receive) -> Receive:
+def _limited(scope: Scope, receive: Receive) -> Receive:
     headers = Headers(scope=scope)
-    told = headers.get("content-length", "0")
+    declared = headers.get("content-length", "0")
     chunks: list[bytes] = []
     size = 0
 
-    async def receive_some() -> Message:
+    async def receive_limited() -> Message:
         nonlocal size
-        if told.isdecimal() and int(told) > MOST_BYTES:
+        if declared.isdecimal() and int(declared) > MAX_BYTES:
             raise BodyTooLarge
         message = await receive()
         if message["type"] == "http.request":
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > MOST_BYTES:
+            if size > MAX_BYTES:
                 raise BodyTooLarge
             chunks.append(chunk)
             if not message.get("more_body", False) and is_json(headers.get("content-type", "")):
                 _check(b"".join(chunks))
         return message
 
-    return receive_some
+    return receive_limited
 
 
 def _check(body: bytes) -> None:
     try:
         check_json(body)
     except JsonTooDeep as error:
-        raise BodyTooDeep(400, str(error)) from error
+        raise BodyTooDeep(str(error)) from error
     except JsonTooLong as error:
-        raise BodyTooLong(400, str(error)) from error
+        raise BodyTooLong(str(error)) from error

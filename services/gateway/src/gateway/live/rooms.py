@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from gateway.access.keys import KEPT_SECONDS
 from gateway.access.service import Access, Caller
-from gateway.http.errors import refusal
+from gateway.http.errors import problem_of
 from gateway.http.rate_limit import TooManyCalls
 from gateway.internal_messages import LiveEvent
 from gateway.live.event_stream import EventStream, is_news
@@ -270,10 +270,10 @@ def _reason(error: Exception) -> str:
     """Why not, for people. Raises what is none of our errors."""
     if isinstance(error, ValidationError):
         return "videoId must be a UUID, lastSeq a number"
-    no = refusal(error)
-    if no is None:
+    problem = problem_of(error)
+    if problem is None:
         raise error
-    return no.detail or no.title
+    return problem.detail or problem.title
 
 
 def _room(video_id: UUID) -> str:

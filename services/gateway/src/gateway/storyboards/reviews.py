@@ -4,6 +4,7 @@ import hashlib
 from uuid import UUID, uuid5
 
 from gateway.billing.service import Money
+from gateway.http.errors import ApiError, FieldError, InvalidRequest
 from gateway.models import Video
 from gateway.videos.mapping import view_of
 from gateway.videos.service import Videos
@@ -13,17 +14,27 @@ from shared.contracts.story import Storyboard
 from shared.contracts.story_rules import Fault, SceneSeconds, faults_of
 from shared.persistence.unit_of_work import UnitOfWork
 
+BESIDE_STORYBOARD = ("sceneCount", "duration")
 
-class StoryboardFaulty(Exception):
+
+class StoryboardFaulty(InvalidRequest):
     """An edited storyboard cannot be filmed; `faults` says where and why."""
 
     def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(fault.text for fault in faults))
-        self.faults = faults
+        super().__init__("; ".join(fault.text for fault in faults), tuple(map(_field_error, faults)))
 
 
-class NotAwaitingReview(Exception):
+def _field_error(fault: Fault) -> FieldError:
+    # A place in the story is one in the storyboard; a field beside it has its own name only.
+    place = tuple(map(str, fault.place))
+    path = place if place[0] in BESIDE_STORYBOARD else ("storyboard", *place)
+    return FieldError(("body", *path), "storyboard", fault.text)
+
+
+class NotAwaitingReview(ApiError):
     """There is nothing to approve: the video waits for no review."""
+
+    http_status, problem_type, title = 409, "not-awaiting-review", "Not awaiting review"
 
     def __init__(self, video_id: UUID, status: str, step: str) -> None:
         about = f"{status}, at the step {step}" if status in ("pending", "processing") else status
@@ -31,8 +42,10 @@ class NotAwaitingReview(Exception):
         self.video_id = video_id
 
 
-class NoStoryboardYet(Exception):
+class NoStoryboardYet(ApiError):
     """The storyboard of the video is not written yet, or never was."""
+
+    http_status, problem_type, title = 409, "no-storyboard-yet", "No storyboard yet"
 
     def __init__(self, video_id: UUID) -> None:
         super().__init__(f"Video {video_id} has no storyboard yet.")

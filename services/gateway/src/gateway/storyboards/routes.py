@@ -5,11 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from gateway.access.dependencies import Reader, Writer, json_only, json_or_nothing
+from gateway.access.dependencies import Reader, Writer
 from gateway.access.service import Caller
 from gateway.billing.service import Money
 from gateway.http.idempotency import Idempotency
 from gateway.http.idempotency_headers import IdempotencyKey, accepted, key_of
+from gateway.http.json_body import json_only, json_or_nothing
 from gateway.storyboards.reviews import Reviews
 from gateway.storyboards.schemas import Edit, PendingStoryboard, StoryboardBody, StoryboardWish, drafted
 from gateway.storyboards.service import StoryboardNotWritten, Storyboards
@@ -45,7 +46,7 @@ def routes(
         idempotency_key: IdempotencyKey = None,
     ) -> StoryboardBody | PendingStoryboard:
         """Ask for a storyboard alone, and wait for it. Nothing is rendered; it can be sent back with a video."""
-        event = wish.event(caller.owner, key_of(request, caller, idempotency_key))
+        event = wish.event(caller.owner, key_of(request, caller.owner, idempotency_key))
         await storyboards.request(event)
         return await _answer(event.video_id, response, caller.visible_owner)
 
@@ -133,7 +134,7 @@ def routes(
         edit: Edit | None,
         do: Callable[[UnitOfWork], Awaitable[dict[str, object]]],
     ) -> Response:
-        key = key_of(request, caller, idempotency_key)
+        key = key_of(request, caller.owner, idempotency_key)
         return accepted(await idempotency.once(key, edit.model_dump(mode="json") if edit else None, do))
 
     return router

@@ -1,12 +1,14 @@
 """Storyboards alone: ask for one, look whether it is written. Another service writes it; both meet in events."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.billing.service import Money
+from gateway.http.errors import ApiError, Problem
 from gateway.models import Storyboard as StoryboardRow
 from shared.contracts.events import Event, StoryboardDrafted, StoryboardFailed, StoryboardRequested
 from shared.messaging.errors import RequestConflicts
@@ -17,20 +19,29 @@ FIRST_LOOK_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
 
 
-class StoryboardNotFound(Exception):
+class StoryboardNotFound(ApiError):
     """There is no such storyboard."""
+
+    http_status, problem_type, title = 404, "storyboard-not-found", "Storyboard not found"
 
     def __init__(self, storyboard_id: UUID) -> None:
         super().__init__(f"There is no storyboard {storyboard_id}.")
         self.storyboard_id = storyboard_id
 
 
-class StoryboardNotWritten(Exception):
+class StoryboardNotWritten(ApiError):
     """The storyboard that was asked for alone was not written."""
+
+    http_status, problem_type, title = 502, "storyboard-not-written", "No storyboard"
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
+
+    def problem(self) -> Problem:
+        """Return the problem. A request that no storyboard fits is the caller's fault; other failures are not."""
+        status = 422 if self.kind == "storyboard" else self.http_status
+        return replace(super().problem(), status=status, extra={"kind": self.kind})
 
 
 class Storyboards:

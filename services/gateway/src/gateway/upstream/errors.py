@@ -1,19 +1,25 @@
-"""Why the application behind the gateway gave no answer."""
+"""Errors of calls to the application behind the gateway."""
+
+from gateway.http.errors import ApiError
 
 
-class ApplicationAway(Exception):
-    """The application cannot be reached, or broke off before it answered."""
+class ApplicationAway(ApiError):
+    """The application cannot be reached, or closed the connection before it answered."""
+
+    http_status, problem_type, title = 502, "application-away", "The application does not answer"
 
     def __init__(self) -> None:
         super().__init__("The application behind this gateway does not answer. Try again later.")
 
 
-class ApplicationSilent(Exception):
-    """The application took a call, or had no room for it, and did not begin to answer in time."""
+class ApplicationSilent(ApiError):
+    """The application did not begin to answer in time."""
+
+    http_status, problem_type, title = 504, "application-silent", "The application is silent"
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
             f"The application behind this gateway gave no answer within {seconds:g} s. "
-            "It may have done what was asked; look before you try again."
+            "It may have done what was asked; check before you retry."
         )
         self.seconds = seconds

@@ -11,7 +11,7 @@ SOCKET = "/socket.io"
 """Shared by event, not by path. What is below it is the application's: its server may serve its client there."""
 
 
-class Front:
+class UpstreamMiddleware:
     """An ASGI app: `app` for what is ours, `application` for every other call.
 
     Ours is the socket, what is below `OURS`, what a route of ours is for, and what calls a tRPC procedure of ours, as

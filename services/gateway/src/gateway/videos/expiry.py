@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from gateway.http.errors import ApiError
 from gateway.internal_messages import LiveEvent
 from gateway.models import Video
 from gateway.videos.service import Videos
@@ -18,8 +19,10 @@ BATCH = 100
 SWEEP_SECONDS = 600.0
 
 
-class FilmExpired(Exception):
+class FilmExpired(ApiError):
     """The film was removed, because it had been kept as long as films are."""
+
+    http_status, problem_type, title = 410, "film-expired", "Film expired"
 
     def __init__(self, video_id: UUID | str, expired_at: datetime | None) -> None:
         when = f" on {expired_at:%Y-%m-%d}" if expired_at else ""

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
-from gateway.access.dependencies import Reader, Writer, json_only
+from gateway.access.dependencies import Reader, Writer
+from gateway.http.json_body import json_only
 from gateway.videos.ratings import Ratings
 from gateway.videos.schemas import RatingWish, StatisticsResource, VideoResource, video_resource
 from gateway.videos.statistics import Statistics

@@ -2,13 +2,16 @@
 
 from uuid import UUID
 
+from gateway.http.errors import ApiError
 from gateway.models import Video
 from gateway.videos.service import Videos
 from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 
-class NothingToRate(Exception):
+class NothingToRate(ApiError):
     """There is no film that could be rated."""
+
+    http_status, problem_type, title = 409, "nothing-to-rate", "Nothing to rate"
 
     def __init__(self, video_id: UUID, status: str) -> None:
         super().__init__(f"Video {video_id} is {status}; only completed ones can be rated.")

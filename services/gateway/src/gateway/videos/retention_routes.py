@@ -4,7 +4,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends
 
-from gateway.access.dependencies import Writer, json_only
+from gateway.access.dependencies import Writer
+from gateway.http.json_body import json_only
 from gateway.videos.expiry import Expiry
 from gateway.videos.schemas import RetentionWish, VideoResource, video_resource
 from shared.persistence.unit_of_work import transaction

@@ -14,10 +14,11 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 
-from gateway.access.dependencies import Reader, Writer, json_only
+from gateway.access.dependencies import Reader, Writer
 from gateway.billing.service import ENDED
 from gateway.http.idempotency import Idempotency
 from gateway.http.idempotency_headers import LOOK_AGAIN_SECONDS, IdempotencyKey, accepted, key_of, replayed
+from gateway.http.json_body import json_only
 from gateway.http.preconditions import matches, wait_of
 from gateway.models import Video
 from gateway.storyboards.reviews import Reviews
@@ -97,7 +98,9 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
             row = await videos.accept(work, event)
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
-        answer = await idempotency.once(key_of(request, caller, idempotency_key), wish.model_dump(mode="json"), do)
+        answer = await idempotency.once(
+            key_of(request, caller.owner, idempotency_key), wish.model_dump(mode="json"), do
+        )
         seconds = wait_of(prefer)
         if seconds is None:
             return accepted(answer)

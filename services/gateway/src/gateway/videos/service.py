@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.billing.service import ENDED, Money
 from gateway.eta.estimate import Eta
 from gateway.eta.stage_times import StageTimes, is_going
+from gateway.http.errors import ApiError
 from gateway.http.idempotency import attempt
 from gateway.internal_messages import LiveEvent, VideoUpdated
 from gateway.live.batch_loader import BatchLoader
@@ -53,16 +54,20 @@ SYSTEM = "multishot"
 """Who says what no person has asked for."""
 
 
-class VideoNotFound(Exception):
+class VideoNotFound(ApiError):
     """There is no such video. Its id may be any text that was taken for one."""
+
+    http_status, problem_type, title = 404, "video-not-found", "Video not found"
 
     def __init__(self, video_id: UUID | str) -> None:
         super().__init__(f"There is no video {video_id}.")
         self.video_id = video_id
 
 
-class VideoAlreadyEnded(Exception):
+class VideoAlreadyEnded(ApiError):
     """The video has ended and cannot be cancelled any more."""
+
+    http_status, problem_type, title = 409, "video-already-ended", "Video already ended"
 
     def __init__(self, video_id: UUID, status: str) -> None:
         super().__init__(f"Video {video_id} has already ended: it is {status}.")
@@ -70,8 +75,10 @@ class VideoAlreadyEnded(Exception):
         self.status = status
 
 
-class VideoNotEnded(Exception):
+class VideoNotEnded(ApiError):
     """The video is still being made, and cannot be deleted before it has ended."""
+
+    http_status, problem_type, title = 409, "video-not-ended", "Video not ended"
 
     def __init__(self, video_id: UUID, status: str) -> None:
         super().__init__(f"Video {video_id} is {status}; cancel it first.")

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from gateway.access.dependencies import Reader, Writer, json_only
+from gateway.access.dependencies import Reader, Writer
+from gateway.http.json_body import json_only
 from gateway.models import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.delivery_policy import TYPES
 from gateway.webhooks.schemas import (

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import ColumnElement
 
+from gateway.http.errors import ApiError
 from gateway.internal_messages import LiveEvent, WebhookDue
 from gateway.models import Video, WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.delivery_policy import (
@@ -49,24 +50,30 @@ KEPT_DAYS = 30
 LONGEST_PUT_OFF_SECONDS = 30.0
 
 
-class EndpointNotFound(Exception):
+class EndpointNotFound(ApiError):
     """There is no such webhook endpoint."""
+
+    http_status, problem_type, title = 404, "webhook-endpoint-not-found", "Webhook endpoint not found"
 
     def __init__(self, endpoint_id: UUID) -> None:
         super().__init__(f"There is no webhook endpoint {endpoint_id}.")
         self.endpoint_id = endpoint_id
 
 
-class DeliveryNotFound(Exception):
+class DeliveryNotFound(ApiError):
     """There is no such delivery."""
+
+    http_status, problem_type, title = 404, "delivery-not-found", "Delivery not found"
 
     def __init__(self, delivery_id: UUID) -> None:
         super().__init__(f"There is no delivery {delivery_id} to this endpoint; they are kept for {KEPT_DAYS} days.")
         self.delivery_id = delivery_id
 
 
-class EndpointDisabled(Exception):
+class EndpointDisabled(ApiError):
     """Nothing is sent to this webhook endpoint until it is enabled again."""
+
+    http_status, problem_type, title = 409, "webhook-endpoint-disabled", "Webhook endpoint disabled"
 
     def __init__(self, endpoint_id: UUID, because: str) -> None:
         super().__init__(f"This endpoint is disabled: {because} Enable it first.")
@@ -74,8 +81,10 @@ class EndpointDisabled(Exception):
         self.because = because
 
 
-class TooManyEndpoints(Exception):
+class TooManyEndpoints(ApiError):
     """This owner has as many webhook endpoints as one may have."""
+
+    http_status, problem_type, title = 409, "too-many-webhook-endpoints", "Too many webhook endpoints"
 
     def __init__(self, owner: str) -> None:
         super().__init__(f"{owner} has {MOST_PER_OWNER} webhook endpoints already, and may not have more.")

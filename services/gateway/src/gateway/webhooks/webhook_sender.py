@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from gateway.http.errors import FieldError, InvalidRequest
 from gateway.webhooks.delivery_policy import Answer
 from shared.http.public_address import GuardedNetwork, NotPublic, guarded_transport, is_neighbour
 
@@ -24,11 +25,11 @@ OPEN_PORTS = range(1024, 65_536)
 """Below, there are mail servers and the like, which might take a line of ours for one of theirs."""
 
 
-class AddressRefused(Exception):
+class AddressRefused(InvalidRequest):
     """Nothing is posted to this address."""
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(reason, (FieldError(("body", "url"), "address", reason),))
         self.url = url
         self.reason = reason
 
