@@ -656,7 +656,7 @@ async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
     gateway: Gateway, annas: dict[str, str], key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.live.rooms.KEPT_SECONDS", 0.1)
-    monkeypatch.setattr("gateway.live.event_stream.LOOK_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.videos.event_stream.LOOK_EVERY_SECONDS", 0.1)
     secret, other = await key("anna"), await key("anna")
     video = (await calling(gateway, annas["key"]).post("/api/v1/videos", json={"prompt": "a fox"})).json()
     trpc = f"/api/trpc/video.events?input={json.dumps({'videoId': video['videoId']})}"

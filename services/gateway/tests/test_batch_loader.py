@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from gateway.live.batch_loader import BatchLoader
+from gateway.videos.batch_loader import BatchLoader
 
 
 class Store:

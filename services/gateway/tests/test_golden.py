@@ -13,10 +13,12 @@ from pydantic.alias_generators import to_camel
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from gateway.trpc.errors import Refused
-from gateway.trpc.http import Limits, Server
+from gateway.trpc.errors import TRPCError
+from gateway.trpc.request_handler import Config, Limits
 from gateway.trpc.router import Call, Router, Tracked
+from gateway.trpc.server import Server
 from gateway.trpc.superjson import UNDEFINED
+from shared.http.json_bounds import check_json
 
 RECORDED = json.loads(Path(__file__).with_name("clients").joinpath("golden.json").read_text())
 OTHER_TEXT = {
@@ -89,9 +91,9 @@ async def empty(_call: Call[None]) -> None:
 @router.query("video.get")
 async def get(_call: Call[None], video: VideoInput) -> Video:
     if video.video_id == "gone":
-        raise Refused("NOT_FOUND", "Video gone not found")
+        raise TRPCError("NOT_FOUND", "Video gone not found")
     if video.video_id == "ended":
-        raise Refused("CONFLICT", "Video ended has ended")
+        raise TRPCError("CONFLICT", "Video ended has ended")
     return Video(video_id=video.video_id, progress=42.5, created_at=AT, completed_at=None)
 
 
@@ -108,7 +110,7 @@ async def generate(_call: Call[None], wish: Wish) -> Generated:
 @router.subscription("video.events")
 async def events(_call: Call[None], wish: EventsInput) -> AsyncIterator[Tracked[Tick]]:
     if wish.video_id == "gone":
-        raise Refused("NOT_FOUND", "Video gone not found")
+        raise TRPCError("NOT_FOUND", "Video gone not found")
     for seq in range(int(wish.last_event_id or 0) + 1, 4):
         yield Tracked(str(seq), Tick(seq=seq, at=AT))
 
@@ -119,7 +121,7 @@ async def no_context(_request: Request, _calls: int) -> Any:
 
 @pytest.fixture
 async def api() -> AsyncIterator[httpx.AsyncClient]:
-    server = Server(router, no_context, limits=Limits(body=1000))
+    server = Server(Config(router, no_context, check_json=check_json, limits=Limits(body=1000)))
     transport = httpx.ASGITransport(app=Starlette(routes=[server.route("/api/trpc")]))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway/api/trpc/") as client:
         yield client

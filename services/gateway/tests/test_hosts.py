@@ -36,8 +36,8 @@ PATHS = ("/", "/api/v1/videos", "/openapi.json", "/readyz", "/nowhere", "/media/
 @pytest.mark.parametrize(("names", "taken"), [(KNOWN, True), (UNKNOWN, False)], ids=["known", "unknown"])
 def test_addresses_and_the_names_of_this_server_are_known(names: tuple[str, ...], taken: bool) -> None:
     hosts = AllowedHosts("https://video.example:8443/films", ("gateway", "*.inside.example"))
-    assert {name: hosts.take(name) for name in names} == dict.fromkeys(names, taken)
-    assert AllowedHosts("", ("*",)).take("evil.example")
+    assert {name: hosts.allows(name) for name in names} == dict.fromkeys(names, taken)
+    assert AllowedHosts("", ("*",)).allows("evil.example")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -16,8 +16,8 @@ from gateway.access.service import ANYBODY, Access, Caller, NotSignedIn
 from gateway.access.tokens import Tokens
 from gateway.app import Gateway
 from gateway.internal_messages import LiveEvent, VideoUpdated
-from gateway.live import event_stream
 from gateway.live.rooms import MOST_QUEUED
+from gateway.videos import event_stream
 from shared.contracts.events import (
     Event,
     SceneDelayed,

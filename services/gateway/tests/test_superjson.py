@@ -9,7 +9,7 @@ import pytest
 from pydantic_core import from_json
 
 from gateway.trpc import superjson
-from gateway.trpc.superjson import UNDEFINED, BigInt, Map, Set, Unreadable, defined, dump, load, plain
+from gateway.trpc.superjson import UNDEFINED, BigInt, InvalidSuperjson, Map, Set, defined, dump, load, plain
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 ISO = "2026-01-02T03:04:05.678Z"
@@ -97,7 +97,7 @@ def test_paths_of_clients_without_v_are_read_by_the_old_rule(path: str, meta_v: 
     ids=lambda payload: str(payload)[:60],
 )
 def test_what_nobody_sends_in_good_faith_is_unreadable(payload: Any) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidSuperjson):
         load(payload)
 
 

@@ -20,7 +20,7 @@ from pydantic import SecretStr, ValidationError
 from gateway.access.keys import KeyWish
 from gateway.app import Gateway
 from gateway.settings import Settings
-from gateway.trpc.others import line_of, status_of
+from gateway.trpc.fallback import line_of, status_of
 from gateway.trpc.requests import PLAIN, SUPERJSON
 from gateway.upstream import proxy, sockets
 from shared_testing.servers import _or_skip, eventually, free_port

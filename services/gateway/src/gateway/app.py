@@ -31,7 +31,6 @@ from gateway.http.middleware import with_middleware
 from gateway.http.problems import error_response
 from gateway.http.request_context import RequestContextMiddleware
 from gateway.live import sse_routes as events
-from gateway.live.event_stream import LOOK_EVERY_SECONDS, EventStream
 from gateway.live.rooms import Live
 from gateway.media import routes as media
 from gateway.models import Base
@@ -51,6 +50,7 @@ from gateway.videos import retention_routes as retention
 from gateway.videos import routes as videos
 from gateway.videos.completion import Ending
 from gateway.videos.event_payloads import TOLD
+from gateway.videos.event_stream import LOOK_EVERY_SECONDS, EventStream
 from gateway.videos.expiry import Expiry
 from gateway.videos.mapping import epoch_of
 from gateway.videos.ratings import Ratings

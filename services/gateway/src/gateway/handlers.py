@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from gateway.internal_messages import VideoUpdated, WebhookDue
-from gateway.live.event_stream import EventStream
 from gateway.storyboards.service import Storyboards
+from gateway.videos.event_stream import EventStream
 from gateway.videos.service import Videos
 from gateway.webhooks.service import Webhooks
 from gateway.webhooks.webhook_sender import EndpointBusy

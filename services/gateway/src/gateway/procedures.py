@@ -13,18 +13,20 @@ from starlette.requests import Request
 from gateway.access.service import Access, Caller
 from gateway.http.errors import problem_of
 from gateway.http.idempotency import Idempotency, Key
-from gateway.live.event_stream import LAST, EventStream
 from gateway.models import Video
-from gateway.trpc.errors import Refused, code_of
-from gateway.trpc.http import Limits, Server
-from gateway.trpc.others import Ask
+from gateway.trpc.errors import TRPCError, code_of
+from gateway.trpc.fallback import Fallback
+from gateway.trpc.request_handler import Config, Limits
 from gateway.trpc.router import Call, Router, Tracked
+from gateway.trpc.server import Server
+from gateway.videos.event_stream import LAST, EventStream
 from gateway.videos.mapping import download_link
 from gateway.videos.projection import SceneStatus, Status, Step
 from gateway.videos.schemas import SceneResource, VideoResource, video_resource
 from gateway.videos.service import VideoNotFound, Videos
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import DEFAULT_NICHE, CameraAngle, Niche, Prompt, Transition
+from shared.http.json_bounds import check_json
 from shared.persistence.unit_of_work import UnitOfWork
 
 SECONDS = Histogram("multishot_trpc_seconds", "How long calls of the tRPC API take", ["procedure", "outcome"])
@@ -34,7 +36,7 @@ OVER = ("completed", "cancelled", "expired")
 
 
 @dataclass(frozen=True)
-class Visit:
+class RequestContext:
     """One request: who calls, and the tools for it."""
 
     caller: Caller
@@ -45,7 +47,7 @@ class Visit:
     public_url: str
 
 
-router: Router[Visit] = Router()
+router: Router[RequestContext] = Router()
 
 
 # --- what is sent -----------------------------------------------------------------------
@@ -228,13 +230,13 @@ class VideoList(_Output):
 
 
 @router.mutation("video.generate")
-async def generate(call: Call[Visit], wish: GenerateInput) -> Generated:
+async def generate(call: Call[RequestContext], wish: GenerateInput) -> Generated:
     """Ask for a video. With a header `idempotency-key` it can be sent again: it makes one video."""
-    visit = call.context
-    visit.caller.require("write")
+    context = call.context
+    context.caller.require("write")
     event = VideoRequested(
         video_id=uuid4(),
-        owner=visit.caller.owner,
+        owner=context.caller.owner,
         prompt=wish.prompt,
         niche=wish.niche,
         scene_count=wish.scene_count,
@@ -242,16 +244,16 @@ async def generate(call: Call[Visit], wish: GenerateInput) -> Generated:
     )
 
     async def do(work: UnitOfWork) -> dict[str, object]:
-        return {"videoId": (await visit.videos.accept(work, event)).video_id}
+        return {"videoId": (await context.videos.accept(work, event)).video_id}
 
     # Calls of one batch come with one header: each has its own key.
-    key = Key.read(visit.caller.owner, f"video.generate {call.index}", call.headers.get("idempotency-key"))
-    answer = await visit.idempotency.once(key, wish.model_dump(mode="json"), do)
+    key = Key.read(context.caller.owner, f"video.generate {call.index}", call.headers.get("idempotency-key"))
+    answer = await context.idempotency.once(key, wish.model_dump(mode="json"), do)
     return Generated(success=True, video_id=answer.body["videoId"], message="Video generation started")
 
 
 @router.query("video.status")
-async def status(call: Call[Visit], video: VideoInput) -> VideoStatus:
+async def status(call: Call[RequestContext], video: VideoInput) -> VideoStatus:
     """See how a video stands."""
     shown = video_resource(await _get(call, video.name), call.context.public_url)
     fields = shown.model_dump(include=set(VideoStatus.model_fields) - {"video_id", "scenes"})
@@ -259,55 +261,55 @@ async def status(call: Call[Visit], video: VideoInput) -> VideoStatus:
 
 
 @router.query("video.list")
-async def list_videos(call: Call[Visit], page: PageInput | None = None) -> VideoList:
+async def list_videos(call: Call[RequestContext], page: PageInput | None = None) -> VideoList:
     """List the videos, newest first."""
-    visit = call.context
-    visit.caller.require("read")
+    context = call.context
+    context.caller.require("read")
     part = page or PageInput()
-    found = await visit.videos.page(part.limit, part.offset, owner=visit.caller.visible_owner)
-    return VideoList(videos=[_row(row, visit.public_url) for row in found.videos], total=found.total)
+    found = await context.videos.page(part.limit, part.offset, owner=context.caller.visible_owner)
+    return VideoList(videos=[_row(row, context.public_url) for row in found.videos], total=found.total)
 
 
 @router.query("video.get")
-async def get(call: Call[Visit], video: VideoInput) -> VideoRow:
+async def get(call: Call[RequestContext], video: VideoInput) -> VideoRow:
     """Look at a video."""
     return _row(await _get(call, video.name), call.context.public_url)
 
 
 @router.mutation("video.cancel")
-async def cancel(call: Call[Visit], video: VideoInput) -> Done:
+async def cancel(call: Call[RequestContext], video: VideoInput) -> Done:
     """Cancel a video. Scenes that wait never start; what has started is not paid again."""
-    visit = call.context
-    visit.caller.require("write")
-    await visit.videos.cancel(video.id, by=visit.caller.owner, reason=REASON, owner=visit.caller.visible_owner)
+    context = call.context
+    context.caller.require("write")
+    await context.videos.cancel(video.id, by=context.caller.owner, reason=REASON, owner=context.caller.visible_owner)
     return Done(success=True, message="Video cancelled")
 
 
 @router.subscription("video.events")
-async def events(call: Call[Visit], wish: EventsInput) -> AsyncIterator[Tracked[VideoEvent]]:
+async def events(call: Call[RequestContext], wish: EventsInput) -> AsyncIterator[Tracked[VideoEvent]]:
     """Hear what happens to a video: what was missed, then what comes, until it has ended."""
-    visit, row = call.context, await _get(call, wish.id)
+    context, row = call.context, await _get(call, wish.id)
     since = None if wish.since is None else min(wish.since, row.last_seq)
     if row.status in OVER and (since or 0) >= row.last_seq:
         return
 
     async def may_continue() -> bool:
-        return await visit.access.still_holds(visit.caller)
+        return await context.access.still_holds(context.caller)
 
     last = None
-    async for event in visit.event_stream.follow(wish.id, since, may_continue):
+    async for event in context.event_stream.follow(wish.id, since, may_continue):
         last = event.type
         # A hint has no number of its own; whoever comes back after it knows the event before it.
         number = event.after if event.seq is None else event.seq
         yield Tracked(str(number), {"type": event.type, "data": dict(event.data)})
     if last not in LAST:
-        raise Refused("SERVICE_UNAVAILABLE", "The event stream ended. Reconnect with the last event id.")
+        raise TRPCError("SERVICE_UNAVAILABLE", "The event stream ended. Reconnect with the last event id.")
 
 
-async def _get(call: Call[Visit], video_id: UUID | str) -> Video:
-    visit = call.context
-    visit.caller.require("read")
-    return await visit.videos.get(video_id, owner=visit.caller.visible_owner)
+async def _get(call: Call[RequestContext], video_id: UUID | str) -> Video:
+    context = call.context
+    context.caller.require("read")
+    return await context.videos.get(video_id, owner=context.caller.visible_owner)
 
 
 def _row(row: Video, public_url: str) -> VideoRow:
@@ -332,26 +334,27 @@ def server(
     idempotency: Idempotency,
     public_url: str,
     call_seconds: float,
-    others: Ask | None = None,
-) -> Server[Visit]:
-    """The tRPC server, on these tools. `call_seconds`: how long a call may take; `others` answers what is not ours."""
+    fallback: Fallback | None = None,
+) -> Server[RequestContext]:
+    """Return the tRPC server. A call may take `call_seconds`; `fallback` answers procedures of the application."""
 
-    async def visit(request: Request, calls: int) -> Visit:
+    async def context(request: Request, calls: int) -> RequestContext:
         caller = await access.identify(request)
         request.state.allowance = await access.count(caller, calls)
-        return Visit(caller, access, videos, event_stream, idempotency, public_url)
+        return RequestContext(caller, access, videos, event_stream, idempotency, public_url)
 
-    return Server(router, visit, _explain, _observe, Limits(call_seconds=call_seconds), others)
+    limits = Limits(call_seconds=call_seconds)
+    return Server(Config(router, context, _explain, _observe, check_json, limits, fallback))
 
 
-def _explain(error: Exception) -> Refused | None:
-    if isinstance(error, Refused) and error.sentences is not None:
+def _explain(error: Exception) -> TRPCError | None:
+    if isinstance(error, TRPCError) and error.sentences is not None:
         # The application's page shows the message of an error as it is.
-        return Refused(error.code, error.sentences, error.issues, error.headers)
+        return TRPCError(error.code, error.sentences, error.issues, error.headers)
     problem = problem_of(error)
     if problem is None:
         return None
-    return Refused(code_of(problem.status), problem.detail or problem.title, headers=problem.headers)
+    return TRPCError(code_of(problem.status), problem.detail or problem.title, headers=problem.headers)
 
 
 def _observe(procedure: str, code: str, seconds: float) -> None:

@@ -130,7 +130,9 @@ class Idempotency:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def once(self, key: Key | None, request: object, do: Callable[[UnitOfWork], Awaitable[dict[str, Any]]]) -> Answer:
+    async def once(
+        self, key: Key | None, request: object, do: Callable[[UnitOfWork], Awaitable[dict[str, Any]]]
+    ) -> Answer:
         """Execute a call, or return the stored answer of its key. Without a key it is always executed.
 
         `request` is the call's JSON, `do` returns the answer as JSON. `do` may be called more than once, and its

@@ -18,10 +18,10 @@ from gateway.access.service import Access, Caller
 from gateway.http.errors import problem_of
 from gateway.http.rate_limit import TooManyCalls
 from gateway.internal_messages import LiveEvent
-from gateway.live.event_stream import EventStream, is_news
 from gateway.live.socket_server import MOST_QUEUED, Server
 from gateway.settings import Settings
 from gateway.upstream.sockets import Sockets
+from gateway.videos.event_stream import EventStream, is_news
 from shared.contracts.story import Contract
 
 log = structlog.get_logger()

@@ -149,8 +149,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # it has no types
         slots = self.slots[eio_sid]
         # Waiting here stops the reading of this connection, so nothing piles up on our side.
         await slots.acquire()
-        idempotent_transaction = self._start(self._handle_event_internal(self, sid, eio_sid, data, "/", id))
-        idempotent_transaction.add_done_callback(lambda _: slots.release())
+        handling = self._start(self._handle_event_internal(self, sid, eio_sid, data, "/", id))
+        handling.add_done_callback(lambda _: slots.release())
 
     async def _handle_event_internal(
         self,

@@ -14,8 +14,8 @@ from gateway.access.dependencies import Reader
 from gateway.access.service import Access
 from gateway.billing.service import ENDED
 from gateway.internal_messages import LiveEvent
-from gateway.live.event_stream import EventStream
 from gateway.videos.event_payloads import LIVE_NAMES
+from gateway.videos.event_stream import EventStream
 
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 3000

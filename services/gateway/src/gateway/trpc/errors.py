@@ -1,4 +1,4 @@
-"""How a call is refused: tRPC's codes, and the shape in which its clients read an error."""
+"""tRPC's error codes, and the shape in which its clients read an error."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,13 +29,13 @@ CODES: dict[str, tuple[int, int]] = {
 """Each code with its number and its HTTP status. Source: the package @trpc/server 11, `rpc/codes.ts`."""
 
 Issue = dict[str, Any]
-"""What is wrong with one field, as zod says it: code, path, message and more."""
+"""What is wrong with one field, in zod's format: code, path, message and more."""
 
 
-class Refused(Exception):
-    """A call is refused. `code` is one of `CODES`, `message` for people; `headers` go with the answer.
+class TRPCError(Exception):
+    """A refused call. `code` is one of `CODES`, `message` is for people; `headers` go with the answer.
 
-    Where an input is wrong, `issues` say so as zod does, `message` is their JSON, and `sentences` are for people.
+    For an invalid input, `issues` are zod issues, `message` is their JSON, and `sentences` is the text for people.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class Refused(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status."""
+        """Return the HTTP status of the code."""
         return CODES[self.code][1]
 
 
 def code_of(status: int) -> str:
-    """The code for an HTTP status."""
+    """Return the code of an HTTP status."""
     by_status = {http: code for code, (_, http) in CODES.items() if code != "PARSE_ERROR"}
     return by_status.get(status) or ("BAD_REQUEST" if status < 500 else "INTERNAL_SERVER_ERROR")
 
 
-def shape(error: Refused, path: str | None, request_id: str) -> dict[str, object]:
-    """An error as clients read it. No stack and no cause goes out; `request_id` finds them in the log."""
+def shape(error: TRPCError, path: str | None, request_id: str) -> dict[str, object]:
+    """Return an error as clients read it. Stack and cause stay in the log, under `request_id`."""
     number, status = CODES[error.code]
     data: dict[str, object] = {"code": error.code, "httpStatus": status}
     if path is not None:
@@ -77,7 +77,7 @@ def shape(error: Refused, path: str | None, request_id: str) -> dict[str, object
 
 
 def _flat(issues: tuple[Issue, ...]) -> dict[str, object]:
-    """As zod flattens its issues: those of the whole input, and those of each of its fields."""
+    """Group issues as zod's `flatten` does: those of the whole input, and those of each field."""
     fields: dict[str, list[str]] = {}
     for issue in issues:
         if issue["path"]:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.trpc.errors import Issue, Refused
+from gateway.trpc.errors import Issue, TRPCError
 from gateway.trpc.sentences import sentences
 from gateway.trpc.superjson import UNDEFINED, BigInt, Map, Set
 
@@ -43,12 +43,12 @@ BOUNDS = {
 }
 
 
-def refused(error: ValidationError, schema: dict[str, Any]) -> Refused:
+def refused(error: ValidationError, schema: dict[str, Any]) -> TRPCError:
     """An input is wrong; `schema` is its JSON schema. The message is the issues as JSON, as zod has it."""
     details = error.errors(include_url=False)[:MOST_ISSUES]
     issues = tuple(_issue(detail, schema) for detail in details)
     message = json.dumps(issues, indent=2, ensure_ascii=False, default=str)
-    return Refused("BAD_REQUEST", message, issues, sentences=sentences(details, issues))
+    return TRPCError("BAD_REQUEST", message, issues, sentences=sentences(details, issues))
 
 
 def _issue(detail: ErrorDetails, schema: dict[str, Any]) -> Issue:

@@ -1,4 +1,4 @@
-"""What a request asks for: which procedures, with what, and how the answer is to be written."""
+"""Parses a request: the procedures, their inputs, and the encoding of the answer."""
 
 import re
 from collections.abc import Callable
@@ -9,62 +9,61 @@ from pydantic_core import from_json
 from starlette.requests import Request
 
 from gateway.trpc import superjson
-from gateway.trpc.errors import Refused
-from gateway.trpc.superjson import UNDEFINED, Unreadable, is_payload
-from shared.http.json_bounds import JsonTooDeep, JsonTooLong, check_json
+from gateway.trpc.errors import TRPCError
+from gateway.trpc.superjson import UNDEFINED, InvalidSuperjson, is_payload
 
 SUPERJSON_BEGINS = re.compile(rb'\s*\{\s*(?:"\d+"\s*:\s*\{\s*)?"json"\s*:')
 LIST_NEEDED = '"input" needs to be an object when doing a batch call'
 
 
 @dataclass(frozen=True)
-class Wire:
-    """How values are written and read: by superjson, or as they are."""
+class Codec:
+    """Encodes and decodes values: as superjson, or as plain JSON."""
 
-    write: Callable[[object], object]
-    read: Callable[[object], object]
+    dump: Callable[[object], object]
+    load: Callable[[object], object]
 
 
-SUPERJSON = Wire(superjson.dump, superjson.load)
-PLAIN = Wire(superjson.plain, lambda value: value)
+SUPERJSON = Codec(superjson.dump, superjson.load)
+PLAIN = Codec(superjson.plain, lambda value: value)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request, read as far as it can be. `inputs` are JSON still; `fault`: they are none, and why."""
+class ParsedRequest:
+    """A request, parsed as far as possible. `inputs` are still encoded; `error` says why there are none."""
 
     names: list[str]
     batch: bool
     lines: bool
-    wire: Wire
+    codec: Codec
     inputs: dict[int, object]
-    fault: Refused | None = None
+    error: TRPCError | None = None
 
     def input(self, index: int) -> object:
-        """The input of one call; undefined where there is none. Raises `Refused`."""
-        if self.fault is not None:
-            raise self.fault
+        """Decode the input of one call; undefined if there is none. Raises `TRPCError`."""
+        if self.error is not None:
+            raise self.error
         if index not in self.inputs:
             return UNDEFINED
         try:
-            return self.wire.read(self.inputs[index])
-        except Unreadable as error:
-            raise Refused("BAD_REQUEST", f"The input cannot be read: {error}") from None
+            return self.codec.load(self.inputs[index])
+        except InvalidSuperjson as error:
+            raise TRPCError("BAD_REQUEST", f"The input cannot be read: {error}") from None
 
 
-def content_type(request: Request) -> None:
-    """Take JSON alone, which no form of a page elsewhere can send. Raises `Refused`."""
+def require_json(request: Request) -> None:
+    """Require the content type JSON, which no HTML form of another site can send. Raises `TRPCError`."""
     if request.method == "GET":
         return
     given = request.headers.get("content-type")
     if given is None:
-        raise Refused("UNSUPPORTED_MEDIA_TYPE", "Missing content-type header")
+        raise TRPCError("UNSUPPORTED_MEDIA_TYPE", "Missing content-type header")
     if given.partition(";")[0].strip().lower() != "application/json":
-        raise Refused("UNSUPPORTED_MEDIA_TYPE", f'Unsupported content-type "{given}"')
+        raise TRPCError("UNSUPPORTED_MEDIA_TYPE", f'Unsupported content-type "{given}"')
 
 
-async def text_of(request: Request, limit: int) -> tuple[bytes, bool]:
-    """The JSON of a request, and whether it was longer than so many bytes: then it is its beginning."""
+async def read_body(request: Request, limit: int) -> tuple[bytes, bool]:
+    """Return the JSON of a request, and whether it exceeds `limit` bytes; then it is only the beginning."""
     if request.method == "GET":
         return request.query_params.get("input", "").encode("utf-8", "surrogatepass"), False
     read = bytearray()
@@ -75,23 +74,25 @@ async def text_of(request: Request, limit: int) -> tuple[bytes, bool]:
     return bytes(read), False
 
 
-def read(request: Request, path: str, text: bytes) -> Asked:
-    """Read a request whose JSON is `text`.
+def parse(request: Request, path: str, text: bytes, check_json: Callable[[bytes], None]) -> ParsedRequest:
+    """Parse a request whose JSON is `text`; `check_json` raises `ValueError` for JSON that is too deep or too long.
 
-    superjson and plain JSON come to the same address. It is superjson where there are inputs and each of them is
+    Clients with and without superjson use the same URL. It is superjson if there are inputs and each of them is
     `{json, meta?}`, which clients with superjson send even for no input; so a call without any input is plain.
     """
     batch = request.query_params.get("batch") == "1"
     names = path.split(",") if batch else [path]
     lines = _wants_lines(request)
+    codec = codec_of_beginning(text)
     try:
         check_json(text)
-        payload: Any = from_json(text, allow_inf_nan=False) if text else UNDEFINED
-    except (JsonTooDeep, JsonTooLong) as error:
-        return Asked(names, batch, lines, wire_of_beginning(text), {}, Refused("BAD_REQUEST", str(error)))
     except ValueError as error:
-        fault = Refused("BAD_REQUEST", f"Malformed JSON: {error}")
-        return Asked(names, batch, lines, wire_of_beginning(text), {}, fault)
+        return ParsedRequest(names, batch, lines, codec, {}, TRPCError("BAD_REQUEST", str(error)))
+    try:
+        payload: Any = from_json(text, allow_inf_nan=False) if text else UNDEFINED
+    except ValueError as error:
+        malformed = TRPCError("BAD_REQUEST", f"Malformed JSON: {error}")
+        return ParsedRequest(names, batch, lines, codec, {}, malformed)
     if not batch:
         inputs = {} if payload is UNDEFINED else {0: payload}
     elif payload is UNDEFINED:
@@ -99,13 +100,13 @@ def read(request: Request, path: str, text: bytes) -> Asked:
     elif isinstance(payload, dict):
         inputs = {index: payload[str(index)] for index in range(len(names)) if str(index) in payload}
     else:
-        return Asked(names, batch, lines, PLAIN, {}, Refused("BAD_REQUEST", LIST_NEEDED))
+        return ParsedRequest(names, batch, lines, PLAIN, {}, TRPCError("BAD_REQUEST", LIST_NEEDED))
     is_superjson = bool(inputs) and all(is_payload(one) for one in inputs.values())
-    return Asked(names, batch, lines, SUPERJSON if is_superjson else PLAIN, inputs)
+    return ParsedRequest(names, batch, lines, SUPERJSON if is_superjson else PLAIN, inputs)
 
 
-def wire_of_beginning(text: bytes) -> Wire:
-    """How to answer a request of which only the beginning was read, or that is no JSON."""
+def codec_of_beginning(text: bytes) -> Codec:
+    """Guess the codec of a request of which only the beginning was read, or that is not JSON."""
     return SUPERJSON if SUPERJSON_BEGINS.match(text) else PLAIN
 
 
@@ -117,6 +118,6 @@ def _wants_lines(request: Request) -> bool:
 
 
 def last_event_id(request: Request) -> str | None:
-    """The last event that a client of a subscription knows."""
+    """Return the id of the last event that a subscriber has."""
     query = request.query_params
     return request.headers.get("last-event-id") or query.get("lastEventId") or query.get("Last-Event-Id")

@@ -50,7 +50,7 @@ class Procedure(Generic[C]):
     optional: bool
 
     def call(self, call: Call[C], value: object) -> Any:  # noqa: ANN401 - an awaitable, or an iterator of `Tracked`
-        """Call it with what was sent. Raises `Refused` where that is not its input."""
+        """Call it with what was sent. Raises `TRPCError` where that is not its input."""
         if self.input is None or (value is UNDEFINED and self.optional):
             return self.function(call)
         try:
@@ -93,9 +93,9 @@ class Router(Generic[C]):
 
     def _register(self, name: str, kind: Kind) -> Callable[[F], F]:
         def register(function: F) -> F:
-            ephemeral = get_type_hints(function, include_extras=True)
+            hints = get_type_hints(function, include_extras=True)
             parameters = list(inspect.signature(function).parameters.values())[1:]
-            output = ephemeral["return"]
+            output = hints["return"]
             if kind == "subscription":
                 (tracked,) = get_args(output)
                 (output,) = get_args(tracked)
@@ -103,7 +103,7 @@ class Router(Generic[C]):
                 name,
                 kind,
                 function,
-                TypeAdapter(ephemeral[parameters[0].name]) if parameters else None,
+                TypeAdapter(hints[parameters[0].name]) if parameters else None,
                 TypeAdapter(output) if output not in (Any, object) else None,
                 optional=bool(parameters) and parameters[0].default is not inspect.Parameter.empty,
             )

@@ -57,7 +57,7 @@ class Url(str):
     __slots__ = ()
 
 
-class Unreadable(ValueError):
+class InvalidSuperjson(ValueError):
     """This is not superjson, or holds what a server takes from nobody."""
 
 
@@ -70,15 +70,15 @@ def is_payload(value: object) -> bool:
 
 
 def load(payload: Any) -> object:  # noqa: ANN401 - whatever was sent
-    """The value of a payload that was parsed as JSON; what is in it is changed. Raises `Unreadable`."""
+    """The value of a payload that was parsed as JSON; what is in it is changed. Raises `InvalidSuperjson`."""
     if not is_payload(payload):
-        raise Unreadable("this is not superjson")
+        raise InvalidSuperjson("this is not superjson")
     meta = payload.get("meta")
     if meta is None:
         return payload["json"]
     values, version = (meta.get("values"), meta.get("v", 0)) if isinstance(meta, dict) else (None, None)
     if not isinstance(version, int) or not isinstance(values, dict | list | None):
-        raise Unreadable("meta is not superjson's")
+        raise InvalidSuperjson("meta is not superjson's")
     if values is not None:
         _Reading(legacy=version < 1).apply(values, payload, "json")
     return payload["json"]
@@ -96,17 +96,17 @@ class _Reading:
         else:
             kind, inner = None, notes
         if not isinstance(inner, dict):
-            raise Unreadable("a note is neither a type nor a tree")
+            raise InvalidSuperjson("a note is neither a type nor a tree")
         for path, notes_there in inner.items():
             self.apply(notes_there, *self._find(parent[key], path))
         if kind is None:
             return
         self.left -= 1
         if self.left < 0:
-            raise Unreadable(f"more than {MOST_NOTES} notes")
+            raise InvalidSuperjson(f"more than {MOST_NOTES} notes")
         restore = _RESTORE.get(kind) if isinstance(kind, str) else None
         if restore is None:
-            raise Unreadable("a type that is not taken")
+            raise InvalidSuperjson("a type that is not taken")
         parent[key] = restore(parent[key])
 
     def _find(self, container: Any, path: str) -> tuple[Any, Any]:  # noqa: ANN401 - any container of JSON
@@ -122,7 +122,7 @@ def _key(container: object, segment: str) -> str | int:
     # Sets and maps are still the lists that they are in JSON.
     if isinstance(container, list) and segment.isdecimal() and len(segment) < 10 and int(segment) < len(container):
         return int(segment)
-    raise Unreadable("a note about nothing")
+    raise InvalidSuperjson("a note about nothing")
 
 
 def _split(path: str, *, legacy: bool) -> list[str]:
@@ -135,7 +135,7 @@ def _split(path: str, *, legacy: bool) -> list[str]:
         elif piece == r"\." or (piece == r"\\" and not legacy):
             parts.append(piece[1])
         elif piece[0] == "\\" and not legacy:
-            raise Unreadable("a backslash before nothing")
+            raise InvalidSuperjson("a backslash before nothing")
         else:
             parts.append(piece)
     return [*segments, "".join(parts)]
@@ -145,40 +145,40 @@ def _date(text: object) -> datetime:
     try:
         moment = datetime.fromisoformat(str(text))
         if moment.tzinfo is None:
-            raise Unreadable("a date without its zone")
+            raise InvalidSuperjson("a date without its zone")
         return moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise Unreadable("not a date") from error
+        raise InvalidSuperjson("not a date") from error
 
 
 def _bigint(text: object) -> BigInt:
     if not isinstance(text, str) or not BIGINT.fullmatch(text):
-        raise Unreadable("not a bigint")
+        raise InvalidSuperjson("not a bigint")
     return BigInt(text)
 
 
 def _number(text: object) -> float:
     if not isinstance(text, str) or text not in NUMBERS:
-        raise Unreadable("not a number")
+        raise InvalidSuperjson("not a number")
     return NUMBERS[text]
 
 
 def _set(items: object) -> Set:
     if not isinstance(items, list):
-        raise Unreadable("not a set")
+        raise InvalidSuperjson("not a set")
     return Set(items)
 
 
 def _map(pairs: object) -> Map:
     if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise Unreadable("not a map")
+        raise InvalidSuperjson("not a map")
     return Map(pairs)
 
 
 def _text(kind: type[RegExp | Url]) -> Callable[[object], str]:
     def restore(text: object) -> str:
         if not isinstance(text, str):
-            raise Unreadable("not text")
+            raise InvalidSuperjson("not text")
         return kind(text)
 
     return restore

@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from gateway.trpc.errors import Refused
-from gateway.trpc.others import Answers
+from gateway.trpc.errors import TRPCError
+from gateway.trpc.fallback import FallbackAnswers
 from gateway.upstream.proxy import Proxy
 
 OF_THE_BODY = frozenset((b"content-length", b"content-type", b"accept", b"accept-encoding", b"trpc-accept"))
@@ -22,12 +22,12 @@ class Calls:
         self.proxy = proxy
         self.path = path
 
-    async def ask(self, request: Request, names: list[str], inputs: Mapping[int, object]) -> Answers:
-        """See `gateway.trpc.others.Ask`. Cookies that are set pass; all else of the answer's head is ours to say.
+    async def ask(self, request: Request, names: list[str], inputs: Mapping[int, object]) -> FallbackAnswers:
+        """Implement `gateway.trpc.fallback.Fallback`; of the response headers, only cookies pass.
 
         Raises:
             ApplicationAway, ApplicationSilent: there is no answer.
-            Refused: the answer is none of tRPC.
+            TRPCError: the answer is none of tRPC.
         """
         given = json.dumps({str(place): value for place, value in inputs.items()}, separators=(",", ":"))
         query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -42,7 +42,7 @@ class Calls:
             headers += [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         target = f"{self.path}/{quote(','.join(names), safe=',')}?{urlencode(query)}"
         body, told = await self.proxy.fetch(request.method, target.encode(), headers, content)
-        return Answers(_items(body, len(names)), [one for one in told if one[0] == b"set-cookie"])
+        return FallbackAnswers(_items(body, len(names)), [one for one in told if one[0] == b"set-cookie"])
 
 
 def _items(body: bytes, calls: int) -> list[dict[str, object]]:
@@ -53,5 +53,5 @@ def _items(body: bytes, calls: int) -> list[dict[str, object]]:
     # A request that is refused as a whole is answered by one error for all of its calls.
     items = [answer] * calls if isinstance(answer, dict) and "error" in answer else answer
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise Refused("BAD_GATEWAY", "The application behind this gateway gave an answer that is none of tRPC.")
+        raise TRPCError("BAD_GATEWAY", "The application behind this gateway gave an answer that is none of tRPC.")
     return items

@@ -4,8 +4,8 @@ import asyncio
 from uuid import UUID
 
 from gateway.billing.service import ENDED
-from gateway.live.event_stream import EventStream
 from gateway.models import Video
+from gateway.videos.event_stream import EventStream
 
 LOOK_EVERY_SECONDS = 5.0
 """How often the row is read anyway, in case the event stream is late or broken."""

@@ -18,8 +18,8 @@ from gateway.eta.stage_times import StageTimes, is_going
 from gateway.http.errors import ApiError
 from gateway.http.idempotency import attempt
 from gateway.internal_messages import LiveEvent, VideoUpdated
-from gateway.live.batch_loader import BatchLoader
 from gateway.models import IdempotencyRecord, Video, VideoEvent, WebhookDelivery
+from gateway.videos.batch_loader import BatchLoader
 from gateway.videos.event_payloads import LIVE_NAMES, linked, stands, told_of
 from gateway.videos.mapping import bury, forget_refusal, save, unknown, view_of
 from gateway.videos.projection import fold
