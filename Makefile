@@ -121,7 +121,7 @@ lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshnes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run make format."; exit 1; }
 	@$(BIN)/mypy shared/src shared/testing/src services/*/src deploy/*/src
-	@$(BIN)/lint-imports | tail -1
+	@report=$$($(BIN)/lint-imports) || { echo "$$report"; exit 1; }
 	@$(BIN)/python -m embedded.asyncapi --check shared/asyncapi.json
 	@$(BIN)/python -m embedded.documents --check .
 	@$(BIN)/python -m gateway.web_types --check $(APP_ROUTER)
