@@ -40,7 +40,7 @@ class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
     calls_per_minute: int = Field(600, ge=0, description="The most calls of one owner at one replica; 0: any number")
     call_seconds: float = Field(30, gt=0, description="How long a call may take until its answer begins")
     webhook_private_hosts: tuple[str, ...] = Field(
-        (), description="AllowedHosts in our own network that webhooks may go to, by http too; `*` stands for all"
+        (), description="Hosts in our own network that webhooks may go to, by http too; `*` stands for all"
     )
 
     @field_validator("public_url")
