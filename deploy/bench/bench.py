@@ -21,7 +21,8 @@ import aiohttp
 import films
 from uvicorn.loops.auto import auto_loop_factory
 
-from shared_testing.servers import SqlServer, eventually, fetch_json, free_port
+from shared_testing.ports import free_port
+from shared_testing.servers import SqlServer, eventually, fetch_json
 
 BIN = Path(sys.executable).parent
 CONNECTIONS = 16

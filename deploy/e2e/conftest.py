@@ -19,7 +19,9 @@ import socketio
 from embedded.broker_permissions import users
 from shared.contracts.events import EVENTS
 from shared.messaging import topology
-from shared_testing.servers import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
+from shared_testing.broker import BrokerCorner
+from shared_testing.ports import free_port
+from shared_testing.servers import S3Server, SqlServer, eventually, fetch_json
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
 BIN = Path(sys.executable).parent

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sees to it that tests have a RabbitMQ and a MariaDB: leaves alone what is named in the environment or listens already;
-# where Docker answers, tests start containers themselves; else, as root on Debian or Ubuntu, installs and starts both.
+# where Docker answers, tests start containers themselves; else, as root on Debian or Ubuntu, installs both. RabbitMQ is
+# started here; tests start a MariaDB of their own, in memory.
 # Node.js and Chromium, with which tests use the gateway as its clients do, are installed the same way.
 set -eu
 
@@ -24,7 +25,7 @@ allow_files() {
 
 packages=
 wanted TEST_BROKER_URL 5672 && packages="$packages rabbitmq-server"
-wanted TEST_DATABASE_URL 3306 && packages="$packages mariadb-server"
+wanted TEST_DATABASE_URL 3306 && [ ! -x /usr/sbin/mariadbd ] && packages="$packages mariadb-server"
 if [ -n "$packages" ] && command -v docker >/dev/null && docker info >/dev/null 2>&1; then packages=; fi
 command -v npm >/dev/null || packages="$packages nodejs npm"
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages="$packages chromium"
@@ -45,14 +46,5 @@ case $packages in *rabbitmq-server*)
     # The node takes a moment before it can even be asked.
     wait_for rabbitmqctl -q await_startup --timeout 60
   fi ;;
-esac
-case $packages in *mariadb-server*)
-  if ! listens 3306; then
-    mkdir -p /run/mysqld && chown mysql:mysql /run/mysqld
-    nohup mariadbd --user=mysql >/var/log/mariadbd.log 2>&1 &
-    wait_for listens 3306
-  fi
-  # Tests speak TCP as root without a password, as on a machine made for tests.
-  mariadb -e "ALTER USER 'root'@'localhost' IDENTIFIED VIA mysql_native_password USING PASSWORD('')" ;;
 esac
 allow_files

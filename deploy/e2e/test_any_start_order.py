@@ -7,7 +7,8 @@ import pytest
 
 from shared.contracts.events import EVENTS
 from shared.messaging import topology
-from shared_testing.servers import BrokerCorner, SqlServer, eventually
+from shared_testing.broker import BrokerCorner
+from shared_testing.servers import SqlServer, eventually
 
 pytestmark = pytest.mark.connected
 

@@ -17,7 +17,8 @@ from urllib.request import Request, urlopen
 import av
 import pytest
 
-from shared_testing.servers import eventually, fetch_json, free_port, request_json
+from shared_testing.ports import free_port
+from shared_testing.servers import eventually, fetch_json, request_json
 
 EMBEDDED = Path(sys.executable).with_name("embedded")
 

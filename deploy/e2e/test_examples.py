@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
+from shared_testing.broker import BrokerCorner
+from shared_testing.ports import free_port
+from shared_testing.servers import SqlServer, eventually, fetch_json
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

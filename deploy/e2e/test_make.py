@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared_testing.servers import free_port
+from shared_testing.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 GATEWAY = Path(sys.executable).with_name("gateway")

@@ -16,7 +16,8 @@ from typing import Any
 import av
 import pytest
 
-from shared_testing.servers import eventually, fetch_json, free_port
+from shared_testing.ports import free_port
+from shared_testing.servers import eventually, fetch_json
 from simulator.app import KEYS, Settings, api_urls, serving
 
 SPEED = 200.0

@@ -27,7 +27,9 @@ from shared.contracts.story import Scene
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
-from shared_testing.servers import BrokerCorner, S3Server, SqlServer, eventually, fetch_json, free_port
+from shared_testing.broker import BrokerCorner
+from shared_testing.ports import free_port
+from shared_testing.servers import S3Server, SqlServer, eventually, fetch_json
 
 pytestmark = pytest.mark.connected
 

@@ -6,7 +6,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,7 +15,10 @@ from typing import Any
 
 import pytest
 
-from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
+from shared_testing.broker import BrokerCorner
+from shared_testing.ports import free_port, listens
+from shared_testing.private_mariadb import PrivateMariaDB
+from shared_testing.servers import SqlServer, eventually, fetch_json
 
 pytestmark = pytest.mark.connected
 
@@ -27,12 +29,6 @@ def _wait(what: str, answers: Callable[[], bool], process: "subprocess.Popen[byt
         assert process.poll() is None, f"{what} ended with {process.returncode}"
         assert time.monotonic() < end, f"{what} did not start"
         time.sleep(0.3)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class PrivateRabbit:
@@ -75,7 +71,7 @@ class PrivateRabbit:
             env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user="nobody", group="nogroup",
             cwd=self.folder, start_new_session=True,
         )  # fmt: skip
-        _wait("RabbitMQ", lambda: _listens(self.port), self.process)
+        _wait("RabbitMQ", lambda: listens("127.0.0.1", self.port), self.process)
         self.control(["await_startup"])
 
     def control(self, arguments: list[str]) -> str:
@@ -94,37 +90,6 @@ class PrivateRabbit:
     def end(self) -> None:
         self.stop()
         subprocess.run(["epmd", "-port", str(self.epmd), "-kill"], capture_output=True, check=False)
-
-
-class PrivateMariaDB:
-    """A MariaDB of the test's own, from the machine's package."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-        folder.mkdir()
-        install = [
-            "mariadb-install-db",
-            "--no-defaults",
-            f"--datadir={folder}/data",
-            "--auth-root-authentication-method=normal",
-        ]
-        subprocess.run([*install, "--user=root"], check=True, capture_output=True, timeout=120)
-
-    def start(self) -> None:
-        arguments = [
-            "--no-defaults", f"--datadir={self.folder}/data", f"--port={self.port}", "--bind-address=127.0.0.1",
-            f"--socket={self.folder}/s.sock", f"--pid-file={self.folder}/pid", "--user=root",
-        ]  # fmt: skip
-        mariadbd = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
-        self.process = subprocess.Popen([mariadbd, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _wait("MariaDB", lambda: _listens(self.port), self.process)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +117,8 @@ def stack(private: tuple[PrivateRabbit, PrivateMariaDB], stack_on) -> Iterator[A
     """A stack on the private servers."""
     rabbit, mariadb = private
     vhost = secrets.token_hex(4)
-    rabbit.control(["add_vhost", vhost])
-    rabbit.control(["set_permissions", "-p", vhost, "guest", ".*", ".*", ".*"])
     broker = BrokerCorner(f"amqp://guest:guest@127.0.0.1:{rabbit.port}/{vhost}", vhost, rabbit.control)
+    broker.add("guest")
     sql = SqlServer("127.0.0.1", mariadb.port, "root", "")
 
     def schema() -> str:

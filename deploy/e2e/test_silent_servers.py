@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
+from shared_testing.broker import BrokerCorner
+from shared_testing.ports import free_port
+from shared_testing.servers import SqlServer, eventually, fetch_json
 from shared_testing.silencing_proxy import SilencingProxy
 
 pytestmark = pytest.mark.connected

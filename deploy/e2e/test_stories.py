@@ -12,7 +12,8 @@ import uvicorn
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import Storyboard
 from shared.contracts.story_rules import SceneSeconds
-from shared_testing.servers import eventually, fetch_json, free_port
+from shared_testing.ports import free_port
+from shared_testing.servers import eventually, fetch_json
 from simulator.llm.app import llm_app
 from storyboard.draft import Draft
 from storyboard.language import evident_language

@@ -21,7 +21,8 @@ from shared.settings import ServiceSettings
 from shared.storage.errors import StorageMisconfigured, StorageUnavailable
 from shared.storage.folder import FolderStorage
 from shared.storage.s3 import S3Storage
-from shared_testing.servers import S3Server, free_port
+from shared_testing.ports import free_port
+from shared_testing.servers import S3Server
 
 
 class Fake:

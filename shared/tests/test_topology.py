@@ -17,7 +17,8 @@ from shared.messaging.message_processor import Service, fails_video
 from shared.messaging.rabbitmq import Consumer, Publisher
 from shared.persistence.database import Database
 from shared.persistence.outbox import OutboxMessage
-from shared_testing.servers import BrokerCorner, eventually
+from shared_testing.broker import BrokerCorner
+from shared_testing.servers import eventually
 
 pytestmark = pytest.mark.connected
 

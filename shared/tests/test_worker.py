@@ -18,7 +18,8 @@ from shared.persistence.database import Database
 from shared.process.supervisor import Background
 from shared.process.worker import Worker
 from shared.settings import ServiceSettings
-from shared_testing.servers import BrokerCorner, eventually
+from shared_testing.broker import BrokerCorner
+from shared_testing.servers import eventually
 
 pytestmark = pytest.mark.connected
 

@@ -14,7 +14,9 @@ import pytest
 
 from gateway.access import key_command
 from gateway.settings import Settings
-from shared_testing.servers import BrokerCorner, SqlServer, eventually, free_port
+from shared_testing.broker import BrokerCorner
+from shared_testing.ports import free_port
+from shared_testing.servers import SqlServer, eventually
 
 GATEWAY = Path(sys.executable).with_name("gateway")
 SECRET = "0123456789abcdef" * 2

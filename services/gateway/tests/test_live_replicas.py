@@ -33,7 +33,9 @@ from shared.contracts.media import Clip, MediaReference, clip_key
 from shared.contracts.story import Scene
 from shared.messaging.rabbitmq import Publisher
 from shared.persistence.outbox import OutboxMessage
-from shared_testing.servers import BrokerCorner, SqlServer, eventually, fetch_json, free_port
+from shared_testing.broker import BrokerCorner
+from shared_testing.ports import free_port
+from shared_testing.servers import SqlServer, eventually, fetch_json
 
 pytestmark = [pytest.mark.connected, pytest.mark.xdist_group("gateways")]
 
@@ -103,10 +105,7 @@ class Gateways:
 
     def queues(self) -> dict[str, dict[str, str]]:
         """All queues, and what kind each is."""
-        facts = ("name", "durable", "auto_delete", "exclusive", "messages")
-        listed = self.broker.control(["list_queues", "-p", self.broker.vhost, *facts, "--no-table-headers"])
-        rows = [dict(zip(facts, line.split("\t"), strict=True)) for line in listed.splitlines()]
-        return {row["name"]: row for row in rows}
+        return self.broker.facts("durable", "auto_delete", "exclusive", "messages")
 
     def waiting(self) -> dict[str, int]:
         """The queues of the gateways with messages in them. Those of the services that do not run here fill up."""

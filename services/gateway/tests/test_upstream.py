@@ -23,7 +23,8 @@ from gateway.settings import Settings
 from gateway.trpc.fallback import line_of, status_of
 from gateway.trpc.requests import PLAIN, SUPERJSON
 from gateway.upstream import proxy, sockets
-from shared_testing.servers import _or_skip, eventually, free_port
+from shared_testing.ports import free_port
+from shared_testing.servers import _or_skip, eventually
 
 CLIENTS = Path(__file__).with_name("clients")
 SECRET = "s" * 32

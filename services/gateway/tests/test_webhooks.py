@@ -43,7 +43,8 @@ from shared.persistence.database import now
 from shared.persistence.migration_files import folder_of
 from shared.persistence.retention import Retention
 from shared.persistence.unit_of_work import transaction
-from shared_testing.servers import SqlServer, delivery, eventually, free_port, migrated, published
+from shared_testing.ports import free_port
+from shared_testing.servers import SqlServer, delivery, eventually, migrated, published
 
 ENDPOINTS = "/api/v1/webhook-endpoints"
 COURIER = Courier(GuardedNetwork())

@@ -15,7 +15,8 @@ from shared.contracts.events import StoryboardCreated, VideoRequested
 from shared.messaging.event_router import Delivery
 from shared.messaging.message_processor import Handled, process
 from shared.persistence.migration_files import folder_of
-from shared_testing.servers import eventually, fetch_json, free_port, migrated, published
+from shared_testing.ports import free_port
+from shared_testing.servers import eventually, fetch_json, migrated, published
 from simulator.llm.app import llm_app
 from storyboard import app
 from storyboard.handlers import router

