@@ -31,7 +31,7 @@ from gateway.settings import Settings as GatewaySettings
 from scene_render import app as render_app
 from scene_render import handlers as rendering
 from scene_render.attempts.service import Attempts, UnknownPolicy
-from scene_render.clips.clip_ingest import Clips
+from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.models import Base as RenderBase
 from scene_render.providers.base import Ended, Failed, Shot, Succeeded, Unknowable
 from scene_render.scheduling import circuit_breaker as breaker
@@ -106,7 +106,7 @@ class Ledger:
         """Nothing can be saved."""
 
 
-class DrawnClips(Clips):
+class DrawnClips(ClipIngest):
     """Clips that are there without a render."""
 
     async def collect(self, _provider: object, attempt: Any, render: Any) -> Clip:
