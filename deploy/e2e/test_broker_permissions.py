@@ -12,13 +12,13 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelAccessRefused
 
-from embedded.asyncapi import HEARD_BY
+from embedded.asyncapi import CONSUMED_BY
 from embedded.broker_permissions import published_by, users
 from shared.contracts.events import EVENTS
 from shared_testing.servers import eventually, fetch_json
 
 ROOT = Path(__file__).parents[2]
-SERVICES = tuple(HEARD_BY)
+SERVICES = tuple(CONSUMED_BY)
 USERS = {user["name"]: user for user in users()}
 CLASSES = {event.__name__: event.name for event in EVENTS}
 
@@ -45,7 +45,7 @@ def test_a_service_makes_no_event_that_it_may_not_publish(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_binds_what_it_hears_and_reaches_no_queue_of_another(service: str) -> None:
-    assert all(may(service, "read", name) for name in HEARD_BY[service])
+    assert all(may(service, "read", name) for name in CONSUMED_BY[service])
     for other in set(SERVICES) - {service}:
         for right in ("configure", "write", "read"):
             assert not re.search(USERS[service][right], f"{other}.dead")

@@ -71,13 +71,13 @@ def test_fix_belongs_to_doctor_alone() -> None:
 
 def test_the_embedded_mode_is_examined_with_its_dead_letters(tmp_path: Path) -> None:
     def run(*arguments: str) -> tuple[int, list[str]]:
-        command = [BIN / "embedded", "--home", tmp_path / "home", "doctor", *arguments]
+        command = [BIN / "embedded", "--data-dir", tmp_path / "data", "doctor", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.stderr == ""
         return done.returncode, done.stdout.splitlines()
 
     assert run() == (0, [f"{service}: nothing differs." for service in SERVICES])
-    letters = tmp_path / "home" / "dead-letters"
+    letters = tmp_path / "data" / "dead-letters"
     letters.mkdir()
     (letters / "composer.clips.collected-1.json").write_text(json.dumps({}))
     code, lines = run("--fix")

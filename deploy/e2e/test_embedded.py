@@ -23,7 +23,7 @@ from shared_testing.servers import eventually, fetch_json, request_json
 EMBEDDED = Path(sys.executable).with_name("embedded")
 
 
-class Home:
+class Embedded:
     """A newcomer's folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -41,14 +41,14 @@ class Home:
 
     def run(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [EMBEDDED, "--home", self.folder, *arguments],
+            [EMBEDDED, "--data-dir", self.folder, *arguments],
             env=self.environment(**more), cwd=self.folder.parent, capture_output=True, text=True, check=False,
             timeout=180,
         )  # fmt: skip
 
     async def start(self, **more: str) -> None:
         self.process = subprocess.Popen(
-            [EMBEDDED, "--home", self.folder, "run", "--port", str(self.port)],
+            [EMBEDDED, "--data-dir", self.folder, "run", "--port", str(self.port)],
             env=self.environment(**more), cwd=self.folder.parent, text=True,
         )  # fmt: skip
         await eventually(lambda: fetch_json(self.videos)[0] == 200, 60, what="it serves")
@@ -70,11 +70,11 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    home = Home(tmp_path / "home")
-    yield home
-    if home.process is not None and home.process.poll() is None:
-        home.kill()
+def embedded(tmp_path: Path) -> Iterator[Embedded]:
+    embedded = Embedded(tmp_path / "data")
+    yield embedded
+    if embedded.process is not None and embedded.process.poll() is None:
+        embedded.kill()
 
 
 def frames(path: Path) -> tuple[int, int, int]:
@@ -83,8 +83,8 @@ def frames(path: Path) -> tuple[int, int, int]:
         return count, container.streams.video[0].width, container.streams.video[0].height
 
 
-async def test_the_demo_makes_a_film_and_says_where_it_is(home: Home) -> None:
-    done = home.run(
+async def test_the_demo_makes_a_film_and_says_where_it_is(embedded: Embedded) -> None:
+    done = embedded.run(
         "demo", "--prompt", "Kucing kecil mencari rumah", "--scenes", "2", "--duration", "15", "--aspect", "9:16"
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -96,11 +96,11 @@ async def test_the_demo_makes_a_film_and_says_where_it_is(home: Home) -> None:
     assert "Kucing kecil mencari rumah" in board["storyScript"]
 
 
-async def test_probes_and_metrics_answer_without_a_redirect(home: Home) -> None:
-    await home.start()
+async def test_probes_and_metrics_answer_without_a_redirect(embedded: Embedded) -> None:
+    await embedded.start()
     found = {}
     for path in ("/healthz", "/readyz", "/metrics"):
-        connection = http.client.HTTPConnection("127.0.0.1", home.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", embedded.port, timeout=10)
         connection.request("GET", path)
         answer = connection.getresponse()
         found[path] = (answer.status, answer.read().decode())
@@ -110,191 +110,194 @@ async def test_probes_and_metrics_answer_without_a_redirect(home: Home) -> None:
     assert "multishot_background_restarts_total" in found["/metrics"][1]
 
 
-def test_a_demo_of_the_impossible_names_all_that_is_wrong(home: Home) -> None:
-    done = home.run("demo", "--prompt", " ", "--scenes", "6", "--duration", "14", "--aspect", "4:3")
+def test_a_demo_of_the_impossible_names_all_that_is_wrong(embedded: Embedded) -> None:
+    done = embedded.run("demo", "--prompt", " ", "--scenes", "6", "--duration", "14", "--aspect", "4:3")
     assert done.returncode == 2
     assert [name for name in ("prompt", "sceneCount", "duration", "aspectRatio") if name not in done.stdout] == []
 
 
 @pytest.mark.parametrize("step", ["scenes", pytest.param("combining", marks=pytest.mark.long)])
-async def test_killed_in_the_middle_and_started_again_the_film_is_finished(home: Home, step: str) -> None:
-    await home.start()
-    _, video = fetch_json(home.videos, {"prompt": "a fox", "sceneCount": 2, "duration": 15})
+async def test_killed_in_the_middle_and_started_again_the_film_is_finished(embedded: Embedded, step: str) -> None:
+    await embedded.start()
+    _, video = fetch_json(embedded.videos, {"prompt": "a fox", "sceneCount": 2, "duration": 15})
     video_id = video["videoId"]
-    await eventually(lambda: fetch_json(f"{home.videos}/{video_id}")[1]["currentStep"] == step, 60)
-    home.kill()
-    await home.start()
-    assert (await home.ended(video_id))["status"] == "completed"
-    assert frames(home.folder / "media" / "videos" / video_id / "film.mp4") == (360, 1280, 720)
-    assert home.rows("storyboard", "SELECT COUNT(*) FROM storyboards") == [(1,)]
-    assert home.rows("scene-render", "SELECT scene_number, COUNT(*) FROM attempts GROUP BY 1") == [(1, 1), (2, 1)]
+    await eventually(lambda: fetch_json(f"{embedded.videos}/{video_id}")[1]["currentStep"] == step, 60)
+    embedded.kill()
+    await embedded.start()
+    assert (await embedded.ended(video_id))["status"] == "completed"
+    assert frames(embedded.folder / "media" / "videos" / video_id / "film.mp4") == (360, 1280, 720)
+    assert embedded.rows("storyboard", "SELECT COUNT(*) FROM storyboards") == [(1,)]
+    assert embedded.rows("scene-render", "SELECT scene_number, COUNT(*) FROM attempts GROUP BY 1") == [(1, 1), (2, 1)]
 
 
-async def test_an_expired_film_is_removed_with_its_clips_and_a_kept_one_is_not(home: Home) -> None:
-    await home.start()
+async def test_an_expired_film_is_removed_with_its_clips_and_a_kept_one_is_not(embedded: Embedded) -> None:
+    await embedded.start()
     wish = {"prompt": "A lantern maker in Hoi An", "sceneCount": 1, "duration": 15}
-    ids = [fetch_json(home.videos, wish)[1]["videoId"] for _ in range(2)]
+    ids = [fetch_json(embedded.videos, wish)[1]["videoId"] for _ in range(2)]
     for video_id in ids:
-        assert (await home.ended(video_id))["status"] == "completed"
+        assert (await embedded.ended(video_id))["status"] == "completed"
     expired, kept = ids
-    assert request_json("PUT", f"{home.videos}/{kept}/retention", {"keep": True})[1]["kept"] is True
-    home.kill()
-    with contextlib.closing(sqlite3.connect(home.folder / "gateway.db")) as database, database:
+    assert request_json("PUT", f"{embedded.videos}/{kept}/retention", {"keep": True})[1]["kept"] is True
+    embedded.kill()
+    with contextlib.closing(sqlite3.connect(embedded.folder / "gateway.db")) as database, database:
         database.execute("UPDATE videos SET expiresAt = '2026-01-01 00:00:00.000000' WHERE expiresAt IS NOT NULL")
         assert database.execute("SELECT COUNT(*) FROM videos WHERE expiresAt IS NOT NULL").fetchone() == (1,)
-    await home.start()
+    await embedded.start()
 
     def files() -> dict[str, int]:
-        return {one: len(list((home.folder / "media" / "videos" / one).rglob("*.*"))) for one in ids}
+        return {one: len(list((embedded.folder / "media" / "videos" / one).rglob("*.*"))) for one in ids}
 
     await eventually(lambda: files()[expired] == 0, 30, what="its files are gone")
     assert files()[kept] == 3, "film, thumbnail and clip"
-    assert fetch_json(f"{home.videos}/{kept}")[1]["status"] == "completed"
-    video = fetch_json(f"{home.videos}/{expired}")[1]
+    assert fetch_json(f"{embedded.videos}/{kept}")[1]["status"] == "completed"
+    video = fetch_json(f"{embedded.videos}/{expired}")[1]
     assert (video["status"], video["videoUrl"], video["prompt"]) == ("expired", None, wish["prompt"])
-    status, problem = fetch_json(f"{home.videos}/{expired}/content")
+    status, problem = fetch_json(f"{embedded.videos}/{expired}/content")
     assert (status, problem["title"]) == (410, "Film expired")
-    assert len(list((home.folder / "media" / "animatics").iterdir())) == 1, "what was drawn for the kept one"
+    assert len(list((embedded.folder / "media" / "animatics").iterdir())) == 1, "what was drawn for the kept one"
 
 
-async def test_nothing_holds_the_prompt_of_a_deleted_video(home: Home) -> None:
-    await home.start()
+async def test_nothing_holds_the_prompt_of_a_deleted_video(embedded: Embedded) -> None:
+    await embedded.start()
     wish = {"prompt": "A Quetzalcoatlus crosses the night market", "sceneCount": 1, "duration": 15}
-    _, video = request_json("POST", home.videos, wish, {"idempotency-key": "once"})
-    video = await home.ended(video["videoId"])
+    _, video = request_json("POST", embedded.videos, wish, {"idempotency-key": "once"})
+    video = await embedded.ended(video["videoId"])
     assert video["status"] == "completed", video["errorMessage"]
 
-    letter = home.folder / "dead-letters" / "gateway.video.requested-1.json"
+    letter = embedded.folder / "dead-letters" / "gateway.video.requested-1.json"
     letter.parent.mkdir(exist_ok=True)
     letter.write_text(json.dumps({"message": {"videoId": video["videoId"], "body": wish["prompt"]}}))
 
     def places() -> list[str]:
         found = []
         for service in ("storyboard", "scene-render", "composer", "gateway"):
-            for (table,) in home.rows(service, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+            for (table,) in embedded.rows(service, "SELECT name FROM sqlite_master WHERE type = 'table'"):
                 found += [
-                    service for row in home.rows(service, f"SELECT * FROM {table}") if "quetzal" in str(row).lower()
+                    service for row in embedded.rows(service, f"SELECT * FROM {table}") if "quetzal" in str(row).lower()
                 ]
-        for path in home.folder.rglob("*"):
+        for path in embedded.folder.rglob("*"):
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # it may go while we look
                 found += [path.name] if ".db" not in path.name and b"quetzal" in path.read_bytes().lower() else []
         return found
 
     assert set(places()) == {"storyboard", "scene-render", "composer", "gateway", letter.name}
-    assert request_json("DELETE", f"{home.videos}/{video['videoId']}")[0] == 204
+    assert request_json("DELETE", f"{embedded.videos}/{video['videoId']}")[0] == 204
     await eventually(lambda: not places(), 30, "every service has erased the text")
-    await eventually(lambda: not (home.folder / "media" / "videos" / video["videoId"] / "film.mp4").exists())
+    await eventually(lambda: not (embedded.folder / "media" / "videos" / video["videoId"] / "film.mp4").exists())
 
 
 @pytest.mark.long
-async def test_a_demo_that_was_killed_goes_on_with_the_same_film(home: Home) -> None:
+async def test_a_demo_that_was_killed_goes_on_with_the_same_film(embedded: Embedded) -> None:
     wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
-    first = subprocess.Popen([EMBEDDED, "--home", home.folder, *wish], env=home.environment(), cwd=home.folder.parent)
-    await eventually(lambda: (home.folder / "gateway.db").exists() and _has_video(home), 60)
+    first = subprocess.Popen(
+        [EMBEDDED, "--data-dir", embedded.folder, *wish], env=embedded.environment(), cwd=embedded.folder.parent
+    )
+    await eventually(lambda: (embedded.folder / "gateway.db").exists() and _has_video(embedded), 60)
     first.kill()
     first.wait()
-    done = home.run(*wish)
+    done = embedded.run(*wish)
     assert done.returncode == 0, done.stdout
-    assert "Going on with the film that was interrupted" in done.stdout
-    assert home.rows("gateway", "SELECT COUNT(*) FROM videos") == [(1,)]
+    assert "Resuming the interrupted film" in done.stdout
+    assert embedded.rows("gateway", "SELECT COUNT(*) FROM videos") == [(1,)]
 
 
-def _has_video(home: Home) -> bool:
+def _has_video(embedded: Embedded) -> bool:
     try:
-        return bool(home.rows("gateway", "SELECT 1 FROM videos"))
+        return bool(embedded.rows("gateway", "SELECT 1 FROM videos"))
     except sqlite3.OperationalError:
         return False
 
 
-async def test_two_do_not_work_in_one_folder_but_a_demo_uses_the_one_that_runs(home: Home) -> None:
-    await home.start()
-    second = home.run("run", "--port", str(free_port()))
+async def test_two_do_not_work_in_one_folder_but_a_demo_uses_the_one_that_runs(embedded: Embedded) -> None:
+    await embedded.start()
+    second = embedded.run("run", "--port", str(free_port()))
     assert second.returncode == 1
     assert "is in use by another Multishot" in second.stderr
     assert "Stop that one first" in second.stderr
-    other = Home(home.folder.with_name("other"))
-    taken = other.run("run", "--port", str(home.port))
+    other = Embedded(embedded.folder.with_name("other"))
+    taken = other.run("run", "--port", str(embedded.port))
     assert (taken.returncode, taken.stdout) == (1, "")
     assert (
         taken.stderr.strip()
-        == f"Port {home.port} cannot be used: another program uses it. Choose another one with PORT=…"
+        == f"Port {embedded.port} cannot be used: another program uses it. Choose another one with PORT=…"
     )
     impossible = other.run("run", "--port", "99999")
     assert impossible.returncode == 2
-    assert "'99999' is not a port" in impossible.stderr
+    assert "'99999' is not a port number" in impossible.stderr
     wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
-    simulated = home.run(*wish, "--provider", "runway")
+    simulated = embedded.run(*wish, "--provider", "runway")
     assert simulated.returncode == 2
     assert "has its own providers" in simulated.stderr
-    assert fetch_json(home.videos)[1]["total"] == 0
-    done = home.run(*wish)
+    assert fetch_json(embedded.videos)[1]["total"] == 0
+    done = embedded.run(*wish)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert fetch_json(home.videos)[1]["total"] == 1
+    assert fetch_json(embedded.videos)[1]["total"] == 1
 
 
-async def test_a_film_whose_scenes_cannot_be_drawn_fails_with_the_reason(home: Home) -> None:
-    await home.start(FFMPEG_BINARY="/bin/false")
-    _, video = fetch_json(home.videos, {"prompt": "a fox", "sceneCount": 1, "duration": 15})
-    ended = await home.ended(video["videoId"])
+async def test_a_film_whose_scenes_cannot_be_drawn_fails_with_the_reason(embedded: Embedded) -> None:
+    await embedded.start(FFMPEG_BINARY="/bin/false")
+    _, video = fetch_json(embedded.videos, {"prompt": "a fox", "sceneCount": 1, "duration": 15})
+    ended = await embedded.ended(video["videoId"])
     assert ended["status"] == "failed"
     assert "ffmpeg" in ended["errorMessage"]
-    assert home.process is not None
-    home.process.send_signal(signal.SIGTERM)
-    assert home.process.wait(15) is not None
+    assert embedded.process is not None
+    embedded.process.send_signal(signal.SIGTERM)
+    assert embedded.process.wait(15) is not None
 
 
-def test_the_demo_at_a_simulated_provider_needs_no_key_and_tells_the_price(home: Home) -> None:
+def test_the_demo_at_a_simulated_provider_needs_no_key_and_tells_the_price(embedded: Embedded) -> None:
     wish = ["demo", "--prompt", "a fox", "--scenes", "2", "--duration", "15", "--provider", "luma"]
-    done = home.run(*wish)
+    done = embedded.run(*wish)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "luma would have taken $2.54; $2.54 were estimated." in done.stdout
-    assert home.rows("scene-render", "SELECT provider, state FROM attempts") == [("luma", "SUCCEEDED")] * 2
+    assert "luma would have charged $2.54; the estimate was $2.54." in done.stdout
+    assert embedded.rows("scene-render", "SELECT provider, state FROM attempts") == [("luma", "SUCCEEDED")] * 2
     [film] = [Path(line.split()[-1]) for line in done.stdout.splitlines() if line.endswith("film.mp4")]
     assert frames(film) == (360, 1280, 720)
 
 
 async def test_with_keys_asked_for_one_made_beside_the_running_server_opens_it_also_to_the_demo(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
-    first = home.run("key", "--owner", "root", "--scopes", "admin")
+    embedded = Embedded(tmp_path / "data")
+    first = embedded.run("key", "--owner", "root", "--scopes", "admin")
     assert first.returncode == 0, first.stderr
-    home.process = subprocess.Popen(
-        [EMBEDDED, "--home", home.folder, "run", "--port", str(home.port)],
-        env=home.environment(AUTH="keys"), cwd=tmp_path, text=True,
+    embedded.process = subprocess.Popen(
+        [EMBEDDED, "--data-dir", embedded.folder, "run", "--port", str(embedded.port)],
+        env=embedded.environment(AUTH="keys"), cwd=tmp_path, text=True,
     )  # fmt: skip
     try:
-        await eventually(lambda: fetch_json(home.videos)[0] == 401, 60, what="it serves, and asks for a key")
-        second = home.run("key", "--owner", "anna", "--name", "made while it serves")
+        await eventually(lambda: fetch_json(embedded.videos)[0] == 401, 60, what="it serves, and asks for a key")
+        second = embedded.run("key", "--owner", "anna", "--name", "made while it serves")
         for made in (first, second):
-            request = Request(home.videos, headers={"authorization": f"Bearer {made.stdout.strip()}"})
+            request = Request(embedded.videos, headers={"authorization": f"Bearer {made.stdout.strip()}"})
             with urlopen(request, timeout=10) as answer:
                 assert answer.status == 200
         wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
         for keys in ({}, {"MULTISHOT_KEY": "msk_not_ours"}, {"MULTISHOT_KEY": "nötig"}):
-            refused = home.run(*wish, **keys)
+            refused = embedded.run(*wish, **keys)
             assert refused.returncode == 2
             assert refused.stdout.count("\n") == 1
-            assert "asks for a key: set MULTISHOT_KEY" in refused.stdout
+            assert "requires an API key: set MULTISHOT_KEY" in refused.stdout
             assert refused.stderr == ""
-        done = home.run(*wish, MULTISHOT_KEY=second.stdout.strip())
+        done = embedded.run(*wish, MULTISHOT_KEY=second.stdout.strip())
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
-        home.kill()
+        embedded.kill()
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
-async def test_ctrl_c_ends_well_with_one_sentence_and_plain_logs(home: Home, command: str) -> None:
-    arguments = ["--port", str(home.port)] if command == "run" else ["--prompt", "a fox", "--duration", "60"]
-    home.process = subprocess.Popen(
-        [EMBEDDED, "--home", home.folder, command, *arguments],
-        env=home.environment(), cwd=home.folder.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+async def test_ctrl_c_ends_well_with_one_sentence_and_plain_logs(embedded: Embedded, command: str) -> None:
+    arguments = ["--port", str(embedded.port)] if command == "run" else ["--prompt", "a fox", "--duration", "60"]
+    embedded.process = subprocess.Popen(
+        [EMBEDDED, "--data-dir", embedded.folder, command, *arguments],
+        env=embedded.environment(), cwd=embedded.folder.parent, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    assert home.process.stdout is not None
-    first = await asyncio.to_thread(home.process.stdout.readline)
+    assert embedded.process.stdout is not None
+    first = await asyncio.to_thread(embedded.process.stdout.readline)
     assert "running on" in first or "writing the story" in first
-    home.process.send_signal(signal.SIGINT)
-    _, err = await asyncio.to_thread(home.process.communicate, timeout=60)
-    assert home.process.returncode == 0, err
+    embedded.process.send_signal(signal.SIGINT)
+    _, err = await asyncio.to_thread(embedded.process.communicate, timeout=60)
+    assert embedded.process.returncode == 0, err
     assert [line for line in err.splitlines() if "Stopped" in line or "Traceback" in line] == [
-        "Stopped. The same command goes on with unfinished films."
+        "Stopped. The same command resumes unfinished films."
     ]
     assert "\x1b" not in err

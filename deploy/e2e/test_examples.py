@@ -62,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     environment = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     process = subprocess.Popen(
-        [BIN / "embedded", "--home", folder / "home", "run", "--port", str(port)],
+        [BIN / "embedded", "--data-dir", folder / "data", "run", "--port", str(port)],
         env=environment | {"WEBHOOK_PRIVATE_HOSTS": '["127.0.0.1"]'}, cwd=folder,
     )  # fmt: skip
     try:

@@ -36,7 +36,7 @@ class House:
         kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         port = self.api.split(":")[2].split("/")[0]
         return subprocess.Popen(
-            [EMBEDDED, "--home", self.folder, "run", "--port", port], env=kept | self.settings, cwd=self.folder
+            [EMBEDDED, "--data-dir", self.folder, "run", "--port", port], env=kept | self.settings, cwd=self.folder
         )
 
     def look(self, video_id: str) -> dict[str, Any]:

@@ -2,16 +2,16 @@
 
 import pytest
 
-from embedded.asyncapi import HEARD_BY
+from embedded.asyncapi import CONSUMED_BY
 from shared.contracts.events import EVENTS
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
 def test_every_event_is_consumed_by_the_services_that_its_contract_names(event) -> None:
     assert event.consumers
-    assert set(event.consumers) == {service for service, names in HEARD_BY.items() if event.name in names}
+    assert set(event.consumers) == {service for service, names in CONSUMED_BY.items() if event.name in names}
 
 
 def test_the_gateway_hears_whatever_changes_what_people_see() -> None:
-    unheard = {event.name for event in EVENTS} - HEARD_BY["gateway"]
+    unheard = {event.name for event in EVENTS} - CONSUMED_BY["gateway"]
     assert unheard == {"scene.requested", "charge.reviewed", "video.deleted", "video.expired"}

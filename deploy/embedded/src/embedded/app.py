@@ -1,7 +1,7 @@
-"""The console script `embedded`.
+"""The console script `embedded`: all services in one process.
 
-`demo` makes one film and ends, `run` serves until Ctrl-C, `key` makes an API key, `doctor` says what does not fit
-together, `redrive` tries again.
+`demo` makes one film and ends, `run` serves until Ctrl-C, `key` creates an API key, `doctor` reports inconsistencies,
+`redrive` requeues dead letters.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from embedded import demo
-from embedded.data_dir import Home, HomeInUse
+from embedded.data_dir import DataDir, DataDirInUse
 from embedded.dispatcher import redrive
 from embedded.simulated import simulating
 from embedded.system import ServerNotStarted, System
@@ -33,18 +33,16 @@ from shared.process import telemetry
 from simulator.ledger import PROVIDERS
 
 DEFAULT_PROMPT = "A young street musician in Yogyakarta finds a lost kite and returns it across the rooftops"
-
-
 LARGEST_PORT = 65_535
 
 
 def main() -> None:
     """Run the command the arguments name."""
     arguments = _parser().parse_args()
-    home = Home(arguments.home)
+    data_dir = DataDir(arguments.data_dir)
     try:
-        code = asyncio.run(arguments.command(home, arguments))
-    except HomeInUse as error:
+        code = asyncio.run(arguments.command(data_dir, arguments))
+    except DataDirInUse as error:
         print(f"{error}. Stop that one first (Ctrl-C), then run this again.", file=sys.stderr)
         code = 1
     except ValidationError as error:
@@ -57,9 +55,9 @@ def main() -> None:
         print(error, file=sys.stderr)
         code = 1
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on with unfinished films.", file=sys.stderr)
+        print("\nStopped. The same command resumes unfinished films.", file=sys.stderr)
         code = 0
-    # Threads that still wait for a library must not hold the prompt up.
+    # Do not wait for threads that a library still blocks.
     sys.stdout.flush()
     os._exit(code)
 
@@ -67,13 +65,19 @@ def main() -> None:
 def _port(text: str) -> int:
     """Read a port number."""
     if not text.isdecimal() or int(text) > LARGEST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to {LARGEST_PORT}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number from 0 to {LARGEST_PORT}")
     return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="embedded", description=__doc__)
-    parser.add_argument("--home", type=Path, default=Path(".multishot"), help="where everything is kept")
+    parser.add_argument(
+        "--data-dir",
+        "--home",
+        type=Path,
+        default=Path(".multishot"),
+        help="the folder of databases, media and dead letters",
+    )
     commands = parser.add_subparsers(required=True)
 
     make = commands.add_parser("demo", help="make one film and end")
@@ -90,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--port", type=_port, default=8000)
     run.add_argument("--provider", choices=PROVIDERS, help="simulate this paid provider")
 
-    key = commands.add_parser("key", help="make an API key, for AUTH=keys")
+    key = commands.add_parser("key", help="create an API key, for AUTH=keys")
     key.set_defaults(command=_key)
     key_command.add_arguments(key)
 
@@ -98,64 +102,66 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
     doctor.add_argument("--fix", action="store_true", help="also repair what is safe to repair")
 
-    again = commands.add_parser("redrive", help="put all dead letters back")
+    again = commands.add_parser("redrive", help="requeue all dead letters")
     again.set_defaults(command=_redrive)
     return parser
 
 
-async def _demo(home: Home, arguments: argparse.Namespace) -> int:
-    wish = demo.Wish(arguments.prompt, arguments.scenes, arguments.duration, arguments.aspect, arguments.niche)
+async def _demo(data_dir: DataDir, arguments: argparse.Namespace) -> int:
+    request = demo.FilmRequest(
+        arguments.prompt, arguments.scenes, arguments.duration, arguments.aspect, arguments.niche
+    )
     try:
-        lock = home.lock()
-    except HomeInUse as error:
+        lock = data_dir.lock()
+    except DataDirInUse as error:
         if error.url is None:
             raise
         if arguments.provider:
-            print(f"{error}, which has its own providers: stop it, or ask for no provider.", file=sys.stderr)
+            print(f"{error}, which has its own providers. Stop it, or run this without a provider.", file=sys.stderr)
             return 2
-        # A server is running here: let it make the film.
-        return await demo.make(error.url, wish, home, key=client_settings.key())
+        # Let the server that is already running make the film.
+        return await demo.make(error.url, request, data_dir, key=client_settings.key())
     with lock:
-        async with simulating(arguments.provider, home.simulator):
-            # Nobody but the demo knows of this server, and it ends with it.
-            system = _system(home, port=0, quiet=True, auth="none")
+        async with simulating(arguments.provider, data_dir.simulator):
+            # Only the demo uses this server, which ends with it.
+            system = _system(data_dir, port=0, quiet=True, auth="none")
             async with system.serving() as url:
                 try:
-                    return await demo.make(url, wish, home, simulated=arguments.provider)
+                    return await demo.make(url, request, data_dir, simulated=arguments.provider)
                 except NotReachable as error:
-                    # Ctrl-C stops the server first, and the demo finds nobody there.
+                    # Ctrl-C stopped the server first.
                     raise KeyboardInterrupt from error
 
 
-async def _run(home: Home, arguments: argparse.Namespace) -> int:
-    with home.lock():
-        async with simulating(arguments.provider, home.simulator):
-            system = _system(home, arguments.port, quiet=False)
+async def _run(data_dir: DataDir, arguments: argparse.Namespace) -> int:
+    with data_dir.lock():
+        async with simulating(arguments.provider, data_dir.simulator):
+            system = _system(data_dir, arguments.port, quiet=False)
             async with system.serving() as url:
-                hint = "Ctrl-C stops it; unfinished films go on at the next start"
+                hint = "Ctrl-C stops it; unfinished films resume at the next start"
                 print(f"Multishot is running on {url}  ({hint})", flush=True)
                 await system.stopped
     return 0
 
 
-async def _key(home: Home, arguments: argparse.Namespace) -> int:
+async def _key(data_dir: DataDir, arguments: argparse.Namespace) -> int:
     wish = key_command.wish_of(arguments)
-    database = Database(home.database_url("gateway"), Base.metadata)
-    # Whoever holds the folder has brought the schema up to date.
-    with contextlib.suppress(HomeInUse), home.lock():
+    database = Database(data_dir.database_url("gateway"), Base.metadata)
+    # A process that holds the lock has already migrated the schema.
+    with contextlib.suppress(DataDirInUse), data_dir.lock():
         await migrate(database, folder_of(gateway_app.__file__))
     await key_command.make(database, wish)
     return 0
 
 
-async def _doctor(home: Home, arguments: argparse.Namespace) -> int:
+async def _doctor(data_dir: DataDir, arguments: argparse.Namespace) -> int:
     async with contextlib.AsyncExitStack() as stack:
         try:
-            stack.enter_context(home.lock())
+            stack.enter_context(data_dir.lock())
             is_running = False
-        except HomeInUse:
+        except DataDirInUse:
             is_running = True
-        system = _system(home, port=0, quiet=True)
+        system = _system(data_dir, port=0, quiet=True)
         if not is_running:
             await system.migrate()
         reports = await system.examine(fix=arguments.fix, is_running=is_running)
@@ -163,21 +169,21 @@ async def _doctor(home: Home, arguments: argparse.Namespace) -> int:
     return int(any(report.differs for report in reports))
 
 
-async def _redrive(home: Home, _arguments: argparse.Namespace) -> int:
-    with home.lock():
-        system = _system(home, port=0, quiet=True)
+async def _redrive(data_dir: DataDir, _arguments: argparse.Namespace) -> int:
+    with data_dir.lock():
+        system = _system(data_dir, port=0, quiet=True)
         await system.migrate()
-        requeued = await redrive(home.dead_letters, system.all_services)
+        requeued = await redrive(data_dir.dead_letters, system.all_services)
         for service in system.all_services:
             await service.database.close()
     print(report(requeued))
     if requeued:
-        print("They are handled at the next `make run` or `make demo`.")
+        print("The next `make run` or `make demo` processes them.")
     return 0
 
 
-def _system(home: Home, port: int, *, quiet: bool, auth: Literal["none"] | None = None) -> System:
-    system = System(home, port, auth)
+def _system(data_dir: DataDir, port: int, *, quiet: bool, auth: Literal["none"] | None = None) -> System:
+    system = System(data_dir, port, auth)
     level = {"log_level": "ERROR"} if quiet else {}
     telemetry.set_up("multishot", system.gateway.settings.model_copy(update={"log_format": "text", **level}))
     return system

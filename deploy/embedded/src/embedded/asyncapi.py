@@ -1,4 +1,4 @@
-"""Writes the AsyncAPI 3 document other teams publish from: `python -m embedded.asyncapi [--check] FILE`."""
+"""Writes the AsyncAPI 3 document of all events: `python -m embedded.asyncapi [--check] FILE`."""
 
 import json
 import sys
@@ -12,10 +12,10 @@ import composer.handlers
 import gateway.handlers
 import scene_render.handlers
 import storyboard.handlers
-from shared.contracts.events import EVENTS as STORY
+from shared.contracts.events import EVENTS as CONTRACTS
 from shared.messaging.topology import EVENTS
 
-HEARD_BY = {
+CONSUMED_BY = {
     router.service: {subscription.event.name for subscription in router.subscriptions}
     for router in (
         storyboard.handlers.router,
@@ -27,11 +27,11 @@ HEARD_BY = {
 
 
 def document() -> dict[str, Any]:
-    """Every event of the story: its exchange, routing key and payload, and which services hear it."""
+    """Return the document: each event with its exchange, routing key, payload and consumers."""
     broker = RabbitBroker("amqp://localhost:5672/")
-    for event in STORY:
-        hearers = ", ".join(service for service, names in HEARD_BY.items() if event.name in names)
-        description = f"{(event.__doc__ or '').strip()} Heard by: {hearers}."
+    for event in CONTRACTS:
+        consumers = ", ".join(service for service, names in CONSUMED_BY.items() if event.name in names)
+        description = f"{(event.__doc__ or '').strip()} Consumed by: {consumers}."
         about: dict[str, Any] = {"schema": event, "title": event.name, "description": description}
         broker.publisher(exchange=EVENTS, routing_key=event.name, **about)
     written = AsyncAPI(
@@ -49,7 +49,7 @@ def document() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the document, or with `--check` fail when the file is not it."""
+    """Write the document, or with `--check` fail when the file is stale."""
     path = Path(sys.argv[-1])
     text = json.dumps(document(), indent=2, sort_keys=True) + "\n"
     if "--check" in sys.argv:

@@ -1,6 +1,6 @@
-"""Writes what each user of RabbitMQ may do: `python -m embedded.broker_permissions [--check] FILE`.
+"""Writes the permissions of RabbitMQ's users: `python -m embedded.broker_permissions [--check] FILE`.
 
-It follows from the contracts, which name the publishers of each event, and from what each service hears.
+They follow from the contracts, which name the publishers of each event, and from the subscriptions of each service.
 """
 
 import json
@@ -8,55 +8,55 @@ import sys
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from embedded.asyncapi import HEARD_BY
-from shared.contracts.events import EVENTS as STORY
+from embedded.asyncapi import CONSUMED_BY
+from shared.contracts.events import EVENTS as CONTRACTS
 from shared.contracts.events import OPERATOR, PRODUCER, Event
 from shared.messaging.broker_users import Topics, User
 from shared.messaging.topology import DEAD, DELAYS, EVENTS, RETURN
 
 LISTENER = "listener"
-"""Any service of the factory that wants to know what becomes of videos."""
+"""Any other service that follows videos."""
 NOTHING = "^$"
 
 
 def users() -> list[User]:
-    """Every user and its permissions."""
-    return [*map(_service, HEARD_BY), _producer(), _listener(), _operator()]
+    """Return all users with their permissions."""
+    return [*map(_service, CONSUMED_BY), _producer(), _listener(), _operator()]
 
 
 def published_by(user: str) -> set[str]:
-    """The events that a user may publish."""
-    return {event.name for event in STORY if user in event.publishers}
+    """Return the events that a user may publish."""
+    return {event.name for event in CONTRACTS if user in event.publishers}
 
 
 def _service(name: str) -> User:
-    internal = HEARD_BY[name] - {event.name for event in STORY}
+    internal = CONSUMED_BY[name] - {event.name for event in CONTRACTS}
     own, waiting = _matching(prefix=name), [exchange.name for exchange in (DEAD, RETURN, *DELAYS)]
     reach = _matching(EVENTS.name, *waiting, prefix=name)
     topics: list[Topics] = [{"exchange": exchange, "write": own, "read": own} for exchange in waiting]
-    topics.append(_events(write=published_by(name) | internal, read=HEARD_BY[name]))
+    topics.append(_events(write=published_by(name) | internal, read=CONSUMED_BY[name]))
     return {"name": name, "tags": "", "configure": reach, "write": reach, "read": reach, "topics": topics}
 
 
 def _producer() -> User:
-    """Publishes requests. It has no queue: through dead letters of its own queue it could publish anything."""
+    """May publish requests, and has no queue: by dead-lettering from its own queue it could publish anything."""
     write = _matching(EVENTS.name)
     topics = [_events(write=published_by(PRODUCER))]
     return {"name": PRODUCER, "tags": "", "configure": NOTHING, "write": write, "read": NOTHING, "topics": topics}
 
 
 def _listener() -> User:
-    """Has queues of its own, and binds them to what the services say of videos. It publishes nothing."""
+    """May bind queues of its own to the events about videos, and publish nothing."""
     own = _matching(prefix=LISTENER)
     read = _matching(EVENTS.name, prefix=LISTENER)
-    topics = [_events(read={event.name for event in STORY if _is_public(event)})]
+    topics = [_events(read={event.name for event in CONTRACTS if _is_public(event)})]
     return {"name": LISTENER, "tags": "", "configure": own, "write": own, "read": read, "topics": topics}
 
 
 def _operator() -> User:
-    """Administers the broker, and puts dead letters back."""
+    """Administers the broker, and requeues dead letters."""
     write = _matching(EVENTS.name, RETURN.name)
-    read = _matching(*(f"{service}.dead" for service in HEARD_BY))
+    read = _matching(*(f"{service}.dead" for service in CONSUMED_BY))
     topics: list[Topics] = [
         {"exchange": RETURN.name, "write": ".*", "read": NOTHING},
         _events(write=published_by(OPERATOR)),
@@ -66,7 +66,7 @@ def _operator() -> User:
 
 
 def _is_public(event: type[Event]) -> bool:
-    """What becomes of a video, but not what others have asked for."""
+    """Return whether an event tells of a video, and is not a request."""
     return event.name.startswith("video.") and PRODUCER not in event.publishers
 
 
@@ -75,7 +75,7 @@ def _events(write: AbstractSet[str] = frozenset(), read: AbstractSet[str] = froz
 
 
 def _matching(*names: str, prefix: str | None = None) -> str:
-    """A pattern of exactly these names, and of all that begin with `prefix` and a dot."""
+    """Return a pattern that matches these names, and all names that begin with `prefix` and a dot."""
     choices = [name.replace(".", r"\.") for name in names]
     choices += [rf"{prefix}\..*"] if prefix else []
     return f"^({'|'.join(choices)})$" if choices else NOTHING

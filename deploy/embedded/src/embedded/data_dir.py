@@ -1,4 +1,4 @@
-"""The folder a person's videos live in: databases, media, dead letters, and the lock of the process that uses them."""
+"""The folder of the embedded mode: databases, media, dead letters, and the lock of the process that uses it."""
 
 import json
 import secrets
@@ -10,8 +10,8 @@ from filelock import FileLock, Timeout
 SHORTEST_SECRET = 32
 
 
-class HomeInUse(Exception):
-    """Another process works in this folder. `url` is where it serves, as far as it has said so."""
+class DataDirInUse(Exception):
+    """Another process uses this folder. `url` is the address it serves on, if it serves."""
 
     def __init__(self, folder: Path, url: str | None) -> None:
         super().__init__(f"{folder} is in use by another Multishot" + (f" at {url}" if url else ""))
@@ -20,37 +20,37 @@ class HomeInUse(Exception):
 
 
 @dataclass(frozen=True)
-class Home:
+class DataDir:
     """The folder `.multishot/`."""
 
     folder: Path
 
     @property
     def media(self) -> Path:
-        """Films, thumbnails and clips."""
+        """Return the folder of films, thumbnails and clips."""
         return self.folder / "media"
 
     @property
     def work(self) -> Path:
-        """Files of steps that are being worked on; emptied at every start."""
+        """Return the folder of temporary files; it is emptied at every start."""
         return self.folder / "work"
 
     @property
     def dead_letters(self) -> Path:
-        """Messages that could not be handled, one file each, with the reason."""
+        """Return the folder of dead letters: one file each, with the reason."""
         return self.folder / "dead-letters"
 
     @property
     def simulator(self) -> Path:
-        """The clips that simulated providers have drawn."""
+        """Return the folder of the clips that simulated providers rendered."""
         return self.folder / "simulator"
 
     def database_url(self, service: str) -> str:
-        """The SQLite database of a service."""
+        """Return the URL of a service's SQLite database."""
         return f"sqlite+aiosqlite:///{self.folder / service}.db"
 
     def secret(self) -> str:
-        """The secret that signs links, made once. A file that is empty or cut off is replaced."""
+        """Return the secret that signs links; create it at the first call. A truncated file is replaced."""
         path = self.folder / "secret"
         if not path.exists() or len(path.read_text()) < SHORTEST_SECRET:
             new = path.with_suffix(".new")
@@ -60,19 +60,23 @@ class Home:
         return path.read_text()
 
     def lock(self) -> FileLock:
-        """Hold the folder. Raises `HomeInUse` when another process does."""
+        """Lock the folder.
+
+        Raises:
+            DataDirInUse: another process has locked it.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Prompts, films and API keys' hashes are nobody else's on this machine.
+        # Other users of this machine must not read prompts, films and hashes of API keys.
         self.folder.chmod(0o700)
         lock = FileLock(self.folder / "lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise HomeInUse(self.folder, self._served_at()) from None
+            raise DataDirInUse(self.folder, self._served_at()) from None
         return lock
 
     def serve_at(self, url: str) -> None:
-        """Note where the process that holds the folder serves."""
+        """Save the address that the process serves on."""
         (self.folder / "serving.json").write_text(json.dumps({"url": url}))
 
     def _served_at(self) -> str | None:

@@ -1,7 +1,7 @@
-"""Carries messages from every outbox to every handler within one process: the embedded mode's RabbitMQ.
+"""Delivers messages from each outbox to the handlers of all services in one process: replaces RabbitMQ.
 
-A row of an outbox is deleted when all who hear its event have handled it, so a crash loses nothing: after the next
-start the rest is delivered again, and inboxes drop what was handled before.
+An outbox row is deleted when all subscribers have handled its message, so a crash loses nothing: after the next start
+the message is delivered again, and inboxes drop duplicates.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ from shared.process.supervisor import Background, Supervisor
 
 log = structlog.get_logger()
 
-LOOK_EVERY_SECONDS = 0.25
+POLL_SECONDS = 0.25
 BATCH = 100
-ONLY = "x-only"
-"""The header of a redriven message: it goes to the one consumer that it died at."""
+ONLY_CONSUMER = "x-only"
+"""The header of a redriven message: only this consumer gets it."""
 
-Listener = tuple[Service[Any], Subscription[Any], asyncio.Semaphore]
+Subscriber = tuple[Service[Any], Subscription[Any], asyncio.Semaphore]
 
 
 class Dispatcher:
@@ -52,26 +52,26 @@ class Dispatcher:
         self.dead_letters = dead_letters
         self.services: Sequence[Service[Any]] = ()
         self.supervisors: dict[str, Supervisor] = {}
-        self.listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+        self.subscribers: defaultdict[str, list[Subscriber]] = defaultdict(list)
         self.tasks: set[asyncio.Task[None]] = set()
 
     @property
     def down(self) -> set[str]:
-        """The background tasks that have ended and wait to be restarted."""
+        """Return the background tasks that have ended and wait to be restarted."""
         return {f"{service}.{task}" for service, one in self.supervisors.items() for task in one.down}
 
     def connect(self, services: Sequence[Service[Any]]) -> None:
-        """Name the services whose events are carried."""
+        """Set the services whose messages are delivered."""
         self.services = services
         self.supervisors = {service.router.service: Supervisor(service.router.service) for service in services}
         for service in services:
             for subscription in service.router.subscriptions:
                 limit = asyncio.Semaphore(subscription.max_concurrency)
-                self.listeners[subscription.event.name].append((service, subscription, limit))
+                self.subscribers[subscription.event.name].append((service, subscription, limit))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Carry until the block ends; what is at hand is dropped then, and delivered again at the next start."""
+        """Deliver until the block ends. Unfinished handlers are cancelled then; the next start delivers again."""
         async with contextlib.AsyncExitStack() as stack:
             for service in self.services:
                 stack.push_async_callback(service.database.close)
@@ -86,28 +86,28 @@ class Dispatcher:
             yield
 
     async def publish(self, event: Message) -> None:
-        """Tell an event to whoever listens now."""
+        """Deliver a message that is not stored."""
         item = OutboxMessage("", event.name, event.ordering_key, {}, event.model_dump_json())
-        self._start(self._carry(item))
+        self._start(self._deliver_to_all(item))
 
     def _outbox_of(self, database: Database) -> Background:
-        return Background("outbox", lambda: self._carry_outbox(database))
+        return Background("outbox", lambda: self._deliver_outbox(database))
 
-    async def _carry_outbox(self, database: Database) -> None:
+    async def _deliver_outbox(self, database: Database) -> None:
         outbox = database.metadata.tables["outbox"]
-        carried: set[int] = set()
+        delivering: set[int] = set()
 
-        async def carry(row_id: int, item: OutboxMessage) -> None:
+        async def deliver(row_id: int, item: OutboxMessage) -> None:
             try:
-                await self._carry(item)
+                await self._deliver_to_all(item)
                 async with database.sessions.begin() as session:
                     await session.execute(delete(outbox).where(outbox.c.id == row_id))
             finally:
-                carried.discard(row_id)
+                delivering.discard(row_id)
 
         while True:
             database.committed.clear()
-            due = select(outbox).where(outbox.c.available_at <= now(), outbox.c.id.not_in(carried))
+            due = select(outbox).where(outbox.c.available_at <= now(), outbox.c.id.not_in(delivering))
             try:
                 async with database.reading() as session:
                     rows = (await session.execute(due.order_by(outbox.c.id).limit(BATCH))).all()
@@ -117,18 +117,18 @@ class Dispatcher:
                 log.warning("outbox.unreachable", error=str(error))
                 rows = []
             for row in rows:
-                carried.add(row.id)
-                self._start(carry(row.id, outbox_message(row)))
+                delivering.add(row.id)
+                self._start(deliver(row.id, outbox_message(row)))
             if len(rows) < BATCH:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                    async with asyncio.timeout(POLL_SECONDS):
                         await database.committed.wait()
 
-    async def _carry(self, item: OutboxMessage) -> None:
-        """Deliver a letter to all who hear it."""
-        only = item.headers.get(ONLY)
-        heard_by = [listener for listener in self.listeners[item.name] if only in (None, listener[1].consumer)]
-        await asyncio.gather(*(self._deliver(item, *listener) for listener in heard_by))
+    async def _deliver_to_all(self, item: OutboxMessage) -> None:
+        """Deliver a message to all its subscribers."""
+        only = item.headers.get(ONLY_CONSUMER)
+        subscribers = [one for one in self.subscribers[item.name] if only in (None, one[1].consumer)]
+        await asyncio.gather(*(self._deliver(item, *one) for one in subscribers))
         if item.name == VideoDeleted.name:
             self._erase_dead_letters(item.ordering_key)
 
@@ -140,7 +140,7 @@ class Dispatcher:
     async def _deliver(
         self, item: OutboxMessage, service: Service[Any], subscription: Subscription[Any], limit: asyncio.Semaphore
     ) -> None:
-        """Deliver a letter to one listener, again and again until it is handled or dead."""
+        """Deliver a message to one subscriber, with retries, until it is handled or dead-lettered."""
         attempt = 1
         while True:
             async with limit:
@@ -156,7 +156,7 @@ class Dispatcher:
     def _dead_letter(self, item: OutboxMessage, consumer: str, outcome: DeadLettered) -> None:
         self.dead_letters.mkdir(parents=True, exist_ok=True)
         video_id = video_id_of(item.body.encode())
-        told = {
+        letter = {
             "consumer": consumer,
             "kind": outcome.kind,
             "reason": outcome.reason,
@@ -172,7 +172,7 @@ class Dispatcher:
             },
         }
         path = self.dead_letters / f"{consumer}-{item.message_id}.json"
-        path.write_text(json.dumps(told, indent=2, ensure_ascii=False))
+        path.write_text(json.dumps(letter, indent=2, ensure_ascii=False))
 
     def _start(self, work: Any) -> None:  # noqa: ANN401 - a coroutine
         task: asyncio.Task[None] = asyncio.create_task(work)
@@ -191,19 +191,19 @@ class Dispatcher:
 
 
 async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> list[Requeued]:
-    """Put every dead letter back into the outbox of the service it died at. Returns what they were."""
+    """Requeue every dead letter: put it into the outbox of the service that failed on it. Return what was requeued."""
     by_name = {service.router.service: service.database for service in services}
     paths = sorted(dead_letters.glob("*.json"))  # noqa: ASYNC240 - nothing else runs
     requeued = []
     for path in paths:
-        told = json.loads(path.read_text())
-        database = by_name[told["consumer"].partition(".")[0]]
-        message, epoch = told["message"], told.get("epoch", 0) + 1
+        letter = json.loads(path.read_text())
+        database = by_name[letter["consumer"].partition(".")[0]]
+        message, epoch = letter["message"], letter.get("epoch", 0) + 1
         row = {
             "message_id": message["id"],
             "name": message["type"],
             "ordering_key": message.get("orderingKey") or message["videoId"],
-            "headers": {ONLY: told["consumer"], REDRIVEN: datetime.now(UTC).isoformat(), EPOCH: str(epoch)},
+            "headers": {ONLY_CONSUMER: letter["consumer"], REDRIVEN: datetime.now(UTC).isoformat(), EPOCH: str(epoch)},
             "body": message["body"],
             "available_at": now(),
             "created_at": now(),
@@ -214,6 +214,6 @@ async def redrive(dead_letters: Path, services: Sequence[Service[Any]]) -> list[
                 await work.emit(VideoResumed(video_id=video_id, epoch=epoch))
             await work.session.execute(insert(database.metadata.tables["outbox"]).values(row))
         path.unlink()
-        again = told.get("redriven", False)
-        requeued.append(Requeued(message["type"], told["consumer"], video_id, told["reason"], again))
+        again = letter.get("redriven", False)
+        requeued.append(Requeued(message["type"], letter["consumer"], video_id, letter["reason"], again))
     return requeued

@@ -18,7 +18,7 @@ import composer.settings
 import gateway.settings
 import scene_render.settings
 import storyboard.settings
-from embedded.asyncapi import HEARD_BY
+from embedded.asyncapi import CONSUMED_BY
 from shared.contracts.events import EVENTS, Event
 
 SETTINGS: Mapping[str, type[BaseSettings]] = {
@@ -186,10 +186,10 @@ def _event_row(event: type[Event]) -> str:
         for name, field in event.model_fields.items()
         if name not in common
     )
-    heard_by = ", ".join(service for service, names in HEARD_BY.items() if event.name in names)
+    consumed_by = ", ".join(service for service, names in CONSUMED_BY.items() if event.name in names)
     kept = "" if event.stored else " (not stored)"
     published_by = ", ".join(event.publishers)
-    return f"| `{event.name}`{kept} | {_cell(sentence)} | {fields} | {published_by} | {heard_by} |"
+    return f"| `{event.name}`{kept} | {_cell(sentence)} | {fields} | {published_by} | {consumed_by} |"
 
 
 def documents(root: Path) -> dict[Path, str]:

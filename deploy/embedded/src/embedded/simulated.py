@@ -1,4 +1,4 @@
-"""A paid provider, simulated in this process: what films cost and how they come about, without a key and for free."""
+"""Simulates a paid provider in this process: the same flow and prices, without a key and for free."""
 
 import contextlib
 import os
@@ -9,18 +9,18 @@ from simulator.app import KEYS, Settings, api_urls, serving
 from simulator.ledger import PROVIDERS
 
 SPEED = 10.0
-"""How many times faster than life."""
+"""How many times faster than the real provider."""
 
 
 @contextlib.asynccontextmanager
 async def simulating(provider: str | None, folder: Path) -> AsyncIterator[None]:
-    """Have scenes rendered by this simulated provider while the block runs; None: by whoever is configured."""
+    """Let this simulated provider render scenes while the block runs; None: the configured ones."""
     name = next((one for one in PROVIDERS if one == provider), None)
     if name is None:
         yield
         return
     async with serving(Settings(port=0, speed=SPEED, clips=folder)) as url:
-        # The services are built as ever, from the environment.
+        # The services read their settings from the environment.
         os.environ |= {
             "VIDEO_API_PROVIDER": name,
             "VIDEO_PROVIDERS": "",

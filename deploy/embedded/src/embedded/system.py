@@ -1,4 +1,4 @@
-"""All of Multishot in one process: the four services, the dispatcher between them, and the gateway's web server."""
+"""Runs the four services, the dispatcher between them and the gateway's web server in one process."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ import scene_render.app
 import scene_render.settings
 import storyboard.app
 import storyboard.settings
-from embedded.data_dir import Home
+from embedded.data_dir import DataDir
 from embedded.dispatcher import Dispatcher
 from shared.doctor.examination import Report, examine
 from shared.doctor.findings import Finding
@@ -32,21 +32,24 @@ HOST = "127.0.0.1"
 
 
 class System:
-    """The services of one home folder, built the way their own `app.py` builds them.
+    """The services of one data directory, built by their own `app.py`.
 
-    `auth`: who may call; None: as the settings say.
+    `auth`: overrides the setting AUTH.
     """
 
-    def __init__(self, home: Home, port: int, auth: Literal["none"] | None = None) -> None:
-        self.home = home
-        self.dispatcher = Dispatcher(home.dead_letters)
-        common: dict[str, Any] = {"storage_url": home.media.absolute().as_uri(), "work_folder": home.work.absolute()}
+    def __init__(self, data_dir: DataDir, port: int, auth: Literal["none"] | None = None) -> None:
+        self.data_dir = data_dir
+        self.dispatcher = Dispatcher(data_dir.dead_letters)
+        common: dict[str, Any] = {
+            "storage_url": data_dir.media.absolute().as_uri(),
+            "work_folder": data_dir.work.absolute(),
+        }
 
         def url(service: str) -> SecretStr:
-            return SecretStr(home.database_url(service))
+            return SecretStr(data_dir.database_url(service))
 
-        secret = SecretStr(home.secret())
-        who_may_call: dict[str, Any] = {"auth": auth} if auth else {}
+        secret = SecretStr(data_dir.secret())
+        auth_setting: dict[str, Any] = {"auth": auth} if auth else {}
         self.gateway = gateway.app.Gateway(
             gateway.settings.Settings(
                 database_url=url("gateway"),
@@ -55,7 +58,7 @@ class System:
                 public_url="",
                 media_secret=secret,
                 auth_secret=secret,
-                **who_may_call,
+                **auth_setting,
                 **common,
             )
         )
@@ -76,14 +79,14 @@ class System:
 
     @property
     def all_services(self) -> Sequence[Service[Any]]:
-        """The services, the gateway first."""
+        """Return the services, the gateway first."""
         return tuple(self.services.values())
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
-        """Schemas up to date, old work files gone, messages on their way."""
-        shutil.rmtree(self.home.work, ignore_errors=True)
-        self.home.work.mkdir(parents=True)
+        """Migrate the schemas, empty the work folder, and dispatch messages while the block runs."""
+        shutil.rmtree(self.data_dir.work, ignore_errors=True)
+        self.data_dir.work.mkdir(parents=True)
         await self.migrate()
         async with self.dispatcher.running():
             yield
@@ -100,17 +103,17 @@ class System:
         return {"database": answers_database, "background": runs_in_background}
 
     async def migrate(self) -> None:
-        """Bring all schemas up to date."""
+        """Migrate all schemas."""
         for module, service in self.services.items():
             await migrate(service.database, folder_of(module))
 
     async def examine(self, *, fix: bool, is_running: bool) -> list[Report]:
-        """Compare what belongs to each service, and look for dead letters. `is_running`: another process serves."""
+        """Examine each service and count dead letters. `is_running`: another process serves."""
         reports = [
             await examine(service, folder_of(module), fix=fix, is_running=is_running)
             for module, service in self.services.items()
         ]
-        dead_letters = len(list(self.home.dead_letters.glob("*.json")))
+        dead_letters = len(list(self.data_dir.dead_letters.glob("*.json")))
         if dead_letters:
             report = Report("embedded")
             todo = "`make redrive` requeues them once their cause is repaired"
@@ -120,7 +123,7 @@ class System:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
-        """Work and serve until the block ends, or until the server is told to stop. Yields the URL."""
+        """Serve until the block ends or the server is stopped by a signal. Yield the URL."""
         settings = self.gateway.settings
         app = self.gateway.app(self._working(), routes=probes.routes(self._checks()))
         try:
@@ -133,11 +136,11 @@ class System:
         try:
             while not server.started:
                 if task.done():
-                    raise RuntimeError("The web server did not start; the log says why.")
+                    raise RuntimeError("The web server did not start; see the log.")
                 await asyncio.sleep(0.02)
             port = server.servers[0].sockets[0].getsockname()[1]
             url = f"http://localhost:{port}"
-            self.home.serve_at(url)
+            self.data_dir.serve_at(url)
             self.stopped = task
             yield url
         finally:
@@ -146,7 +149,7 @@ class System:
 
 
 class ServerNotStarted(Exception):
-    """The port of the web server cannot be used; most often another program has it."""
+    """The web server cannot use its port; usually another program does."""
 
     def __init__(self, port: int, error: OSError) -> None:
         why = "another program uses it" if error.errno == errno.EADDRINUSE else str(error.strerror).lower()

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from embedded.data_dir import SHORTEST_SECRET, Home
+from embedded.data_dir import SHORTEST_SECRET, DataDir
 
 
 def test_nobody_else_on_the_machine_can_read_the_folder(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
-    home.folder.mkdir(mode=0o755)
-    with home.lock():
-        assert home.folder.stat().st_mode & 0o077 == 0
+    data_dir = DataDir(tmp_path / "data_dir")
+    data_dir.folder.mkdir(mode=0o755)
+    with data_dir.lock():
+        assert data_dir.folder.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short"])
 def test_an_empty_secret_is_replaced_and_a_good_one_is_kept(tmp_path: Path, text: str) -> None:
-    home = Home(tmp_path)
+    data_dir = DataDir(tmp_path)
     (tmp_path / "secret").write_text(text)
-    secret = home.secret()
+    secret = data_dir.secret()
     assert len(secret) >= SHORTEST_SECRET
-    assert home.secret() == secret
+    assert data_dir.secret() == secret
     assert (tmp_path / "secret").stat().st_mode & 0o077 == 0
