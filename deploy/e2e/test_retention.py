@@ -23,7 +23,7 @@ from shared.messaging.message_processor import Service
 from shared.persistence.database import Database, now
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
-from shared.persistence.retention import DAY_SECONDS, Policy, Retention, Rows
+from shared.process.retention import DAY_SECONDS, Policy, Retention, Rows
 
 MARGIN_SECONDS = 60.0
 SERVICES: Mapping[str, tuple[ModuleType, ModuleType]] = {

@@ -9,10 +9,10 @@ import aio_pika
 import pytest
 from sqlalchemy import update
 
+from shared.consistency import Check, Examined, Finding
 from shared.contracts.events import VideoComposing, VideoRequested
 from shared.doctor.common import OF_EVERY_SERVICE
 from shared.doctor.examination import Report, carry_out
-from shared.doctor.findings import Check, Examined, Finding
 from shared.doctor.queues import connected
 from shared.messaging.topology import queues_of
 from shared.persistence.database import Database, now

@@ -16,11 +16,11 @@ from starlette.applications import Starlette
 from shared.http.serving import NotStarted
 from shared.messaging.message_processor import Service, fails_video
 from shared.persistence.database import Database, is_outage
-from shared.process.worker import Worker
 from shared.settings import ServiceSettings
 from shared.storage.errors import StorageMisconfigured, StorageUnavailable
 from shared.storage.folder import FolderStorage
 from shared.storage.s3 import S3Storage
+from shared.worker import Worker
 from shared_testing.ports import free_port
 from shared_testing.servers import S3Server
 

@@ -14,13 +14,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
 
+from shared import telemetry
 from shared.contracts.events import VideoRequested
 from shared.messaging.event_router import Delivery
 from shared.messaging.message_processor import Service, fails_video, process
 from shared.persistence.database import Database
 from shared.persistence.outbox import OutboxMessage, Relay
 from shared.persistence.unit_of_work import transaction
-from shared.process import telemetry
 from shared.settings import ServiceSettings
 
 EVENT = VideoRequested(video_id=UUID(int=5), prompt="a fox")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.process.work_folder import YOUNGEST_SECONDS, locked, sweep_work_folders, work_folder
 from shared.storage.folder import FolderStorage
+from shared.storage.work_folder import YOUNGEST_SECONDS, locked, sweep_work_folders, work_folder
 
 WORKING = """
 import sys, time
 from pathlib import Path
-from shared.process.work_folder import work_folder
+from shared.storage.work_folder import work_folder
 with work_folder(Path(sys.argv[1]), "film") as folder:
     (folder / "film.mp4").write_bytes(b"half")
     print(folder, flush=True)

@@ -16,8 +16,8 @@ from starlette.applications import Starlette
 from shared.messaging.message_processor import Service, fails_video
 from shared.persistence.database import Database
 from shared.process.supervisor import Background
-from shared.process.worker import Worker
 from shared.settings import ServiceSettings
+from shared.worker import Worker
 from shared_testing.broker import BrokerCorner
 from shared_testing.servers import eventually
 

@@ -14,7 +14,7 @@ from gateway.retention import POLICIES
 from gateway.videos.expiry import Expiry
 from shared.contracts.events import VideoExpired
 from shared.persistence.database import now
-from shared.persistence.retention import Retention
+from shared.process.retention import Retention
 from shared_testing.servers import published
 
 DAY = 86_400.0

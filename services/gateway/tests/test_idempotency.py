@@ -13,7 +13,7 @@ from gateway.app import Gateway
 from gateway.http.preconditions import wait_of
 from gateway.retention import POLICIES
 from shared.contracts.events import VideoCancelled, VideoRequested
-from shared.persistence.retention import Retention
+from shared.process.retention import Retention
 from shared_testing.servers import published
 
 GOOD = {"prompt": "a fox"}

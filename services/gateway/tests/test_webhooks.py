@@ -41,8 +41,8 @@ from shared.http.public_address import GuardedNetwork
 from shared.messaging.message_processor import Handled, Service, process
 from shared.persistence.database import now
 from shared.persistence.migration_files import folder_of
-from shared.persistence.retention import Retention
 from shared.persistence.unit_of_work import transaction
+from shared.process.retention import Retention
 from shared_testing.ports import free_port
 from shared_testing.servers import SqlServer, delivery, eventually, migrated, published
 

@@ -10,8 +10,8 @@ from scene_render import app as scene_render_app
 from scene_render.providers.callback_server import serving
 from scene_render.providers.callbacks import Callbacks, route
 from scene_render.settings import Settings
-from shared.process.worker import Worker
 from shared.settings import ServiceSettings
+from shared.worker import Worker
 
 
 async def test_the_port_of_callbacks_answers_callbacks_alone(sqlite_desk: Any) -> None:

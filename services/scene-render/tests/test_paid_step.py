@@ -40,8 +40,8 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import FRAME_RATE
 from shared.media.ffmpeg import Ffmpeg
-from shared.messaging.errors import AlreadyHandled
 from shared.persistence import unit_of_work
+from shared.persistence.inbox import AlreadyHandled
 from shared_testing.servers import published
 
 Scene = Callable[..., SceneRequested]

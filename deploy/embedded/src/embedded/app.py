@@ -24,12 +24,12 @@ from gateway.access import key_command
 from gateway.models import Base
 from multishot import NotReachable
 from multishot import settings as client_settings
+from shared import telemetry
 from shared.doctor import command as examining
 from shared.messaging.requeued import report
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
-from shared.process import telemetry
 from simulator.ledger import PROVIDERS
 
 DEFAULT_PROMPT = "A young street musician in Yogyakarta finds a lost kite and returns it across the rooftops"

@@ -20,8 +20,8 @@ import storyboard.app
 import storyboard.settings
 from embedded.data_dir import DataDir
 from embedded.dispatcher import Dispatcher
+from shared.consistency import Finding
 from shared.doctor.examination import Report, examine
-from shared.doctor.findings import Finding
 from shared.http.serving import keep_what_is_loaded, web_server
 from shared.messaging.message_processor import Service
 from shared.persistence.migration_files import folder_of

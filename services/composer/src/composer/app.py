@@ -4,13 +4,13 @@ from composer.doctor import CHECKS
 from composer.handlers import Dependencies, epoch_of, router, whose
 from composer.models import Base
 from composer.settings import Settings
+from shared import worker
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import EphemeralPublisher
 from shared.messaging.message_processor import Service, fails_video
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
-from shared.persistence.retention import leftovers
-from shared.process import worker
+from shared.process.retention import leftovers
 from shared.storage.open import open_storage
 
 

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, func, not_, select
 from composer.handlers import compose_when_complete, locked_film
 from composer.internal_messages import ClipsCollected
 from composer.models import Film, FilmClip, outbox
+from shared.consistency import Check, Examined, Finding, found
 from shared.contracts.media import FILM_NAME, THUMBNAIL_NAME, VIDEOS_PREFIX
-from shared.doctor.findings import Check, Examined, Finding, found
 from shared.messaging.event_router import consumer_of
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import transaction

@@ -39,8 +39,8 @@ from shared.messaging.errors import StepFailed
 from shared.messaging.event_router import Delivery, EphemeralPublisher, EventRouter
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import UnitOfWork, idempotent_transaction
-from shared.process.work_folder import work_folder
 from shared.storage.base import Storage
+from shared.storage.work_folder import work_folder
 
 log = structlog.get_logger()
 

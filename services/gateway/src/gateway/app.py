@@ -59,6 +59,7 @@ from gateway.videos.statistics import Statistics
 from gateway.webhooks import routes as webhooks
 from gateway.webhooks.service import Webhooks
 from gateway.webhooks.webhook_sender import Courier
+from shared import telemetry
 from shared.contracts.events import VideoFailed, VideoRequested
 from shared.doctor import command as doctor_command
 from shared.http.public_address import GuardedNetwork
@@ -69,12 +70,11 @@ from shared.messaging.message_processor import DeadLetter, Service
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.unit_of_work import transaction
-from shared.process import telemetry
 from shared.process.supervisor import every
-from shared.process.worker import Worker, command_of
 from shared.settings import read
 from shared.storage.open import open_storage
 from shared.storage.signer import LinkSigner
+from shared.worker import Worker, command_of
 
 TRPC_PATH = "/api/trpc"
 PAGE_BESIDE_APPLICATION = "/multishot"

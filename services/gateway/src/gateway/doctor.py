@@ -13,8 +13,8 @@ from gateway.billing.service import ENDED
 from gateway.internal_messages import WebhookDue
 from gateway.models import Charge, Storyboard, Video, VideoEvent, WebhookDelivery, outbox
 from gateway.videos.expiry import Expiry
+from shared.consistency import Check, Examined, Finding, found
 from shared.contracts.media import FILM_NAME, THUMBNAIL_NAME, VIDEOS_PREFIX, MediaReference
-from shared.doctor.findings import Check, Examined, Finding, found
 from shared.messaging.event_router import consumer_of
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import transaction

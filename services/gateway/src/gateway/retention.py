@@ -16,7 +16,7 @@ from gateway.models import (
     WebhookEndpoint,
 )
 from gateway.webhooks.service import KEPT_DAYS as WEBHOOK_DAYS
-from shared.persistence.retention import DAY_SECONDS, Policy, Rows
+from shared.process.retention import DAY_SECONDS, Policy, Rows
 
 EVENT_DAYS = 30
 STORYBOARD_DAYS = 30

@@ -17,13 +17,13 @@ from scene_render.retention import policies
 from scene_render.scheduling import scene_state as standings
 from scene_render.scheduling import scheduler as turns
 from scene_render.settings import Settings
+from shared import worker
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import EphemeralPublisher
 from shared.messaging.message_processor import Service, fails_video
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
-from shared.persistence.retention import leftovers
-from shared.process import worker
+from shared.process.retention import leftovers
 from shared.process.supervisor import every
 from shared.storage.open import open_storage
 

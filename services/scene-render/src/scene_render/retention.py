@@ -6,7 +6,7 @@ from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.models import AnimaticTask, Attempt, Render
 from scene_render.providers.animatic import AnimaticProvider
 from shared.persistence.database import Database, now
-from shared.persistence.retention import Policy, Rows
+from shared.process.retention import Policy, Rows
 
 REASON_DAYS = 90
 PART_DAYS = 14

@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
+from shared import worker
 from shared.contracts.events import Event, StoryboardFailed, StoryboardRequested, VideoFailed, VideoRequested
 from shared.contracts.story_rules import SceneSeconds
 from shared.messaging.errors import MessageMalformed, RequestConflicts
@@ -12,7 +13,6 @@ from shared.messaging.message_processor import DeadLetter, Service, fails_video
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.unit_of_work import transaction
-from shared.process import worker
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
 from storyboard.doctor import CHECKS

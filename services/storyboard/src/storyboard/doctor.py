@@ -7,7 +7,7 @@ from functools import partial
 
 from sqlalchemy import select
 
-from shared.doctor.findings import Check, Examined, Finding, found
+from shared.consistency import Check, Examined, Finding, found
 from shared.money.prices import UNIT
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import transaction

@@ -23,9 +23,10 @@ from shared.contracts.events import (
 from shared.contracts.story import Belonging, Storyboard, VideoStory
 from shared.contracts.story_rules import ANY_SECONDS, SceneSeconds
 from shared.contracts.timeline import timeline
-from shared.messaging.errors import AlreadyHandled, RequestConflicts, StepFailed
+from shared.messaging.errors import RequestConflicts, StepFailed
 from shared.messaging.event_router import Delivery, EventRouter
 from shared.persistence.database import Database, now
+from shared.persistence.inbox import AlreadyHandled
 from shared.persistence.unit_of_work import UnitOfWork, idempotent_transaction, transaction
 from storyboard.editing import as_edited
 from storyboard.models import DraftRow, LlmAnswerRow, StoryboardRow

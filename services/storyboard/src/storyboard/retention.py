@@ -1,6 +1,6 @@
 """How long the storyboard service keeps what."""
 
-from shared.persistence.retention import Policy, Rows
+from shared.process.retention import Policy, Rows
 from storyboard.models import DraftRow, LlmAnswerRow
 
 DRAFT_DAYS = 30

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy import func, select
 
-from shared.doctor.findings import Check, Examined, Finding
+from shared.consistency import Check, Examined, Finding
 from shared.persistence.database import now
 
 SENT_WITHIN_SECONDS = 600.0

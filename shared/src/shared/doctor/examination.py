@@ -8,8 +8,8 @@ from typing import Any
 
 from aiormq.exceptions import AMQPError
 
+from shared.consistency import Check, Examined, Finding
 from shared.doctor.common import OF_EVERY_SERVICE
-from shared.doctor.findings import Check, Examined, Finding
 from shared.doctor.queues import connected
 from shared.messaging.message_processor import Service
 from shared.messaging.topology import queues_of

@@ -11,7 +11,7 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from shared.doctor.findings import Examined, Finding, found
+from shared.consistency import Examined, Finding, found
 from shared.messaging.topology import BoundQueue, dead_letter_queue, declare_again
 
 CONNECT_SECONDS = 10.0

@@ -38,10 +38,6 @@ class TryAgainLater(Exception):
     """This step may go well at another time. Its text is for people: it is what they read if it never does."""
 
 
-class AlreadyHandled(Exception):
-    """The message was handled before; nothing is left to do for it."""
-
-
 class QueuesMissing(Exception):
     """An event cannot be sent yet: a queue of one of its consumers does not exist."""
 

@@ -16,18 +16,19 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared import telemetry
+from shared.consistency import Check
 from shared.contracts.events import Stage, VideoDeleted, VideoFailed
 from shared.contracts.messages import Message
 from shared.contracts.story import Belonging
-from shared.doctor.findings import Check
 from shared.http.json_bounds import JsonTooDeep, JsonTooLong, check_json
-from shared.messaging.errors import AlreadyHandled, MessageMalformed, StepFailed, TryAgainLater
+from shared.messaging.errors import MessageMalformed, StepFailed, TryAgainLater
 from shared.messaging.event_router import Delivery, Dependencies, EventRouter, Subscription
 from shared.messaging.message_checks import checked
 from shared.persistence.database import Database, is_outage
-from shared.persistence.retention import Policy, Retention
+from shared.persistence.inbox import AlreadyHandled
 from shared.persistence.unit_of_work import has_handled, transaction
-from shared.process import telemetry
+from shared.process.retention import Policy, Retention
 from shared.process.supervisor import Background
 from shared.storage.base import Storage
 

@@ -15,6 +15,7 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitExchange
 from faststream.rabbit.message import RabbitMessage
 from opentelemetry.trace import SpanKind
 
+from shared import telemetry
 from shared.contracts.events import Event
 from shared.contracts.messages import Message
 from shared.messaging.errors import QueuesMissing
@@ -22,7 +23,6 @@ from shared.messaging.event_router import Delivery, Dependencies, Subscription, 
 from shared.messaging.message_processor import EPOCH, DeadLettered, Retry, Service, process
 from shared.messaging.topology import DEAD, DELAYS, EVENTS, RETURN, declare, declare_for_others, queue_of
 from shared.persistence.outbox import OutboxMessage
-from shared.process import telemetry
 
 log = structlog.get_logger()
 

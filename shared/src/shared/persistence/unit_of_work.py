@@ -8,11 +8,10 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared import telemetry
 from shared.contracts.messages import Message
-from shared.messaging.errors import AlreadyHandled
-from shared.messaging.event_router import Delivery
 from shared.persistence.database import Database, now
-from shared.process import telemetry
+from shared.persistence.inbox import AlreadyHandled, InboxKey
 
 
 class UnitOfWork:
@@ -63,7 +62,7 @@ async def transaction(database: Database) -> AsyncIterator[UnitOfWork]:
 
 
 @contextlib.asynccontextmanager
-async def idempotent_transaction(database: Database, delivery: Delivery) -> AsyncIterator[UnitOfWork]:
+async def idempotent_transaction(database: Database, delivery: InboxKey) -> AsyncIterator[UnitOfWork]:
     """The transaction that ends a message.
 
     Raises:
@@ -79,7 +78,7 @@ async def idempotent_transaction(database: Database, delivery: Delivery) -> Asyn
         yield work
 
 
-async def has_handled(database: Database, delivery: Delivery) -> bool:
+async def has_handled(database: Database, delivery: InboxKey) -> bool:
     """Whether this message was handled before, so that its slow work need not be done again."""
     inbox = database.metadata.tables["inbox"]
     mark = select(inbox.c.message_id).where(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from shared import telemetry
 from shared.persistence.database import is_outage
-from shared.process import telemetry
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from shared.contracts.media import MediaReference
-from shared.process import work_folder
+from shared.storage import work_folder
 from shared.storage.base import LINK_SECONDS, StoredObject, checked_key, reference_to, verify
 from shared.storage.errors import ObjectMissing
 from shared.storage.signer import LinkSigner

@@ -12,8 +12,8 @@ from gateway.models import Video
 from gateway.videos.service import Videos
 from shared.contracts.events import VideoExpired
 from shared.persistence.database import Database, now
-from shared.persistence.retention import DAY_SECONDS, Policy
 from shared.persistence.unit_of_work import UnitOfWork, transaction
+from shared.process.retention import DAY_SECONDS, Policy
 
 BATCH = 100
 SWEEP_SECONDS = 600.0

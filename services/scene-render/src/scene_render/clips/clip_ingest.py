@@ -24,8 +24,8 @@ from shared.contracts.media import (
 from shared.contracts.story import Contract
 from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
 from shared.media.probe import MediaDamaged, MediaFacts, MediaUnreadable, probe
-from shared.process.work_folder import work_folder
 from shared.storage.base import Storage
+from shared.storage.work_folder import work_folder
 
 log = structlog.get_logger()
 

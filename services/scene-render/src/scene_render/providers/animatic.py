@@ -25,8 +25,8 @@ from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.money.prices import FREE, Tariff
 from shared.persistence.database import Database
 from shared.persistence.unit_of_work import transaction
-from shared.process.work_folder import work_folder
 from shared.storage.base import Storage
+from shared.storage.work_folder import work_folder
 
 log = structlog.get_logger()
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import structlog
 from opentelemetry import context, propagate, trace
@@ -11,8 +12,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import Counter, Gauge, Histogram
-
-from shared.settings import ServiceSettings
 
 HANDLED = Counter("multishot_messages_handled_total", "Messages by how they ended", ["service", "event", "outcome"])
 HANDLING_SECONDS = Histogram(
@@ -32,7 +31,26 @@ RETENTION_ERRORS = Counter("multishot_retention_errors_total", "Retention passes
 tracer = trace.get_tracer("multishot")
 
 
-def set_up(service: str, settings: ServiceSettings) -> None:
+class TelemetrySettings(Protocol):
+    """What logging and tracing need of the settings of a service."""
+
+    @property
+    def log_level(self) -> str:
+        """The least severe level that is logged."""
+        ...
+
+    @property
+    def log_format(self) -> str:
+        """Either `json` or `text`."""
+        ...
+
+    @property
+    def otel_exporter_otlp_endpoint(self) -> str | None:
+        """The collector of traces, if there is one."""
+        ...
+
+
+def set_up(service: str, settings: TelemetrySettings) -> None:
     """Set logging and tracing up, once per process."""
     _set_up_logging(service, settings)
     if settings.otel_exporter_otlp_endpoint:
@@ -44,7 +62,7 @@ def set_up(service: str, settings: ServiceSettings) -> None:
         trace.set_tracer_provider(provider)
 
 
-def _set_up_logging(service: str, settings: ServiceSettings) -> None:
+def _set_up_logging(service: str, settings: TelemetrySettings) -> None:
     last = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"

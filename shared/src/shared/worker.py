@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from shared import telemetry
 from shared.contracts.events import EVENTS
 from shared.doctor import command as doctor
 from shared.http.serving import NotStarted, serve
@@ -25,7 +26,7 @@ from shared.messaging.rabbitmq import Consumer, Publisher
 from shared.persistence.database import now
 from shared.persistence.migration_files import is_behind
 from shared.persistence.outbox import Relay
-from shared.process import probes, telemetry
+from shared.process import probes
 from shared.process.supervisor import Background, Supervisor, every
 from shared.settings import BROKER_EXAMPLE, DATABASE_EXAMPLE, ServiceSettings, read
 

@@ -15,10 +15,10 @@ import structlog
 from sqlalchemy import Column, ColumnElement, MetaData, Table, bindparam, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from shared import telemetry
 from shared.persistence.database import Database, is_outage, now
-from shared.process import telemetry
 from shared.process.supervisor import Background
-from shared.process.work_folder import YOUNGEST_SECONDS, sweep_work_folders
+from shared.storage.work_folder import YOUNGEST_SECONDS, sweep_work_folders
 
 log = structlog.get_logger()
 
