@@ -434,7 +434,9 @@ async def test_a_clip_that_this_machine_had_no_memory_or_space_for_is_not_ordere
     sqlite_desk: Any, simulated: Any, short: SceneRequested, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The handler fails, and its message comes back: fetching is free."""
-    monkeypatch.setattr(content_checks, "look", AsyncMock(side_effect=FfmpegFailed(228, "No space left on device")))
+    monkeypatch.setattr(
+        content_checks, "check_content", AsyncMock(side_effect=FfmpegFailed(228, "No space left on device"))
+    )
     with pytest.raises(FfmpegFailed):
         await play(sqlite_desk, simulated.provider("luma"), short)
     assert len(await simulated.tasks()) == 1

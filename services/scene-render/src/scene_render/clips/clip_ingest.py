@@ -167,7 +167,7 @@ async def admit(
             conformed = path.with_name("conformed.mp4")
             await conform.conform(path, conformed, facts, size, wanted, ffmpeg, skip / FRAME_RATE)
             path, facts = conformed, await probe(conformed)
-        look = await content_checks.look(path, ffmpeg)
+        content = await content_checks.check_content(path, ffmpeg)
     except MediaUnreadable as error:
         again = isinstance(error, MediaDamaged)
         raise ClipUnreadable(f"The clip cannot be read: {error.reason}.", again=again, detail=error.detail) from error
@@ -177,9 +177,9 @@ async def admit(
         raise ClipUnreadable("The clip cannot be read: it is incomplete or damaged.", detail=error.stderr) from error
     if facts.frames < wanted - LONGEST_FREEZE_FRAMES:
         raise ClipUnusable(f"The clip has {facts.frames} frames; {wanted} were asked for.")
-    if look.is_black:
+    if content.is_black:
         raise ClipUnusable("The clip is black from beginning to end.")
-    if look.is_frozen:
+    if content.is_frozen:
         raise ClipUnusable("The clip stands still from beginning to end.")
     return path, facts
 
