@@ -1,12 +1,13 @@
 """ffmpeg as a guest: it has limits, it can be stopped, and it is told apart from success."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
+from shared.media.ffmpeg import FILE_SIZE_LIMIT, MEMORY_LIMIT, Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared_testing.servers import eventually
 
 ENDLESS = ["-re", "-f", "lavfi", "-i", "testsrc2=s=64x64", "-f", "null", "-"]
@@ -67,3 +68,45 @@ async def test_cancelling_the_caller_kills_it() -> None:
 async def test_a_binary_of_ones_own_is_used() -> None:
     with pytest.raises(FfmpegFailed, match="exit code 1"):
         await Ffmpeg(Path("/bin/false")).run(ENDLESS, time_limit=5)
+
+
+async def test_ffmpeg_runs_within_limits_of_memory_and_file_size() -> None:
+    task = asyncio.create_task(Ffmpeg().run(ENDLESS, time_limit=60))
+    await eventually(running)
+    [pid] = running()
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert [line.split()[-2] for line in limits.splitlines() if line.startswith(("Max file size", "Max address"))] == [
+        str(FILE_SIZE_LIMIT),
+        str(MEMORY_LIMIT),
+    ]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_ffmpeg_is_killed_with_the_process_that_runs_it(tmp_path: Path) -> None:
+    arguments = [*ENDLESS[:-1], "-metadata", f"title={tmp_path}", "-"]
+    script = "import asyncio; from shared.media.ffmpeg import Ffmpeg; "
+    script += f"asyncio.run(Ffmpeg().run({arguments!r}, time_limit=60))"
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+    await eventually(lambda: has_ffmpeg(str(tmp_path)), 30)
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: not has_ffmpeg(str(tmp_path)), 30)
+
+
+async def test_a_binary_that_cannot_be_started_is_a_fault_of_the_machine() -> None:
+    with pytest.raises((FfmpegFailed, FileNotFoundError)) as failed:
+        await Ffmpeg(Path("/nowhere/ffmpeg")).run(ENDLESS, time_limit=5)
+    assert isinstance(failed.value, FileNotFoundError) or failed.value.blames_machine
+
+
+def has_ffmpeg(argument: str) -> bool:
+    """Whether any ffmpeg process runs with this in its arguments."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            binary, _, arguments = path.read_bytes().partition(b"\0")
+        except OSError:
+            continue
+        if b"ffmpeg" in binary and argument.encode() in arguments:
+            return True
+    return False

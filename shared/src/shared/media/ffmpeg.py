@@ -1,12 +1,12 @@
-"""Runs ffmpeg: a process of its own group, with a time limit, that dies with its parent."""
+"""Runs ffmpeg in a process group of its own, with a time limit and resource limits; it ends with its parent."""
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import functools
 import os
 import resource
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,18 +17,20 @@ import structlog
 
 log = structlog.get_logger()
 
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
 STDERR_KEPT = 4000
-MACHINE_EXIT_CODES = frozenset(256 - number for number in (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EIO))
-"""ffmpeg ends with the negative of an errno, of which the system keeps the lowest byte."""
-MOST_MEMORY = 6 * 2**30
-LARGEST_FILE = 2 * 2**30
-"""In bytes; and a run may take no more CPU time than all cores give it within its time limit."""
+NOT_STARTED_EXIT_CODES = frozenset({126, 127})
+"""Of `setpriv`, when it cannot execute the binary."""
+MACHINE_EXIT_CODES = NOT_STARTED_EXIT_CODES | {
+    256 - number for number in (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+}
+"""ffmpeg exits with a negative errno, of which the system keeps the lowest byte."""
+MEMORY_LIMIT = 6 * 2**30
+FILE_SIZE_LIMIT = 2 * 2**30
+"""Bytes."""
 
 
 class FfmpegFailed(Exception):
-    """ffmpeg ended with an error. Its text is safe to show; `stderr`, which names files, is for the log."""
+    """ffmpeg ended with an error. The message is safe to show; `stderr` names files and is for the log only."""
 
     def __init__(self, exit_code: int, stderr: str) -> None:
         super().__init__(f"ffmpeg ended with exit code {exit_code}")
@@ -37,12 +39,12 @@ class FfmpegFailed(Exception):
 
     @property
     def blames_machine(self) -> bool:
-        """Whether ffmpeg was killed or lacked memory or space: the same input may go well another time."""
+        """Whether ffmpeg was killed, lacked memory or space, or did not start: a retry may succeed."""
         return self.exit_code < 0 or self.exit_code in MACHINE_EXIT_CODES
 
 
 class FfmpegTimedOut(Exception):
-    """ffmpeg did not end within its time limit, in seconds, and was killed."""
+    """ffmpeg ran longer than `time_limit` seconds and was killed."""
 
     def __init__(self, time_limit: float) -> None:
         super().__init__(f"ffmpeg was killed after {time_limit:.0f} s")
@@ -50,7 +52,7 @@ class FfmpegTimedOut(Exception):
 
 
 class Ffmpeg:
-    """An ffmpeg binary: the given one, else the one that ships with `imageio-ffmpeg`."""
+    """An ffmpeg binary: `binary`, or the one that ships with `imageio-ffmpeg`."""
 
     def __init__(self, binary: Path | None = None) -> None:
         self.binary = str(binary or imageio_ffmpeg.get_ffmpeg_exe())
@@ -58,16 +60,18 @@ class Ffmpeg:
     async def run(
         self, arguments: Sequence[str], *, time_limit: float, on_frame: Callable[[int], None] | None = None
     ) -> str:
-        """Run ffmpeg with these arguments (without the binary) and return what it wrote to stderr.
+        """Run ffmpeg with `arguments` (without the binary) and return the end of its stderr.
 
-        `on_frame` hears the number of frames written so far, about twice a second. Cancelling the caller kills ffmpeg.
+        `on_frame` is called about twice a second with the number of frames written so far. Cancelling the caller kills
+        ffmpeg.
 
         Raises:
-            FfmpegFailed: it ended with an error; what it said is logged.
+            FfmpegFailed: it ended with an error; its stderr is logged.
             FfmpegTimedOut: it ran longer than `time_limit` seconds.
         """
         progress = ["-progress", "pipe:1"] if on_frame else []
         process = await asyncio.create_subprocess_exec(
+            *_parent_death_prefix(),
             self.binary,
             *("-hide_banner", "-nostdin", "-v", "error", *progress),
             *arguments,
@@ -75,9 +79,9 @@ class Ffmpeg:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             process_group=0,
-            preexec_fn=functools.partial(_confine, time_limit) if sys.platform == "linux" else None,
         )
         try:
+            _limit_resources(process.pid, time_limit)
             async with asyncio.timeout(time_limit):
                 _, stderr = await asyncio.gather(_report(process.stdout, on_frame), _tail(process.stderr))
                 exit_code = await process.wait()
@@ -95,20 +99,35 @@ class Ffmpeg:
         return stderr
 
 
-def _confine(time_limit: float) -> None:
-    """Runs in the new process: it dies with its parent, and stays within its limits whatever it is given."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+@functools.cache
+def _parent_death_prefix() -> Sequence[str]:
+    """Return the command that has the kernel kill ffmpeg when this process dies; empty where there is none.
+
+    An orphan without it ends by its CPU limit.
+    """
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+
+
+def _limit_resources(pid: int, time_limit: float) -> None:
+    """Limit memory, file size and CPU time of a process that has just started.
+
+    From outside: code between fork and exec (`preexec_fn`) may deadlock in a process with threads.
+    """
+    if sys.platform != "linux":
+        return
     cpu_seconds = int(time_limit * (os.cpu_count() or 1)) + 1
-    for limit, most in (
-        (resource.RLIMIT_AS, MOST_MEMORY),
-        (resource.RLIMIT_FSIZE, LARGEST_FILE),
-        (resource.RLIMIT_CPU, cpu_seconds),
-    ):
-        resource.setrlimit(limit, (most, most))
+    with contextlib.suppress(ProcessLookupError):
+        for kind, limit in (
+            (resource.RLIMIT_AS, MEMORY_LIMIT),
+            (resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT),
+            (resource.RLIMIT_CPU, cpu_seconds),
+        ):
+            resource.prlimit(pid, kind, (limit, limit))
 
 
 async def _report(stream: asyncio.StreamReader | None, on_frame: Callable[[int], None] | None) -> None:
-    assert stream is not None  # noqa: S101 - it was asked for above
+    assert stream is not None  # noqa: S101 - requested above
     async for line in stream:
         key, _, value = line.decode(errors="replace").strip().partition("=")
         if on_frame and key == "frame" and value.isdigit():
@@ -116,7 +135,7 @@ async def _report(stream: asyncio.StreamReader | None, on_frame: Callable[[int],
 
 
 async def _tail(stream: asyncio.StreamReader | None) -> str:
-    assert stream is not None  # noqa: S101 - it was asked for above
+    assert stream is not None  # noqa: S101 - requested above
     kept = b""
     while chunk := await stream.read(4096):
         kept = (kept + chunk)[-STDERR_KEPT:]
