@@ -19,7 +19,7 @@ APP_ROUTER := services/gateway/web/app-router.d.ts
 starting = echo "$(1) ..." >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run key simulator test test-all bench lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
+.PHONY: help demo run key simulator test test-unit test-all bench lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -107,7 +107,10 @@ test: $(VENV)/.installed-dev ## Run the tests; what cannot run here is named in 
 	@$(call starting,Starting the servers for tests)
 	@deploy/e2e/servers.sh
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NPM_CLIENTS)/node_modules/.installed; fi
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist loadgroup $(ARGS) # one more than cores: tests also wait
+
+test-unit: $(VENV)/.installed-dev ## Run the tests that need no server and are quick, within a minute
+	@$(BIN)/pytest --numprocesses 2 -m "not connected and not slow" shared services $(ARGS)
 
 test-all: ## Run all tests at their full length, most of an hour
 	@$(MAKE) test ARGS=--all

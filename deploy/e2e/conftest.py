@@ -317,10 +317,13 @@ def stack(
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what needs servers one after the other, in one process: they share a stack, and two stacks are too much."""
+    """Keep the tests of one system in one process, one after the other: those of `stack`, and those of each module."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and item.get_closest_marker("connected"):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+        if item.path.parent != Path(__file__).parent or not item.get_closest_marker("connected"):
+            continue
+        if item.get_closest_marker("xdist_group") is None:
+            shares = "stack" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("e2e" if shares else item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)

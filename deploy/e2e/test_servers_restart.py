@@ -20,7 +20,7 @@ from shared_testing.ports import free_port, listens
 from shared_testing.private_mariadb import PrivateMariaDB
 from shared_testing.servers import SqlServer, eventually, fetch_json
 
-pytestmark = pytest.mark.connected
+pytestmark = [pytest.mark.connected, pytest.mark.xdist_group("servers")]
 
 
 def _wait(what: str, answers: Callable[[], bool], process: "subprocess.Popen[bytes]", seconds: float = 90) -> None:

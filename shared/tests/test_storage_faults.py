@@ -24,6 +24,8 @@ from shared.worker import Worker
 from shared_testing.ports import free_port
 from shared_testing.servers import S3Server
 
+pytestmark = pytest.mark.slow
+
 
 class Fake:
     """A server that answers all requests alike, and keeps their headers."""

@@ -15,6 +15,8 @@ from shared.contracts.timeline import Slot, timeline
 from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
 from shared.media.probe import MediaUnreadable, probe
 
+pytestmark = pytest.mark.slow
+
 SIZE = (160, 90)
 COLOURS = ["red", "lime", "blue", "yellow", "white"]
 RGB = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0), "white": (255,) * 3}

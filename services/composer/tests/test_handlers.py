@@ -26,6 +26,8 @@ from shared.contracts.messages import Message
 from shared.messaging.message_processor import DeadLettered, Handled, Retry
 from shared_testing.servers import published
 
+pytestmark = pytest.mark.slow
+
 VIDEO = UUID(int=7)
 FILM = ["film.mp4", "thumbnail.jpg"]
 Storyboard = Callable[..., StoryboardCreated]

@@ -18,6 +18,8 @@ from shared_testing.broker import BrokerCorner
 from shared_testing.ports import free_port
 from shared_testing.servers import SqlServer, eventually
 
+pytestmark = pytest.mark.slow
+
 GATEWAY = Path(sys.executable).with_name("gateway")
 SECRET = "0123456789abcdef" * 2
 

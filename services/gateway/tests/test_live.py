@@ -39,6 +39,8 @@ from shared.persistence.unit_of_work import transaction
 from shared.process.supervisor import Supervisor, every
 from shared_testing.servers import eventually
 
+pytestmark = pytest.mark.slow
+
 VIDEO = UUID(int=7)
 OTHER = UUID(int=8)
 OWNER = "anonymous"

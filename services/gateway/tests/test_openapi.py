@@ -37,6 +37,8 @@ from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
 from shared.persistence.unit_of_work import transaction
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = Path(__file__).with_name("clients")
 CHECKS = [
     not_a_server_error,

@@ -29,7 +29,7 @@ from shared_testing.servers import _or_skip, eventually
 CLIENTS = Path(__file__).with_name("clients")
 SECRET = "s" * 32
 
-pytestmark = pytest.mark.usefixtures("telling")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("telling")]
 
 
 def _start(kind: str, port: int = 0) -> tuple[subprocess.Popen[str], str]:

@@ -22,6 +22,8 @@ from shared.contracts.story import AspectRatio, CameraAngle, Scene
 from shared.media.ffmpeg import Ffmpeg
 from shared.media.probe import probe
 
+pytestmark = pytest.mark.slow
+
 ANGLES: list[CameraAngle] = ["wide", "medium", "close-up", "overhead", "pov"]
 INDONESIAN = "Seorang barista menuang susu ke dalam cangkir, uap mengepul di udara pagi"
 HOSTILE = {

@@ -488,6 +488,7 @@ async def test_a_task_that_is_found_after_the_video_was_cancelled_is_dealt_with(
 # --- long scenes
 
 
+@pytest.mark.slow
 async def test_a_long_scene_is_rendered_in_parts_each_beginning_where_the_last_ended(
     sqlite_desk: Any, scene: Scene, tmp_path: Path
 ) -> None:
@@ -509,6 +510,7 @@ async def test_a_long_scene_is_rendered_in_parts_each_beginning_where_the_last_e
     assert second.first_frame.task_id == f"task-{desk.ledger.taken[0]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["runway", "luma", "pika"])
 async def test_the_parts_are_chained_at_each_provider(
     sqlite_desk: Any, simulated: Any, scene: Scene, name: str

@@ -30,6 +30,8 @@ from shared.contracts.timeline import Slot, timeline
 from shared.media.ffmpeg import Ffmpeg
 from shared.media.probe import Colour, probe
 
+pytestmark = pytest.mark.slow
+
 SIZE = (1280, 720)
 MOST_SCENES = 5
 FRAMES = 3 * FRAME_RATE

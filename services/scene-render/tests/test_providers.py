@@ -23,6 +23,8 @@ from shared.contracts.story import Scene as StoryScene
 from shared.media.ffmpeg import FfmpegFailed
 from shared.messaging.errors import StepFailed
 
+pytestmark = pytest.mark.slow
+
 Scene = Callable[..., SceneRequested]
 PAID = ["runway", "luma", "pika"]
 POLICY = {"detail": [{"loc": ["body", "prompt"], "msg": "No.", "type": "content_policy_violation"}]}

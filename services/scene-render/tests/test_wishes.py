@@ -4,9 +4,13 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from scene_render.internal_messages import SlotOffered
 from shared.contracts.events import SceneRequested
 from shared_testing.servers import published
+
+pytestmark = pytest.mark.slow
 
 Scene = Callable[..., SceneRequested]
 

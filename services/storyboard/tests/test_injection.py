@@ -68,6 +68,7 @@ async def test_a_model_that_obeys_once_is_corrected(studio, logs, prompt: str) -
     assert "secret-key" not in f"{logs} {await studio.bodies()}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt", PROMPTS)
 async def test_a_model_that_always_obeys_makes_no_video(studio, prompt: str) -> None:
     for fault in OBEDIENCE:

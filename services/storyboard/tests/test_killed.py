@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
+import pytest
 import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import func, select
@@ -22,6 +23,8 @@ from storyboard import app
 from storyboard.handlers import router
 from storyboard.models import Base, StoryboardRow
 from storyboard.settings import Settings
+
+pytestmark = pytest.mark.slow
 
 DYING = """
 import asyncio, json, os, signal, sys
