@@ -205,7 +205,7 @@ class Stack:
     async def ended(self, video_id: str, seconds: float = 120) -> dict[str, Any]:
         def check() -> dict[str, Any] | None:
             video = self.look(video_id)
-            return video if video.get("status") in ("completed", "failed", "cancelled") else None
+            return video if video.get("isTerminal") else None
 
         return await eventually(check, seconds, f"{video_id} ends; it is {self.look(video_id)}", every=0.3)
 

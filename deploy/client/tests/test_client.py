@@ -206,7 +206,7 @@ class Stream:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=self.send(begin))
 
     def video(self) -> dict[str, Any]:
-        return {"videoId": VIDEO, "status": "processing", "lastSeq": 0, "currentStep": "scenes"}
+        return {"videoId": VIDEO, "status": "processing", "isTerminal": False, "lastSeq": 0, "currentStep": "scenes"}
 
     async def send(self, begin: int) -> AsyncIterator[bytes]:
         yield b"retry: 3000\n\n: still here\n\n"
@@ -234,7 +234,7 @@ async def test_whoever_knows_the_end_hears_no_more() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/events"):
             return httpx.Response(204)
-        return httpx.Response(200, json={"videoId": VIDEO, "status": "failed"})
+        return httpx.Response(200, json={"videoId": VIDEO, "status": "failed", "isTerminal": True})
 
     async with Multishot(transport=httpx.MockTransport(answer)) as multishot:
         assert [event async for event in multishot.events(VIDEO, 5)] == []
@@ -255,7 +255,8 @@ async def watched(answer: Callable[[httpx.Request], httpx.Response]) -> list[Vid
 
 
 def shown(progress: int, status: str = "processing") -> dict[str, Any]:
-    return {"videoId": VIDEO, "status": status, "progress": progress, "lastSeq": progress}
+    terminal = status != "processing"
+    return {"videoId": VIDEO, "status": status, "isTerminal": terminal, "progress": progress, "lastSeq": progress}
 
 
 async def test_without_events_it_looks_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,7 @@ async def test_a_terminal_sees_how_far_each_scene_is_and_whether_anybody_answers
         await served.write(video["videoId"])
         await served.render(video["videoId"], tmp_path)
         video = await multishot.get(video["videoId"])
-    video = {**video, "etaRangeSeconds": [20, 35], "status": "processing", "currentStep": "scenes"}
+    video = {**video, "etaRangeSeconds": [20, 35], "status": "processing", "isTerminal": False, "currentStep": "scenes"}
     video["scenes"][1] = {**video["scenes"][1], "progress": 40.0}
 
     def seen(silence: float) -> str:
@@ -166,7 +166,8 @@ async def test_a_terminal_sees_how_far_each_scene_is_and_whether_anybody_answers
 @pytest.mark.parametrize(("width", "also"), [(60, []), (80, ["about 20-35 s", "word"])])
 async def test_a_list_keeps_what_counts_where_the_terminal_is_narrow(width: int, also: list[str]) -> None:
     video: Any = {
-        "videoId": "11111111-1111-4111-8111-111111111111", "status": "processing", "awaitingReview": False,
+        "videoId": "11111111-1111-4111-8111-111111111111", "status": "processing", "isTerminal": False,
+        "awaitingReview": False,
         "progress": 40.0, "etaRangeSeconds": [20, 35], "etaSeconds": 35, "title": "word " * 40, "prompt": "p",
     }  # fmt: skip
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)

@@ -18,7 +18,8 @@ VIDEO = "11111111-1111-4111-8111-111111111111"
 EVIL = "\x1b]0;owned\x07 \x1b[2J \x9b31m a\rb \x00 \x7f half \ud800 end"
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 BODY: dict[str, Any] = {
-    "videoId": VIDEO, "status": "failed", "progress": 20, "currentStep": EVIL, "awaitingReview": False,
+    "videoId": VIDEO, "status": "failed", "isTerminal": True, "progress": 20, "currentStep": EVIL,
+    "awaitingReview": False,
     "totalScenes": 1, "etaSeconds": None, "etaRangeSeconds": None, "title": EVIL, "prompt": EVIL, "niche": EVIL,
     "aspectRatio": "16:9", "duration": 15, "storyScript": EVIL, "videoUrl": None, "errorMessage": EVIL, "notice": EVIL,
     "costUsd": "0", "estimatedCostUsd": "0", "lastSeq": 1, "estimateUsd": "1", "provider": EVIL, EVIL: EVIL,

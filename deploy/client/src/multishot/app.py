@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--storyboard", type=Path, metavar="FILE", help="an edited one (JSON)")
 
     list_ = command("list", _list, "list the newest films")
-    states = ("pending", "processing", "completed", "failed", "cancelled")
+    states = ("pending", "processing", "completed", "failed", "cancelled", "expired")
     list_.add_argument("--status", choices=states, metavar="STATUS", help=", ".join(states))
     list_.add_argument("--limit", type=_count, default=20, metavar="N", help="how many at most (20)")
 

@@ -35,7 +35,6 @@ PAGE = 100
 BUSY = (429, 503)
 NOBODY_BEHIND = (502, 504)
 """What a proxy says; from Multishot itself it is a no."""
-LAST = ("video_completed", "video_cancelled", "video_expired")
 
 Storyboard = dict[str, Any]
 """A storyboard, as JSON: `storyboard(...)` gives one, `make` and `approve` take one."""
@@ -230,8 +229,6 @@ class Multishot:
                                 continue
                             last_seq = event.seq
                         yield event
-                        if event.type in LAST:
-                            return
                 pauses.begin_anew()
                 if has_ended(await self.get(video_id)):
                     return

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-ENDED = ("completed", "failed", "cancelled", "expired")
 TITLE_LENGTH = 60
 
 
@@ -28,6 +27,7 @@ class Video(TypedDict):
 
     videoId: str
     status: str
+    isTerminal: bool
     progress: float
     currentStep: str
     awaitingReview: bool
@@ -60,7 +60,7 @@ class VideoEvent:
 
 def has_ended(video: Video) -> bool:
     """Whether nothing is being done about a video any more."""
-    return video["status"] in ENDED
+    return video["isTerminal"]
 
 
 def file_name(video: Video) -> str:

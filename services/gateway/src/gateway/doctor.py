@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, func, not_, or_, select
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import coalesce
 
-from gateway.billing.service import ENDED
 from gateway.internal_messages import WebhookDue
 from gateway.models import Charge, Storyboard, Video, VideoEvent, WebhookDelivery, outbox
 from gateway.videos.expiry import Expiry
+from gateway.videos.status import TERMINAL_STATUSES
 from shared.consistency import Check, Examined, Finding, found
 from shared.contracts.media import FILM_NAME, THUMBNAIL_NAME, VIDEOS_PREFIX, MediaReference
 from shared.messaging.event_router import consumer_of
@@ -97,7 +97,7 @@ async def _money(examined: Examined) -> AsyncIterator[Finding]:
         "videos whose cost is not the sum of their charges", await _ids(examined.database, wrong), todo
     ):
         yield finding
-    ended = (Video.status.in_(ENDED), Video.budget_day != "")
+    ended = (Video.status.in_(TERMINAL_STATUSES), Video.budget_day != "")
     wrong = _differ(Video.promised_usd, Video.cost_usd + Video.held_usd)
     todo = "budgets of that day count too much or too little until the day is over"
     what = "ended videos that take another amount from the budgets than they cost"

@@ -19,9 +19,11 @@ from gateway.trpc.fallback import Fallback
 from gateway.trpc.request_handler import Config, Limits
 from gateway.trpc.router import Call, Router, Tracked
 from gateway.trpc.server import Server
-from gateway.videos.event_stream import LAST, EventStream
+from gateway.videos import status as video_status
+from gateway.videos.event_payloads import FINAL_EVENTS
+from gateway.videos.event_stream import EventStream
 from gateway.videos.mapping import download_link
-from gateway.videos.projection import SceneStatus, Status, Step
+from gateway.videos.projection import SceneStatus, Step
 from gateway.videos.schemas import SceneResource, VideoResource, video_resource
 from gateway.videos.service import VideoNotFound, Videos
 from shared.contracts.events import VideoRequested
@@ -31,8 +33,6 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 SECONDS = Histogram("multishot_trpc_seconds", "How long calls of the tRPC API take", ["procedure", "outcome"])
 REASON = "Cancelled by request."
-OVER = ("completed", "cancelled", "expired")
-"""After these nothing happens any more. A video that has failed may be resumed."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class VideoStatus(_Output):
     """
 
     video_id: str
-    status: Status
+    status: video_status.Status
     progress: float
     current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
     total_scenes: int
@@ -204,7 +204,7 @@ class VideoRow(_Output):
     video_url: str | None
     thumbnail_url: str | None
     duration: int | None
-    status: Status
+    status: video_status.Status
     metadata: dict[str, JsonValue]
     created_at: AwareDatetime
     completed_at: AwareDatetime | None
@@ -290,7 +290,7 @@ async def events(call: Call[RequestContext], wish: EventsInput) -> AsyncIterator
     """Hear what happens to a video: what was missed, then what comes, until it has ended."""
     context, row = call.context, await _get(call, wish.id)
     since = None if wish.since is None else min(wish.since, row.last_seq)
-    if row.status in OVER and (since or 0) >= row.last_seq:
+    if video_status.VideoStatus.of(row.status).is_final and (since or 0) >= row.last_seq:
         return
 
     async def may_continue() -> bool:
@@ -302,7 +302,7 @@ async def events(call: Call[RequestContext], wish: EventsInput) -> AsyncIterator
         # A hint has no number of its own; whoever comes back after it knows the event before it.
         number = event.after if event.seq is None else event.seq
         yield Tracked(str(number), {"type": event.type, "data": dict(event.data)})
-    if last not in LAST:
+    if last not in FINAL_EVENTS:
         raise TRPCError("SERVICE_UNAVAILABLE", "The event stream ended. Reconnect with the last event id.")
 
 

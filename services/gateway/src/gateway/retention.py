@@ -2,7 +2,6 @@
 
 from sqlalchemy import select
 
-from gateway.billing.service import ENDED
 from gateway.http.idempotency import KEPT_SECONDS
 from gateway.models import (
     Charge,
@@ -15,6 +14,7 @@ from gateway.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from gateway.videos.status import TERMINAL_STATUSES
 from gateway.webhooks.service import KEPT_DAYS as WEBHOOK_DAYS
 from shared.process.retention import DAY_SECONDS, Policy, Rows
 
@@ -26,7 +26,7 @@ REASON_DAYS = 90
 # The last event stays: it says how the video ended to whoever begins to watch.
 IS_TOLD = (
     select(Video.id)
-    .where(Video.video_id == VideoEvent.video_id, Video.status.in_(ENDED), Video.last_seq > VideoEvent.seq)
+    .where(Video.video_id == VideoEvent.video_id, Video.status.in_(TERMINAL_STATUSES), Video.last_seq > VideoEvent.seq)
     .correlate(VideoEvent)
     .exists()
 )

@@ -15,6 +15,7 @@ from gateway.billing.charge_rules import check_charge
 from gateway.http.errors import ApiError
 from gateway.models import Charge, Video, budgets
 from gateway.videos.mapping import view_of
+from gateway.videos.status import VideoStatus
 from shared.contracts.events import ChargeReviewed, SceneCharged, StoryboardRequested, StoryCharged, VideoRequested
 from shared.contracts.provider_selection import first_provider, is_available
 from shared.contracts.story import Scene
@@ -25,7 +26,6 @@ from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import UnitOfWork, transaction
 from shared.settings import RenderSettings
 
-ENDED = ("completed", "failed", "cancelled", "expired")
 WRITER = "llm"
 """The provider under which a language model's money is booked."""
 UNCAPPED = Caps(None, None, None)
@@ -172,7 +172,7 @@ class Money:
     async def correct(self, work: UnitOfWork, row: Video) -> None:
         """Keep the promise of a video true to what has become of it."""
         spent = row.cost_usd + row.held_usd
-        due = spent if row.status in ENDED else max(row.estimated_cost_usd, spent)
+        due = spent if VideoStatus.of(row.status).is_terminal else max(row.estimated_cost_usd, spent)
         difference = due - row.promised_usd
         if difference and row.budget_day:
             of_video = UNCAPPED.budgets(row.video_id, row.owner, row.budget_day, simulated=row.simulated)

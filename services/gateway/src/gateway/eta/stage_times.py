@@ -15,6 +15,7 @@ from gateway.eta import estimate as eta
 from gateway.eta.estimate import Ahead, Eta, Queue, SceneAhead, Span, Took
 from gateway.models import StageTime, Video
 from gateway.videos.projection import SceneState, VideoView
+from gateway.videos.status import VideoStatus
 from shared.contracts.events import (
     Event,
     SceneDelayed,
@@ -317,7 +318,7 @@ JOINING = ("combining", "storing")
 
 def is_going(view: VideoView | Video) -> bool:
     """Whether somebody works on a video, so that it can be said when it ends."""
-    return view.status in ("pending", "processing") and view.current_step != "review"
+    return not VideoStatus.of(view.status).is_terminal and view.current_step != "review"
 
 
 def _without(marks: Marks, scene_number: int) -> Marks:

@@ -12,10 +12,10 @@ from fastapi.responses import StreamingResponse
 
 from gateway.access.dependencies import Reader
 from gateway.access.service import Access
-from gateway.billing.service import ENDED
 from gateway.internal_messages import LiveEvent
 from gateway.videos.event_payloads import LIVE_NAMES
 from gateway.videos.event_stream import EventStream
+from gateway.videos.status import VideoStatus
 
 KEEP_ALIVE_SECONDS = 15.0
 RETRY_MILLISECONDS = 3000
@@ -86,7 +86,7 @@ def routes(event_stream: EventStream, access: Access) -> APIRouter:
         last_seq = header if header is not None else query
         if last_seq is not None:
             last_seq = min(last_seq, row.last_seq)
-        if row.status in ENDED and last_seq == row.last_seq:
+        if VideoStatus.of(row.status).is_terminal and last_seq == row.last_seq:
             return Response(status_code=204)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 

@@ -3,9 +3,9 @@
 import asyncio
 from uuid import UUID
 
-from gateway.billing.service import ENDED
 from gateway.models import Video
 from gateway.videos.event_stream import EventStream
+from gateway.videos.status import VideoStatus
 
 LOOK_EVERY_SECONDS = 5.0
 """How often the row is read anyway, in case the event stream is late or broken."""
@@ -31,7 +31,7 @@ class Ending:
                 buffer.events.clear()
                 row = await self.event_stream.videos.get(video_id, owner=owner)
                 left = end - loop.time()
-                if row.status in ENDED or row.current_step == "review" or left <= 0:
+                if VideoStatus.of(row.status).is_terminal or row.current_step == "review" or left <= 0:
                     return row
                 try:
                     async with asyncio.timeout(min(left, LOOK_EVERY_SECONDS)):

@@ -7,7 +7,8 @@ from pydantic import Field, JsonValue, WithJsonSchema
 
 from gateway.models import Video
 from gateway.videos.mapping import clip_link, film_link, thumbnail_link, view_of
-from gateway.videos.projection import SceneStatus, Status, Step
+from gateway.videos.projection import SceneStatus, Step
+from gateway.videos.status import Status, VideoStatus
 from shared.contracts.events import (
     Event,
     SceneDelayed,
@@ -122,6 +123,9 @@ LIVE_NAMES: dict[type[Event], str] = {
     VideoExpired: "video_expired",
 }
 """What watchers hear for each event; the other events change the row in silence."""
+
+FINAL_EVENTS = tuple(f"video_{status}" for status in VideoStatus if status.is_final)
+"""No event follows one of these, except that a film may expire."""
 
 TOLD: dict[str, type[Told]] = {
     "video_generation_started": Told,

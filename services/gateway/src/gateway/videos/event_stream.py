@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from gateway.internal_messages import LiveEvent
+from gateway.videos.event_payloads import FINAL_EVENTS
 from gateway.videos.service import Videos
 
 REMEMBERED_VIDEOS = 10_000
@@ -26,9 +27,6 @@ HINT_EVERY_SECONDS = 0.5
 LOOK_EVERY_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
 """How long after its own timestamp an event may still be committed."""
-
-LAST = ("video_completed", "video_cancelled", "video_expired")
-"""Nothing follows these. More may follow `video_failed`, because a failed video can be resumed."""
 
 Listener = Callable[[UUID, str, LiveEvent], Awaitable[None]]
 
@@ -201,7 +199,7 @@ class EventStream:
             for event in await self.missed(video_id, last_seq):
                 yield event
                 seen = event.seq or seen
-                if event.type in LAST:
+                if event.type in FINAL_EVENTS:
                     return
             while not buffer.too_slow and await may_continue():
                 buffer.arrived.clear()
@@ -210,7 +208,7 @@ class EventStream:
                     if is_news(event, seen):
                         yield event
                         seen = event.seq or seen
-                        if event.type in LAST:
+                        if event.type in FINAL_EVENTS:
                             return
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_EVERY_SECONDS):

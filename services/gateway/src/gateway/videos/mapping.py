@@ -14,7 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.models import Video
-from gateway.videos.projection import ALL_DONE, SceneState, Status, Step, VideoView
+from gateway.videos.projection import ALL_DONE, SceneState, Step, VideoView
+from gateway.videos.status import VideoStatus
 from shared.contracts.media import MediaReference
 from shared.contracts.story import DEFAULT_NICHE, DEFAULT_OWNER, Scene
 from shared.money.prices import FREE
@@ -60,13 +61,13 @@ def unknown(video_id: UUID) -> Video:
 
 def view_of(row: Video) -> VideoView:
     """A row as the rules see it."""
-    status = row.status if row.status in get_args(Status) else "pending"
+    status = VideoStatus.of(row.status)
     scenes = _scenes(row.scenes)
     return VideoView(
         status=status,
         # The application says by the status alone that a video has ended.
-        current_step=status if status in get_args(Step) else row.current_step,
-        progress=ALL_DONE if status == "completed" else row.progress,
+        current_step=status.value if status in get_args(Step) else row.current_step,
+        progress=ALL_DONE if status is VideoStatus.COMPLETED else row.progress,
         title=row.title,
         story_script=row.story_script,
         scenes=scenes,
@@ -89,7 +90,7 @@ async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
 
 def save(row: Video, view: VideoView, public_url: str) -> None:
     """Bring a row to what the rules made of it."""
-    row.status = view.status
+    row.status = view.status.value
     row.current_step = view.current_step
     row.progress = view.progress
     row.title = view.title
@@ -109,7 +110,7 @@ def save(row: Video, view: VideoView, public_url: str) -> None:
         row.video_url = film_link(row.video_id, public_url)
         row.thumbnail_url = thumbnail_link(row.video_id, public_url)
         row.completed_at = now()
-    if view.status == "expired":
+    if view.status is VideoStatus.EXPIRED:
         row.film = row.thumbnail = row.video_url = row.thumbnail_url = None
     if view.resolution is not None:
         width, height = view.resolution

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
+from gateway.videos.status import Status, VideoStatus
 from shared.contracts.epochs import Standing
 from shared.contracts.events import (
     Event,
@@ -31,7 +32,6 @@ from shared.contracts.events import (
 from shared.contracts.media import MediaReference
 from shared.contracts.story import Contract, Scene, Storyboard
 
-Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
 SceneStatus = Literal["waiting", "unconfirmed", "rendering", "rendered", "failed"]
 """`unconfirmed`: it was ordered, and its provider has not said yet whether it took it."""
 Step = Literal["storyboard", "review", "scenes", "combining", "storing", "completed", "failed", "cancelled"]
@@ -62,7 +62,7 @@ class SceneState(Contract):
 class VideoView(BaseModel):
     """A video as the gateway knows it."""
 
-    status: Status = "pending"
+    status: Status = VideoStatus.PENDING
     current_step: Step = "storyboard"
     progress: float = 0.0
     title: str | None = None
@@ -82,14 +82,9 @@ class VideoView(BaseModel):
     """See `shared.contracts.epochs`."""
 
     @property
-    def ended(self) -> bool:
-        """Whether nothing can change it any more. A failed video can: somebody may resume it."""
-        return self.status in ("completed", "cancelled", "expired")
-
-    @property
     def standing(self) -> Standing:
         """Whether it has failed, and in which epoch."""
-        return Standing(self.epoch, self.status == "failed")
+        return Standing(self.epoch, self.status is VideoStatus.FAILED)
 
     def scene_state(self, number: int) -> SceneState:
         """How a scene is doing, as far as anything was heard of it."""
@@ -104,7 +99,7 @@ class VideoView(BaseModel):
     @property
     def notice(self) -> str | None:
         """Why the video waits for more than its turn, if it does."""
-        if self.status not in ("pending", "processing"):
+        if self.status.is_terminal:
             return None
         return next((state.notice for _, state in sorted(self.scene_states.items()) if state.notice), None)
 
@@ -119,8 +114,8 @@ class VideoView(BaseModel):
 def fold(view: VideoView, event: Event) -> VideoView:
     """The view after an event; the same view where the event says nothing new."""
     if isinstance(event, VideoExpired):
-        return _expired(view) if view.status == "completed" else view
-    if view.ended:
+        return _expired(view) if view.status is VideoStatus.COMPLETED else view
+    if view.status.is_final:
         return view
     changed = view.model_copy(update=_changes(view, event))
     return changed.model_copy(update={"progress": max(view.progress, changed.progress, _progress(changed))})
@@ -129,7 +124,9 @@ def fold(view: VideoView, event: Event) -> VideoView:
 def _expired(view: VideoView) -> VideoView:
     """A film that is removed, with its clips. The story stays."""
     states = {number: state.model_copy(update={"clip": None}) for number, state in view.scene_states.items()}
-    return view.model_copy(update={"status": "expired", "film": None, "thumbnail": None, "scene_states": states})
+    return view.model_copy(
+        update={"status": VideoStatus.EXPIRED, "film": None, "thumbnail": None, "scene_states": states}
+    )
 
 
 def _changes(view: VideoView, event: Event) -> dict[str, object]:
@@ -156,10 +153,10 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
         case VideoProgressed() if view.current_step == "combining":
             return {"progress": COMBINING + (STORING - COMBINING) * event.percent / 100}
         case VideoStoring():
-            return {**_goes_on(view), "current_step": "storing"} if view.status != "failed" else {}
+            return {**_goes_on(view), "current_step": "storing"} if view.status is not VideoStatus.FAILED else {}
         case VideoComposed():
             return {
-                "status": "completed",
+                "status": VideoStatus.COMPLETED,
                 "current_step": "completed",
                 "film": event.film,
                 "thumbnail": event.thumbnail,
@@ -171,7 +168,7 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
         case VideoFailed():
             return {
                 **_in_epoch(view, event.epoch),
-                "status": "failed",
+                "status": VideoStatus.FAILED,
                 "current_step": "failed",
                 "error_stage": event.stage,
                 "error_kind": event.kind,
@@ -180,7 +177,7 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
         case VideoResumed():
             return {**_in_epoch(view, event.epoch), **_revived(view)}
         case VideoCancelled():
-            return {"status": "cancelled", "current_step": "cancelled"}
+            return {"status": VideoStatus.CANCELLED, "current_step": "cancelled"}
         case _:
             return {}
 
@@ -234,7 +231,7 @@ def _step_after_storyboard(view: VideoView, event: StoryboardCreated) -> dict[st
 def _leaves_review(view: VideoView, edited: Storyboard | None) -> dict[str, object]:
     if view.current_step != "review":
         return {}
-    changed: dict[str, object] = {"status": "processing", "current_step": "scenes"}
+    changed: dict[str, object] = {"status": VideoStatus.PROCESSING, "current_step": "scenes"}
     if edited is not None:
         scenes = tuple(Scene.model_validate(scene.model_dump()) for scene in edited.scenes)
         changed |= {"title": edited.title, "scenes": scenes, "scene_count": len(scenes)}
@@ -243,15 +240,15 @@ def _leaves_review(view: VideoView, edited: Storyboard | None) -> dict[str, obje
 
 def _goes_on(view: VideoView) -> dict[str, object]:
     """Work is being done; that alone does not bring a failed video back."""
-    return {"status": "processing"} if view.status == "pending" else {}
+    return {"status": VideoStatus.PROCESSING} if view.status is VideoStatus.PENDING else {}
 
 
 def _revived(view: VideoView) -> dict[str, object]:
     """A failed video goes on where it was, as far as nothing later was heard of."""
-    if view.status != "failed":
+    if view.status is not VideoStatus.FAILED:
         return {}
     step = view.current_step if view.current_step != "failed" else "scenes" if view.scenes else "storyboard"
-    return {"status": "processing", "current_step": step, **_no_error()}
+    return {"status": VideoStatus.PROCESSING, "current_step": step, **_no_error()}
 
 
 def _in_epoch(view: VideoView, epoch: int) -> dict[str, object]:
@@ -270,7 +267,7 @@ def _no_error() -> dict[str, object]:
 
 
 def _progress(view: VideoView) -> float:
-    if view.status == "completed":
+    if view.status is VideoStatus.COMPLETED:
         return ALL_DONE
     if view.current_step == "storing":
         return STORING

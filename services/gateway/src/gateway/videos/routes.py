@@ -15,7 +15,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 
 from gateway.access.dependencies import Reader, Writer
-from gateway.billing.service import ENDED
 from gateway.http.idempotency import Idempotency
 from gateway.http.idempotency_headers import LOOK_AGAIN_SECONDS, IdempotencyKey, accepted, key_of, replayed
 from gateway.http.json_body import json_only
@@ -24,9 +23,9 @@ from gateway.models import Video
 from gateway.storyboards.reviews import Reviews
 from gateway.storyboards.schemas import VideoWish
 from gateway.videos.completion import Ending
-from gateway.videos.projection import Status
 from gateway.videos.schemas import VideoPage, VideoResource, video_resource
 from gateway.videos.service import Videos
+from gateway.videos.status import Status, VideoStatus
 from shared.persistence.unit_of_work import UnitOfWork
 
 REASON = "Cancelled by request."
@@ -65,7 +64,7 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
 
     def shown(row: Video, status_code: int = 200) -> Response:
         headers = {"ETag": tag_of(row.version), "Cache-Control": "private, no-cache"}
-        if row.status not in ENDED:
+        if not VideoStatus.of(row.status).is_terminal:
             headers["Retry-After"] = LOOK_AGAIN_SECONDS
         content = contents.get(row)
         if content is None:
@@ -105,7 +104,7 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
         if seconds is None:
             return accepted(answer)
         row = await ending.wait(UUID(answer.body["videoId"]), seconds, owner=caller.visible_owner)
-        response = shown(row, 200 if row.status in ENDED else 202)
+        response = shown(row, 200 if VideoStatus.of(row.status).is_terminal else 202)
         response.headers["Location"] = answer.body["links"]["self"]
         response.headers["Preference-Applied"] = f"wait={seconds}"
         response.headers.update(replayed(answer))
@@ -136,7 +135,7 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
             version, status = await videos.version(video_id, owner=caller.visible_owner)
             tag = tag_of(version)
             if matches(if_none_match, tag):
-                again = {} if status in ENDED else {"Retry-After": LOOK_AGAIN_SECONDS}
+                again = {} if VideoStatus.of(status).is_terminal else {"Retry-After": LOOK_AGAIN_SECONDS}
                 return Response(None, 304, {"ETag": tag, "Cache-Control": "private, no-cache", **again})
         return shown(await videos.get(video_id, owner=caller.visible_owner))
 

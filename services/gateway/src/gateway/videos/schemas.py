@@ -10,7 +10,8 @@ from pydantic.alias_generators import to_camel
 
 from gateway.models import Video
 from gateway.videos.mapping import clip_link, film_link, thumbnail_link, view_of
-from gateway.videos.projection import SceneStatus, Status, Step
+from gateway.videos.projection import SceneStatus, Step
+from gateway.videos.status import Status
 from shared.contracts.story import (
     CameraAngle,
     Transition,
@@ -56,6 +57,7 @@ class VideoResource(_Resource):
 
     video_id: str = Field(description="A UUID, unless another application wrote this row")
     status: Status
+    is_terminal: bool = Field(description="Whether no work is being done on it any more; a failed one may be resumed")
     progress: float
     current_step: Step
     awaiting_review: bool = Field(description="Whether it waits for an approval; nothing is spent before")
@@ -257,6 +259,7 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
     return VideoResource(
         video_id=row.video_id,
         status=view.status,
+        is_terminal=view.status.is_terminal,
         progress=view.progress,
         current_step=view.current_step,
         awaiting_review=view.current_step == "review",

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.billing.service import ENDED, Money
+from gateway.billing.service import Money
 from gateway.eta.estimate import Eta
 from gateway.eta.stage_times import StageTimes, is_going
 from gateway.http.errors import ApiError
@@ -23,6 +23,7 @@ from gateway.videos.batch_loader import BatchLoader
 from gateway.videos.event_payloads import LIVE_NAMES, linked, stands, told_of
 from gateway.videos.mapping import bury, forget_refusal, save, unknown, view_of
 from gateway.videos.projection import fold
+from gateway.videos.status import VideoStatus
 from shared.contracts.events import (
     Event,
     SceneCharged,
@@ -49,7 +50,6 @@ WHOLE = select(*(column.class_attribute.label(column.key) for column in Video.__
 VERSION = select(Video.video_id, Video.version, Video.status, Video.owner).where(BY_ID, Video.deleted_at.is_(None))
 """What is looked up with each call is built once."""
 
-DIED = ("failed", "cancelled", "expired")
 SYSTEM = "multishot"
 """Who says what no person has asked for."""
 
@@ -202,7 +202,7 @@ class Videos:
     async def is_over(self, work: UnitOfWork, video_id: UUID) -> bool:
         """Whether there was such a video and nothing is, or comes, of it: it has died, or was deleted."""
         row = await _row(work.session, video_id, lock=True)
-        return row is not None and (row.status in DIED or row.deleted_at is not None)
+        return row is not None and (VideoStatus.of(row.status).is_without_film or row.deleted_at is not None)
 
     async def was_requested(self, video_id: UUID) -> bool:
         """Whether a request for this video was accepted; a row alone may only tell of one that was refused."""
@@ -250,7 +250,7 @@ class Videos:
             row = await self.locked(work, video_id, owner=owner)
             if row.status == "cancelled":
                 return False
-            if row.status in ENDED:
+            if VideoStatus.of(row.status).is_terminal:
                 raise VideoAlreadyEnded(video_id, row.status)
             event = VideoCancelled(video_id=video_id, by=by, reason=reason)
             await self._apply(work, row, event)
@@ -266,7 +266,7 @@ class Videos:
         """
         async with transaction(self.database) as work:
             row = await self.locked(work, video_id, owner=owner)
-            if row.status not in ENDED:
+            if not VideoStatus.of(row.status).is_terminal:
                 raise VideoNotEnded(video_id, row.status)
             if row.status == "failed":
                 # Otherwise somebody may resume it, and pay for what nobody can see.

@@ -27,8 +27,8 @@ WebhookType = Literal[
 """The names that watchers hear, with a full stop after their subject."""
 
 TYPES: tuple[WebhookType, ...] = get_args(WebhookType)
-ENDS: tuple[WebhookType, ...] = ("video.completed", "video.failed", "video.cancelled")
-"""What an endpoint is told that wishes for nothing else. A failed video may be resumed, and end once more."""
+DEFAULT_TYPES: tuple[WebhookType, ...] = ("video.completed", "video.failed", "video.cancelled")
+"""What an endpoint is sent unless it names other types."""
 
 TEST = "webhook.test"
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from gateway.models import WebhookDelivery, WebhookEndpoint
-from gateway.webhooks.delivery_policy import ENDS, WebhookType
+from gateway.webhooks.delivery_policy import DEFAULT_TYPES, WebhookType
 
 DeliveryState = Literal["pending", "delivered", "failed"]
 Url = Annotated[str, Field(min_length=1, max_length=2000, description="https, on a public address")]
@@ -21,11 +21,11 @@ class EndpointWish(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"url": "https://app.example/hooks/multishot", "types": list(ENDS)}},
+        json_schema_extra={"example": {"url": "https://app.example/hooks/multishot", "types": list(DEFAULT_TYPES)}},
     )
 
     url: Url
-    types: Types = ENDS
+    types: Types = DEFAULT_TYPES
     description: Description = ""
     owner: Annotated[
         str | None,

@@ -25,7 +25,7 @@ from gateway.http.errors import ApiError
 from gateway.internal_messages import LiveEvent, WebhookDue
 from gateway.models import Video, WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.delivery_policy import (
-    ENDS,
+    DEFAULT_TYPES,
     GIVEN_UP_AFTER_SECONDS,
     TEST,
     Answer,
@@ -112,7 +112,7 @@ class Webhooks:
     # --- what people ask for
 
     async def add(
-        self, owner: str, url: str, types: Sequence[WebhookType] = ENDS, description: str = ""
+        self, owner: str, url: str, types: Sequence[WebhookType] = DEFAULT_TYPES, description: str = ""
     ) -> WebhookEndpoint:
         """Add an endpoint. It is told of what happens from now on to the videos of its owner.
 
