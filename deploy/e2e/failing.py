@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 
 import scene_render.app
-from scene_render import handlers
+from scene_render.attempts import submission
 from scene_render.attempts.service import Attempts
-from scene_render.clips.clip_ingest import Clips
+from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.clips.download import Downloader
 from scene_render.providers.luma import Luma
 from scene_render.providers.runway import Runway
@@ -71,7 +71,7 @@ def arm(order: dict[str, str]) -> None:
         case "before_intent":
             around(Attempts, "intend", after=fail)
         case "after_intent":
-            around(handlers, "_submit", before=fail)
+            around(submission, "submit", before=fail)
         case "post_in_flight":
             for adapter in (Runway, Luma):
                 real = adapter.submit
@@ -86,7 +86,7 @@ def arm(order: dict[str, str]) -> None:
         case "download_half":
             around(Downloader, "_write", before=fail)
         case "stored_uncommitted":
-            around(Clips, "collect", after=fail)
+            around(ClipIngest, "collect", after=fail)
 
 
 def main() -> None:

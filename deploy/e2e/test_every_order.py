@@ -7,9 +7,10 @@ import asyncio
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,12 +31,18 @@ from gateway.models import Base as GatewayBase
 from gateway.settings import Settings as GatewaySettings
 from scene_render import app as render_app
 from scene_render import handlers as rendering
-from scene_render.attempts.service import Attempts, UnknownPolicy
+from scene_render.attempts import lease
+from scene_render.attempts.endings import UnknownPolicy
+from scene_render.attempts.service import Attempts
 from scene_render.clips.clip_ingest import ClipIngest
+from scene_render.models import Attempt
 from scene_render.models import Base as RenderBase
 from scene_render.providers.base import Ended, Failed, Shot, Succeeded, Unknowable
 from scene_render.scheduling import circuit_breaker as breaker
-from scene_render.scheduling.scheduler import provide_slots
+from scene_render.scheduling import video_standing
+from scene_render.scheduling.provider_selection import ProviderSelection
+from scene_render.scheduling.scheduler import Scheduler
+from scene_render.scheduling.slots import provide_slots
 from shared.contracts.events import (
     Event,
     SceneRequested,
@@ -54,13 +61,13 @@ from shared.money.prices import Tariff
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
+from shared.persistence.unit_of_work import transaction
 from shared.storage.folder import FolderStorage
+from shared_testing.due_times import CheckDue, PayAgainDue, SubmissionOverdue, bring_about, due_times
 from shared_testing.servers import delivery, published
 
 VIDEO = uuid.UUID(int=7)
 SCENES = (1, 2, 3)
-NEVER_DUE = ("scene-render.scene.overdue", "scene-render.unknown.overdue")
-"""They come after an hour; the others may come at any time."""
 BASES = {
     "gateway": (GatewayBase, gateway_app),
     "render": (RenderBase, render_app),
@@ -128,7 +135,7 @@ class Post:
     async def send(self, *events: Event) -> None:
         for event in events:
             heard_by = [(one, deps) for one, deps in self.listeners if one.event is type(event)]
-            self.pending += [(one, deps, event) for one, deps in heard_by if event.name not in NEVER_DUE]
+            self.pending += [(one, deps, event) for one, deps in heard_by]
 
     async def deliver(self, index: int) -> Event:
         subscription, deps, event = self.pending.pop(index)
@@ -145,6 +152,43 @@ class Studio:
     ledger: Ledger
     databases: dict[str, Database]
     post: Post
+    scheduler: Scheduler
+
+    async def due(self) -> list[Callable[[], Awaitable[object]]]:
+        """What scene-render's schedulers may do now: here, what is due in a while is due at any time."""
+        database = self.databases["render"]
+        times = await due_times(database)
+        # The others come after an hour.
+        of_attempts = [due for due in times if isinstance(due, CheckDue | SubmissionOverdue | PayAgainDue)]
+        acts: list[Callable[[], Awaitable[object]]] = [partial(self._look_after, due) for due in of_attempts]
+        if await self.look("render", "SELECT 1 FROM renders WHERE state = 'waiting' AND available_at IS NOT NULL"):
+            acts.append(self._start)
+        resumed = "SELECT video_id FROM video_standings WHERE release_scenes_at IS NOT NULL"
+        return [*acts, *(partial(self._release, video_id) for video_id in await self.look("render", resumed))]
+
+    async def act(self, act: Callable[[], Awaitable[object]]) -> None:
+        """Do one of these, and send what it publishes."""
+        await act()
+        await asyncio.gather(*self.scheduler.deps.shielded.tasks)
+        await self.post.send(*await published(self.databases["render"]))
+
+    async def _start(self) -> None:
+        await self.scheduler.start_next(self.scheduler.deps.providers["ledger"])
+
+    async def _release(self, video_id: str) -> None:
+        async with transaction(self.databases["render"]) as work:
+            await video_standing.release_scenes(work, video_id, 3600.0)
+
+    async def _look_after(self, due: CheckDue | SubmissionOverdue | PayAgainDue) -> None:
+        database, attempts = self.databases["render"], self.scheduler.deps.attempts
+        await bring_about(database, due)
+        if isinstance(due, PayAgainDue):
+            async with transaction(database) as work:
+                await attempts.pay_again(work, await work.session.get_one(Attempt, str(due.attempt_id)))
+            return
+        async with database.sessions.begin() as session:
+            [one] = await lease.take(session, "ledger", 1)
+        await self.scheduler.look_at(one)
 
     async def look(self, service: str, column: str) -> list[Any]:
         async with self.databases[service].reading() as session:
@@ -206,8 +250,7 @@ async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPol
     await provide_slots(databases["render"], providers.values())
     render_deps = rendering.Dependencies(
         database=databases["render"],
-        providers=providers,
-        attempts=Attempts(providers, ("ledger",), Caps(None, None, None), 0.0, policy),
+        attempts=Attempts(ProviderSelection(providers, ("ledger",)), Caps(None, None, None), 0.0, policy),
         animatics=None,  # type: ignore[arg-type]  # nobody wishes for it
         clips=DrawnClips(storage, ffmpeg, None),
         ephemeral=ephemeral,
@@ -220,7 +263,7 @@ async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPol
         (composing.router, composer_deps),
     )
     listeners = [(one, deps) for router, deps in routers for one in router.subscriptions if one.counts_once]
-    return Studio(gateway, ledger, databases, Post(listeners))
+    return Studio(gateway, ledger, databases, Post(listeners), Scheduler(render_deps))
 
 
 def told_of_a_new_video() -> list[Event]:
@@ -286,8 +329,10 @@ async def play(
             settled: set[str] = set()
             for _ in range(500):
                 waits = loses > 0 and await settle_unknowns(one, pick, settled, 12 if pays_again else 2)
-                if one.post.pending:
-                    await one.post.deliver(pick(len(one.post.pending)))
+                acts, pending = await one.due(), len(one.post.pending)
+                if acts or pending:
+                    number = pick(pending + len(acts))
+                    await (one.post.deliver(number) if number < pending else one.act(acts[number - pending]))
                 elif not waits:
                     break
             else:

@@ -13,17 +13,26 @@ import pytest
 from sqlalchemy import delete, select, text
 
 from scene_render import app as scene_render_app
-from scene_render.attempts.service import Attempts, UnknownPolicy
+from scene_render.attempts import polling
+from scene_render.attempts.endings import UnknownPolicy
+from scene_render.attempts.lease import Lease
+from scene_render.attempts.service import Attempts
 from scene_render.clips.clip_ingest import ClipIngest
-from scene_render.handlers import Dependencies, router
-from scene_render.models import Base
+from scene_render.dependencies import Dependencies
+from scene_render.handlers import router
+from scene_render.models import Attempt, Base, VideoStanding
 from scene_render.providers.animatic import AnimaticProvider
 from scene_render.providers.base import Absent, Ended, Found, NotYet, Running, Shot, Succeeded, Unknowable
 from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.provider_registry import paid_provider
-from scene_render.scheduling.scheduler import provide_slots
+from scene_render.scheduling import time_limits, video_standing
+from scene_render.scheduling.claim import Claim, NoClaim
+from scene_render.scheduling.provider_selection import ProviderSelection
+from scene_render.scheduling.scheduler import Scheduler
+from scene_render.scheduling.slots import provide_slots
 from scene_render.settings import Settings
 from shared.contracts.events import EVENTS, Event, SceneRequested
+from shared.contracts.messages import Message
 from shared.contracts.story import Scene
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import Delivery
@@ -31,8 +40,20 @@ from shared.money.budget import Caps
 from shared.money.prices import Tariff
 from shared.persistence.database import Database, now
 from shared.persistence.migration_files import folder_of
+from shared.persistence.unit_of_work import transaction
+from shared.process.supervisor import Supervisor
 from shared.storage.folder import FolderStorage
-from shared_testing.servers import delivery, migrated
+from shared_testing.due_times import (
+    CheckDue,
+    Due,
+    PayAgainDue,
+    SceneOverdue,
+    SubmissionOverdue,
+    Times,
+    bring_about,
+    due_times,
+)
+from shared_testing.servers import delivery, migrated, published
 from simulator.app import KEYS, api_urls, serving
 from simulator.app import Settings as SimulatorSettings
 
@@ -116,13 +137,17 @@ class Desk:
         self.providers: Any = {one.name: one for one in (self.ledger, self.second, animatic)}
         self.deps = Dependencies(
             database=database,
-            providers=self.providers,
-            attempts=Attempts(self.providers, ("ledger",), Caps(None, None, None)),
+            attempts=Attempts(ProviderSelection(self.providers, ("ledger",)), Caps(None, None, None)),
             animatics=animatic,
             clips=ClipIngest(self.storage, ffmpeg, None),
             ephemeral=self.ephemeral,
         )
         self.database = database
+        self.known: Times = {}
+
+    @property
+    def scheduler(self) -> Scheduler:
+        return Scheduler(self.deps)
 
     async def use(self, *providers: Any, scale: float = 1 / SPEED) -> None:
         """Have these providers render, the preferred one first."""
@@ -133,45 +158,103 @@ class Desk:
     def configure(self, *order: str, scale: float = 1.0, **caps: Decimal) -> None:
         """Have these providers render, within these caps."""
         limits = Caps(**{"video": None, "owner_day": None, "day": None, **caps})
-        order = order or self.deps.attempts.order
+        order = order or tuple(self.deps.attempts.selection.order)
         policy = self.deps.attempts.unknown_policy
-        self.deps = replace(self.deps, attempts=Attempts(self.providers, order, limits, scale, policy))
+        self.deps = replace(
+            self.deps, attempts=Attempts(ProviderSelection(self.providers, order), limits, scale, policy)
+        )
 
     def pay_again(self, day_usd: str = "10") -> None:
         """Order scenes once more of which nobody can tell whether they were paid."""
         policy = UnknownPolicy(pay_again=True, wait_seconds=0.0, day_usd=Decimal(day_usd))
         self.deps = replace(self.deps, attempts=replace(self.deps.attempts, unknown_policy=policy))
 
-    async def hear(self, event: Event, message_id: str | None = None) -> None:
-        """Have the handler of this event handle it."""
+    async def hear(self, event: Any, message_id: str | None = None) -> None:
+        """Have an event handled, or what is due looked after."""
+        if not isinstance(event, Message):
+            await self._look_after(event)
+            return
         [subscription] = [one for one in router.subscriptions if one.event is type(event)]
         at_hand: Delivery = delivery(subscription.consumer, message_id)
         await subscription.handler(event, at_hand, self.deps)
 
+    async def _look_after(self, due: Due) -> None:
+        if not await bring_about(self.database, due):
+            return
+        self.known = {one: moment for one, moment in self.known.items() if one != due}
+        if isinstance(due, CheckDue | SubmissionOverdue):
+            async with self.database.reading() as session:
+                held = await session.scalar(select(Attempt.next_check_at).where(Attempt.id == str(due.attempt_id)))
+            await polling.look_at(Lease(str(due.attempt_id), held), self.deps)
+        elif isinstance(due, SceneOverdue):
+            await time_limits.carry_out(self.database, self.deps.attempts)
+        else:
+            attempts = self.deps.attempts
+            act = attempts.pay_again if isinstance(due, PayAgainDue) else attempts.release_slot
+            async with transaction(self.database) as work:
+                await act(work, await work.session.get_one(Attempt, str(due.attempt_id)))
+
+    async def start(self, provider: str = "ledger") -> Claim | NoClaim | None:
+        """Start the scene whose turn it is, as a provider's scheduler does, and wait for the provider's answer."""
+        await self.release_scenes()
+        if not self.deps.attempts.selection.takes_new(provider):
+            async with transaction(self.database) as work:
+                await self.deps.attempts.selection.move_waiting(work, provider)
+            return None
+        try:
+            return await self.scheduler.start_next(self.providers[provider])
+        finally:
+            await asyncio.gather(*self.deps.shielded.tasks)
+
+    async def release_scenes(self) -> None:
+        """Let the scenes of resumed videos wait for their turn again."""
+        resumed = select(VideoStanding.video_id).where(VideoStanding.release_scenes_at.is_not(None))
+        async with self.database.reading() as session:
+            videos = (await session.execute(resumed)).scalars().all()
+        for video_id in videos:
+            async with transaction(self.database) as work:
+                await video_standing.release_scenes(work, video_id, 3600.0)
+
+    async def published(self) -> list[Any]:
+        """What was told since the last time, and what has become due later or anew."""
+        before, self.known = self.known, await due_times(self.database)
+        anew = [due for due, moment in self.known.items() if before.get(due) != moment]
+        return [*await published(self.database), *anew]
+
     async def play(self, until: Callable[[list[Event]], bool], seconds: float = 30) -> list[Event]:
-        """Carry messages to the handlers when they are due, until what was told others is enough."""
+        """Run the schedulers, and carry messages to the handlers, until what was told others is enough."""
         outbox, told = Base.metadata.tables["outbox"], []
         handled = {one.event.name: one.event for one in router.subscriptions}
         others = {event.name: event for event in EVENTS}
         due = select(outbox).where(outbox.c.available_at <= now()).order_by(outbox.c.available_at, outbox.c.id)
-        async with asyncio.timeout(seconds):
-            while not until(told):
-                async with self.database.sessions.begin() as session:
-                    rows = (await session.execute(due)).all()
-                for row in rows:
-                    if row.name in handled:
-                        await self.hear(handled[row.name].model_validate_json(row.body), row.message_id)
-                    if row.name in others:
-                        told.append(others[row.name].model_validate_json(row.body))
+        supervisor = Supervisor("scene-render")
+        supervisor.start(*self.scheduler.background)
+        try:
+            async with asyncio.timeout(seconds):
+                while not until(told):
                     async with self.database.sessions.begin() as session:
-                        await session.execute(delete(outbox).where(outbox.c.id == row.id))
-                await asyncio.sleep(0.005)
+                        rows = (await session.execute(due)).all()
+                    for row in rows:
+                        if row.name in handled:
+                            await self.hear(handled[row.name].model_validate_json(row.body), row.message_id)
+                        if row.name in others:
+                            told.append(others[row.name].model_validate_json(row.body))
+                        async with self.database.sessions.begin() as session:
+                            await session.execute(delete(outbox).where(outbox.c.id == row.id))
+                    await asyncio.sleep(0.005)
+        finally:
+            await supervisor.stop()
+            await asyncio.gather(*self.deps.shielded.tasks)
         return told
 
     async def pass_time(self, seconds: float) -> None:
         """Make all that was ordered, and all that is due later, older (SQLite)."""
         async with self.database.sessions.begin() as session:
-            for table, column in (("attempts", "intended_at"), ("outbox", "available_at")):
+            for table, column in (
+                ("attempts", "intended_at"),
+                ("attempts", "next_check_at"),
+                ("outbox", "available_at"),
+            ):
                 earlier = f"strftime('%Y-%m-%d %H:%M:%f000', {column}, '-{seconds} seconds')"
                 await session.execute(text(f"UPDATE {table} SET {column} = {earlier}"))
 

@@ -11,18 +11,17 @@ from sqlalchemy import text
 
 from scene_render.app import build
 from scene_render.attempts import polling_policy as pace
-from scene_render.internal_messages import CheckDue, ClipReady, SceneOverdue, SlotOffered
+from scene_render.internal_messages import ClipReady
 from scene_render.providers.base import Failed, Lost, SubmissionDeferred, SubmissionRefused
 from scene_render.scheduling import circuit_breaker as breaker
 from scene_render.scheduling.routing import choose
-from scene_render.scheduling.scheduler import wake_waiting
 from scene_render.settings import Settings
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoFailed, VideoResumed
 from shared.contracts.media import MediaReference
 from shared.messaging.errors import StepFailed
 from shared.messaging.event_router import NullPublisher
 from shared.storage.errors import StorageUnavailable
-from shared_testing.servers import published
+from shared_testing.due_times import CheckDue, SceneOverdue
 
 Scene = Callable[..., SceneRequested]
 WHERE = "SELECT provider, state FROM renders ORDER BY scene_number"
@@ -34,8 +33,8 @@ def of(kind: type, events: list[Any]) -> list[Any]:
 
 
 async def offer(desk: Any, provider: str = "ledger") -> list[Any]:
-    await desk.hear(SlotOffered(video_id=UUID(int=1), provider=provider))
-    return await published(desk.database)
+    await desk.start(provider)
+    return await desk.published()
 
 
 @pytest.fixture
@@ -81,13 +80,13 @@ async def test_a_scene_goes_to_the_next_provider_when_the_first_takes_nothing(
     both.ledger.lose_answers(SubmissionDeferred(kind, "Not now."))
     await both.hear(scene(1))
     await both.hear(scene(2))
-    await published(both.database)
-    events = await offer(both)
+    await both.published()
+    await offer(both)
     assert await both.rows(WHERE) == [("second", "waiting"), ("second", "waiting")]
-    for event in of(SlotOffered, events):
-        await both.hear(event)
+    for _ in range(2):
+        await both.start("second")
     assert (len(both.ledger.taken), len(both.second.taken)) == (1, 2)
-    later = await published(both.database)
+    later = await both.published()
     assert len(of(SceneStarted, later)) == 2
     await both.hear(scene(3))
     assert await both.rows("SELECT provider FROM renders WHERE scene_number = 3") == [("second",)]
@@ -116,7 +115,7 @@ async def test_a_provider_that_does_not_answer_three_times_is_parked(both: Any, 
 
 async def test_a_task_that_has_surely_ended_badly_is_tried_at_the_next_provider(both: Any, scene: Scene) -> None:
     await both.hear(scene())
-    await published(both.database)
+    await both.published()
     for _ in range(3):
         [check] = of(CheckDue, await offer(both))
         both.ledger.status = Failed("transient", "It broke.", Decimal(0), again=True)
@@ -124,7 +123,7 @@ async def test_a_task_that_has_surely_ended_badly_is_tried_at_the_next_provider(
         await both.rows("SELECT 1")
         async with both.database.sessions.begin() as session:
             await session.execute(text("UPDATE renders SET available_at = '2020-01-01 00:00:00'"))
-        await published(both.database)
+        await both.published()
     assert await both.rows(WHERE) == [("second", "waiting")]
     assert len(both.ledger.taken) == 3
     await offer(both, "second")
@@ -163,8 +162,7 @@ async def test_a_scene_waits_for_its_first_frame_while_the_storage_is_away(
     desk.configure("ledger", scale=1e-5)
     await desk.hear(with_first_frame(scene, 1))
     for _ in range(4):
-        told = await offer(desk)
-        assert len(of(SlotOffered, told)) >= 2, "nobody comes back for it"
+        await offer(desk)
     assert await desk.rows("SELECT state, failures, cost_usd FROM renders") == [("waiting", 0, 0)]
     assert await desk.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend") == [(0, 0)]
     assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
@@ -214,17 +212,17 @@ async def test_a_scene_that_waits_too_long_for_a_parked_provider_is_given_up_wit
     desk.ledger.lose_answers(SubmissionDeferred("credits", "The account has no credit left."))
     await desk.hear(scene())
     await offer(desk)
-    overdue = SceneOverdue(video_id=UUID(int=1), scene_number=1)
+    overdue = SceneOverdue(UUID(int=1), 1)
     await desk.hear(overdue)
-    assert of(SceneOverdue, await published(desk.database)) == [overdue], "it was given up before its time"
+    assert of(SceneOverdue, await desk.published()) == [overdue], "it was given up before its time"
     async with desk.database.sessions.begin() as session:
         await session.execute(text("UPDATE renders SET delayed_since = '2020-01-01 00:00:00'"))
     await desk.hear(overdue)
-    assert of(SceneFailed, await published(desk.database)) == [], "it took something since, from others"
+    assert of(SceneFailed, await desk.published()) == [], "it took something since, from others"
     async with desk.database.sessions.begin() as session:
         await session.execute(text("UPDATE provider_states SET failing_since = '2020-01-01 00:00:00'"))
     await desk.hear(overdue)
-    [failed] = of(SceneFailed, await published(desk.database))
+    [failed] = of(SceneFailed, await desk.published())
     assert (failed.kind, failed.cost_usd) == ("credits", 0)
     assert failed.reason == "ledger took nothing for 60 minutes: The account has no credit left."
 
@@ -235,26 +233,28 @@ async def test_a_scene_is_not_given_up_while_another_provider_takes_tasks(both: 
     await offer(both)
     async with both.database.sessions.begin() as session:
         long_ago = "'2020-01-01 00:00:00'"
-        await session.execute(text(f"UPDATE renders SET provider = 'ledger', delayed_since = {long_ago}"))
+        await session.execute(
+            text(f"UPDATE renders SET provider = 'ledger', delayed_since = {long_ago}, give_up_at = {long_ago}")
+        )
         await session.execute(text(f"UPDATE provider_states SET failing_since = {long_ago}"))
-    await both.hear(SceneOverdue(video_id=UUID(int=1), scene_number=1))
-    told = await published(both.database)
+    await both.hear(SceneOverdue(UUID(int=1), 1))
+    told = await both.published()
     assert of(SceneFailed, told) == []
-    assert [offered.provider for offered in of(SlotOffered, told)] == ["second"]
+    assert await both.rows(WHERE) == [("second", "waiting")]
 
 
 async def test_a_scene_that_only_waits_for_its_turn_is_not_given_up(desk: Any, scene: Scene) -> None:
     await desk.hear(scene())
-    await desk.hear(SceneOverdue(video_id=UUID(int=1), scene_number=1))
-    assert of(SceneFailed, await published(desk.database)) == []
+    await desk.hear(SceneOverdue(UUID(int=1), 1))
+    assert of(SceneFailed, await desk.published()) == []
 
 
 async def test_scenes_of_a_provider_that_is_configured_no_more_go_to_the_others(both: Any, scene: Scene) -> None:
     await both.hear(scene())
     both.configure("second")
-    [moved] = of(SlotOffered, await offer(both))[-1:]
-    assert moved.provider == "second"
-    await both.hear(moved)
+    await offer(both)
+    assert await both.rows(WHERE) == [("second", "waiting")]
+    await both.start("second")
     assert len(both.second.taken) == 1
 
 
@@ -266,7 +266,7 @@ async def test_a_provider_that_is_configured_no_more_finishes_what_it_began_and_
     await both.hear(scene(2))
     both.configure("second")
     await both.hear(check)
-    assert len(of(ClipReady, await published(both.database))) == 1
+    assert len(of(ClipReady, await both.published())) == 1
     await offer(both)
     await offer(both, "second")
     assert (len(both.ledger.taken), len(both.second.taken)) == (1, 1)
@@ -280,11 +280,15 @@ async def test_what_a_provider_without_a_key_has_begun_names_the_setting_and_goe
     both.configure("second")
     ledger = both.providers.pop("ledger")
     [check] = of(CheckDue, told)
-    with pytest.raises(StepFailed, match="LEDGER_API_KEY is not set"):
-        await both.hear(check, "redriven")
+    await both.hear(check)
+    [delayed] = of(SceneDelayed, await both.published())
+    assert (delayed.kind, "LEDGER_API_KEY is not set" in delayed.reason) == ("key_missing", True)
+    await both.hear(check)
+    assert of(SceneDelayed, await both.published()) == [], "told once"
+    assert await both.rows(ATTEMPTS) == [("ledger", "SUBMITTED")]
     both.providers["ledger"] = ledger
-    await both.hear(check, "redriven")
-    [ready] = of(ClipReady, await published(both.database))
+    await both.hear(check)
+    [ready] = of(ClipReady, await both.published())
     del both.providers["ledger"]
     with pytest.raises(StepFailed, match="LEDGER_API_KEY is not set"):
         await both.hear(ready)
@@ -299,7 +303,7 @@ def test_every_provider_with_a_key_is_there_and_the_settings_say_who_takes_new_s
     )  # fmt: skip
     deps = build(settings, NullPublisher()).deps
     assert set(deps.providers) == {"animatic", "luma", "runway"}
-    assert deps.attempts.order == ("luma",)
+    assert deps.attempts.selection.order == ("luma",)
 
 
 async def test_what_waits_for_a_parked_provider_goes_to_one_that_has_recovered(both: Any, scene: Scene) -> None:
@@ -323,7 +327,7 @@ async def test_a_task_the_provider_does_not_know_any_more_is_ordered_from_nobody
     async with both.database.sessions.begin() as session:
         await session.execute(text("UPDATE attempts SET intended_at = '2020-01-01 00:00:00'"))
     await both.hear(check)
-    [failed] = of(SceneFailed, await published(both.database))
+    [failed] = of(SceneFailed, await both.published())
     assert failed.kind == "submission_unknown"
     assert both.second.taken == []
 
@@ -343,7 +347,7 @@ async def test_a_video_that_goes_on_is_told_again_what_has_failed_for_good(desk:
     await desk.hear(scene())
     await offer(desk)
     await desk.hear(VideoResumed(video_id=UUID(int=1)))
-    assert [event.kind for event in of(SceneFailed, await published(desk.database))] == ["moderation"]
+    assert [event.kind for event in of(SceneFailed, await desk.published())] == ["moderation"]
 
 
 async def test_of_a_video_that_cannot_go_on_nothing_more_is_paid(desk: Any, scene: Scene) -> None:
@@ -358,11 +362,3 @@ async def test_of_a_video_that_cannot_go_on_nothing_more_is_paid(desk: Any, scen
     await offer(desk)
     assert len(desk.ledger.taken) == 1
     assert await desk.rows(WHERE) == [("ledger", "failed"), ("ledger", "waiting")]
-
-
-async def test_scenes_that_wait_are_woken_at_every_start(desk: Any, scene: Scene) -> None:
-    await desk.hear(scene())
-    await published(desk.database)
-    await wake_waiting(desk.database)
-    [woken] = of(SlotOffered, await published(desk.database))
-    assert woken.provider == "ledger"

@@ -13,15 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from scene_render.clips.clip_ingest import ClipIngest
-from scene_render.internal_messages import (
-    CallbackReceived,
-    CancelDue,
-    CheckDue,
-    ClipReady,
-    PayAgainDue,
-    SlotOffered,
-    SubmissionOverdue,
-)
+from scene_render.internal_messages import CallbackReceived, CancelDue, ClipReady
 from scene_render.models import Attempt, Render
 from scene_render.providers.base import ClipUnusable, Failed, Lost, Provider, Running, SubmissionDeferred, Succeeded
 from scene_render.retention import policies
@@ -37,7 +29,7 @@ from shared.contracts.events import (
 from shared.contracts.media import FRAME_RATE
 from shared.media.ffmpeg import Ffmpeg
 from shared.media.probe import MediaFacts, probe
-from shared_testing.servers import published
+from shared_testing.due_times import CheckDue, PayAgainDue, SubmissionOverdue
 
 Scene = Callable[..., SceneRequested]
 VIDEO = UUID(int=1)
@@ -84,11 +76,12 @@ def of(kind: type, events: list[Any]) -> list[Any]:
 async def hear(desk: Any, event: Any) -> list[Any]:
     """Have an event handled; returns what was published."""
     await desk.hear(event)
-    return await published(desk.database)
+    return await desk.published()
 
 
 async def order(desk: Any) -> list[Any]:
-    return await hear(desk, SlotOffered(video_id=VIDEO, provider="ledger"))
+    await desk.start("ledger")
+    return list(await desk.published())
 
 
 async def lose(desk: Any) -> tuple[UUID, list[Any]]:
@@ -219,7 +212,7 @@ async def test_of_two_orders_that_go_on_the_scene_is_ordered_again_when_both_hav
 
 @pytest.mark.parametrize("rendered_before", [False, True])
 @pytest.mark.parametrize(
-    "answer", [SubmissionDeferred("outage", "away"), ConnectionError()], ids=["deferred", "unknown"]
+    "answer", [SubmissionDeferred("outage", "away"), ConnectionError()], ids=["put off", "unknown"]
 )
 async def test_a_second_order_that_fails_to_arrive_changes_nothing_for_the_first_that_became_known(
     desk: Any, scene: Scene, answer: Exception, rendered_before: bool
@@ -236,9 +229,9 @@ async def test_a_second_order_that_fails_to_arrive_changes_nothing_for_the_first
         raise answer
 
     desk.ledger.submit = submit
-    await hear(desk, SlotOffered(video_id=VIDEO, provider="ledger"))
+    await order(desk)
     second = UUID(desk.ledger.taken[1])
-    told = await hear(desk, SubmissionOverdue(video_id=VIDEO, attempt_id=second))
+    told = await hear(desk, SubmissionOverdue(second))
     assert of(SceneFailed, told) == []
     assert await state(desk) == ("rendered" if rendered_before else "running")
     if not rendered_before:
@@ -332,7 +325,7 @@ async def test_of_two_clips_of_one_part_that_are_collected_at_once_one_is_used_a
     ready = [of(ClipReady, await hear(desk, check))[0] for check in (again, late)]
     await asyncio.gather(*(desk.hear(one) for one in ready))
     del desk.ledger.fetch
-    rendered = of(SceneRendered, await published(desk.database))
+    rendered = of(SceneRendered, await desk.published())
     if frames == LONG:
         assert (rendered, len(await sources(desk))) == ([], 1)
         rendered = of(SceneRendered, await collect(desk, checks(await order(desk))))

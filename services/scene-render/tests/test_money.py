@@ -15,15 +15,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from scene_render.internal_messages import (
-    CallbackReceived,
-    CheckDue,
-    ClipReady,
-    PayAgainDue,
-    SlotOffered,
-    SubmissionOverdue,
-    UnknownOverdue,
-)
+from scene_render.internal_messages import CallbackReceived, CancelDue, ClipReady
 from scene_render.providers.base import Failed, Found, Lost, NotYet, ProviderSilent, Running
 from scene_render.providers.callbacks import Callbacks, route
 from scene_render.settings import KeyMissing, Settings
@@ -40,7 +32,7 @@ from shared.contracts.events import (
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.errors import TryAgainLater
 from shared.money.prices import STANDS_STILL_SECONDS, TARIFFS, PriceUnknown, estimate_request, tariff_of
-from shared_testing.servers import published
+from shared_testing.due_times import CheckDue, PayAgainDue, SubmissionOverdue, UnknownOverdue
 
 Scene = Callable[..., SceneRequested]
 VIDEO = UUID(int=1)
@@ -57,8 +49,8 @@ def of(kind: type, events: list[Any]) -> list[Any]:
 
 
 async def offer(desk: Any) -> list[Any]:
-    await desk.hear(SlotOffered(video_id=VIDEO, provider="ledger"))
-    return await published(desk.database)
+    await desk.start("ledger")
+    return await desk.published()
 
 
 async def used(desk: Any, scope: str) -> Decimal:
@@ -131,7 +123,7 @@ async def test_what_is_intended_is_reserved_and_what_it_took_is_booked(desk: Any
     assert [await used(desk, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.75")] * 3
     await desk.hear(of(CheckDue, events)[0])
     assert [await used(desk, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.6")] * 3
-    charges = of(SceneCharged, events) + of(SceneCharged, await published(desk.database))
+    charges = of(SceneCharged, events) + of(SceneCharged, await desk.published())
     assert [(c.state, c.held_usd, c.booked_usd, c.revision) for c in charges] == [
         ("held", Decimal("0.75"), 0, 1), ("held", Decimal("0.75"), 0, 2), ("settled", 0, Decimal("0.6"), 3)
     ]  # fmt: skip
@@ -176,7 +168,7 @@ async def test_however_many_intend_at_once_the_cap_holds(mariadb_desk: Any, scen
         await desk.hear(scene(1, video=video))
 
     async def one() -> None:
-        await desk.hear(SlotOffered(video_id=VIDEO, provider="ledger"))
+        await desk.start("ledger")
 
     results = await asyncio.gather(*(one() for _ in range(12)), return_exceptions=True)
     assert len(desk.ledger.taken) == 3, results
@@ -187,7 +179,7 @@ async def test_however_many_intend_at_once_the_cap_holds(mariadb_desk: Any, scen
 
 async def test_an_unknown_attempt_keeps_its_money_and_gives_its_slot_back_in_the_end(desk: Any, scene: Scene) -> None:
     attempt_id = await lost(desk, scene())
-    events = await published(desk.database)
+    events = await desk.published()
     [charge] = of(SceneCharged, events)
     assert (charge.state, charge.held_usd) == ("unknown", Decimal("0.75"))
     [overdue] = of(UnknownOverdue, events)
@@ -210,14 +202,14 @@ async def test_settled_as_paid_with_its_task_the_clip_is_used_and_the_video_goes
 ) -> None:
     desk.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
     attempt_id = await lost(desk, scene())
-    await published(desk.database)
+    await desk.published()
     await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
-    events = await published(desk.database)
+    events = await desk.published()
     assert len(of(VideoResumed, events)) == 1
     await desk.hear(of(CheckDue, events)[0])
-    [ready] = of(ClipReady, await published(desk.database))
+    [ready] = of(ClipReady, await desk.published())
     await desk.hear(ready)
-    [rendered] = of(SceneRendered, await published(desk.database))
+    [rendered] = of(SceneRendered, await desk.published())
     assert (rendered.cost_usd, len(desk.ledger.taken)) == (Decimal("0.6"), 1)
 
 
@@ -225,11 +217,11 @@ async def test_a_task_that_the_provider_does_not_know_settles_nothing_and_the_ch
     desk: Any, scene: Scene
 ) -> None:
     attempt_id = await lost(desk, scene())
-    await published(desk.database)
+    await desk.published()
     review = ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-8", by="me")
     succeeded, desk.ledger.status = desk.ledger.status, Lost()
     await desk.hear(review)
-    [charge] = await published(desk.database)
+    [charge] = await desk.published()
     assert (charge.state, charge.held_usd) == ("unknown", Decimal("0.75"))
     assert charge.reason.startswith("ledger knows no task task-8;")
     assert await desk.rows("SELECT state, task_id FROM attempts") == [("UNKNOWN", None)]
@@ -238,14 +230,14 @@ async def test_a_task_that_the_provider_does_not_know_settles_nothing_and_the_ch
         await desk.hear(review)
     desk.ledger.status = succeeded
     await desk.hear(review)
-    assert len(of(VideoResumed, await published(desk.database))) == 1
+    assert len(of(VideoResumed, await desk.published())) == 1
 
 
 async def test_a_task_settles_one_attempt_alone(desk: Any, scene: Scene) -> None:
     attempts = [(UUID(int=video), await lost(desk, scene(1, video=video))) for video in (1, 2)]
     for video_id, attempt_id in attempts:
         await desk.hear(ChargeReviewed(video_id=video_id, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
-    *_, charge = of(SceneCharged, await published(desk.database))
+    *_, charge = of(SceneCharged, await desk.published())
     assert (charge.state, charge.reason.startswith("Task task-9 is that of scene 1 ")) == ("unknown", True)
     assert await desk.rows("SELECT state FROM attempts ORDER BY video_id") == [("SUBMITTED",), ("UNKNOWN",)]
 
@@ -269,7 +261,7 @@ async def test_while_an_order_has_no_answer_it_is_told_since_when_and_until_when
     desk.ledger.found = NotYet(1.0, until)
     for looks in (1, 0, 0):
         await desk.hear(overdue)
-        events = await published(desk.database)
+        events = await desk.published()
         assert len(of(SceneDelayed, events)) == looks, "told again only where the end is another"
         assert all(re.search(f"until {told}$", one.reason) for one in of(SceneDelayed, events))
         [overdue] = of(SubmissionOverdue, events)
@@ -280,11 +272,11 @@ async def test_settled_without_a_task_the_money_is_booked_or_free(
     desk: Any, scene: Scene, paid: bool, cost: str | None, booked: str
 ) -> None:
     attempt_id = await lost(desk, scene())
-    await published(desk.database)
+    await desk.published()
     review = ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=paid, cost_usd=cost, by="me")
     await desk.hear(review)
     await desk.hear(review)
-    charges = of(SceneCharged, await published(desk.database))
+    charges = of(SceneCharged, await desk.published())
     assert [(charge.state, charge.held_usd, charge.booked_usd) for charge in charges] == [
         ("settled", 0, Decimal(booked))
     ]
@@ -294,10 +286,10 @@ async def test_settled_without_a_task_the_money_is_booked_or_free(
 
 async def test_settled_as_not_paid_the_scene_can_be_tried_again(desk: Any, scene: Scene) -> None:
     attempt_id = await lost(desk, scene())
-    await published(desk.database)
+    await desk.published()
     desk.ledger.answer = lambda _: "task-2"
     await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=False, again=True, by="me"))
-    assert len(of(VideoResumed, await published(desk.database))) == 1
+    assert len(of(VideoResumed, await desk.published())) == 1
     await offer(desk)
     assert len(set(desk.ledger.taken)) == 2
     assert await desk.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
@@ -309,19 +301,19 @@ async def test_settled_as_not_paid_the_scene_can_be_tried_again(desk: Any, scene
 async def test_an_unknown_scene_is_paid_again_once_and_both_stand_in_the_books(desk: Any, scene: Scene) -> None:
     desk.pay_again()
     first = await lost(desk, scene())
-    events = await published(desk.database)
+    events = await desk.published()
     [due] = of(PayAgainDue, events)
     await desk.hear(due)
-    events = await published(desk.database)
+    events = await desk.published()
     assert len(of(VideoResumed, events)) == 1
     [charge] = of(SceneCharged, events)
     assert (charge.attempt_id, charge.state, "both may be paid" in charge.reason) == (first, "unknown", True)
     [overdue] = of(SubmissionOverdue, await offer(desk))
     assert await used(desk, "all") == 2 * Decimal("0.75")
     await desk.hear(overdue)
-    [again] = of(PayAgainDue, await published(desk.database))
+    [again] = of(PayAgainDue, await desk.published())
     await desk.hear(again)
-    assert await published(desk.database) == [], "once for each scene"
+    assert await desk.published() == [], "once for each scene"
     assert await desk.rows("SELECT state FROM attempts") == [("UNKNOWN",)] * 2
     assert (len(desk.ledger.taken), await used(desk, "again")) == (2, Decimal("0.75"))
 
@@ -329,12 +321,12 @@ async def test_an_unknown_scene_is_paid_again_once_and_both_stand_in_the_books(d
 async def test_what_fails_of_an_order_that_was_paid_again_leaves_the_second_one_alone(desk: Any, scene: Scene) -> None:
     desk.pay_again()
     first = await lost(desk, scene())
-    [due] = of(PayAgainDue, await published(desk.database))
+    [due] = of(PayAgainDue, await desk.published())
     await desk.hear(due)
     desk.ledger.answer = lambda _: "task-2"
     await offer(desk)
     await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=first, paid=True, task_id="task-1", by="me"))
-    [check] = of(CheckDue, await published(desk.database))
+    [check] = of(CheckDue, await desk.published())
     desk.ledger.status = Failed("job_failed", "r", Decimal(0), again=True)
     await desk.hear(check)
     assert await desk.rows("SELECT state FROM renders") == [("running",)]
@@ -346,12 +338,12 @@ async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_sa
     due = []
     for video in (1, 2):
         await lost(desk, scene(1, video=video))
-        due += of(PayAgainDue, await published(desk.database))
+        due += of(PayAgainDue, await desk.published())
     first, second = due
     await desk.hear(first)
-    await published(desk.database)
+    await desk.published()
     await desk.hear(second)
-    [charge] = await published(desk.database)
+    [charge] = await desk.published()
     assert charge.reason.endswith(
         "It is not ordered again: $0.75 are needed, but of the $1.00 for what is paid again in a day $0.25 are left."
     )
@@ -366,9 +358,9 @@ async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_sa
 async def test_what_was_settled_or_cancelled_meanwhile_is_not_paid_again(desk: Any, scene: Scene, event: Any) -> None:
     desk.pay_again()
     attempt_id = await lost(desk, scene())
-    [due] = of(PayAgainDue, await published(desk.database))
+    [due] = of(PayAgainDue, await desk.published())
     await desk.hear(event.model_copy(update={"attempt_id": attempt_id} if isinstance(event, ChargeReviewed) else {}))
-    await published(desk.database)
+    await desk.published()
     await desk.hear(due)
     await offer(desk)
     assert len(desk.ledger.taken) == 1
@@ -382,7 +374,7 @@ async def test_nothing_is_paid_again_by_default_or_where_the_provider_can_be_ask
         desk.pay_again()
     desk.ledger.can_reconcile = asked
     await lost(desk, scene())
-    assert of(PayAgainDue, await published(desk.database)) == []
+    assert of(PayAgainDue, await desk.published()) == []
 
 
 # --- callbacks
@@ -405,10 +397,10 @@ async def test_a_callback_triggers_one_look_and_no_second_row_of_them(desk: Any,
     [check] = of(CheckDue, await offer(desk))
     desk.ledger.status = Running(percent=40)
     await desk.hear(CallbackReceived(video_id=VIDEO, attempt_id=check.attempt_id, task_id="forged"))
-    [hint] = of(CheckDue, await published(desk.database))
-    assert hint.hint
+    [hint] = of(CheckDue, await desk.published())
+    assert hint == check
     await desk.hear(hint)
-    assert await published(desk.database) == []
+    assert await desk.published() == [check], "looked at once, and then as regularly as before"
     assert await desk.rows("SELECT task_id <> 'forged' FROM attempts") == [(1,)]
 
 
@@ -433,9 +425,9 @@ async def test_only_who_knows_the_address_is_heard(sqlite_desk: Any, scene: Scen
         "not JSON": 400,
         "too large": 413,
     }
-    assert await published(desk.database) == []
+    assert await desk.published() == []
     assert door.post(address, json={"id": "t"}).status_code == 204
-    [heard] = of(CallbackReceived, await published(desk.database))
+    [heard] = of(CallbackReceived, await desk.published())
     assert (heard.attempt_id, heard.task_id) == (check.attempt_id, "t")
 
 
@@ -447,7 +439,7 @@ async def test_a_queued_task_of_a_cancelled_video_is_ended_and_costs_nothing(des
     await offer(desk)
     desk.ledger.status = Running(queued=True)
     await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
-    [due] = await published(desk.database)
+    [due] = await desk.published()
     await desk.hear(due)
     assert len(desk.ledger.cancelled) == 1
     assert await used(desk, "all") == 0
@@ -463,14 +455,14 @@ async def test_a_running_task_of_a_cancelled_video_is_paid_collected_and_kept(
     [check] = of(CheckDue, await offer(desk))
     succeeded, desk.ledger.status = desk.ledger.status, Running()
     await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
-    await desk.hear((await published(desk.database))[0])
+    await desk.hear((await desk.published())[0])
     assert desk.ledger.cancelled == []
     desk.ledger.status = succeeded
     await desk.hear(check)
-    events = await published(desk.database)
+    events = await desk.published()
     assert of(SceneCharged, events)[-1].booked_usd == Decimal("0.6")
     await desk.hear(of(ClipReady, events)[0])
-    assert len(of(SceneRendered, await published(desk.database))) == 1
+    assert len(of(SceneRendered, await desk.published())) == 1
 
 
 async def test_a_task_that_is_found_after_the_video_was_cancelled_is_dealt_with(desk: Any, scene: Scene) -> None:
@@ -480,7 +472,7 @@ async def test_a_task_that_is_found_after_the_video_was_cancelled_is_dealt_with(
     await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
     desk.ledger.found, desk.ledger.status = Found("task-7"), Running(queued=True)
     await desk.hear(overdue)
-    [due] = [event for event in await published(desk.database) if event.name == "scene-render.cancel.due"]
+    [due] = of(CancelDue, await desk.published())
     await desk.hear(due)
     assert desk.ledger.cancelled == ["task-7"]
 
@@ -495,13 +487,13 @@ async def test_a_long_scene_is_rendered_in_parts_each_beginning_where_the_last_e
     desk = sqlite_desk
     desk.ledger.clip = await clip_of(tmp_path / "clip.mp4", 10)
     await desk.hear(scene(clip_frames=13 * 24))
-    await published(desk.database)
+    await desk.published()
     for _ in range(2):
         [check] = of(CheckDue, await offer(desk))
         await desk.hear(check)
-        [ready] = of(ClipReady, await published(desk.database))
+        [ready] = of(ClipReady, await desk.published())
         await desk.hear(ready)
-    [rendered] = of(SceneRendered, await published(desk.database))
+    [rendered] = of(SceneRendered, await desk.published())
     assert (rendered.clip.frames, rendered.cost_usd) == (312, Decimal("1.2"))
     first, second = desk.ledger.orders
     assert (first.seconds, first.first_frame) == (10, None)

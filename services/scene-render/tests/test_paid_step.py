@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from scene_render import handlers
+from scene_render.attempts import submission
 from scene_render.clips.clip_ingest import admit
-from scene_render.internal_messages import CallbackReceived, CheckDue, ClipReady, SlotOffered, SubmissionOverdue
+from scene_render.internal_messages import CallbackReceived, ClipReady
 from scene_render.providers.base import (
     Absent,
     Failed,
@@ -26,8 +26,9 @@ from scene_render.providers.base import (
     Succeeded,
     Unknowable,
 )
-from scene_render.scheduling import scene_state as standings
-from scene_render.scheduling.scheduler import provide_slots
+from scene_render.scheduling import video_standing
+from scene_render.scheduling.claim import Claim
+from scene_render.scheduling.slots import provide_slots
 from shared.contracts.events import (
     SceneFailed,
     SceneProgressed,
@@ -41,8 +42,7 @@ from shared.contracts.events import (
 from shared.contracts.media import FRAME_RATE
 from shared.media.ffmpeg import Ffmpeg
 from shared.persistence import unit_of_work
-from shared.persistence.inbox import AlreadyHandled
-from shared_testing.servers import published
+from shared_testing.due_times import CheckDue, SubmissionOverdue
 
 Scene = Callable[..., SceneRequested]
 ATTEMPTS = "SELECT state, task_id IS NOT NULL FROM attempts ORDER BY number"
@@ -52,15 +52,15 @@ TAKEN = "SELECT COUNT(*) FROM provider_slots WHERE provider = 'ledger' AND attem
 async def ask(desk: Any, *scenes: SceneRequested) -> None:
     for scene in scenes:
         await desk.hear(scene)
-    await published(desk.database)
+    await desk.published()
 
 
-async def offer(desk: Any, message_id: str | None = None) -> None:
-    await desk.hear(SlotOffered(video_id=UUID(int=1), provider="ledger"), message_id)
+async def offer(desk: Any) -> None:
+    await desk.start("ledger")
 
 
 async def taken(desk: Any) -> list[Any]:
-    return await published(desk.database)
+    return await desk.published()
 
 
 def of(kind: type, events: list[Any]) -> list[Any]:
@@ -80,7 +80,7 @@ async def test_a_scene_is_submitted_once_with_its_slot_and_money_written_down(de
     assert await desk.rows(TAKEN) == [(1,)]
     assert await money(desk) == (Decimal("0.75"), Decimal("0.00"))
     events = await taken(desk)
-    assert len(of(SceneStarted, events)) == len(of(CheckDue, events)) == len(of(SubmissionOverdue, events)) == 1
+    assert len(of(SceneStarted, events)) == len(of(CheckDue, events)) == 1
 
 
 async def test_intent_is_committed_before_anything_is_sent(desk: Any, scene: Scene) -> None:
@@ -96,12 +96,10 @@ async def test_intent_is_committed_before_anything_is_sent(desk: Any, scene: Sce
     assert seen == [("INTENT",)]
 
 
-async def test_a_redelivered_offer_submits_nothing(desk: Any, scene: Scene) -> None:
-    await ask(desk, scene(1), scene(2))
-    await offer(desk, "same")
-    with pytest.raises(AlreadyHandled):
-        await offer(desk, "same")
-    assert len(desk.ledger.taken) == 1
+async def test_schedulers_that_look_at_the_same_moment_start_a_scene_once(desk: Any, scene: Scene) -> None:
+    await ask(desk, scene(1))
+    claims = await asyncio.gather(*(desk.start() for _ in range(5)))
+    assert sum(isinstance(claim, Claim) for claim in claims) == len(desk.ledger.taken) == 1
 
 
 async def test_a_scene_asked_for_twice_is_rendered_once(desk: Any, scene: Scene) -> None:
@@ -113,9 +111,11 @@ async def test_a_scene_asked_for_twice_is_rendered_once(desk: Any, scene: Scene)
 
 async def test_never_more_tasks_than_slots_however_many_ask_at_once(desk: Any, scene: Scene) -> None:
     await ask(desk, *(scene(n) for n in range(1, 6)))
-    await asyncio.gather(*(offer(desk) for _ in range(12)), return_exceptions=True)
-    assert len(desk.ledger.taken) == len(set(desk.ledger.taken)) <= desk.ledger.concurrency
-    assert await desk.rows(TAKEN) == [(len(desk.ledger.taken),)]
+    schedulers = [desk.scheduler.start_waiting(desk.ledger) for _ in range(12)]
+    await asyncio.gather(*schedulers)
+    await asyncio.gather(*desk.deps.shielded.tasks)
+    assert len(desk.ledger.taken) == len(set(desk.ledger.taken)) == desk.ledger.concurrency
+    assert await desk.rows(TAKEN) == [(desk.ledger.concurrency,)]
 
 
 @pytest.mark.parametrize("lost", [ConnectionError("reset"), TimeoutError(), ValueError("500 after creating")])
@@ -161,8 +161,8 @@ def away(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
         async with unit_of_work.transaction(database) as work:
             yield work
 
-    monkeypatch.setattr(handlers, "transaction", transaction)
-    monkeypatch.setattr(handlers, "SAVE_SECONDS", (0.001, 0.002))
+    monkeypatch.setattr(submission, "working", transaction)
+    monkeypatch.setattr(submission, "SAVE_SECONDS", (0.001, 0.002))
     return errors
 
 
@@ -257,7 +257,6 @@ async def test_a_submission_that_is_put_off_waits_and_no_try_is_lost(desk: Any, 
     assert await desk.rows("SELECT state, failures, attempts FROM renders") == [("waiting", 0, 1)]
     events = await taken(desk)
     assert of(SceneFailed, events) == []
-    assert len(of(SlotOffered, events)) == 2  # by the slot that is free again, and when the scene may try again
     assert await desk.rows(TAKEN) == [(0,)]
     assert await money(desk) == (Decimal("0.00"), Decimal("0.00"))
 
@@ -284,7 +283,7 @@ async def test_success_frees_the_slot_books_the_cost_and_lets_the_next_one_start
     check = await submitted(desk, scene())
     await desk.hear(check)
     events = await taken(desk)
-    assert len(of(ClipReady, events)) == len(of(SlotOffered, events)) == 1
+    assert len(of(ClipReady, events)) == 1
     assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
     assert await desk.rows(TAKEN) == [(0,)]
 
@@ -341,7 +340,7 @@ async def test_a_task_whose_provider_is_silent_for_hours_is_left_to_a_person_wit
     desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = await look(desk, await submitted(desk, scene()), ProviderSilent())
-    monkeypatch.setattr("scene_render.handlers.SILENCE_SECONDS", -1)
+    monkeypatch.setattr("scene_render.attempts.polling.SILENCE_SECONDS", -1)
     desk.ledger.status = ProviderSilent()
     await desk.hear(check)
     [failed] = of(SceneFailed, await taken(desk))
@@ -504,7 +503,7 @@ async def test_a_refused_request_of_the_same_id_stops_no_scene(desk: Any, scene:
     await offer(desk)
     assert len(desk.ledger.taken) == 1
     async with desk.database.reading() as session:
-        known = await standings.whose(session, UUID(int=1))
+        known = await video_standing.whose(session, UUID(int=1))
     assert (known.owner, known.post_id) == ("o", "p-7")
 
 

@@ -3,9 +3,11 @@
 import contextlib
 from typing import Any
 
-from scene_render.attempts.service import Attempts, UnknownPolicy
+from scene_render.attempts.endings import UnknownPolicy
+from scene_render.attempts.service import Attempts
 from scene_render.clips.clip_ingest import ClipIngest
-from scene_render.handlers import Dependencies, router
+from scene_render.dependencies import Dependencies
+from scene_render.handlers import router
 from scene_render.models import Base
 from scene_render.providers import callback_server
 from scene_render.providers.animatic import AnimaticProvider
@@ -14,8 +16,9 @@ from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.callbacks import route as callbacks_route
 from scene_render.providers.provider_registry import paid_providers
 from scene_render.retention import policies
-from scene_render.scheduling import scene_state as standings
-from scene_render.scheduling import scheduler as turns
+from scene_render.scheduling import slots, video_standing
+from scene_render.scheduling.provider_selection import ProviderSelection
+from scene_render.scheduling.scheduler import Scheduler
 from scene_render.settings import Settings
 from shared import worker
 from shared.media.ffmpeg import Ffmpeg
@@ -41,23 +44,14 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
     # What was begun is finished, whoever renders now.
     providers: dict[str, Provider] = {provider.name: provider for provider in (animatic, *paid)}
     pay_again = settings.unknown_policy == "pay_again"
-    unknown_policy = UnknownPolicy(pay_again, settings.unknown_wait_seconds, settings.unknown_day_usd)
-    deps = Dependencies(
-        database=database,
-        providers=providers,
-        attempts=Attempts(
-            providers,
-            settings.providers,
-            settings.caps,
-            1 / settings.simulator_speed,
-            unknown_policy,
-            settings.providers_simulated,
-        ),
-        animatics=animatic,
-        clips=ClipIngest(storage, ffmpeg, settings.work_folder),
-        ephemeral=ephemeral,
-        scene_wait_seconds=settings.scene_wait_seconds,
+    attempts = Attempts(
+        ProviderSelection(providers, settings.providers, settings.scene_wait_seconds),
+        settings.caps,
+        1 / settings.simulator_speed,
+        UnknownPolicy(pay_again, settings.unknown_wait_seconds, settings.unknown_day_usd),
+        settings.providers_simulated,
     )
+    deps = Dependencies(database, attempts, animatic, ClipIngest(storage, ffmpeg, settings.work_folder), ephemeral)
     resources: tuple[contextlib.AbstractAsyncContextManager[Any], ...]
     resources = (storage, *paid, deps.shielded)
     if callbacks.enabled:
@@ -65,18 +59,18 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
         resources = (*resources, callback_server.serving(door, settings.callback_host, settings.callback_port))
 
     async def provide_slots() -> None:
-        await turns.provide_slots(database, providers.values())
-        await turns.wake_waiting(database)
+        await slots.provide_slots(database, providers.values())
+        database.changed.set()
 
     return Service(
         router,
         deps,
         database,
-        on_dead_letter=fails_video("scene-render", standings.whose),
+        on_dead_letter=fails_video("scene-render", video_standing.whose),
         resources=resources,
-        background=(every(SLOTS_EVERY_SECONDS, provide_slots, "slots"),),
+        background=(every(SLOTS_EVERY_SECONDS, provide_slots, "slots"), *Scheduler(deps).background),
         policies=(*policies(deps.clips, animatic), leftovers(settings.work_folder, storage.sweep)),
-        epoch_of=standings.epoch_of,
+        epoch_of=video_standing.epoch_of,
         storage=storage,
     )
 

@@ -31,7 +31,10 @@ class Render(Base):
     """A scene that was requested. While it waits, it waits as this row and not as a message."""
 
     __tablename__ = "renders"
-    __table_args__ = (Index("ix_renders_turn", "provider", "state", "available_at"),)
+    __table_args__ = (
+        Index("ix_renders_turn", "state", "provider", "available_at"),
+        Index("ix_renders_give_up", "state", "give_up_at"),
+    )
 
     video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     scene_number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
@@ -45,6 +48,8 @@ class Render(Base):
     delayed_by: Mapped[str | None] = mapped_column(identifier(50), default=None)
     """The provider that the scene was said to wait for, because it takes nothing."""
     delayed_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    give_up_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """When a scene that is delayed is given up, if no provider has accepted anything by then."""
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     failures: Mapped[int] = mapped_column(Integer, default=0)
     """The attempts at the present provider that failed."""
@@ -58,7 +63,8 @@ class Render(Base):
     cost_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
     failure_reason: Mapped[str | None] = mapped_column(Text, default=None)
-    available_at: Mapped[datetime] = mapped_column(Moment)
+    available_at: Mapped[datetime | None] = mapped_column(Moment)
+    """From when on it may start, while it waits; None: it is paused, because its video has failed."""
     requested_at: Mapped[datetime] = mapped_column(Moment)
 
 
@@ -75,6 +81,7 @@ class Attempt(Base):
         Index("ix_attempts_video", "video_id", "state"),
         Index("ix_attempts_ended", "provider", "state", "ended_at"),
         Index("ix_attempts_ended_at", "ended_at"),
+        Index("ix_attempts_next_check", "next_check_at", "provider"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -92,6 +99,17 @@ class Attempt(Base):
     failure_reason: Mapped[str | None] = mapped_column(Text, default=None)
     intended_at: Mapped[datetime] = mapped_column(Moment)
     submitted_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    next_check_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """When to look at it: at what became of its submission, or how its task is doing. One process that looks moves it
+    ahead, so that no other one does; see `attempts.lease`."""
+    looked_for: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Its provider was asked whether it has the task, and could not say."""
+    maybe_queued: Mapped[bool] = mapped_column(Boolean, default=False)
+    """At the last look the provider had not begun, or did not say."""
+    release_slot_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
+    """When an UNKNOWN attempt gives its slot back: no task of its provider goes on for longer."""
+    pay_again_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
+    """When the scene of an UNKNOWN attempt is ordered once more, if the policy still says so."""
     posts: Mapped[int] = mapped_column(Integer, default=1)
     """How often it may have been sent: again only when it surely had not arrived."""
     running_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
@@ -152,6 +170,8 @@ class VideoStanding(Base):
     video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     epoch: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[bool] = mapped_column(Boolean, default=False)
+    release_scenes_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
+    """When its paused scenes wait for their turn again: it was resumed."""
 
 
 class CancelledVideo(Base):

@@ -72,7 +72,8 @@ def _now_mysql(element: now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: 
 class Database:
     """The engine and the sessions of one service's schema, on at most `connections` connections.
 
-    `committed` is set after every commit that may have left something in the outbox.
+    `committed` is set after every commit that may have left something in the outbox; `changed` after every commit of a
+    unit of work, for what else looks at the rows.
     """
 
     def __init__(self, url: str, metadata: MetaData, connections: int = CONNECTIONS) -> None:
@@ -83,6 +84,7 @@ class Database:
         self.autocommit_engine = _autocommit_engine(url, autocommit_engine)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self.committed = asyncio.Event()
+        self.changed = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:

@@ -150,16 +150,21 @@ class Relay:
         return batch
 
     async def _wait_for_next(self) -> None:
-        """Wait for a commit, or until a row is due."""
-        try:
-            seconds = await self._until_next()
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            seconds = LOOK_EVERY_SECONDS
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.database.committed.wait()
+        """Wait for a commit, or until a row is due. As long as none is, that is all that is looked at."""
+        while not self.database.committed.is_set():
+            try:
+                seconds = await self._until_next()
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                seconds = LOOK_EVERY_SECONDS
+            else:
+                self.passed_at = time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_SECONDS if seconds is None else seconds):
+                    await self.database.committed.wait()
+            if seconds is not None:
+                return
 
     async def send_due(self) -> Batch:
         """Send what is due, at most one batch."""
@@ -214,15 +219,15 @@ class Relay:
         values = {"attempts": row.attempts + 1, "available_at": now(later)}
         await session.execute(self.outbox.update().where(self.outbox.c.id == row.id).values(values))
 
-    async def _until_next(self) -> float:
-        """Seconds until a row becomes due, at most the usual pause."""
+    async def _until_next(self) -> float | None:
+        """Return the seconds until a row becomes due; None: none does soon."""
         outbox = self.outbox
-        async with self.database.reading() as session:
-            soon = outbox.c.available_at <= now(LOOK_EVERY_SECONDS)
-            first = select(func.min(outbox.c.available_at), now()).where(soon)
-            due, clock = (await session.execute(first)).one()
+        soon = outbox.c.available_at <= now(LOOK_EVERY_SECONDS)
+        [(due, clock)] = await self.database.autocommit_read(
+            select(func.min(outbox.c.available_at), now()).where(soon), {}
+        )
         if due is None:
-            return LOOK_EVERY_SECONDS
+            return None
         seconds = float((due - clock).total_seconds())
         # What is due and was not in the batch is locked by another one.
         return seconds if seconds > 0 else WHILE_LOCKED_SECONDS

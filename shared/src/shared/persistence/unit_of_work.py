@@ -55,6 +55,7 @@ async def transaction(database: Database) -> AsyncIterator[UnitOfWork]:
         await session.flush()
         for act in work.before_commit:
             await act()
+    database.changed.set()
     if work.has_emitted:
         database.committed.set()
     for tell in work.afterwards:

@@ -18,10 +18,14 @@ class Shielded:
 
     async def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run to the end, even if the caller is cancelled meanwhile."""
+        await asyncio.shield(self.start(work))
+
+    def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Begin to run it to the end. Returns its task, which is not to be cancelled."""
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        await asyncio.shield(task)
+        return task
 
     async def __aenter__(self) -> Self:
         """Nothing to open."""

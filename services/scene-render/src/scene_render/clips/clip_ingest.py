@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from scene_render.attempts.service import frames_left, request_of
+from scene_render.attempts.order import frames_left, request_of
 from scene_render.clips import conform, content_checks
 from scene_render.models import Attempt, Render
 from scene_render.providers.base import ClipUnreadable, ClipUnusable, FirstFrame, Provider, Shot

@@ -1,21 +1,97 @@
-"""Whether a scene and its video go on: a video fails with its first scene, and resumes when no scene is failed.
+"""The states of a scene, and the only code that changes them.
 
-Each function is a part of its caller's transaction. The row of a video is locked after those of its scenes, and whoever
-holds it waits for no scene.
+    waiting ──a slot is free──▶ running ──▶ rendered | failed | cancelled
+       ▲                           │
+       └──another part or attempt──┘
+
+The caller has locked the row. A waiting scene whose video has failed is paused: it has no `available_at`, so that no
+scheduler looks at it until the video is resumed.
 """
 
-from uuid import UUID
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render.internal_messages import SlotOffered
-from scene_render.models import Attempt, CancelledVideo, Render, VideoStanding
-from shared.contracts.epochs import Standing
-from shared.contracts.events import SceneFailed, VideoFailed, VideoResumed
-from shared.contracts.story import Belonging
-from shared.persistence.unit_of_work import UnitOfWork
+from scene_render.attempts.order import without_text
+from scene_render.models import Attempt, Render, RenderState
+from shared.contracts.events import SceneRequested
+from shared.persistence.database import now
+
+
+class SceneTransitionInvalid(RuntimeError):
+    """A scene was to change its state in a way that does not exist."""
+
+    def __init__(self, render: Render, state: RenderState) -> None:
+        super().__init__(f"scene {render.scene_number} of video {render.video_id}: {render.state} to {state}")
+
+
+def planned(event: SceneRequested, *, cancelled: bool) -> Render:
+    """Return the row of a scene that was requested: it waits, unless its video is cancelled already."""
+    return Render(
+        video_id=str(event.video_id),
+        scene_number=event.scene.scene_number,
+        state="cancelled" if cancelled else "waiting",
+        request=(without_text(event) if cancelled else event).model_dump(mode="json"),
+        owner=event.owner,
+        batch=event.priority == "batch",
+        provider="",
+        tried=[],
+        available_at=now(),
+        requested_at=now(),
+    )
+
+
+@dataclass(frozen=True)
+class SceneTransitions:
+    """Every change of a scene's state."""
+
+    render: Render
+
+    def start(self) -> None:
+        """Start the scene: an attempt at it was written down."""
+        self._move(("waiting",), "running")
+        self.render.attempts += 1
+
+    def wait(self, seconds: float = 0.0) -> None:
+        """Let the scene wait for its turn, which comes in so many seconds at the earliest."""
+        self._move(("running", "failed"), "waiting")
+        self.render.available_at = now(seconds)
+        self.render.failure_kind = self.render.failure_reason = None
+
+    def resume(self) -> None:
+        """Let the scene run again: an attempt that could deliver it has become known."""
+        self._move(("waiting", "failed"), "running")
+        self.render.failure_kind = self.render.failure_reason = None
+
+    def finish(self, clip: dict[str, Any]) -> None:
+        """Note the clip of the scene."""
+        self._move(("running",), "rendered")
+        self.render.clip = clip
+
+    def fail(self, kind: str, reason: str) -> None:
+        """Note that the scene will not be rendered, and why."""
+        self._move(("waiting", "running"), "failed")
+        self.render.failure_kind, self.render.failure_reason = kind, reason
+
+    def cancel(self) -> None:
+        """Note that the scene is no longer wanted."""
+        self._move(("waiting", "running", "failed"), "cancelled")
+
+    def pause(self) -> None:
+        """Keep a waiting scene of a failed video away from the schedulers."""
+        self.render.available_at = self.render.give_up_at = None
+
+    def unpause(self, give_up_after: float) -> None:
+        """Let a paused scene wait for its turn again. If its provider accepts nothing, it waits so many seconds."""
+        self.render.available_at = now()
+        self.render.give_up_at = now(give_up_after) if self.render.delayed_by is not None else None
+
+    def _move(self, before: tuple[RenderState, ...], state: RenderState) -> None:
+        if self.render.state not in before:
+            raise SceneTransitionInvalid(self.render, state)
+        self.render.state = state
 
 
 def needs(render: Render, attempt: Attempt) -> bool:
@@ -34,100 +110,3 @@ async def has_stopped(session: AsyncSession, render: Render) -> bool:
         Attempt.state.in_(("INTENT", "SUBMITTED", "SUCCEEDED")),
     )
     return (await session.execute(alive.limit(1))).first() is None
-
-
-async def give_up(work: UnitOfWork, render: Render, kind: str, reason: str) -> None:
-    """Say that a scene will not be rendered, which fails its video: nothing more is paid for it."""
-    render.state, render.failure_kind, render.failure_reason = "failed", kind, reason
-    await work.session.flush()
-    row = await _locked(work.session, render.video_id)
-    row.failed = True
-    await work.emit(_failure_of(render, row.epoch))
-
-
-async def resume_when_whole(work: UnitOfWork, video_id: str) -> None:
-    """Resume a video if none of its scenes is failed any more; its scenes wait for their turn again."""
-    await work.session.flush()
-    row = await _locked(work.session, video_id)
-    if await _failed_scenes(work.session, video_id) or await work.session.get(CancelledVideo, video_id) is not None:
-        return
-    row.epoch, row.failed = row.epoch + 1, False
-    await work.emit(VideoResumed(video_id=UUID(video_id), epoch=row.epoch))
-    await _offer_slots(work, video_id)
-
-
-async def hear_failure(work: UnitOfWork, event: VideoFailed) -> None:
-    """The video has failed elsewhere: its waiting scenes do not start, unless it was resumed since."""
-    await _hear(work.session, event)
-
-
-async def hear_resume(work: UnitOfWork, event: VideoResumed) -> None:
-    """Somebody has resumed the video: its scenes wait for their turn again, unless one of them is failed.
-
-    Then the video cannot go on, which is told in its new epoch too.
-    """
-    if not await _hear(work.session, event):
-        return
-    video_id = str(event.video_id)
-    for render in await _failed_scenes(work.session, video_id):
-        (await _locked(work.session, video_id)).failed = True
-        await work.emit(_failure_of(render, event.epoch))
-    await _offer_slots(work, video_id)
-
-
-async def has_failed(session: AsyncSession, video_id: str) -> bool:
-    """Whether nothing more of a video is started."""
-    failed = select(VideoStanding.failed).where(VideoStanding.video_id == video_id)
-    return bool(await session.scalar(failed))
-
-
-async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
-    """The latest epoch of a video that was heard of."""
-    return await session.scalar(select(VideoStanding.epoch).where(VideoStanding.video_id == str(video_id))) or 0
-
-
-async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
-    """Whom a video belongs to, as the requests for its scenes said."""
-    request = select(Render.request).where(Render.video_id == str(video_id)).limit(1)
-    return Belonging.read(await session.scalar(request))
-
-
-async def _hear(session: AsyncSession, event: VideoFailed | VideoResumed) -> bool:
-    row = await _locked(session, str(event.video_id))
-    before = Standing(row.epoch, row.failed)
-    row.epoch, row.failed = after = before.after(event)
-    return after != before
-
-
-async def _locked(session: AsyncSession, video_id: str) -> VideoStanding:
-    """The row of a video, which is made where there is none."""
-    row = {"video_id": video_id, "epoch": 0, "failed": False}
-    if session.get_bind().dialect.name == "sqlite":
-        await session.execute(sqlite.insert(VideoStanding).values(row).on_conflict_do_nothing())
-    else:
-        # A plain insert that comes too late keeps a shared lock; two who then want to write would block each other.
-        await session.execute(mysql.insert(VideoStanding).values(row).on_duplicate_key_update(video_id=video_id))
-    return await session.get_one(VideoStanding, video_id, with_for_update=True, populate_existing=True)
-
-
-async def _failed_scenes(session: AsyncSession, video_id: str) -> list[Render]:
-    failed = select(Render).where(Render.video_id == video_id, Render.state == "failed").order_by(Render.scene_number)
-    return list((await session.execute(failed)).scalars())
-
-
-async def _offer_slots(work: UnitOfWork, video_id: str) -> None:
-    waiting = select(Render.provider).where(Render.video_id == video_id, Render.state == "waiting").distinct()
-    for provider in (await work.session.execute(waiting)).scalars():
-        await work.emit(SlotOffered(video_id=UUID(video_id), provider=provider))
-
-
-def _failure_of(render: Render, epoch: int) -> SceneFailed:
-    return SceneFailed(
-        video_id=UUID(render.video_id),
-        scene_number=render.scene_number,
-        kind=str(render.failure_kind),
-        reason=str(render.failure_reason),
-        cost_usd=render.cost_usd,
-        epoch=epoch,
-        **dict(Belonging.read(render.request)),
-    )

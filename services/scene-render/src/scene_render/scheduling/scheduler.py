@@ -1,109 +1,213 @@
-"""Whose turn it is: slots, and the scenes that wait for them."""
+"""Starts waiting scenes and looks at attempts when they are due: rows are claimed, no message says that they are.
 
+One task looks what is due, for all: at once after a commit of this process, else about every second, so a process needs
+no other's word. It wakes the tasks that act: for each provider one that starts scenes and one that looks at attempts,
+which wait for no other provider; and one for time limits. None of them waits for a provider's answer: submissions and
+looks run in tasks of their own, a limited number of them for each provider.
+"""
+
+import asyncio
 import contextlib
-from collections.abc import Iterable
-from uuid import UUID
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from sqlalchemy import exists, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+import structlog
 
-from scene_render.internal_messages import SlotOffered
-from scene_render.models import ProviderSlot, ProviderState, Render, VideoStanding
+from scene_render.attempts import lease, polling, submission
+from scene_render.attempts.lease import Lease
+from scene_render.dependencies import Dependencies
 from scene_render.providers.base import Provider
-from shared.persistence.database import Database, now
+from scene_render.scheduling import due, time_limits
+from scene_render.scheduling.claim import Claim, ClaimFailed, NoClaim, claim_next, defer
+from shared.persistence.database import is_outage
 from shared.persistence.unit_of_work import transaction
+from shared.process.supervisor import Background
 
-CANDIDATES = 10
+log = structlog.get_logger()
+
+SUBMISSIONS_AT_ONCE = 16
+LOOKS_AT_ONCE = 8
+"""Of each provider, in one process."""
+LOOK_SECONDS = 1.0
+LEAST_PAUSE_SECONDS = 0.02
+"""Between two looks at what is due, however many commits there are."""
+LOCKED_SECONDS = 0.1
+LOCKED_TRIES = 3
+OUTAGE_SECONDS = 1.0
+WITHOUT_ADAPTER = ""
+"""Stands for all providers that are not configured: their attempts and scenes are looked after as well."""
 
 
-async def provide_slots(database: Database, providers: Iterable[Provider]) -> None:
-    """Make as many slots as each provider has; take surplus ones away unless they are in use.
+class Scheduler:
+    """The schedulers of one process."""
 
-    It waits for no lock on what is there: another replica may hold it and be frozen.
-    """
-    for provider in providers:
-        async with database.sessions.begin() as session:
-            state = select(ProviderState.provider).where(ProviderState.provider == provider.name)
-            known = (await session.execute(state)).first() is not None
-            numbers = select(ProviderSlot.number).where(ProviderSlot.provider == provider.name)
-            present = set((await session.execute(numbers)).scalars())
-            surplus = select(ProviderSlot).where(
-                ProviderSlot.provider == provider.name,
-                ProviderSlot.number >= provider.concurrency,
-                ProviderSlot.attempt_id.is_(None),
-            )
-            for slot in (await session.execute(surplus.with_for_update(skip_locked=True))).scalars():
-                await session.delete(slot)
-        if not known:
-            with contextlib.suppress(IntegrityError):  # another replica starts at the same moment
-                async with database.sessions.begin() as session:
-                    await session.execute(insert(ProviderState).values(provider=provider.name, failures=0))
-        for number in set(range(provider.concurrency)) - present:
+    def __init__(self, deps: Dependencies) -> None:
+        self.deps = deps
+        names = (*deps.providers, WITHOUT_ADAPTER)
+        self.start = {name: asyncio.Event() for name in deps.providers}
+        self.check = {name: asyncio.Event() for name in names}
+        self.sweep = asyncio.Event()
+        self.strays: set[str] = set()
+        """Providers that are not configured, and have attempts that are due."""
+        self.to_move: set[str] = set()
+        """Providers that take no new scenes, and have some that wait."""
+        self.submissions = {name: asyncio.Semaphore(SUBMISSIONS_AT_ONCE) for name in deps.providers}
+
+    @property
+    def background(self) -> tuple[Background, ...]:
+        """The tasks to keep running."""
+        providers = self.deps.providers.values()
+        return (
+            Background("schedule", self._look_for_ever),
+            Background("time limits", partial(self._act, self.sweep, self.carry_out_time_limits)),
+            *(self._starting(provider) for provider in providers),
+            *(Background(f"look at {name or 'others'}", partial(self._look_at_due, name)) for name in self.check),
+        )
+
+    def _starting(self, provider: Provider) -> Background:
+        start = partial(self.start_waiting, provider)
+        return Background(f"start {provider.name}", partial(self._act, self.start[provider.name], start))
+
+    # --- what is due
+
+    async def _look_for_ever(self) -> None:
+        changed = self.deps.database.changed
+        while True:
+            changed.clear()
+            soon = None
             try:
-                async with database.sessions.begin() as session:
-                    await session.execute(insert(ProviderSlot).values(provider=provider.name, number=number))
-            except IntegrityError:
-                continue  # another replica starts at the same moment
+                soon = await self.wake_due()
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                log.warning("schedule.outage", error=str(error))
+            await asyncio.sleep(LEAST_PAUSE_SECONDS)
+            # So that processes do not look all at once.
+            usual = random.uniform(LOOK_SECONDS, due.SOON_SECONDS)  # noqa: S311
+            pause = usual if soon is None else min(soon, usual)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await changed.wait()
 
+    async def wake_due(self) -> float | None:
+        """Look what is due and wake the tasks that act on it. Returns the seconds until more is due, if it is soon."""
+        found = await due.look(self.deps.database)
+        self.to_move = {name for name in found.start | found.full if not self.deps.attempts.selection.takes_new(name)}
+        self.strays = found.check - self.deps.providers.keys()
+        for name in found.start - self.to_move:
+            self.start[name].set()
+        for name in found.check:
+            self.check[WITHOUT_ADAPTER if name in self.strays else name].set()
+        if found.sweep or self.to_move:
+            self.sweep.set()
+        return found.next_in
 
-async def wake_waiting(database: Database) -> None:
-    """Offer a slot of each provider that scenes wait for, be it one that is configured no more."""
-    waiting = select(Render.provider, func.min(Render.video_id)).where(Render.state == "waiting")
-    async with transaction(database) as work:
-        for provider, video_id in (await work.session.execute(waiting.group_by(Render.provider))).all():
-            await work.emit(SlotOffered(video_id=UUID(video_id), provider=provider))
+    async def _act(self, wake: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await wake.wait()
+            wake.clear()
+            try:
+                await act()
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                log.warning("schedule.outage", error=repr(error))
+                await asyncio.sleep(OUTAGE_SECONDS)
 
+    async def carry_out_time_limits(self) -> None:
+        """Carry out what is over time, and move scenes away from providers that take no new ones."""
+        for name in self.to_move:
+            async with transaction(self.deps.database) as work:
+                await self.deps.attempts.selection.move_waiting(work, name)
+        await time_limits.carry_out(self.deps.database, self.deps.attempts)
 
-async def free_slot_of(session: AsyncSession, provider: str) -> ProviderSlot | None:
-    """A free slot of this provider, locked for this transaction; None if all are taken or locked."""
-    free = select(ProviderSlot).where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
-    return (await session.execute(free.limit(1).with_for_update(skip_locked=True))).scalar_one_or_none()
+    # --- scenes that wait
 
+    async def start_waiting(self, provider: Provider) -> None:
+        """Start scenes as long as a slot is free and a scene waits."""
+        locked = 0
+        while locked < LOCKED_TRIES:
+            match await self.start_next(provider):
+                case NoClaim.NOTHING_DUE:
+                    return
+                case NoClaim.LOCKED:
+                    # Whoever has locked it may leave it; what is locked for longer is left to the next look.
+                    locked += 1
+                    await asyncio.sleep(LOCKED_SECONDS)
+                case _:
+                    locked = 0
 
-async def some_slot_is_free(session: AsyncSession, provider: str) -> bool:
-    """Whether a slot is free, be it locked by somebody who may yet leave it free."""
-    free = select(func.count()).where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
-    return (await session.execute(free)).scalar_one() > 0
+    async def start_next(self, provider: Provider) -> Claim | NoClaim:
+        """Claim the scene whose turn it is. Returns once its INTENT is committed; its submission goes on."""
+        claimed: asyncio.Future[Claim | NoClaim] = asyncio.get_running_loop().create_future()
+        permit = self.submissions[provider.name]
+        await permit.acquire()
+        # From INTENT to the answer as a whole, even if this task is cancelled meanwhile.
+        starting = self.deps.shielded.start(self._start(provider, claimed))
+        starting.add_done_callback(lambda _: permit.release())
+        return await claimed
 
+    async def _start(self, provider: Provider, claimed: "asyncio.Future[Claim | NoClaim]") -> None:
+        # Counted from before INTENT: a process that is frozen in between must not submit when it goes on.
+        deadline = asyncio.get_running_loop().time() + provider.submit_seconds
+        try:
+            claim = await self._claim(provider)
+        except BaseException as error:
+            if claimed.cancelled():
+                raise
+            claimed.set_exception(error)
+            return
+        if not claimed.cancelled():
+            claimed.set_result(claim)
+        if isinstance(claim, NoClaim):
+            return
+        with structlog.contextvars.bound_contextvars(service="scene-render", video_id=claim.attempt.video_id):
+            try:
+                await submission.submit(claim.attempt, claim.render, provider, deadline, self.deps)
+            except Exception:
+                # It stays at INTENT, and is looked into when its time is over.
+                log.exception("submission.failed", attempt_id=claim.attempt.id, provider=provider.name)
 
-async def next_render(session: AsyncSession, provider: str) -> Render | None:
-    """The scene whose turn it is, locked for this transaction.
+    async def _claim(self, provider: Provider) -> Claim | NoClaim:
+        try:
+            async with transaction(self.deps.database) as work:
+                return await claim_next(work, provider, self.deps.attempts)
+        except ClaimFailed as failure:
+            log.exception("scene.not_started", video_id=failure.video_id, scene=failure.scene_number)
+            async with transaction(self.deps.database) as work:
+                await defer(work, failure, self.deps.attempts.selection.scene_wait_seconds)
+            return NoClaim.SKIPPED
 
-    People before batches; then who has the fewest scenes running, by owner and by video; then who came first.
-    """
-    running = aliased(Render)
-    of_owner = (
-        select(func.count())
-        .where(running.state == "running", running.provider == provider, running.owner == Render.owner)
-        .scalar_subquery()
-    )
-    other = aliased(Render)
-    of_video = select(func.count()).where(other.state == "running", other.video_id == Render.video_id).scalar_subquery()
-    failed = exists().where(VideoStanding.video_id == Render.video_id, VideoStanding.failed)
-    waiting = (
-        select(Render.video_id, Render.scene_number)
-        .where(
-            Render.provider == provider,
-            Render.state == "waiting",
-            ~failed,
-            Render.available_at <= now(),
-        )
-        .order_by(Render.batch, of_owner, of_video, Render.requested_at, Render.scene_number)
-        .limit(CANDIDATES)
-    )
-    # Looked up without locks, then locked one by one: locking while sorting would lock the whole queue.
-    for video_id, scene_number in (await session.execute(waiting)).all():
-        one = select(Render).where(
-            Render.video_id == video_id, Render.scene_number == scene_number, Render.state == "waiting"
-        )
-        render = (await session.execute(one.with_for_update(skip_locked=True))).scalar_one_or_none()
-        if render is not None:
-            return render
-    return None
+    # --- attempts that are due
 
+    async def _look_at_due(self, name: str) -> None:
+        running: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as group:
 
-async def free(session: AsyncSession, attempt_id: str) -> None:
-    """Free the slot of an attempt: the provider's task has ended."""
-    await session.execute(update(ProviderSlot).where(ProviderSlot.attempt_id == attempt_id).values(attempt_id=None))
+            async def take() -> None:
+                providers = self.strays if name == WITHOUT_ADAPTER else {name}
+                for provider in providers:
+                    async with self.deps.database.sessions.begin() as session:
+                        taken = await lease.take(session, provider, LOOKS_AT_ONCE - len(running))
+                    for one in taken:
+                        task = group.create_task(self.look_at(one))
+                        running.add(task)
+                        task.add_done_callback(ended)
+
+            def ended(task: "asyncio.Task[None]") -> None:
+                if len(running) >= LOOKS_AT_ONCE:
+                    self.check[name].set()
+                running.discard(task)
+
+            await self._act(self.check[name], take)
+
+    async def look_at(self, one: Lease) -> None:
+        """Look at an attempt. If that fails, it is looked at again when the lease is over."""
+        try:
+            await polling.look_at(one, self.deps)
+        except Exception as error:
+            if is_outage(error):
+                log.warning("attempt.outage", attempt_id=one.attempt_id, error=repr(error))
+            else:
+                log.exception("attempt.look_failed", attempt_id=one.attempt_id)

@@ -1,0 +1,85 @@
+"""Collects the clip of an attempt that succeeded, and lets its scene end, or go on with its next part."""
+
+import uuid
+
+import structlog
+
+from scene_render.attempts.polling import SILENCE_SECONDS, SILENT_SECONDS, load
+from scene_render.clips import clip_ingest
+from scene_render.dependencies import Dependencies
+from scene_render.internal_messages import ClipReady
+from scene_render.models import Attempt, CancelledVideo, Render
+from scene_render.providers.base import ClipOutOfReach, ClipUnusable, ProviderSilent
+from scene_render.scheduling.scene_state import SceneTransitions, needs
+from shared.contracts.events import SceneRendered
+from shared.contracts.media import FRAME_RATE, Clip
+from shared.messaging.errors import StepFailed
+from shared.messaging.event_router import Delivery
+from shared.persistence.database import now
+from shared.persistence.unit_of_work import UnitOfWork, idempotent_transaction
+
+log = structlog.get_logger()
+
+
+async def collect(event: ClipReady, delivery: Delivery, deps: Dependencies) -> None:
+    """Fetch the clip, check it, store it; order the next part if the scene is longer.
+
+    Raises:
+        StepFailed: it cannot be fetched from where it is.
+    """
+    attempt, render, age = await load(event.attempt_id, deps)
+    if attempt.state != "SUCCEEDED" or attempt.task_id is None:
+        return
+    if not needs(render, attempt):
+        log.info("clip.not_needed", attempt_id=attempt.id, scene=render.scene_number, state=render.state)
+        return
+    provider = deps.attempts.provider_of(attempt)
+    try:
+        collected = await deps.clips.collect(provider, attempt, render)
+    except ClipUnusable as unusable:
+        log.warning("clip.unusable", reason=str(unusable), detail=unusable.detail, again=unusable.again)
+        async with idempotent_transaction(deps.database, delivery) as work:
+            await deps.attempts.rejected(work, attempt, str(unusable), again=unusable.again)
+        return
+    except ProviderSilent as silence:
+        if age > SILENCE_SECONDS:
+            reason = (
+                f"{provider.name} has delivered no clip for {SILENCE_SECONDS / 3600:.0f} hours after it was rendered."
+            )
+            raise StepFailed("clip_out_of_reach", reason, str(silence)) from silence
+        log.warning("clip.not_fetched", reason=str(silence), cause=repr(silence.__cause__))
+        async with idempotent_transaction(deps.database, delivery) as work:
+            await work.emit(event, after=SILENT_SECONDS * deps.attempts.scale)
+        return
+    except ClipOutOfReach as place:
+        raise StepFailed("clip_out_of_reach", str(place), place.detail) from place
+    async with idempotent_transaction(deps.database, delivery) as work:
+        await _save(work, attempt, collected, deps)
+
+
+async def _save(work: UnitOfWork, attempt: Attempt, collected: Clip | clip_ingest.Part, deps: Dependencies) -> None:
+    key = (attempt.video_id, attempt.scene_number)
+    render = await work.session.get_one(Render, key, with_for_update=True)
+    if not needs(render, attempt):
+        log.info("clip.not_needed", attempt_id=attempt.id, scene=render.scene_number, state=render.state)
+        return
+    if isinstance(collected, clip_ingest.Part):
+        render.parts = [*render.parts, collected.model_dump(mode="json")]
+        render.parts_stored_at = now()
+        if await work.session.get(CancelledVideo, render.video_id) is None:
+            SceneTransitions(render).wait()
+        else:
+            SceneTransitions(render).cancel()
+            await deps.clips.remove_parts(uuid.UUID(render.video_id))
+        return
+    SceneTransitions(render).finish(collected.model_dump(mode="json"))
+    rendered = SceneRendered(
+        video_id=uuid.UUID(render.video_id),
+        scene_number=render.scene_number,
+        clip=collected,
+        duration=collected.frames / FRAME_RATE,
+        cost_usd=render.cost_usd,
+        provider=attempt.provider,
+    )
+    await work.emit(rendered)
+    log.info("scene.rendered", scene=render.scene_number, provider=attempt.provider, bytes=collected.media.size)

@@ -1,0 +1,80 @@
+"""The right to look at an attempt: held by one process at a time, and by another if that one dies.
+
+`Attempt.next_check_at` says when an attempt is due. To take the lease moves it a few seconds ahead; as long as the look
+lasts, it is moved on. So an attempt whose process is gone is simply due again, and a holder that lost the lease sees
+that the moment is not the one that it wrote.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scene_render.models import Attempt
+from shared.persistence.database import Database, is_outage, now
+
+LEASE_SECONDS = 5.0
+RENEW_SECONDS = 1.5
+
+
+@dataclass
+class Lease:
+    """The lease of one attempt, until `until` on the database's clock."""
+
+    attempt_id: str
+    until: datetime
+
+    async def move(self, session: AsyncSession, **values: Any) -> bool:  # noqa: ANN401 - columns
+        """Change the attempt if the lease still holds. Returns whether it does."""
+        mine = (Attempt.id == self.attempt_id, Attempt.next_check_at == self.until)
+        change = update(Attempt).where(*mine).values(**values).execution_options(synchronize_session=False)
+        result = await session.execute(change)
+        assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
+        return result.rowcount == 1
+
+    @contextlib.asynccontextmanager
+    async def kept(self, database: Database) -> AsyncIterator[None]:
+        """Keep the lease until the block ends."""
+        keeping = asyncio.create_task(self._keep(database))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep(self, database: Database) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                async with database.sessions.begin() as session:
+                    until = await _lease_end(session)
+                    if not await self.move(session, next_check_at=until):
+                        return
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+            else:
+                self.until = until
+
+
+async def take(session: AsyncSession, provider: str, limit: int) -> Sequence[Lease]:
+    """Take the leases of attempts at this provider that are due, those first that are due for longest."""
+    if limit <= 0:
+        return []
+    due = select(Attempt.id).where(Attempt.next_check_at <= now(), Attempt.provider == provider)
+    found = due.order_by(Attempt.next_check_at).limit(limit).with_for_update(skip_locked=True)
+    ids = (await session.execute(found)).scalars().all()
+    until = await _lease_end(session) if ids else None
+    for attempt_id in ids:
+        await session.execute(update(Attempt).where(Attempt.id == attempt_id).values(next_check_at=until))
+    return [Lease(attempt_id, until) for attempt_id in ids if until is not None]
+
+
+async def _lease_end(session: AsyncSession) -> datetime:
+    clock: datetime = (await session.execute(select(now()))).scalar_one()
+    return clock + timedelta(seconds=LEASE_SECONDS)

@@ -1,0 +1,128 @@
+"""Claims the next waiting scene of a provider: slot, money and INTENT in one transaction, before anything is sent."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from scene_render.attempts.service import Attempts
+from scene_render.models import Attempt, CancelledVideo, Render, VideoStanding
+from scene_render.providers.base import Provider
+from scene_render.scheduling import circuit_breaker, slots, video_standing
+from scene_render.scheduling.scene_state import SceneTransitions
+from shared.money.budget import BudgetExceeded
+from shared.persistence.database import is_outage, now
+from shared.persistence.unit_of_work import UnitOfWork
+
+CANDIDATES = 10
+TRIAL_MARGIN_SECONDS = 2.0
+DEFER_SECONDS = 30.0
+
+
+class NoClaim(Enum):
+    """Why no scene was claimed."""
+
+    NOTHING_DUE = auto()
+    """No slot is free, no scene waits, or the provider is left alone for a while."""
+    LOCKED = auto()
+    """A slot is free and a scene waits, but others have locked them and may yet leave them."""
+    SKIPPED = auto()
+    """The scene whose turn it was does not start; the next one may."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A scene that is to be submitted: its INTENT is written."""
+
+    attempt: Attempt
+    render: Render
+
+
+class ClaimFailed(Exception):
+    """Something unexpected happened when a scene was to start; nothing was changed."""
+
+    def __init__(self, render: Render) -> None:
+        super().__init__(f"scene {render.scene_number} of video {render.video_id} could not be started")
+        self.video_id = render.video_id
+        self.scene_number = render.scene_number
+
+
+async def claim_next(work: UnitOfWork, provider: Provider, attempts: Attempts) -> Claim | NoClaim:
+    """Write INTENT for the scene whose turn it is, if a slot is free."""
+    session = work.session
+    if provider.name not in attempts.selection.order:
+        # Only what asked for this provider stays with it.
+        await attempts.selection.move_waiting(work, provider.name)
+    if provider.name in await circuit_breaker.parked(session):
+        return NoClaim.NOTHING_DUE
+    slot = await slots.lock_free_slot(session, provider.name)
+    if slot is None:
+        return NoClaim.LOCKED if await slots.has_free_slot(session, provider.name) else NoClaim.NOTHING_DUE
+    render = await _lock_next_scene(session, provider.name)
+    if isinstance(render, NoClaim):
+        return render
+    if await session.get(CancelledVideo, render.video_id) is not None:
+        SceneTransitions(render).cancel()
+        return NoClaim.SKIPPED
+    if await video_standing.pause_if_failed(session, render):
+        return NoClaim.SKIPPED
+    if await circuit_breaker.was_parked(session, provider.name) and not await circuit_breaker.begin_trial(
+        session, provider.name, provider.submit_seconds + TRIAL_MARGIN_SECONDS
+    ):
+        return NoClaim.NOTHING_DUE
+    try:
+        return Claim(await attempts.intend(work, render, slot, provider), render)
+    except BudgetExceeded as exceeded:
+        await video_standing.give_up(work, render, "budget", str(exceeded))
+        return NoClaim.SKIPPED
+    except Exception as error:
+        if is_outage(error):
+            raise
+        raise ClaimFailed(render) from error
+
+
+async def defer(work: UnitOfWork, failure: ClaimFailed, give_up_after: float) -> None:
+    """Let a scene that could not be started wait a while, and the others pass; in the end give it up."""
+    key = (failure.video_id, failure.scene_number)
+    render = await work.session.get_one(Render, key, with_for_update=True)
+    if render.state != "waiting":
+        return
+    clock = (await work.session.execute(select(now()))).scalar_one()
+    if (clock - render.requested_at).total_seconds() < give_up_after:
+        render.available_at = now(DEFER_SECONDS)
+    else:
+        await video_standing.give_up(work, render, "not_started", "It could not be started; the log says why.")
+
+
+async def _lock_next_scene(session: AsyncSession, provider: str) -> Render | NoClaim:
+    """Lock the scene whose turn it is.
+
+    People before batches; then who has the fewest scenes running, by owner and by video; then who came first.
+    """
+    waits = (Render.state == "waiting", Render.provider == provider, Render.available_at <= now())
+    running = aliased(Render)
+    of_owner = (
+        select(func.count())
+        .where(running.state == "running", running.provider == provider, running.owner == Render.owner)
+        .scalar_subquery()
+    )
+    other = aliased(Render)
+    of_video = select(func.count()).where(other.state == "running", other.video_id == Render.video_id).scalar_subquery()
+    failed = exists().where(VideoStanding.video_id == Render.video_id, VideoStanding.failed)
+    candidates = (
+        select(Render.video_id, Render.scene_number)
+        .where(*waits)
+        # Scenes of failed videos come last: each is met once here, and paused.
+        .order_by(failed, Render.batch, of_owner, of_video, Render.requested_at, Render.scene_number)
+        .limit(CANDIDATES)
+    )
+    found = (await session.execute(candidates)).all()
+    # Found without locks, then locked one by one: locking while sorting would lock the whole queue.
+    for video_id, scene_number in found:
+        one = select(Render).where(Render.video_id == video_id, Render.scene_number == scene_number, *waits)
+        render = (await session.execute(one.with_for_update(skip_locked=True))).scalar_one_or_none()
+        if render is not None:
+            return render
+    return NoClaim.LOCKED if found else NoClaim.NOTHING_DUE

@@ -1,0 +1,93 @@
+"""Which provider a scene waits for: chosen when it is requested, and anew when a provider stops accepting scenes."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scene_render.attempts.order import request_of
+from scene_render.models import ProviderState, Render
+from scene_render.providers.base import Provider
+from scene_render.scheduling import circuit_breaker, routing, video_standing
+from shared.contracts.events import SceneDelayed
+from shared.contracts.provider_selection import is_available, providers_for
+from shared.persistence.database import now
+from shared.persistence.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True)
+class ProviderSelection:
+    """The choice between these providers, of which `order` names those that take new scenes, the preferred one first.
+
+    `scene_wait_seconds`: how long a scene waits while no provider that may render it accepts anything.
+    """
+
+    providers: Mapping[str, Provider]
+    order: Sequence[str]
+    scene_wait_seconds: float = 3600.0
+
+    def takes_new(self, name: str) -> bool:
+        """Return whether new scenes may go to this provider."""
+        return name in self.providers and is_available(name, self.order)
+
+    async def route(self, work: UnitOfWork, render: Render) -> bool:
+        """Give the scene to the provider whose turn it is. Returns False where none is left."""
+        names = providers_for(request_of(render).providers, self.order)
+        resting = await circuit_breaker.parked(work.session)
+        name = routing.choose(names, render.tried, tuple(resting))
+        if name is None:
+            return False
+        if name != render.provider:
+            render.provider, render.failures = name, 0
+        if name in resting:
+            await self._delay(work, render, resting[name])
+        return True
+
+    async def move_waiting(self, work: UnitOfWork, provider: str) -> None:
+        """Give the scenes that wait for a provider to the next one that accepts tasks, or tell why they wait."""
+        unproven = await circuit_breaker.unproven(work.session)
+        waiting = select(Render).where(Render.state == "waiting", Render.provider == provider).with_for_update()
+        for render in (await work.session.execute(waiting)).scalars():
+            names = providers_for(request_of(render).providers, self.order)
+            others = [name for name in names if name != provider]
+            target = routing.choose(others, [*render.tried, *unproven], ())
+            if target is None and provider not in names:
+                target = routing.choose(others, render.tried, ())
+            if target is not None:
+                render.provider, render.failures = target, 0
+                if render.available_at is not None:
+                    render.available_at = now()
+            elif provider in unproven:
+                await self._delay(work, render, unproven[provider])
+            elif not self.takes_new(provider) and render.available_at is not None:
+                reason = f"{provider} takes no new scenes, and every other provider was tried."
+                await video_standing.give_up(work, render, "no_provider", reason)
+
+    async def seconds_starved(self, session: AsyncSession, render: Render) -> float:
+        """Return for how long no provider that may render the scene has accepted anything; 0: one accepts tasks."""
+        names = providers_for(request_of(render).providers, self.order)
+        unproven = await circuit_breaker.unproven(session)
+        left = [name for name in names if name not in render.tried]
+        if render.delayed_since is None or any(name not in unproven for name in left):
+            return 0.0
+        failing = [since for name in left if (since := unproven[name].failing_since) is not None]
+        clock = (await session.execute(select(now()))).scalar_one()
+        return (clock - max([render.delayed_since, *failing])).total_seconds()
+
+    async def _delay(self, work: UnitOfWork, render: Render, state: ProviderState) -> None:
+        """Tell why a scene waits, once for each provider that it waits for."""
+        if render.delayed_by == render.provider:
+            return
+        if render.delayed_by is None:
+            render.delayed_since, render.give_up_at = now(), now(self.scene_wait_seconds)
+        render.delayed_by = render.provider
+        delayed = SceneDelayed(
+            video_id=uuid.UUID(render.video_id),
+            scene_number=render.scene_number,
+            provider=render.provider,
+            kind=state.kind or "",
+            reason=state.reason or "",
+        )
+        await work.emit(delayed)

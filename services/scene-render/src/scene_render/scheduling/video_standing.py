@@ -1,0 +1,136 @@
+"""Whether a video goes on: it fails with its first failed scene, and resumes when none of its scenes is failed.
+
+Each function is a part of its caller's transaction. The row of a video is locked after those of its scenes, and its
+holder waits for no scene. That is why a resumed video only says here that its scenes are to be released: the scheduler
+does it in a transaction of its own.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scene_render.models import CancelledVideo, Render, VideoStanding
+from scene_render.scheduling.scene_state import SceneTransitions
+from shared.contracts.epochs import Standing
+from shared.contracts.events import SceneFailed, VideoFailed, VideoResumed
+from shared.contracts.story import Belonging
+from shared.persistence.database import now
+from shared.persistence.unit_of_work import UnitOfWork
+
+
+async def give_up(work: UnitOfWork, render: Render, kind: str, reason: str) -> None:
+    """Fail a scene, and its video with it: nothing more is paid for it."""
+    SceneTransitions(render).fail(kind, reason)
+    await work.session.flush()
+    row = await _locked(work.session, render.video_id)
+    row.failed = True
+    await work.emit(_failure_of(render, row.epoch))
+
+
+async def resume_when_whole(work: UnitOfWork, video_id: str) -> None:
+    """Resume a video if none of its scenes is failed any more; its scenes wait for their turn again."""
+    await work.session.flush()
+    row = await _locked(work.session, video_id)
+    if await _failed_scenes(work.session, video_id) or await work.session.get(CancelledVideo, video_id) is not None:
+        return
+    row.epoch, row.failed, row.release_scenes_at = row.epoch + 1, False, now()
+    await work.emit(VideoResumed(video_id=UUID(video_id), epoch=row.epoch))
+
+
+async def hear_failure(work: UnitOfWork, event: VideoFailed) -> None:
+    """Note that the video has failed elsewhere: its waiting scenes do not start, unless it was resumed since."""
+    await _hear(work.session, event)
+
+
+async def hear_resume(work: UnitOfWork, event: VideoResumed) -> None:
+    """Note that the video was resumed: its scenes wait for their turn again, unless one of them is failed.
+
+    Then the video cannot go on, which is told in its new epoch too.
+    """
+    if not await _hear(work.session, event):
+        return
+    video_id = str(event.video_id)
+    row = await _locked(work.session, video_id)
+    failed = await _failed_scenes(work.session, video_id)
+    for render in failed:
+        await work.emit(_failure_of(render, event.epoch))
+    row.failed = bool(failed)
+    row.release_scenes_at = None if failed else now()
+
+
+async def pause_if_failed(session: AsyncSession, render: Render) -> bool:
+    """Pause a waiting scene, whose row is locked, if its video has failed. Returns whether it has."""
+    if not await has_failed(session, render.video_id):
+        return False
+    failed = select(VideoStanding.failed).where(VideoStanding.video_id == render.video_id)
+    # Now with a lock: a video that is resumed meanwhile either is seen here, or releases what is paused here.
+    if not await session.scalar(failed.with_for_update()):
+        return False
+    SceneTransitions(render).pause()
+    return True
+
+
+async def release_scenes(work: UnitOfWork, video_id: str, give_up_after: float) -> None:
+    """Let the paused scenes of a resumed video wait for their turn again."""
+    seen = await work.session.scalar(select(VideoStanding.release_scenes_at).where(VideoStanding.video_id == video_id))
+    paused = select(Render).where(Render.video_id == video_id, Render.state == "waiting", Render.available_at.is_(None))
+    for render in (await work.session.execute(paused.order_by(Render.scene_number).with_for_update())).scalars():
+        SceneTransitions(render).unpause(give_up_after)
+    await work.session.flush()
+    row = await _locked(work.session, video_id)
+    if row.release_scenes_at == seen:  # else it was resumed once more, and more scenes may be paused
+        row.release_scenes_at = None
+
+
+async def has_failed(session: AsyncSession, video_id: str) -> bool:
+    """Return whether nothing more of a video is started."""
+    failed = select(VideoStanding.failed).where(VideoStanding.video_id == video_id)
+    return bool(await session.scalar(failed))
+
+
+async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
+    """Return the latest epoch of a video that was heard of."""
+    return await session.scalar(select(VideoStanding.epoch).where(VideoStanding.video_id == str(video_id))) or 0
+
+
+async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
+    """Return whom a video belongs to, as the requests for its scenes said."""
+    request = select(Render.request).where(Render.video_id == str(video_id)).limit(1)
+    return Belonging.read(await session.scalar(request))
+
+
+async def _hear(session: AsyncSession, event: VideoFailed | VideoResumed) -> bool:
+    row = await _locked(session, str(event.video_id))
+    before = Standing(row.epoch, row.failed)
+    row.epoch, row.failed = after = before.after(event)
+    return after != before
+
+
+async def _locked(session: AsyncSession, video_id: str) -> VideoStanding:
+    """Return the row of a video, which is made where there is none."""
+    row = {"video_id": video_id, "epoch": 0, "failed": False}
+    if session.get_bind().dialect.name == "sqlite":
+        await session.execute(sqlite.insert(VideoStanding).values(row).on_conflict_do_nothing())
+    else:
+        # A plain insert that comes too late keeps a shared lock; two who then want to write would block each other.
+        await session.execute(mysql.insert(VideoStanding).values(row).on_duplicate_key_update(video_id=video_id))
+    return await session.get_one(VideoStanding, video_id, with_for_update=True, populate_existing=True)
+
+
+async def _failed_scenes(session: AsyncSession, video_id: str) -> list[Render]:
+    failed = select(Render).where(Render.video_id == video_id, Render.state == "failed").order_by(Render.scene_number)
+    return list((await session.execute(failed)).scalars())
+
+
+def _failure_of(render: Render, epoch: int) -> SceneFailed:
+    return SceneFailed(
+        video_id=UUID(render.video_id),
+        scene_number=render.scene_number,
+        kind=str(render.failure_kind),
+        reason=str(render.failure_reason),
+        cost_usd=render.cost_usd,
+        epoch=epoch,
+        **dict(Belonging.read(render.request)),
+    )
