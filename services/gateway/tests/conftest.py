@@ -35,10 +35,11 @@ from shared.contracts.events import (
 from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
 from shared.contracts.story import Scene
 from shared.http.serving import web_server
-from shared.messaging.message_processor import Service
+from shared.messaging.event_router import NullPublisher
+from shared.messaging.message_processor import Handled, Service, process
 from shared.persistence.migration_files import folder_of
 from shared.persistence.unit_of_work import transaction
-from shared_testing.servers import _or_skip, eventually, migrated
+from shared_testing.servers import _or_skip, delivery, eventually, migrated
 
 CLIENTS = Path(__file__).with_name("clients")
 
@@ -235,13 +236,17 @@ async def served(served_soon: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def happen(gateway: Gateway) -> Callable[..., Awaitable[None]]:
-    """Let events happen to videos, and tell those who watch, as the service does."""
+    """Let events come to the service's handlers, through its inbox, and tell those who watch."""
+    service = gateway.service(NullPublisher())
+    handled_by = {one.event: one for one in service.router.subscriptions}
 
     async def do(*events: Event) -> None:
         for event in events:
             before = await gateway.videos.last_seq(event.video_id) or 0
-            async with transaction(gateway.database) as work:
-                await gateway.videos.record(work, event)
+            subscription = handled_by[type(event)]
+            body = event.model_dump_json().encode()
+            outcome = await process(service, subscription, delivery(subscription.consumer), body)
+            assert isinstance(outcome, Handled), outcome
             for event_told in await gateway.videos.events_after(event.video_id, before):
                 await gateway.event_stream.publish(event.video_id, "anonymous", event_told)
 

@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from scene_render.attempts import collection, review
 from scene_render.attempts.order import request_of, without_text
-from scene_render.attempts.polling import load
+from scene_render.attempts.polling import check_now, load
 from scene_render.dependencies import Dependencies
 from scene_render.internal_messages import AnimaticOrdered, CallbackReceived, CancelDue, ClipReady
 from scene_render.models import Attempt, CancelledVideo, Render
@@ -23,7 +23,6 @@ from shared.contracts.events import (
     VideoResumed,
 )
 from shared.messaging.event_router import Delivery, EventRouter
-from shared.persistence.database import now
 from shared.persistence.unit_of_work import UnitOfWork, idempotent_transaction
 
 log = structlog.get_logger()
@@ -53,7 +52,8 @@ async def collect_clip(event: ClipReady, delivery: Delivery, deps: Dependencies)
 async def draw_animatic(event: AnimaticOrdered, delivery: Delivery, deps: Dependencies) -> None:
     """The built-in renderer was asked for a clip: draw it."""
     await deps.animatics.draw(str(event.task_id), event.order)
-    async with idempotent_transaction(deps.database, delivery):
+    async with idempotent_transaction(deps.database, delivery) as work:
+        await check_now(work, str(event.task_id))  # a task has its attempt's id
         log.info("animatic.drawn", task_id=str(event.task_id), scene=event.order.scene.scene_number)
 
 
@@ -65,9 +65,7 @@ async def hear_callback(event: CallbackReceived, delivery: Delivery, deps: Depen
         if attempt.state in ("INTENT", "UNKNOWN") and event.task_id is not None:
             await deps.attempts.submitted(work, attempt, event.task_id)
         else:
-            # Nobody knows for how long it was queued before this.
-            known = update(Attempt).where(Attempt.id == attempt.id, Attempt.state == "SUBMITTED")
-            await work.session.execute(known.values(next_check_at=now(), maybe_queued=True))
+            await check_now(work, attempt.id, maybe_queued=True)  # nobody knows for how long, before this
 
 
 @router.on(ChargeReviewed)

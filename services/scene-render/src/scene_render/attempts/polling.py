@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from scene_render.attempts import polling_policy, submission
 from scene_render.attempts.attempt_state import AttemptTransitions
@@ -99,6 +99,12 @@ async def load(attempt_id: uuid.UUID, deps: Dependencies) -> tuple[Attempt, Rend
         render = await session.get_one(Render, (attempt.video_id, attempt.scene_number))
         clock = (await session.execute(select(now()))).scalar_one()
         return attempt, render, (clock - attempt.intended_at).total_seconds()
+
+
+async def check_now(work: UnitOfWork, attempt_id: str, **values: Any) -> None:  # noqa: ANN401 - columns
+    """Have the task of an attempt looked at as soon as this transaction is committed."""
+    known = update(Attempt).where(Attempt.id == attempt_id, Attempt.state == "SUBMITTED")
+    await work.session.execute(known.values(next_check_at=now(), **values))
 
 
 # --- a submission without an answer
