@@ -161,7 +161,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
         async with unit_of_work.transaction(database) as work:
             yield work
 
-    monkeypatch.setattr(submission, "working", transaction)
+    monkeypatch.setattr(submission, "transaction", transaction)
     monkeypatch.setattr(submission, "SAVE_SECONDS", (0.001, 0.002))
     return errors
 

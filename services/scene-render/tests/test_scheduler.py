@@ -26,7 +26,7 @@ from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
 from shared.process.supervisor import Supervisor
-from shared.process.worker import Worker
+from shared.worker import Worker
 from shared_testing.due_times import CheckDue, SubmissionOverdue
 from shared_testing.servers import eventually
 
