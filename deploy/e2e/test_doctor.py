@@ -27,6 +27,9 @@ async def test_of_a_running_system_nothing_differs_until_a_service_and_its_queue
     video = await stack.ended(stack.ask(sceneCount=1)["videoId"])
     assert video["status"] == "completed"
     await stack.is_quiet()
+    # Nobody has set the rules of this bucket.
+    assert "lifecycle rules missing from the bucket: 2" in doctor(stack, "scene-render")[1]
+    assert doctor(stack, "scene-render", "--fix")[0] == 0
     for service in SERVICES:
         assert doctor(stack, service) == (0, f"{service}: nothing differs.\n")
 

@@ -7,6 +7,7 @@ from scene_render.attempts.endings import UnknownPolicy
 from scene_render.attempts.service import Attempts
 from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.dependencies import Dependencies
+from scene_render.doctor import CHECKS
 from scene_render.handlers import router
 from scene_render.models import Base
 from scene_render.providers import callback_server
@@ -70,6 +71,7 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
         resources=resources,
         background=(every(SLOTS_EVERY_SECONDS, provide_slots, "slots"), *Scheduler(deps).background),
         policies=(*policies(deps.clips, animatic), leftovers(settings.work_folder, storage.sweep)),
+        checks=CHECKS,
         epoch_of=video_standing.epoch_of,
         storage=storage,
     )

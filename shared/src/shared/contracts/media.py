@@ -39,6 +39,8 @@ VIDEOS_PREFIX = "videos/"
 """What the keys of all stored media of videos begin with; the video's id follows."""
 FILM_NAME = "film.mp4"
 THUMBNAIL_NAME = "thumbnail.jpg"
+CLIP_NAME = "scene-"
+"""What the names of clips begin with."""
 
 
 def media_prefix(video_id: object) -> str:
@@ -56,7 +58,7 @@ def clip_key(video_id: object, scene_number: int, attempt_number: int) -> str:
 
 def clip_prefix(video_id: object) -> str:
     """What the keys of all clips of a video begin with."""
-    return f"{media_prefix(video_id)}scene-"
+    return f"{media_prefix(video_id)}{CLIP_NAME}"
 
 
 def film_key(video_id: object) -> str:

@@ -18,6 +18,8 @@ from shared.persistence.database import Moment, identifier, now
 # SQLite would add fractions as floats.
 
 
+ALL = "all"
+"""The scope of the budget of all owners together."""
 SIMULATED = "simulated "
 """Begins the scope of a budget whose money is not real."""
 
@@ -74,7 +76,7 @@ class Caps:
         return (
             Budget(f"{mark}video:{video_id}", "", self.video),
             Budget(f"{mark}owner:{owner}", day, self.owner_day),
-            Budget(f"{mark}all", day, self.day),
+            Budget(f"{mark}{ALL}", day, self.day),
         )
 
 

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from pydantic import Field
@@ -58,15 +58,35 @@ def _expiring(name: str, prefix: str, days: int) -> "LifecycleRuleTypeDef":
 
 async def set_rules(storage: S3Storage, wanted: "Sequence[LifecycleRuleTypeDef]") -> None:
     """Replace our rules of a bucket by these."""
-    client, bucket = storage.client, storage.bucket
+    others = [rule for rule in await _present(storage) if not rule.get("ID", "").startswith(OURS)]
+    await _put(storage, [*others, *wanted])
+
+
+async def missing_rules(storage: S3Storage) -> "list[LifecycleRuleTypeDef]":
+    """Return our rules that a bucket lacks, apart from the optional one about films."""
+    present = {rule.get("ID") for rule in await _present(storage)}
+    return [rule for rule in rules() if rule["ID"] not in present]
+
+
+async def add_rules(storage: S3Storage, missing: "Sequence[LifecycleRuleTypeDef]") -> int:
+    """Add rules to those of a bucket. Return how many were added."""
+    await _put(storage, [*await _present(storage), *missing])
+    return len(missing)
+
+
+async def _present(storage: S3Storage) -> list[Any]:
     try:
-        present = (await client.get_bucket_lifecycle_configuration(Bucket=bucket))["Rules"]
+        return list((await storage.client.get_bucket_lifecycle_configuration(Bucket=storage.bucket))["Rules"])
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchLifecycleConfiguration":
             raise
-        present = []
-    others = [rule for rule in present if not rule.get("ID", "").startswith(OURS)]
-    await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [*others, *wanted]})
+        return []
+
+
+async def _put(storage: S3Storage, all_rules: "Sequence[LifecycleRuleTypeDef]") -> None:
+    await storage.client.put_bucket_lifecycle_configuration(
+        Bucket=storage.bucket, LifecycleConfiguration={"Rules": all_rules}
+    )
 
 
 async def _set(url: str, films_days: int | None) -> str:
