@@ -8,12 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from gateway.access.dependencies import Admin, Reader
-from gateway.billing.service import Money
-from gateway.http.json_body import json_only
-from gateway.storyboards.reviews import Reviews
-from gateway.storyboards.schemas import VideoWish
-from gateway.videos.rating_routes import days_before
-from gateway.videos.schemas import (
+from gateway.billing.schemas import (
     ChargePage,
     ChargeResource,
     ChargeState,
@@ -22,6 +17,11 @@ from gateway.videos.schemas import (
     SpendLine,
     SpendResource,
 )
+from gateway.billing.service import Money
+from gateway.http.json_body import json_only
+from gateway.storyboards.reviews import Reviews
+from gateway.storyboards.schemas import VideoWish
+from gateway.videos.rating_routes import days_before
 
 
 def routes(money: Money, reviews: Reviews) -> APIRouter:

@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from gateway.access.dependencies import Reader
+from gateway.providers.schemas import ProviderPage, ProviderResource
 from gateway.providers.service import Providers
-from gateway.videos.schemas import ProviderPage, ProviderResource
 
 
 def routes(providers: Providers) -> APIRouter:

@@ -1,8 +1,8 @@
 """The values of the REST API."""
 
-from datetime import UTC, date
+from datetime import UTC
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
@@ -16,8 +16,6 @@ from shared.contracts.story import (
     CameraAngle,
     Transition,
 )
-
-ChargeState = Literal["held", "unknown", "settled"]
 
 
 class _Resource(BaseModel):
@@ -98,85 +96,6 @@ class VideoResource(_Resource):
     links: VideoLinks
 
 
-class EstimateResource(_Resource):
-    """What a request would cost, in USD, and how much of the day's budgets is used; null: there is no such cap."""
-
-    provider: str
-    estimate_usd: Decimal
-    cap_per_video_usd: Decimal | None
-    cap_per_owner_and_day_usd: Decimal | None
-    used_by_owner_today_usd: Decimal
-    cap_per_day_usd: Decimal | None
-    used_today_usd: Decimal
-    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
-
-
-class SpendLine(_Resource):
-    """What one provider took for one owner on one day (UTC), in USD. `unknown` is a part of `held`."""
-
-    day: date
-    owner: str
-    provider: str
-    attempts: int
-    held_usd: Decimal
-    unknown_usd: Decimal
-    booked_usd: Decimal
-    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
-
-
-class SpendResource(_Resource):
-    """What was spent, by day, owner and provider, and the sums, in which simulated money does not count."""
-
-    lines: list[SpendLine]
-    held_usd: Decimal
-    unknown_usd: Decimal
-    booked_usd: Decimal
-
-
-class ChargeResource(_Resource):
-    """What one paid attempt at a scene holds or took, in USD.
-
-    `unknown`: it may have been paid and nobody can tell. Look it up in the provider's account, and settle it.
-    """
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
-
-    attempt_id: UUID
-    video_id: UUID
-    scene_number: int
-    owner: str
-    provider: str
-    day: date
-    state: ChargeState
-    held_usd: Decimal
-    booked_usd: Decimal
-    task_id: str | None
-    reason: str | None
-    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
-
-
-class ChargePage(_Resource):
-    """Charges, the latest first."""
-
-    charges: list[ChargeResource]
-
-
-class Settlement(BaseModel):
-    """What a person has found out about an unknown charge.
-
-    Paid, with the provider's `taskId`: the provider is asked for it; if it knows the task, its clip is fetched and the
-    video goes on, else the charge stays unknown and its `reason` says what is wrong. Paid without: `costUsd` is booked
-    (default: what is held). Not paid: the money is free; with `again` the scene is tried once more.
-    """
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
-
-    paid: bool
-    task_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=255)] | None = None
-    cost_usd: Annotated[Decimal, Field(ge=0, le=1000)] | None = None
-    again: bool = False
-
-
 class VideoPage(_Resource):
     """Videos, newest first. `nextCursor` goes into `after` for those that are older."""
 
@@ -217,24 +136,6 @@ class StatisticsResource(_Resource):
     average_cost_usd: Decimal | None = Field(description="Of a film")
     average_rating: float | None = Field(description="1-5")
     ratings: int
-
-
-class ProviderResource(_Resource):
-    """A provider, how many scenes it renders, and how many wait for it."""
-
-    name: str
-    model: str
-    prices_usd: dict[int, Decimal] = Field(description="By the length of a clip in seconds; empty: it is free")
-    rendering: int
-    waiting: int
-    available: bool = Field(description="Whether it takes scenes, as far as was heard")
-    notice: str | None = Field(description="Why not")
-
-
-class ProviderPage(_Resource):
-    """All providers that are configured, the preferred one first."""
-
-    providers: list[ProviderResource]
 
 
 def video_resource(row: Video, public_url: str) -> VideoResource:

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from gateway.http.resource import Resource
 from gateway.models import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.delivery_policy import DEFAULT_TYPES, WebhookType
 
@@ -46,18 +47,14 @@ class EndpointPatch(BaseModel):
     enabled: bool | None = None
 
 
-class _Resource(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-
-class EndpointLinks(_Resource):
+class EndpointLinks(Resource):
     """Where to go on."""
 
     self: str
     deliveries: str
 
 
-class EndpointResource(_Resource):
+class EndpointResource(Resource):
     """Where somebody is told what happens to the videos of `owner`."""
 
     endpoint_id: UUID
@@ -79,7 +76,7 @@ class SecretEndpointResource(EndpointResource):
     secret: str = Field(description="Signs what is posted. Keep it: it is not shown again")
 
 
-class EndpointPage(_Resource):
+class EndpointPage(Resource):
     """Webhook endpoints, newest first. `nextCursor` is what comes as `after` for the next page."""
 
     data: list[EndpointResource]
@@ -87,7 +84,7 @@ class EndpointPage(_Resource):
     next_cursor: str | None
 
 
-class DeliveryResource(_Resource):
+class DeliveryResource(Resource):
     """One webhook for one endpoint. `deliveryId` is its `webhook-id`, the same over all attempts."""
 
     delivery_id: UUID
@@ -102,7 +99,7 @@ class DeliveryResource(_Resource):
     created_at: AwareDatetime
 
 
-class DeliveryPage(_Resource):
+class DeliveryPage(Resource):
     """Deliveries, newest first. `nextCursor` is what comes as `after` for the next page."""
 
     data: list[DeliveryResource]
@@ -110,7 +107,7 @@ class DeliveryPage(_Resource):
     next_cursor: str | None
 
 
-class WebhookData(_Resource):
+class WebhookData(Resource):
     """How the video stands, as watchers are told it, and what the event adds."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
