@@ -34,7 +34,7 @@ async def listen(websocket: WebSocket) -> None:
 @pytest.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A server that waits half a second for headers; yields its port."""
-    monkeypatch.setattr("shared.http.serving.HEADER_SECONDS", 0.5)
+    monkeypatch.setattr("shared.http.header_timeout.HEADER_SECONDS", 0.5)
     app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"]), WebSocketRoute("/socket", listen)])
     listening = socket.create_server(("127.0.0.1", 0))
     server = web_server(app, "127.0.0.1", 0)

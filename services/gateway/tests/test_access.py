@@ -31,7 +31,7 @@ from gateway.access.keys import KeyWish
 from gateway.access.service import SESSION_COOKIE
 from gateway.app import Gateway
 from gateway.internal_messages import LiveEvent
-from gateway.live.socket_server import MOST_EVENTS_AT_ONCE
+from gateway.live.socket_server import MAX_CONCURRENT_EVENTS
 from gateway.models import ApiKey, WebhookEndpoint
 from gateway.settings import Settings
 from gateway.upstream.sockets import RESERVED
@@ -691,11 +691,11 @@ async def test_an_event_with_a_reserved_name_does_not_keep_a_socket_of_a_revoked
         for _ in range(3):
             await socket.emit(name, ("client namespace disconnect", {"token": secret}))
         assert (await socket.call("unsubscribe_video_updates", str(uuid4()), timeout=10)) == {"ok": True}
-        assert len(gateway.live.guarding) == 1
+        assert len(gateway.live.key_checks) == 1
         assert len(gateway.live.tasks) <= 1
         await gateway.keys.revoke(secret.split("_")[1])
         await eventually(lambda: not socket.connected, 10, "the socket is closed", every=0.02)
-    assert gateway.live.guarding == {}
+    assert gateway.live.key_checks == {}
 
 
 @pytest.mark.parametrize("event", ["unsubscribe_video_updates", "subscribe_video_updates", "not_an_event"])
@@ -728,19 +728,19 @@ async def test_one_socket_has_a_few_events_handled_at_once_however_many_it_sends
     async with serving(gateway) as url, connected(url) as (socket, _):
         for _ in range(100):
             await socket.emit("slow", 1)
-        await eventually(lambda: going == MOST_EVENTS_AT_ONCE, 10, "some are handled", every=0.02)
+        await eventually(lambda: going == MAX_CONCURRENT_EVENTS, 10, "some are handled", every=0.02)
         async with connected(url) as (other, _):
             assert (await other.call("unsubscribe_video_updates", timeout=10)) == {"ok": True}
         may_end.set()
         assert (await socket.call("slow", 1, timeout=10)) == "done"
-    assert most == MOST_EVENTS_AT_ONCE
+    assert most == MAX_CONCURRENT_EVENTS
 
 
 async def test_a_connection_that_does_not_sign_in_is_closed_and_there_are_only_so_many(
     gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.live.socket_server.SIGN_IN_SECONDS", 0.5)
-    monkeypatch.setattr("gateway.live.socket_server.MOST_UNSIGNED", 2)
+    monkeypatch.setattr("gateway.live.socket_server.MAX_UNSIGNED", 2)
     good = {"token": await key("anna")}
     async with serving(gateway) as url, aiohttp.ClientSession() as session, connected(url, good) as (stays, _):
         address = f"{url}/socket.io/?EIO=4&transport=websocket"

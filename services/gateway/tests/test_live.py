@@ -16,7 +16,7 @@ from gateway.access.service import ANYBODY, Access, Caller, NotSignedIn
 from gateway.access.tokens import Tokens
 from gateway.app import Gateway
 from gateway.internal_messages import LiveEvent, VideoUpdated
-from gateway.live.rooms import MOST_QUEUED
+from gateway.live.rooms import MAX_QUEUED
 from gateway.videos import event_stream
 from shared.contracts.events import (
     Event,
@@ -428,7 +428,7 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_others_hear_everyt
         most = max(most, *(socket.queue.qsize() for socket in sockets.values()))
     await eventually(lambda: page.last_seq(VIDEO) == count, 60)
     assert page.seqs(VIDEO) == list(range(1, count + 1))
-    assert most <= MOST_QUEUED
+    assert most <= MAX_QUEUED
     await eventually(lambda: len(sockets) == 1, 5)
     # Its connection is cut, not only forgotten.
     await asyncio.wait_for(_until_cut(paused), 10)

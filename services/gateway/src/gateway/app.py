@@ -31,7 +31,7 @@ from gateway.http.middleware import with_middleware
 from gateway.http.problems import error_response
 from gateway.http.request_context import RequestContextMiddleware
 from gateway.live import sse_routes as events
-from gateway.live.rooms import Live
+from gateway.live.rooms import Rooms
 from gateway.media import routes as media
 from gateway.models import Base
 from gateway.providers import routes as providers
@@ -44,7 +44,7 @@ from gateway.storyboards.service import Storyboards
 from gateway.upstream.calls import Calls
 from gateway.upstream.middleware import UpstreamMiddleware
 from gateway.upstream.proxy import Proxy
-from gateway.upstream.sockets import Sockets
+from gateway.upstream.sockets import UpstreamSockets
 from gateway.videos import rating_routes as ratings
 from gateway.videos import retention_routes as retention
 from gateway.videos import routes as videos
@@ -107,8 +107,8 @@ class Gateway:
         self.event_stream = EventStream(self.videos)
         upstream = settings.app_upstream_url
         self.application = Proxy(upstream, error_response) if upstream else None
-        others = Sockets(upstream, TOLD, keeps_tokens=settings.auth == "keys") if upstream else None
-        self.live = Live(self.event_stream, self.access, settings, others)
+        sockets = UpstreamSockets(upstream, TOLD, keeps_tokens=settings.auth == "keys") if upstream else None
+        self.live = Rooms(self.event_stream, self.access, settings, sockets)
 
     def service(self, ephemeral: EphemeralPublisher) -> Service[Dependencies]:
         """What hears the events."""

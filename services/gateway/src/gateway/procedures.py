@@ -294,7 +294,7 @@ async def events(call: Call[RequestContext], wish: EventsInput) -> AsyncIterator
         return
 
     async def may_continue() -> bool:
-        return await context.access.still_holds(context.caller)
+        return await context.access.is_valid(context.caller)
 
     last = None
     async for event in context.event_stream.follow(wish.id, since, may_continue):

@@ -1,6 +1,5 @@
 """The web server of a process: it tells in one line why it cannot start, and ends in time."""
 
-import asyncio
 import gc
 import os
 import sys
@@ -9,15 +8,14 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shared.http.header_timeout import HeaderTimeoutProtocol
 
 ANSWER_SECONDS = 4
 """How long a call that is being answered may go on after SIGTERM."""
 FORCED_STOP_SECONDS = 9.5
 """How long after SIGTERM a process ends even if it still waits for something. Nothing is lost: a kill loses nothing."""
 MOST_WEBSOCKET_BYTES = 65_536
-HEADER_SECONDS = 10.0
-"""How long a client may take to send the first line and the headers of a request."""
 
 
 class NotStarted(Exception):
@@ -68,43 +66,6 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-class _Connection(HttpToolsProtocol):
-    """An HTTP connection that is closed when its client does not send a request in time.
-
-    uvicorn bounds the time between two requests, but not that of a request that never ends its headers.
-    """
-
-    header_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Wait for the first request."""
-        super().connection_made(transport)
-        self._begin_waiting()
-
-    def on_message_begin(self) -> None:
-        """Wait for the headers of a request that has begun."""
-        super().on_message_begin()
-        self._begin_waiting()
-
-    def on_headers_complete(self) -> None:
-        """Wait no more: what takes time from now on has bounds of its own."""
-        self._end_waiting()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._end_waiting()
-        super().connection_lost(exc)
-
-    def _begin_waiting(self) -> None:
-        self._end_waiting()
-        self.header_timer = self.loop.call_later(HEADER_SECONDS, self.transport.close)
-
-    def _end_waiting(self) -> None:
-        if self.header_timer is not None:
-            self.header_timer.cancel()
-
-
 def web_server(app: object, host: str, port: int) -> uvicorn.Server:
     """The web server of a process, not started yet."""
     return uvicorn.Server(_web_config(app, host, port))
@@ -115,7 +76,7 @@ def _web_config(app: object, host: str, port: int) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         host=host,
         port=port,
-        http=_Connection,
+        http=HeaderTimeoutProtocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=ANSWER_SECONDS,

@@ -148,7 +148,7 @@ class Access:
             return await self._by_session(session)
         raise NotSignedIn("This needs a key: `auth: {token: <key>}`.")
 
-    async def still_holds(self, caller: Caller) -> bool:
+    async def is_valid(self, caller: Caller) -> bool:
         """Whether the key of a caller still holds: to be asked now and then by what outlives a call."""
         if self.keys is None or caller.key_id is None:
             return True

@@ -91,7 +91,7 @@ def routes(event_stream: EventStream, access: Access) -> APIRouter:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
         async def may_continue() -> bool:
-            return await access.still_holds(caller)
+            return await access.is_valid(caller)
 
         happening = event_stream.follow(video_id, last_seq, may_continue)
         return SseResponse(_stream(_until_the_end(event_stream, video_id, happening)), headers=headers)

@@ -1,7 +1,7 @@
 """Passes events between the sockets of browsers and the application's own Socket.IO server.
 
-Each socket here has one there, with the same cookies and headers, so the application knows who listens. Where the
-application is away, or has no more room, our own events are told all the same.
+Each browser's socket has a counterpart at the application, with the same cookies and headers, so the application knows
+who listens. Our own events arrive even while the application is away or has no room.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from urllib.parse import parse_qsl, urlencode
 import httpx
 import socketio
 import structlog
-from socketio import packet
 from socketio.exceptions import SocketIOError
 from starlette.types import Scope
 
+from gateway.socket_packets import PacketReader, Part, acknowledgement, event_of
 from gateway.upstream.headers import OUR_KEYS, to_application
 
 log = structlog.get_logger()
 
-MOST_SOCKETS = 1000
-"""Of one replica. Who comes later hears our own events only."""
-MOST_WAITING = 50
-"""What one browser says before the application is there; more of it is lost."""
+MAX_SOCKETS = 1000
+"""Per replica. Browsers beyond that get only our own events."""
+MAX_WAITING = 50
+"""Events of one browser that wait for the connection to the application; further ones are lost."""
 CONNECT_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -43,50 +43,62 @@ RESERVED = frozenset(
         "*",
     )
 )
-"""Names that a library of Socket.IO dispatches in its own way, on one side or the other."""
+"""Names with a meaning of their own in a Socket.IO library, on either side."""
 OF_THE_TRANSPORT = ("EIO", "transport", "sid", "t", "j", "b64", "token")
 NOT_FOR_SOCKETS = (b"content-length", b"content-type", b"accept-encoding", b"host")
 
-Tell = Callable[..., Awaitable[None]]
-"""As `AsyncServer.emit`."""
+Emit = Callable[..., Awaitable[None]]
+"""Has the signature of `AsyncServer.emit`."""
 Cut = Callable[[str], Awaitable[None]]
-Said = tuple[str, tuple[Any, ...], Callable[..., Any] | None]
-"""An event, its values, and who hears of its acknowledgement."""
+Event = tuple[str, tuple[Any, ...], Callable[..., Any] | None]
+"""The name of an event, its values, and the callback for its acknowledgement."""
 
 
 @dataclass
 class _Socket:
-    """A browser's socket, its like at the application, and what it has said that is not passed on yet."""
+    """A browser's socket, its counterpart at the application, and the events that are not passed on yet."""
 
     sid: str
     task: asyncio.Task[None] | None = None
     client: socketio.AsyncClient | None = None
-    waiting: list[Said] = field(default_factory=list)
+    waiting: list[Event] = field(default_factory=list)
     has_spoken: bool = False
 
 
 class _Client(socketio.AsyncClient):  # type: ignore[misc]  # it has no types
-    """A Socket.IO client that passes on whatever is told, with the acknowledgement that was asked for."""
+    """A Socket.IO client that passes every event on, with the callback for its acknowledgement if one is expected."""
 
-    def __init__(self, tell: Tell, **options: object) -> None:
+    def __init__(self, emit: Emit, **options: object) -> None:
         super().__init__(**options)
-        self.tell = tell
+        self.emit_to_browser = emit
+        self.reader = PacketReader()
+        self.library_read = self.eio.handlers["message"]
+        self.eio.on("message", self._read)
 
-    async def _handle_event(self, namespace: str, id: int | None, data: list[Any]) -> None:  # noqa: A002 - its name there
-        event, *values = data
+    async def _read(self, data: Part) -> None:
+        parts = self.reader.read(data)
+        if parts is None:
+            return
+        event = event_of(parts)
+        if event is None:
+            for part in parts:
+                await self.library_read(part)
+            return
+        name, *values = event.data
 
         async def acknowledge(*answer: object) -> None:
             with contextlib.suppress(SocketIOError):
-                await self._send_packet(self.packet_class(packet.ACK, namespace=namespace, id=id, data=list(answer)))
+                for part in acknowledgement(event, answer):
+                    await self.eio.send(part)
 
-        await self.tell(event, tuple(values), callback=None if id is None else acknowledge)
+        await self.emit_to_browser(name, tuple(values), callback=None if event.id is None else acknowledge)
 
 
-class Sockets:
-    """The sockets at the application at `url`, one for each browser that comes.
+class UpstreamSockets:
+    """The sockets at the application at `url`, one for each browser.
 
-    `ours` are the events that the gateway itself tells, which nobody else may; `keeps_tokens`: whether the token that
-    a browser signs in with is for us alone.
+    `ours` are the gateway's own events, which the application may not send. `keeps_tokens`: the token that a browser
+    signs in with is for the gateway only.
     """
 
     def __init__(self, url: str, ours: Collection[str], *, keeps_tokens: bool) -> None:
@@ -95,50 +107,50 @@ class Sockets:
         self.keeps_tokens = keeps_tokens
         self.sockets: dict[str, _Socket] = {}
 
-    def serve(self, tell: Tell, cut: Cut) -> None:
-        """Tell browsers by `tell` what the application says to them; `cut` has one come again by itself."""
-        self.tell, self.cut = tell, cut
+    def connect_to(self, emit: Emit, cut: Cut) -> None:
+        """Send the application's events to browsers by `emit`; `cut` makes a browser reconnect."""
+        self.emit, self.cut = emit, cut
 
-    # --- what browsers do
+    # --- events of browsers
 
     def open(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
-        """A browser has come. One that says `auth: {application: false}` wants nothing of the application."""
+        """Open the counterpart of a browser's socket, unless it says `auth: {application: false}`."""
         if isinstance(auth, dict) and auth.get("application") is False:
             return
-        if len(self.sockets) >= MOST_SOCKETS:
-            log.warning("upstream.sockets_full", most=MOST_SOCKETS)
+        if len(self.sockets) >= MAX_SOCKETS:
+            log.warning("upstream.sockets_full", most=MAX_SOCKETS)
             return
         socket = self.sockets[sid] = _Socket(sid)
         socket.task = asyncio.create_task(self._keep_connected(socket, environ["asgi.scope"], self._auth(auth)))
 
     def close(self, sid: str) -> None:
-        """A browser has gone."""
+        """Close the counterpart of a browser's socket."""
         socket = self.sockets.pop(sid, None)
         if socket is not None and socket.task is not None:
             socket.task.cancel()
 
-    async def say(self, sid: str, event: str, values: tuple[Any, ...], heard: Callable[..., Any] | None) -> None:
-        """A browser says something that is not for us. `heard` gets the application's acknowledgement."""
+    async def say(self, sid: str, event: str, values: tuple[Any, ...], callback: Callable[..., Any] | None) -> None:
+        """Send a browser's event to the application; `callback` gets the acknowledgement."""
         socket = self.sockets.get(sid)
         if socket is None:
             return
         socket.has_spoken = True
         if socket.client is not None:
-            with contextlib.suppress(SocketIOError):  # it has just gone; nobody acknowledges what it did not hear
-                await socket.client.emit(event, values, callback=heard)
-        elif len(socket.waiting) < MOST_WAITING:
-            socket.waiting.append((event, values, heard))
+            with contextlib.suppress(SocketIOError):  # it has just disconnected: there will be no acknowledgement
+                await socket.client.emit(event, values, callback=callback)
+        elif len(socket.waiting) < MAX_WAITING:
+            socket.waiting.append((event, values, callback))
 
-    # --- what the application does
+    # --- events of the application
 
     async def _keep_connected(self, socket: _Socket, scope: Scope, auth: object) -> None:
         pause, was_connected = FIRST_PAUSE_SECONDS, False
         while True:
             client = _Client(
-                functools.partial(self._tell, socket.sid),
+                functools.partial(self._emit, socket.sid),
                 reconnection=False,
                 handle_sigint=False,
-                # Not as `headers`: those would have each cookie read and written anew.
+                # Not as `headers`: the library would parse and rewrite the cookies.
                 websocket_extra_options={"headers": self._headers(scope)},
             )
             begun = time.monotonic()
@@ -148,13 +160,13 @@ class Sockets:
                     socketio_path=f"{self.url.path.rstrip('/')}/socket.io",
                 )  # fmt: skip
                 if was_connected and socket.has_spoken:
-                    # The application has forgotten what this browser said to it; coming again, it says it once more.
+                    # The application has lost what this browser sent; when it reconnects, it sends that again.
                     await self.cut(socket.sid)
                     return
                 was_connected = True
-                await self._say_what_waited(socket, client)
+                await self._send_waiting(socket, client)
                 await client.eio.wait()
-            except Exception as error:  # noqa: BLE001 - whatever ails the application, the browser goes on without it
+            except Exception as error:  # noqa: BLE001 - without the application, the browser still gets our events
                 log.info("upstream.socket_away", error=repr(error))
             finally:
                 socket.client = None
@@ -164,17 +176,17 @@ class Sockets:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _say_what_waited(self, socket: _Socket, client: socketio.AsyncClient) -> None:
+    async def _send_waiting(self, socket: _Socket, client: socketio.AsyncClient) -> None:
         while socket.waiting:
-            event, values, heard = socket.waiting.pop(0)
-            await client.emit(event, values, callback=heard)
+            event, values, callback = socket.waiting.pop(0)
+            await client.emit(event, values, callback=callback)
         socket.client = client
 
-    async def _tell(self, sid: str, event: str, values: tuple[Any, ...], callback: Callable[..., Any] | None) -> None:
+    async def _emit(self, sid: str, event: str, values: tuple[Any, ...], callback: Callable[..., Any] | None) -> None:
         if event not in self.ours and event not in RESERVED:
-            await self.tell(event, values, to=sid, callback=callback)
+            await self.emit(event, values, to=sid, callback=callback)
 
-    # --- how we come there
+    # --- the connection to the application
 
     def _address(self, scope: Scope) -> str:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -198,7 +210,7 @@ class Sockets:
 
 
 async def _closed(client: socketio.AsyncClient) -> None:
-    """Close a client, however far it has come."""
+    """Close a client, however far it is connected."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.shutdown()
