@@ -209,11 +209,11 @@ class Stream:
         return {"videoId": VIDEO, "status": "processing", "isTerminal": False, "lastSeq": 0, "currentStep": "scenes"}
 
     async def send(self, begin: int) -> AsyncIterator[bytes]:
-        yield b"retry: 3000\n\n: still here\n\n"
+        yield b"retry: 3000\n\n: ping\n\n"
         # Once more what is known, as may happen where a replica changes, and a hint, which is not numbered.
         for name, seq in self.log[max(begin - 1, 0) : begin + self.each]:
             yield f"id: {seq}\nevent: {name}\ndata: {json.dumps({'seq': seq})}\n\n".encode()
-            yield b'event: video_scene_processing\ndata: {"seq": null, "progress": 50}\n\n: still here\n\n'
+            yield b'event: video_scene_processing\ndata: {"seq": null, "progress": 50}\n\n: ping\n\n'
         if begin + self.each < len(self.log):
             raise httpx.ReadError("the connection broke")
 

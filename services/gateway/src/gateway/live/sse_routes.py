@@ -1,6 +1,5 @@
-"""The REST API of what happens to a video: server-sent events, that go on where they broke off."""
+"""The REST API of a video's events: server-sent events, resumable with `Last-Event-ID`."""
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -9,10 +8,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from gateway.access.dependencies import Reader
 from gateway.access.service import Access
 from gateway.internal_messages import LiveEvent
+from gateway.trpc.responses import with_pings
 from gateway.videos.event_payloads import LIVE_NAMES
 from gateway.videos.event_stream import EventStream
 from gateway.videos.status import VideoStatus
@@ -40,7 +41,7 @@ EVENT = {
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "description": "How the video stands, and what this event adds",
+            "description": "The state of the video, and what this event adds",
         },
         "retry": {"type": "integer"},
     },
@@ -54,7 +55,7 @@ class SseResponse(StreamingResponse):
 
 
 def routes(event_stream: EventStream, access: Access) -> APIRouter:
-    """The route of a video's events, on this event stream, for callers whose key is valid."""
+    """Return the route of a video's events."""
     router = APIRouter(tags=["videos"])
 
     @router.get(
@@ -62,10 +63,10 @@ def routes(event_stream: EventStream, access: Access) -> APIRouter:
         response_class=SseResponse,
         responses={
             200: {
-                "description": "What happens, as it happens. Hints of progress have no id; they are not kept.",
+                "description": "The events as they happen. Progress hints have no id; they are not stored.",
                 "content": {"text/event-stream": {"schema": EVENT, "example": EXAMPLE}},
             },
-            204: {"description": "The video has ended, and you know it: do not come again"},
+            204: {"description": "The video has ended, and you have its last event: do not reconnect"},
         },
     )
     async def follow_video(
@@ -73,16 +74,16 @@ def routes(event_stream: EventStream, access: Access) -> APIRouter:
         caller: Reader,
         header: Annotated[
             int | None,
-            Header(alias="Last-Event-ID", ge=0, le=LARGEST_SEQ, description="The last `id` that you have seen"),
+            Header(alias="Last-Event-ID", ge=0, le=LARGEST_SEQ, description="The last `id` that you have received"),
         ] = None,
         query: Annotated[
             int | None,
             Query(alias="lastEventId", ge=0, le=LARGEST_SEQ, description="The same; 0 for all from the beginning"),
         ] = None,
     ) -> Response:
-        """Follow a video. First comes what you have missed, or the latest event; after the last one the stream ends."""
+        """Follow a video: first the events you missed, or the latest one. The stream ends with the last event."""
         row = await event_stream.videos.get(video_id, owner=caller.visible_owner)
-        # The header is newer: a browser that comes back keeps the address it began with.
+        # The header is newer: a browser that reconnects keeps the URL that it began with.
         last_seq = header if header is not None else query
         if last_seq is not None:
             last_seq = min(last_seq, row.last_seq)
@@ -93,46 +94,32 @@ def routes(event_stream: EventStream, access: Access) -> APIRouter:
         async def may_continue() -> bool:
             return await access.is_valid(caller)
 
-        happening = event_stream.follow(video_id, last_seq, may_continue)
-        return SseResponse(_stream(_until_the_end(event_stream, video_id, happening)), headers=headers)
+        events = event_stream.follow(video_id, last_seq, may_continue)
+        return SseResponse(_stream(_until_end(event_stream, video_id, events)), headers=headers)
 
     return router
 
 
-async def _stream(happening: AsyncGenerator[LiveEvent, None]) -> AsyncGenerator[str, None]:
-    yield f"retry: {RETRY_MILLISECONDS}\n\n"
-    async with contextlib.aclosing(happening) as events:
-        coming = asyncio.ensure_future(anext(events))
-        try:
-            while True:
-                await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
-                if not coming.done():
-                    yield ": still here\n\n"
-                    continue
-                try:
-                    event = coming.result()
-                except StopAsyncIteration:
-                    return
-                yield _frame(event)
-                coming = asyncio.ensure_future(anext(events))
-        finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+async def _stream(events: AsyncGenerator[LiveEvent, None]) -> AsyncGenerator[bytes, None]:
+    yield format_sse_event(retry=RETRY_MILLISECONDS)
+    async with contextlib.aclosing(with_pings(events, KEEP_ALIVE_SECONDS)) as pinged:
+        async for event in pinged:
+            yield KEEPALIVE_COMMENT if event is None else _encoded(event)
 
 
-async def _until_the_end(
-    event_stream: EventStream, video_id: UUID, happening: AsyncIterator[LiveEvent]
+async def _until_end(
+    event_stream: EventStream, video_id: UUID, events: AsyncIterator[LiveEvent]
 ) -> AsyncGenerator[LiveEvent, None]:
-    """What happens to a video; the last thing that is known of one that has failed is the end as well."""
-    async with contextlib.aclosing(cast("AsyncGenerator[LiveEvent, None]", happening)) as events:
-        async for event in events:
+    """Yield the events of a video, until it has ended or the last known event is that it failed."""
+    async with contextlib.aclosing(cast("AsyncGenerator[LiveEvent, None]", events)) as following:
+        async for event in following:
             yield event
             has_failed = event.data.get("status") == "failed" and event.seq is not None
-            # Scenes that were being rendered may end after it has failed; somebody may have resumed it since.
+            # Scenes in progress may end after the failure, and the video may have been resumed since.
             if has_failed and await event_stream.videos.last_seq(video_id) == event.seq:
                 return
 
 
-def _frame(event: LiveEvent) -> str:
-    number = f"id: {event.seq}\n" if event.seq is not None else ""
-    return f"{number}event: {event.type}\ndata: {json.dumps(event.data, ensure_ascii=False)}\n\n"
+def _encoded(event: LiveEvent) -> bytes:
+    seq = None if event.seq is None else str(event.seq)
+    return format_sse_event(event=event.type, data_str=json.dumps(event.data, ensure_ascii=False), id=seq)

@@ -3,20 +3,21 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 
 from gateway.trpc.requests import PLAIN, Codec
-from gateway.trpc.router import Tracked
 from gateway.trpc.superjson import UNDEFINED
+
+T = TypeVar("T")
 
 HEADERS = {"vary": "trpc-accept, accept", "cache-control": "no-store"}
 
 
-async def with_pings(events: AsyncGenerator[Tracked[Any]], seconds: float) -> AsyncGenerator[Tracked[Any] | None]:
+async def with_pings(events: AsyncGenerator[T, None], seconds: float) -> AsyncGenerator[T | None, None]:
     """Yield the events, and None after every `seconds` without one."""
-    pending: asyncio.Future[Tracked[Any]] | None = None
+    pending: asyncio.Future[T] | None = None
     try:
         while True:
             pending = pending or asyncio.ensure_future(anext(events))
