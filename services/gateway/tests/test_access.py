@@ -28,7 +28,7 @@ from starlette.types import ASGIApp
 from gateway import app as gateway_app
 from gateway import procedures
 from gateway.access import keys as keys_module
-from gateway.access.keys import KeyWish
+from gateway.access.keys import KeyRequest
 from gateway.access.service import SESSION_COOKIE
 from gateway.app import Gateway
 from gateway.internal_messages import LiveEvent
@@ -88,8 +88,8 @@ def key(gateway: Gateway) -> MakeKey:
     """Make a key."""
 
     async def make(owner: str, *scopes: str, **more: Any) -> str:
-        wish = KeyWish.model_validate({"owner": owner, "name": "n", "scopes": scopes or ("read", "write"), **more})
-        return (await gateway.keys.make(wish))[0]
+        wish = KeyRequest.model_validate({"owner": owner, "name": "n", "scopes": scopes or ("read", "write"), **more})
+        return (await gateway.keys.create(wish))[0]
 
     return make
 
@@ -204,7 +204,7 @@ async def test_a_revoked_key_ends_on_other_replicas_within_seconds_and_an_expire
     async with gateway.database.sessions.begin() as session:
         gone = update(ApiKey).where(ApiKey.key_id == expired.split("_")[1]).values(expires_at=now(-1))
         await session.execute(gone)
-    monkeypatch.setattr(keys_module.time, "monotonic", lambda: clock + keys_module.KEPT_SECONDS + 60)
+    monkeypatch.setattr(keys_module.time, "monotonic", lambda: clock + keys_module.CACHE_SECONDS + 60)
     for secret in (revoked, expired):
         assert (await calling(replica, secret).get("/api/v1/videos")).status_code == 401
 
@@ -266,7 +266,7 @@ async def test_a_browser_signs_in_with_a_cookie_that_scripts_cannot_read_and_out
 
 async def test_the_cookie_is_secure_where_the_gateway_is_reached_by_https(opened: Open) -> None:
     gateway = await opened(public_url="https://video.example")
-    secret, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read"}))
+    secret, _ = await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read"}))
     answer = await calling(gateway).post("/api/v1/session", json={"key": secret})
     assert "; secure" in answer.headers["set-cookie"].lower()
 
@@ -358,7 +358,9 @@ async def either(request: pytest.FixtureRequest, opened: Open) -> Gateway:
 
 async def test_whose_a_video_is_comes_from_the_key_and_names_are_told_apart_by_each_letter(either: Gateway) -> None:
     async def make(owner: str) -> httpx.AsyncClient:
-        return calling(either, (await either.keys.make(KeyWish(owner=owner, name="n", scopes={"read", "write"})))[0])
+        return calling(
+            either, (await either.keys.create(KeyRequest(owner=owner, name="n", scopes={"read", "write"})))[0]
+        )
 
     anna, other = await make("anna"), await make("Anna")
     assert (await anna.post("/api/v1/videos", json={**WISH, "owner": "bob"})).status_code == 422
@@ -373,8 +375,8 @@ async def test_a_key_s_budget_narrows_what_its_owner_may_spend_in_a_day(either: 
     gateway.money.providers, gateway.money.tariffs = ("runway",), {"runway": gateway.settings.tariff("runway")}
     keys = [
         (
-            await gateway.keys.make(
-                KeyWish.model_validate({"owner": owner, "name": "n", "scopes": {"read", "write"}, **more})
+            await gateway.keys.create(
+                KeyRequest.model_validate({"owner": owner, "name": "n", "scopes": {"read", "write"}, **more})
             )
         )[0]
         for owner, more in (("anna", {}), ("anna", {"budget_day_usd": "2.00"}), ("bob", {}))
@@ -658,7 +660,7 @@ async def test_a_bad_token_opens_no_socket(gateway: Gateway, key: MakeKey) -> No
 async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
     gateway: Gateway, annas: dict[str, str], key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.live.rooms.KEPT_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.live.rooms.CACHE_SECONDS", 0.1)
     monkeypatch.setattr("gateway.videos.event_stream.LOOK_EVERY_SECONDS", 0.1)
     secret, other = await key("anna"), await key("anna")
     video = (await calling(gateway, annas["key"]).post("/api/v1/videos", json={"prompt": "a fox"})).json()
@@ -688,7 +690,7 @@ async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
 async def test_an_event_with_a_reserved_name_does_not_keep_a_socket_of_a_revoked_key(
     gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("gateway.live.rooms.KEPT_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.live.rooms.CACHE_SECONDS", 0.1)
     secret = await key("anna")
     async with serving(gateway) as url, connected(url, {"token": secret}) as (socket, _):
         for _ in range(3):
@@ -773,8 +775,8 @@ async def test_malformed_packets_of_a_client_change_nothing(gateway: Gateway, ke
 async def test_signing_out_ends_the_session_everywhere_and_no_other(
     gateway: Gateway, opened: Open, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys_module, "KEPT_SECONDS", 0.1)
-    monkeypatch.setattr("gateway.live.rooms.KEPT_SECONDS", 0.1)
+    monkeypatch.setattr(keys_module, "CACHE_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.live.rooms.CACHE_SECONDS", 0.1)
     replica, secret = await opened(), await key("anna")
     browser, other = await signed_in(gateway, secret), await signed_in(gateway, secret)
     stolen, kept = browser.cookies[SESSION_COOKIE], other.cookies[SESSION_COOKIE]
@@ -812,7 +814,7 @@ async def test_where_any_page_may_call_none_does_so_by_a_cookie(
     opened: Open, origins: tuple[str, ...], page: str | None, opens: bool
 ) -> None:
     gateway = await opened(cors_origins=origins)
-    secret, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read"}))
+    secret, _ = await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read"}))
     session = (await signed_in(gateway, secret)).cookies[SESSION_COOKIE]
     headers = {"Cookie": f"{SESSION_COOKIE}={session}", **({"Origin": page} if page else {})}
     async with serving(gateway) as url:
@@ -833,7 +835,7 @@ async def test_no_page_but_those_that_are_named_opens_a_socket(
     opened: Open, origins: tuple[str, ...], page: str
 ) -> None:
     gateway = await opened(cors_origins=origins)
-    secret, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read"}))
+    secret, _ = await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read"}))
     async with serving(gateway) as url:
         with pytest.raises(socketio.exceptions.ConnectionError):
             async with connected(url, {"token": secret}, headers={"Origin": page}):
@@ -844,7 +846,7 @@ async def test_the_id_that_an_idempotency_key_leads_to_is_foreseen_by_nobody(ope
     seen = set()
     for secret in ("a" * 32, "b" * 32):
         gateway = await opened(auth_secret=SecretStr(secret), storyboard_wait_seconds=0)
-        made, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read", "write"}))
+        made, _ = await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read", "write"}))
         api = calling(gateway, made)
         api.headers["idempotency-key"] = "1"
         ids = {(await api.post("/api/v1/storyboards", json=WISH)).json()["storyboardId"] for _ in range(2)}

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from gateway.access.keys import KeyWish
+from gateway.access.keys import KeyRequest
 from gateway.app import Gateway
 from gateway.http.preconditions import wait_of
 from gateway.http.problems import error_response
@@ -51,7 +51,7 @@ async def gateway(tmp_path: Path, empty_database: Path) -> AsyncIterator[Gateway
 
 @pytest.fixture
 async def key(gateway: Gateway) -> str:
-    return (await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read", "write"})))[0]
+    return (await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read", "write"})))[0]
 
 
 @pytest.fixture
@@ -108,10 +108,10 @@ def test_a_bucket_of_calls_fills_evenly_and_a_batch_is_taken_whole_or_not(
 async def test_too_many_calls_of_an_owner_are_refused_with_when_to_come_back(
     gateway: Gateway, api: httpx.AsyncClient
 ) -> None:
-    other_wish = KeyWish(owner="anna", name="her other one", scopes={"read"})
-    hers, _ = await gateway.keys.make(other_wish)
-    bobs, _ = await gateway.keys.make(KeyWish(owner="bob", name="n", scopes={"read"}))
-    narrow, _ = await gateway.keys.make(KeyWish(owner="anna", name="n", scopes={"read"}, calls_per_minute=2))
+    other_wish = KeyRequest(owner="anna", name="her other one", scopes={"read"})
+    hers, _ = await gateway.keys.create(other_wish)
+    bobs, _ = await gateway.keys.create(KeyRequest(owner="bob", name="n", scopes={"read"}))
+    narrow, _ = await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read"}, calls_per_minute=2))
     first = await api.get("/api/v1/session")
     assert first.headers["ratelimit-policy"] == '"calls";q=30;w=60'
     assert first.headers["ratelimit"].startswith('"calls";r=29;t=')
@@ -198,7 +198,7 @@ async def test_a_body_with_many_faults_has_a_short_answer(api: httpx.AsyncClient
 
 
 async def test_while_hostile_bodies_are_refused_others_are_served(gateway: Gateway, api: httpx.AsyncClient) -> None:
-    other, _ = await gateway.keys.make(KeyWish(owner="bob", name="n", scopes={"read"}))
+    other, _ = await gateway.keys.create(KeyRequest(owner="bob", name="n", scopes={"read"}))
     silences = []
 
     async def beat() -> None:

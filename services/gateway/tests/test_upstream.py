@@ -17,7 +17,7 @@ import pytest
 import socketio
 from pydantic import SecretStr, ValidationError
 
-from gateway.access.keys import KeyWish
+from gateway.access.keys import KeyRequest
 from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.trpc.fallback import line_of, status_of
@@ -281,8 +281,8 @@ class TestWithKeys:
     async def test_what_a_browser_says_to_the_application_counts(
         self, gateway: Gateway, url: str, open_page: Any
     ) -> None:
-        wish = KeyWish.model_validate({"owner": "anna", "name": "n", "scopes": ["read"], "callsPerMinute": 3})
-        page = await open_page(url, {"token": (await gateway.keys.make(wish))[0]})
+        wish = KeyRequest.model_validate({"owner": "anna", "name": "n", "scopes": ["read"], "callsPerMinute": 3})
+        page = await open_page(url, {"token": (await gateway.keys.create(wish))[0]})
         first, *_, last = [await page.client.call("join", "loud", timeout=20) for _ in range(5)]
         assert first == ("joined", {"room": "loud"})
         assert last["ok"] is False

@@ -145,12 +145,12 @@ async def _run(data_dir: DataDir, arguments: argparse.Namespace) -> int:
 
 
 async def _key(data_dir: DataDir, arguments: argparse.Namespace) -> int:
-    wish = key_command.wish_of(arguments)
+    request = key_command.request_of(arguments)
     database = Database(data_dir.database_url("gateway"), Base.metadata)
     # A process that holds the lock has already migrated the schema.
     with contextlib.suppress(DataDirInUse), data_dir.lock():
         await migrate(database, folder_of(gateway_app.__file__))
-    await key_command.make(database, wish)
+    await key_command.create(database, request)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The REST API of keys: make one, list them, revoke one. For administrators."""
+"""The REST API of API keys, for administrators: create, list and revoke them."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,14 +9,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from gateway.access.dependencies import Admin
-from gateway.access.keys import Keys, KeyWish, Scope
+from gateway.access.keys import KeyRequest, Keys, Scope
 from gateway.access.service import Access
 from gateway.http.json_body import json_only
 from gateway.models import ApiKey
 
 
 class KeyResource(BaseModel):
-    """A key, without what is secret of it."""
+    """A key, without its secret."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
@@ -24,8 +24,8 @@ class KeyResource(BaseModel):
     owner: str
     name: str
     scopes: list[Scope]
-    calls_per_minute: int | None = Field(description="Its own limit; null: that of its owner")
-    budget_day_usd: Decimal | None = Field(description="The most its owner may spend in a day; null: as everybody")
+    calls_per_minute: int | None = Field(description="Its own limit; null: the limit of its owner")
+    budget_day_usd: Decimal | None = Field(description="The most its owner may spend in a day; null: the general limit")
     created_at: AwareDatetime
     expires_at: AwareDatetime | None
     last_used_at: AwareDatetime | None = Field(description="To the minute")
@@ -33,45 +33,45 @@ class KeyResource(BaseModel):
 
 
 class NewKey(KeyResource):
-    """A key that was just made."""
+    """A key that was just created."""
 
-    key: str = Field(description="The key itself. It is kept nowhere and never shown again")
+    key: str = Field(description="The key itself. It is not stored and never shown again")
 
 
 class KeyList(BaseModel):
-    """Keys, the newest first."""
+    """Keys, newest first."""
 
     keys: list[KeyResource]
 
 
 def routes(keys: Keys, access: Access, public_url: str) -> APIRouter:
-    """All routes of keys, on these tools."""
+    """Return the routes of API keys."""
     router = APIRouter(tags=["keys"])
 
     @router.post("/api/v1/keys", status_code=201, dependencies=[Depends(json_only)])
-    async def make_key(wish: KeyWish, response: Response, _caller: Admin) -> NewKey:
-        """Make a key. The answer shows it, this once."""
+    async def make_key(key_request: KeyRequest, response: Response, _caller: Admin) -> NewKey:
+        """Create a key. Only this answer shows it."""
         access.require_keys()
-        key, row = await keys.make(wish)
+        key, row = await keys.create(key_request)
         response.headers["Location"] = f"{public_url}/api/v1/keys/{row.key_id}"
         response.headers["Cache-Control"] = "no-store"
         return NewKey(**_resource(row).model_dump(), key=key)
 
     @router.get("/api/v1/keys")
     async def list_keys(
-        _caller: Admin, owner: Annotated[str | None, Query(description="Default: everybody")] = None
+        _caller: Admin, owner: Annotated[str | None, Query(description="Default: all owners")] = None
     ) -> KeyList:
-        """List all keys, the newest first, those that have ended too."""
+        """List all keys, newest first, including expired and revoked ones."""
         return KeyList(keys=[_resource(row) for row in await keys.all(owner)])
 
     @router.get("/api/v1/keys/{key_id}")
     async def get_key(key_id: str, _caller: Admin) -> KeyResource:
-        """Look at a key."""
+        """Get a key."""
         return _resource(await keys.get(key_id))
 
     @router.delete("/api/v1/keys/{key_id}", status_code=204)
     async def revoke_key(key_id: str, _caller: Admin) -> None:
-        """Revoke a key, and with it all its sessions and tokens. Every replica heeds it within five seconds."""
+        """Revoke a key with all its sessions and tokens. It takes effect everywhere within five seconds."""
         await keys.revoke(key_id)
 
     return router

@@ -1,4 +1,4 @@
-"""API keys: made and shown once, kept as hashes, looked up by each call, revoked."""
+"""API keys: created and shown once, stored as hashes, checked on every call, revoked."""
 
 import hashlib
 import hmac
@@ -20,18 +20,18 @@ from shared.contracts.story import Owner
 from shared.persistence.database import Database, now
 
 Scope = Literal["read", "write", "admin"]
-"""`read`: look and listen. `write`: ask for videos and change them. `admin`: both, for everybody's videos, and keys."""
+"""`read`: see videos and their events. `write`: request and change them. `admin`: both for all owners, and keys."""
 
-KEPT_SECONDS = 5.0
-"""How long a replica goes by what it knows of a key: as long a revoked one may still be taken."""
+CACHE_SECONDS = 5.0
+"""How long a replica caches a key; a revoked key may still be accepted for as long."""
 
-USE_NOTED_EVERY_SECONDS = 60.0
+LAST_USED_EVERY_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
 FORM = re.compile(r"msk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 
-class KeyWish(BaseModel):
-    """A key that somebody is to have."""
+class KeyRequest(BaseModel):
+    """A key to create."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -40,20 +40,20 @@ class KeyWish(BaseModel):
         json_schema_extra={"example": {"owner": "publisher", "name": "its server", "scopes": ["read", "write"]}},
     )
 
-    owner: Owner = Field(description="Whose videos it asks for and sees")
+    owner: Owner = Field(description="The owner of the videos that it requests and sees")
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     scopes: frozenset[Scope] = Field(min_length=1)
     calls_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         None, description="The limit for this key, instead of the one for its owner"
     )
     budget_day_usd: Annotated[Decimal, Field(ge=0, le=100_000)] | None = Field(
-        None, description="The most its owner may spend in a day, where that is less than everybody's"
+        None, description="The most its owner may spend in a day, if less than the general limit"
     )
-    days: Annotated[int, Field(ge=1, le=3650)] | None = Field(None, description="How long it holds; else until revoked")
+    days: Annotated[int, Field(ge=1, le=3650)] | None = Field(None, description="Days until it expires; default: never")
 
 
 class KeyInvalid(Exception):
-    """There is no such key, or it has ended."""
+    """There is no such key, or it has expired or was revoked."""
 
 
 class KeyNotFound(ApiError):
@@ -67,28 +67,29 @@ class KeyNotFound(ApiError):
 
 
 class Keys:
-    """All keys. 256 random bits cannot be guessed, so a plain hash keeps them as well as a slow one would."""
+    """All API keys. They have 256 random bits, so a fast hash protects them as well as a slow one."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.kept: dict[str, tuple[ApiKey, float]] = {}
+        self.cache: dict[str, tuple[ApiKey, float]] = {}
+        """Keys by id, and when to read each again."""
         self.ended: dict[str, tuple[bool, float]] = {}
-        """Of sessions: whether each has ended, and until when to go by that."""
+        """For sessions: whether each has ended, and when to read that again."""
 
-    async def make(self, wish: KeyWish) -> tuple[str, ApiKey]:
-        """Make a key. Returns it, which nobody can do again, and its row."""
+    async def create(self, request: KeyRequest) -> tuple[str, ApiKey]:
+        """Create a key. Returns the key, which cannot be recovered later, and its row."""
         key_id = secrets.token_hex(8)
         key = f"msk_{key_id}_{secrets.token_urlsafe(32)}"
         row = ApiKey(
             key_id=key_id,
             hash=_hash(key),
-            owner=wish.owner,
-            name=wish.name,
-            scopes=sorted(wish.scopes),
-            calls_per_minute=wish.calls_per_minute,
-            budget_day_usd=wish.budget_day_usd,
+            owner=request.owner,
+            name=request.name,
+            scopes=sorted(request.scopes),
+            calls_per_minute=request.calls_per_minute,
+            budget_day_usd=request.budget_day_usd,
             created_at=now(),
-            expires_at=now(wish.days * DAY_SECONDS) if wish.days is not None else None,
+            expires_at=now(request.days * DAY_SECONDS) if request.days is not None else None,
         )
         async with self.database.sessions.begin() as session:
             session.add(row)
@@ -97,14 +98,14 @@ class Keys:
         return key, row
 
     async def all(self, owner: str | None) -> Sequence[ApiKey]:
-        """All keys, the newest first; of this owner, or of everybody."""
+        """Return all keys, newest first; `owner`: only theirs."""
         which = [ApiKey.owner == owner] if owner is not None else []
         newest = select(ApiKey).where(*which).order_by(ApiKey.created_at.desc(), ApiKey.key_id)
         async with self.database.reading() as session:
             return (await session.execute(newest)).scalars().all()
 
     async def get(self, key_id: str) -> ApiKey:
-        """One key, be it valid or not. Raises `KeyNotFound`."""
+        """Return a key, valid or not. Raises `KeyNotFound`."""
         async with self.database.reading() as session:
             row = await session.get(ApiKey, key_id)
         if row is None:
@@ -112,15 +113,15 @@ class Keys:
         return row
 
     async def revoke(self, key_id: str) -> None:
-        """End a key: here at once, on other replicas within `KEPT_SECONDS`. Raises `KeyNotFound`."""
+        """Revoke a key: here at once, on other replicas within `CACHE_SECONDS`. Raises `KeyNotFound`."""
         await self.get(key_id)
         ended = update(ApiKey).where(ApiKey.key_id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=now())
         async with self.database.sessions.begin() as session:
             await session.execute(ended)
-        self.kept.pop(key_id, None)
+        self.cache.pop(key_id, None)
 
     async def end_session(self, session: str, end: int) -> None:
-        """Remember until `end` (Unix time) that a session was ended: here at once, elsewhere as with a key."""
+        """Store until `end` (Unix time) that a session has ended: effective here at once, elsewhere as with a key."""
         row = EndedSession(hash=_hash(session), ends_at=now(end - time.time()))
         async with self.database.sessions.begin() as db:
             if await db.get(EndedSession, row.hash) is None:
@@ -128,61 +129,61 @@ class Keys:
         self.ended.pop(row.hash, None)
 
     async def has_ended(self, session: str) -> bool:
-        """Whether a session was ended, as it was at most `KEPT_SECONDS` ago."""
+        """Return whether a session has ended, as of at most `CACHE_SECONDS` ago."""
         name, clock = _hash(session), time.monotonic()
         ended, until = self.ended.get(name, (False, 0.0))
         if clock >= until:
             async with self.database.reading() as db:
                 ended = await db.get(EndedSession, name) is not None
-            self.ended = {kept: known for kept, known in self.ended.items() if known[1] > clock}
-            self.ended[name] = (ended, clock + KEPT_SECONDS)
+            self.ended = {other: known for other, known in self.ended.items() if known[1] > clock}
+            self.ended[name] = (ended, clock + CACHE_SECONDS)
         return ended
 
     async def check(self, key: str) -> ApiKey:
-        """The row of a key that somebody shows. Raises `KeyInvalid`."""
+        """Return the row of a key. Raises `KeyInvalid`."""
         form = FORM.fullmatch(key)
         if form is None:
             raise KeyInvalid
         return await self._valid(form[1], _hash(key))
 
     async def valid(self, key_id: str) -> ApiKey:
-        """The row of a valid key, as it was at most `KEPT_SECONDS` ago. Raises `KeyInvalid`."""
+        """Return the row of a valid key by its id, as of at most `CACHE_SECONDS` ago. Raises `KeyInvalid`."""
         return await self._valid(key_id, None)
 
     async def _valid(self, key_id: str, shown: str | None) -> ApiKey:
-        """The row of a valid key. `shown`: the hash of what the caller knows of it; None: somebody vouches for them."""
-        row, until = self.kept.get(key_id, (None, 0.0))
+        """Return the row of a valid key. `shown`: the hash of the caller's key; None: a signed token named it."""
+        row, until = self.cache.get(key_id, (None, 0.0))
         if row is None or time.monotonic() >= until:
             row = await self._load(key_id, shown)
             if row is None:
-                self.kept.pop(key_id, None)
+                self.cache.pop(key_id, None)
                 raise KeyInvalid
-            self.kept[key_id] = (row, time.monotonic() + KEPT_SECONDS)
+            self.cache[key_id] = (row, time.monotonic() + CACHE_SECONDS)
         elif shown is not None and not hmac.compare_digest(row.hash, shown):
             raise KeyInvalid
         return row
 
     async def _load(self, key_id: str, shown: str | None) -> ApiKey | None:
-        unnoted = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now(-USE_NOTED_EVERY_SECONDS))
+        stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now(-LAST_USED_EVERY_SECONDS))
         async with self.database.sessions.begin() as session:
-            found = await session.execute(select(ApiKey, unnoted).where(ApiKey.key_id == key_id, _holds()))
-            row, is_unnoted = found.one_or_none() or (None, False)
+            found = await session.execute(select(ApiKey, stale).where(ApiKey.key_id == key_id, _is_valid()))
+            row, is_stale = found.one_or_none() or (None, False)
             if row is not None and shown is not None and not hmac.compare_digest(row.hash, shown):
-                # An id is no secret; a caller who knows nothing else has not used the key.
+                # The id is no secret: a caller that knows only the id has not used the key.
                 raise KeyInvalid
-            if is_unnoted:
+            if is_stale:
                 await session.execute(update(ApiKey).where(ApiKey.key_id == key_id).values(last_used_at=now()))
         return row
 
 
 async def budget_of(session: AsyncSession, owner: str) -> Decimal | None:
-    """The most that an owner may spend in a day by their keys, in USD: the least of all valid ones; None: no limit."""
-    least = select(func.min(ApiKey.budget_day_usd)).where(ApiKey.owner == owner, _holds())
+    """Return the most that an owner's keys allow per day, in USD: the least of all valid ones; None: no limit."""
+    least = select(func.min(ApiKey.budget_day_usd)).where(ApiKey.owner == owner, _is_valid())
     found = (await session.execute(least)).scalar_one_or_none()
     return None if found is None else Decimal(str(found))
 
 
-def _holds() -> ColumnElement[bool]:
+def _is_valid() -> ColumnElement[bool]:
     return and_(ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now()))
 
 

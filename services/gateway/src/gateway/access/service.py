@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: one answer for all faces of the gateway."""
+"""Identifies callers and their permissions, for REST, tRPC, SSE and Socket.IO alike."""
 
 import contextlib
 import time
@@ -25,12 +25,15 @@ ALL_SCOPES: frozenset[Scope] = frozenset({"read", "write", "admin"})
 __all__ = ["ANYBODY", "Access", "Caller", "NotAllowed", "NotSignedIn", "Scope", "Session"]
 
 
+KEY_REQUIRED = "An API key is required: `Authorization: Bearer <key>`."
+
+
 class NotSignedIn(ApiError):
-    """Nobody is named by this call, or by a key that is not, or no more, valid. `named`: whether by anything at all."""
+    """The call has no valid key, session or token. `named`: it has one, but that is invalid."""
 
     http_status, problem_type, title = 401, "not-signed-in", "Not signed in"
 
-    def __init__(self, why: str = "This needs a key: `Authorization: Bearer <key>`.", *, named: bool = False) -> None:
+    def __init__(self, why: str = KEY_REQUIRED, *, named: bool = False) -> None:
         super().__init__(why)
         self.named = named
 
@@ -41,29 +44,29 @@ class NotSignedIn(ApiError):
 
 
 class NotAllowed(ApiError):
-    """The key of this call does not allow it."""
+    """The caller's key lacks the required scope."""
 
     http_status, problem_type, title = 403, "not-allowed", "Not allowed"
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(f"The key of this call does not allow this: it needs the scope {scope!r}.")
+        super().__init__(f"This key lacks the required scope {scope!r}.")
         self.scope = scope
 
 
 class NoKeysHere(ApiError):
-    """Keys are not asked for; one made now by anybody would open the door once they are."""
+    """The gateway requires no keys. A key that anybody could create now would be valid once it does."""
 
     http_status, problem_type, title = 409, "no-keys-here", "No keys here"
 
     def __init__(self) -> None:
-        super().__init__("This gateway asks for no keys (AUTH=none), so none are made here. `make key` makes one.")
+        super().__init__("This gateway requires no keys (AUTH=none), so the API creates none. Use `make key`.")
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever calls. What they ask for belongs to `owner`; they see that owner's videos alone, or all.
+    """An authenticated caller. Its videos belong to `owner`; it sees that owner's videos, or all.
 
-    `calls_per_minute`: the limit of their own key, if it has one. `session`: the one they call by, if they do.
+    `calls_per_minute`: the limit of its key, if it has one. `session`: the session that it called with, if any.
     """
 
     owner: str
@@ -79,18 +82,18 @@ class Caller:
         return None if self.sees_all else self.owner
 
     def require(self, scope: Scope) -> None:
-        """Raise `NotAllowed` unless they may do this."""
+        """Raise `NotAllowed` unless the caller has this scope."""
         if scope not in self.scopes:
             raise NotAllowed(scope)
 
 
 ANYBODY = Caller(DEFAULT_OWNER, ALL_SCOPES, sees_all=True)
-"""Whoever calls where no keys are asked for."""
+"""The caller where no keys are required."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a browser keeps instead of a key; without a `cookie` where no keys are asked for. `end` is Unix time."""
+    """A browser's session; without a `cookie` where no keys are required. `end` is Unix time."""
 
     caller: Caller
     cookie: str | None
@@ -98,9 +101,9 @@ class Session:
 
 
 class Access:
-    """Finds out who calls. Without `keys` nobody is asked, and everybody is `ANYBODY`.
+    """Identifies callers. Without `keys`, every caller is `ANYBODY`.
 
-    `calls_per_minute`: the limit for an owner; 0: there is none.
+    `calls_per_minute`: the limit of an owner; 0: none.
     """
 
     def __init__(self, keys: Keys | None, tokens: Tokens, calls_per_minute: int) -> None:
@@ -110,31 +113,27 @@ class Access:
         self.limits = RateLimiter()
 
     async def identify(self, connection: HTTPConnection) -> Caller:
-        """Who makes this call, be it of REST, tRPC or SSE: by a key, a token in the address, or a session.
-
-        Raises:
-            NotSignedIn: nobody is named, or by something that does not hold.
-        """
+        """Return the caller of an HTTP call, by its key, the token in its URL, or its session. Raises `NotSignedIn`."""
         if self.keys is None:
             return ANYBODY
         if (given := connection.headers.get("authorization")) is not None:
             return await self._by_key(_bearer(given))
         method = connection.scope.get("method")
-        # Whoever labels the call has taken it out of the address.
+        # The request-context middleware has moved it out of the URL.
         if method in SAFE_METHODS and (token := connection.scope["state"].get("token")) is not None:
             return await self._by_token(token)
         if (session := connection.cookies.get(SESSION_COOKIE)) is not None:
             if method == "POST" and not is_json(connection.headers.get("content-type", "")):
-                # A form on any page could send this; the browser would add the cookie.
-                raise NotSignedIn("A session can POST with the content type application/json only.", named=True)
+                # An HTML form of another site could send this, and the browser would add the cookie.
+                raise NotSignedIn("With a session, POST requires the content type application/json.", named=True)
             return await self._by_session(session)
         raise NotSignedIn
 
     async def identify_socket(self, environ: Mapping[str, Any], auth: object) -> Caller:
-        """Who opens this socket: by `auth: {token}` with a key or a token, by a header, or by a session.
+        """Return the caller of a socket, by `auth: {token}` with a key or token, a header, or a session.
 
         Raises:
-            NotSignedIn: nobody is named, or by something that does not hold.
+            NotSignedIn: there is none of them, or it is invalid.
         """
         if self.keys is None:
             return ANYBODY
@@ -146,10 +145,10 @@ class Access:
             return await self._by_key(_bearer(given))
         if (session := cookie_parser(environ.get("HTTP_COOKIE", "")).get(SESSION_COOKIE)) is not None:
             return await self._by_session(session)
-        raise NotSignedIn("This needs a key: `auth: {token: <key>}`.")
+        raise NotSignedIn("An API key is required: `auth: {token: <key>}`.")
 
     async def is_valid(self, caller: Caller) -> bool:
-        """Whether the key of a caller still holds: to be asked now and then by what outlives a call."""
+        """Return whether a caller's key and session are still valid, for what lasts longer than a call."""
         if self.keys is None or caller.key_id is None:
             return True
         try:
@@ -159,10 +158,10 @@ class Access:
         return caller.session is None or not await self.keys.has_ended(caller.session)
 
     async def count(self, caller: Caller, calls: int = 1) -> Allowance | None:
-        """Count calls against the limit of the caller's key, or else of their owner; None: there is no limit.
+        """Count calls against the limit of the caller's key, or else of its owner; None: there is no limit.
 
         Raises:
-            TooManyCalls: there were too many within a minute.
+            TooManyCalls: the limit is exceeded.
         """
         if self.keys is None:
             return None
@@ -173,12 +172,12 @@ class Access:
         return self.limits.take(f"owner:{caller.owner}", self.calls_per_minute, calls, time.monotonic())
 
     def require_keys(self) -> None:
-        """Raise `NoKeysHere` unless keys are asked for."""
+        """Raise `NoKeysHere` unless the gateway requires keys."""
         if self.keys is None:
             raise NoKeysHere
 
     async def open_session(self, key: str) -> Session:
-        """A session for whoever shows this key. Raises `NotSignedIn`."""
+        """Open a session for the holder of a key. Raises `NotSignedIn`."""
         end = int(time.time()) + SESSION_SECONDS
         if self.keys is None:
             return Session(ANYBODY, None, end)
@@ -186,7 +185,7 @@ class Access:
         return Session(caller, self._sign("session", caller, end), end)
 
     async def end_session(self, session: str | None) -> None:
-        """End a session everywhere, not in its browser alone. One that does not hold is passed over."""
+        """End a session on all replicas. An invalid one is ignored."""
         if self.keys is None or session is None:
             return
         with contextlib.suppress(TokenInvalid):
@@ -194,7 +193,7 @@ class Access:
             await self.keys.end_session(session, end)
 
     def token(self, caller: Caller) -> tuple[str, int]:
-        """A token for addresses, with which this caller can look and listen; and its end in Unix time."""
+        """Return a read-only token for URLs, and its end in Unix time."""
         end = int(time.time()) + TOKEN_SECONDS
         return self._sign("token", caller, end), end
 
@@ -206,12 +205,12 @@ class Access:
         try:
             return _caller(await self.keys.check(key))
         except KeyInvalid:
-            raise NotSignedIn("This key does not hold, or no more.", named=True) from None
+            raise NotSignedIn("Invalid or expired API key.", named=True) from None
 
     async def _by_session(self, session: str) -> Caller:
         caller = await self._by_signed("session", session)
         if self.keys is not None and await self.keys.has_ended(session):
-            raise NotSignedIn("This session was ended. Sign in again.", named=True)
+            raise NotSignedIn("This session has ended. Sign in again.", named=True)
         return replace(caller, session=session)
 
     async def _by_token(self, token: str) -> Caller:
@@ -224,7 +223,7 @@ class Access:
             key_id, _ = self.tokens.read(purpose, signed)
             return _caller(await self.keys.valid(key_id))
         except (TokenInvalid, KeyInvalid):
-            raise NotSignedIn(f"This {purpose} does not hold, or no more.", named=True) from None
+            raise NotSignedIn(f"Invalid or expired {purpose}.", named=True) from None
 
 
 def _bearer(authorization: str) -> str:

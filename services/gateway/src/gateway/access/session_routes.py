@@ -1,4 +1,4 @@
-"""The REST API of who calls: a session for browsers, which keep no key, and a token for what can send no header."""
+"""The REST API of sessions, for browsers, and of tokens, for clients that cannot send headers."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,7 +14,7 @@ from gateway.http.json_body import json_only
 
 
 class SignIn(BaseModel):
-    """Who wants a session."""
+    """A request for a session."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -22,17 +22,17 @@ class SignIn(BaseModel):
 
 
 class SessionResource(BaseModel):
-    """Who calls, and what they may do."""
+    """The caller and its permissions."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
     owner: str
     scopes: list[Scope]
-    expires_at: AwareDatetime | None = Field(None, description="When the session ends that was just opened")
+    expires_at: AwareDatetime | None = Field(None, description="When the session that was just opened ends")
 
 
 class TokenResource(BaseModel):
-    """A token that stands for a key, to look and listen only: `?token=` of any GET, or `auth: {token}` of a socket."""
+    """A read-only token that stands for a key: `?token=` of any GET, or `auth: {token}` of a socket."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
@@ -41,13 +41,13 @@ class TokenResource(BaseModel):
 
 
 def routes(access: Access, public_url: str) -> APIRouter:
-    """All routes about who calls."""
+    """Return the routes of sessions and tokens."""
     router = APIRouter(tags=["access"])
 
     @router.post("/api/v1/session", dependencies=[Depends(json_only)])
-    async def open_session(wish: SignIn, request: Request, response: Response) -> SessionResource:
-        """Show a key and get a cookie for it, which scripts cannot read. It holds for twelve hours."""
-        session = await access.open_session(wish.key.get_secret_value())
+    async def open_session(sign_in: SignIn, request: Request, response: Response) -> SessionResource:
+        """Exchange a key for a session cookie, which scripts cannot read. It is valid for twelve hours."""
+        session = await access.open_session(sign_in.key.get_secret_value())
         if session.cookie is not None:
             response.set_cookie(
                 SESSION_COOKIE,
@@ -62,19 +62,19 @@ def routes(access: Access, public_url: str) -> APIRouter:
 
     @router.get("/api/v1/session")
     async def get_session(caller: Reader, response: Response) -> SessionResource:
-        """See who calls, be it by a key or by a session."""
+        """Get the caller, identified by a key or a session."""
         response.headers["Cache-Control"] = "no-store"
         return _resource(caller)
 
     @router.delete("/api/v1/session", status_code=204)
     async def end_session(request: Request, response: Response) -> None:
-        """End the session of this browser, everywhere and within seconds."""
+        """End the session of this browser. It takes effect everywhere within five seconds."""
         await access.end_session(request.cookies.get(SESSION_COOKIE))
         response.delete_cookie(SESSION_COOKIE, secure=is_secure(request), httponly=True, samesite="lax")
 
     @router.post("/api/v1/token")
     async def make_token(caller: Reader, response: Response) -> TokenResource:
-        """Get a token for what can send neither header nor cookie. It holds for five minutes."""
+        """Get a token for clients that can send neither headers nor cookies. It is valid for five minutes."""
         token, end = access.token(caller)
         response.headers["Cache-Control"] = "no-store"
         return TokenResource(token=token, expires_at=datetime.fromtimestamp(end, UTC))

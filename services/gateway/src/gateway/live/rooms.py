@@ -13,7 +13,7 @@ import socketio
 import structlog
 from pydantic import Field, ValidationError
 
-from gateway.access.keys import KEPT_SECONDS
+from gateway.access.keys import CACHE_SECONDS
 from gateway.access.service import Access, Caller
 from gateway.http.errors import problem_of
 from gateway.http.rate_limit import TooManyCalls
@@ -167,7 +167,7 @@ class Rooms:
     async def _disconnect_with_key(self, sid: str, caller: Caller) -> None:
         is_valid = True
         while is_valid:
-            await asyncio.sleep(KEPT_SECONDS)
+            await asyncio.sleep(CACHE_SECONDS)
             try:
                 is_valid = await self.access.is_valid(caller)
             except Exception as error:  # noqa: BLE001 - checked again in a few seconds
