@@ -327,7 +327,7 @@ async def test_a_page_about_one_video_hears_of_that_one_and_a_list_of_all(
 
 
 async def test_hearing_all_videos_can_be_turned_off(gateway: Gateway, url: str, open_page: OpenPage) -> None:
-    gateway.live.tells_all = False
+    gateway.live.sends_all = False
     silent, asking = await open_page(url), await open_page(url)
     await asking.subscribe()
     await tell(gateway, *await happen(gateway, requested()))
