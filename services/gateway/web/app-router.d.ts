@@ -12,16 +12,16 @@ import type {
 } from '@trpc/server/unstable-core-do-not-import';
 
 export interface ErrorShape {
-  /** For people; of a wrong input, its issues as JSON. */
+  /** For people; for an invalid input, its issues as JSON. */
   message: string;
   code: TRPC_ERROR_CODE_NUMBER;
   data: {
     code: TRPC_ERROR_CODE_KEY;
     httpStatus: number;
     path?: string;
-    /** What is wrong with the input, if that is it. */
+    /** What is wrong with the input; null for other errors. */
     zodError: { formErrors: string[]; fieldErrors: Record<string, string[] | undefined> } | null;
-    /** Names the request in the log of the server. */
+    /** Identifies the request in the log of the server. */
     requestId: string;
   };
 }
@@ -35,17 +35,17 @@ interface Root {
 
 export type AppRouter = BuiltRouter<Root, {
   video: {
-    /** Ask for a video. With a header `idempotency-key` it can be sent again: it makes one video. */
+    /** Request a video. With the header `idempotency-key`, repeated calls create only one. */
     generate: MutationProcedure<{ meta: object; input: GenerateInput; output: Generated }>;
-    /** See how a video stands. */
+    /** Get the state of a video. */
     status: QueryProcedure<{ meta: object; input: VideoInput; output: VideoStatus }>;
     /** List the videos, newest first. */
     list: QueryProcedure<{ meta: object; input: PageInput | undefined | void; output: VideoList }>;
-    /** Look at a video. */
+    /** Get a video. */
     get: QueryProcedure<{ meta: object; input: VideoInput; output: VideoRow }>;
-    /** Cancel a video. Scenes that wait never start; what has started is not paid again. */
+    /** Cancel a video. Waiting scenes do not start; running ones may still be charged. */
     cancel: MutationProcedure<{ meta: object; input: VideoInput; output: Done }>;
-    /** Hear what happens to a video: what was missed, then what comes, until it has ended. */
+    /** Follow a video: first the missed events, then new ones until it has ended. */
     events: SubscriptionProcedure<{ meta: object; input: EventsInput; output: AsyncIterable<{ id: string; data: VideoEvent }, void, unknown> }>;
   };
 }>;
@@ -63,7 +63,7 @@ export interface ServerToClientEvents {
   video_expired: (told: Told) => void;
 }
 
-/** One video, and the last `seq` of it that is known: what came after is told first. */
+/** A video, and the last `seq` that the client has: later events are sent first. */
 export interface VideoSubscription {
   videoId: string;
   lastSeq?: number;
@@ -71,13 +71,13 @@ export interface VideoSubscription {
 
 export type Answer = { ok: true } | { ok: false; error: string };
 
-/** A video by its bare id or with the last `seq` that is known; nothing: all videos that the caller sees. */
+/** A video by its bare id or with the last known `seq`; without argument: all videos that the caller may see. */
 export interface ClientToServerEvents {
   subscribe_video_updates: (video?: VideoSubscription | string | null, answer?: (answer: Answer) => void) => void;
   unsubscribe_video_updates: (video?: VideoSubscription | string | null, answer?: (answer: Answer) => void) => void;
 }
 
-/** What `video.events` tells: the same as the socket does. */
+/** The events of `video.events`: the same as on the socket. */
 export type VideoEvent = {
   [Name in keyof ServerToClientEvents]: { type: Name; data: Parameters<ServerToClientEvents[Name]>[0] };
 }[keyof ServerToClientEvents];
@@ -93,7 +93,7 @@ export interface GenerateInput {
   totalDuration?: number;
 }
 
-/** A video was accepted and is made in the background. */
+/** A video was accepted and is rendered in the background. */
 export interface Generated {
   success: true;
   message: string;
@@ -105,7 +105,7 @@ export interface VideoInput {
   videoId: string;
 }
 
-/** A scene and how it is doing. `duration` is in seconds, `progress` 0-100; `videoUrl`: its clip, once rendered. */
+/** A scene and its state. `duration` is in seconds, `progress` 0-100; `videoUrl`: its clip, once rendered. */
 export interface SceneRow {
   sceneNumber: number;
   description: string;
@@ -119,7 +119,7 @@ export interface SceneRow {
   errorMessage: string | null;
 }
 
-/** How a video stands. `progress` is 0-100 and never falls; `etaSeconds` is null where nobody can tell. `expiresAt`: when its film is removed, or was. */
+/** The state of a video. `progress` is 0-100 and never decreases; `etaSeconds` is null while it is unknown. `expiresAt`: when its film is removed, or was. */
 export interface VideoStatus {
   videoId: string;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -137,7 +137,7 @@ export interface VideoStatus {
   scenes: SceneRow[];
 }
 
-/** A part of the list. */
+/** A page of the list. */
 export interface PageInput {
   limit?: number;
   offset?: number;
@@ -145,7 +145,7 @@ export interface PageInput {
 
 export type JsonValue = unknown;
 
-/** A row of the table `videos`, and how far it is. `duration` is in seconds. */
+/** A row of the table `videos`, and its progress. `duration` is in seconds. */
 export interface VideoRow {
   id: number;
   videoId: string;
@@ -165,23 +165,23 @@ export interface VideoRow {
   progress: number;
   currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   errorMessage: string | null;
-  /** When its film is removed, or was; null: it is not */
+  /** When its film is removed, or was; null: it is kept */
   expiresAt: Date | null;
 }
 
-/** Videos, newest first, and how many there are in all. */
+/** Videos, newest first, and their total number. */
 export interface VideoList {
   videos: VideoRow[];
   total: number;
 }
 
-/** It is done. */
+/** The call succeeded. */
 export interface Done {
   success: true;
   message: string;
 }
 
-/** One video, and the last event of it that is known; without that, the stream begins with the newest. */
+/** A video, and the last event that the client has; without it, the stream begins with the newest event. */
 export interface EventsInput {
   videoId: string;
   lastEventId?: string | null;

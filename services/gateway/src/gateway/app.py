@@ -1,4 +1,4 @@
-"""Puts the gateway together: the API, the Socket.IO server and the service behind them, in one ASGI app."""
+"""Wires the gateway: the API, the Socket.IO server and the event handlers behind them."""
 
 import asyncio
 import contextlib
@@ -41,10 +41,10 @@ from gateway.settings import Settings
 from gateway.storyboards import routes as storyboards
 from gateway.storyboards.reviews import Reviews
 from gateway.storyboards.service import Storyboards
-from gateway.upstream.calls import Calls
 from gateway.upstream.middleware import UpstreamMiddleware
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.sockets import UpstreamSockets
+from gateway.upstream.trpc_forwarder import TrpcForwarder
 from gateway.videos import rating_routes as ratings
 from gateway.videos import retention_routes as retention
 from gateway.videos import routes as videos
@@ -78,11 +78,11 @@ from shared.worker import Worker, command_of
 
 TRPC_PATH = "/api/trpc"
 PAGE_BESIDE_APPLICATION = "/multishot"
-"""Where the status page is when `/` is the application's."""
+"""The path of the status page when `/` is the application's."""
 
 
 class Gateway:
-    """The gateway, ready to run in either way: `service` hears the events, `app` answers the world."""
+    """The gateway, for both ways to run: `service` handles events, `app` answers HTTP and sockets."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -111,7 +111,7 @@ class Gateway:
         self.live = Rooms(self.event_stream, self.access, settings, sockets)
 
     def service(self, ephemeral: EphemeralPublisher) -> Service[Dependencies]:
-        """What hears the events."""
+        """Return the event handlers, with their dependencies and background tasks."""
         self.videos.ephemeral = ephemeral
         deps = Dependencies(self.database, self.videos, self.storyboards, self.event_stream, self.webhooks)
         background = (every(LOOK_EVERY_SECONDS, self.event_stream.catch_up, "event_stream"),)
@@ -130,7 +130,7 @@ class Gateway:
         )
 
     async def _show_as_failed(self, dead_letter: DeadLetter, database: Database) -> None:
-        """A request that nothing became of here is shown as failed. Of one that cannot be read, storyboard tells us."""
+        """Show a request that failed here as failed. Storyboard reports requests that cannot be parsed."""
         if (
             dead_letter.event is not VideoRequested
             or not dead_letter.failure.fails_video
@@ -140,24 +140,24 @@ class Gateway:
         if isinstance(dead_letter.failure, MessageMalformed):
             return
         if await self.videos.was_requested(dead_letter.video_id):
-            return  # that one goes on undisturbed
+            return  # the first request with this id is not affected
         failure = dead_letter.failure
         told = {"kind": failure.kind, "reason": f"The request: {failure.reason}", "epoch": dead_letter.epoch}
         failed = VideoFailed(video_id=dead_letter.video_id, stage="storyboard", **told)
-        with contextlib.suppress(IntegrityError):  # the good request of this id came at the same moment
+        with contextlib.suppress(IntegrityError):  # a valid request with this id arrived at the same moment
             async with transaction(database) as work:
                 await self.videos.record(work, failed)
 
     def app(self, lifespan: contextlib.AbstractAsyncContextManager[None], routes: list[BaseRoute]) -> ASGIApp:
-        """The API and the socket. `lifespan` is open while it serves; `routes` are the process's own."""
+        """Return the ASGI app. `lifespan` is entered while it serves; `routes` are those of the process."""
 
         @contextlib.asynccontextmanager
-        async def living(_app: FastAPI) -> AsyncIterator[None]:
+        async def run_lifespan(_app: FastAPI) -> AsyncIterator[None]:
             async with lifespan:
                 yield
 
         page = "/" if self.application is None else PAGE_BESIDE_APPLICATION
-        app = documentation.app(lifespan=living, routes=[*map(protect_metrics, routes), status_page.route(page)])
+        app = documentation.app(lifespan=run_lifespan, routes=[*map(protect_metrics, routes), status_page.route(page)])
         url = self.settings.public_url
         problems.install(app, url)
         app.state.access = self.access
@@ -175,8 +175,8 @@ class Gateway:
         app.include_router(keys.routes(self.keys, self.access, url))
         app.include_router(session.routes(self.access, url))
         seconds = self.settings.call_seconds
-        others = None if self.application is None else Calls(self.application, TRPC_PATH).ask
-        trpc = procedures.server(self.videos, self.event_stream, self.access, self.idempotency, url, seconds, others)
+        fallback = None if self.application is None else TrpcForwarder(self.application, TRPC_PATH).forward
+        trpc = procedures.server(self.videos, self.event_stream, self.access, self.idempotency, url, seconds, fallback)
         app.router.routes.append(trpc.route(TRPC_PATH))
         api = with_middleware(app, self.settings, exempt=(TRPC_PATH,))
         whole: ASGIApp = RequestContextMiddleware(socketio.ASGIApp(self.live.server, other_asgi_app=api))
@@ -190,14 +190,14 @@ def main() -> None:
     if sys.argv[1:2] == ["key"]:
         key_command.main(sys.argv[2:])
         return
-    given = command_of(router.service, sys.argv[1:], key="make an API key, for AUTH=keys")
+    given = command_of(router.service, sys.argv[1:], key="create an API key, for AUTH=keys")
     settings = read(Settings)
     telemetry.set_up(router.service, settings)
     gateway = Gateway(settings)
     if given.command == "doctor":
         doctor_command.main(lambda: gateway.service(NullPublisher()), settings, folder_of(__file__), fix=given.fix)
     if given.command == "migrate":
-        from shared.persistence import migrations  # it takes a third of a second to load, which no other start needs
+        from shared.persistence import migrations  # loading it takes 0.3 s, which only this command needs
 
         migrations.main(gateway.database, folder_of(__file__))
         return

@@ -1,4 +1,4 @@
-"""What the gateway's replicas tell each other: messages this service sends to itself, after the commit."""
+"""Messages that the gateway sends to itself and to its replicas, after the commit."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from shared.contracts.story import DEFAULT_OWNER, Contract, Owner
 
 
 class LiveEvent(Contract):
-    """What watchers are told. A hint of progress, which is not kept, has no `seq`; it came after event `after`."""
+    """An event for subscribers. A progress hint is not stored and has no `seq`; it follows the event `after`."""
 
     seq: int | None
     after: int
@@ -18,9 +18,9 @@ class LiveEvent(Contract):
 
 
 class VideoUpdated(InternalMessage):
-    """Something happened to a video and is saved: every replica tells its own watchers.
+    """An event of a video is saved; every replica sends it to its own subscribers.
 
-    It only makes it quick: what is lost of these, replicas find in the log of events.
+    May be lost: replicas find what they missed in the event log.
     """
 
     name = "gateway.video.updated"
@@ -37,14 +37,14 @@ class VideoUpdated(InternalMessage):
 
 
 class WebhookDue(InternalMessage):
-    """It is time to post a webhook. `turn` is the one it is for; an older one is out of date.
+    """A webhook is due. `turn` is the attempt it is for; messages of an earlier turn are obsolete.
 
-    `put_off` counts how often it had to wait for its endpoint, which was busy with others.
+    `put_off` counts how often it waited because its endpoint was busy.
     """
 
     name = "gateway.webhook.due"
 
-    # The outbox may hold messages of a version that put the delivery's id where events have that of the video.
+    # The outbox may still hold messages of a version that named the delivery's id `videoId`.
     delivery_id: UUID = Field(validation_alias=AliasChoices("deliveryId", "videoId"), serialization_alias="deliveryId")
     turn: int
     put_off: int = 0

@@ -1,4 +1,4 @@
-"""The tRPC API, as the existing application calls it: ask for a video, look at it, cancel it, hear what happens."""
+"""The tRPC API, as the existing application calls it: request, show, list, cancel and follow videos."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ REASON = "Cancelled by request."
 
 @dataclass(frozen=True)
 class RequestContext:
-    """One request: who calls, and the tools for it."""
+    """The caller of a request, and the dependencies of its procedures."""
 
     caller: Caller
     access: Access
@@ -54,7 +54,7 @@ router: Router[RequestContext] = Router()
 
 
 class _Input(BaseModel):
-    """Fields that nobody knows are passed over, as the application's own server does."""
+    """Unknown fields are ignored, as by the application's own server."""
 
     model_config = ConfigDict(alias_generator=to_camel, allow_inf_nan=False)
 
@@ -64,7 +64,7 @@ Duration = Annotated[int, Field(ge=15, le=60, strict=True, description="Seconds"
 
 
 def _named(niche: object) -> object:
-    """A form's empty field names no niche."""
+    """Treat a form's empty field as the default niche."""
     return DEFAULT_NICHE if niche == "" else niche
 
 
@@ -79,7 +79,7 @@ class GenerateInput(_Input):
 
     @property
     def seconds(self) -> int:
-        """How long the film is to be."""
+        """Return the length of the film."""
         return self.duration if "duration" in self.model_fields_set else self.total_duration
 
 
@@ -90,7 +90,7 @@ class VideoInput(_Input):
 
     @property
     def id(self) -> UUID:
-        """Its id. Raises `VideoNotFound`: no video of ours has such an id."""
+        """Return the id. Raises `VideoNotFound` if it is no UUID, as all our ids are."""
         try:
             return UUID(self.video_id)
         except ValueError:
@@ -98,7 +98,7 @@ class VideoInput(_Input):
 
     @property
     def name(self) -> UUID | str:
-        """Its id, which is any text where the application wrote the row."""
+        """Return the id, which is any text for rows that the application wrote."""
         try:
             return self.id
         except VideoNotFound:
@@ -106,21 +106,21 @@ class VideoInput(_Input):
 
 
 class PageInput(_Input):
-    """A part of the list."""
+    """A page of the list."""
 
     limit: Annotated[int, Field(ge=1, le=100, strict=True)] = 20
     offset: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 0
 
 
 class EventsInput(VideoInput):
-    """One video, and the last event of it that is known; without that, the stream begins with the newest."""
+    """A video, and the last event that the client has; without it, the stream begins with the newest event."""
 
     last_event_id: Annotated[str, Field(max_length=20)] | None = None
     last_seq: Annotated[int, Field(ge=0, strict=True)] | None = None
 
     @property
     def since(self) -> int | None:
-        """The number of the last event that is known."""
+        """Return the number of the last event that the client has."""
         last = self.last_event_id or ""
         return int(last) if last.isascii() and last.isdigit() else self.last_seq
 
@@ -136,27 +136,27 @@ def _is_absent(value: object) -> bool:
     return value is None
 
 
-# The application's types have `?` here, not `| null`: what is not there is left out.
+# The application's types have `?` here, not `| null`: missing values are omitted.
 _LeftOut = Field(default=None, exclude_if=_is_absent)
 OptionalText = Annotated[str | None, _LeftOut, WithJsonSchema({"type": "string"})]
 OptionalMoment = Annotated[AwareDatetime | None, _LeftOut, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 class Done(_Output):
-    """It is done."""
+    """The call succeeded."""
 
     success: Literal[True] = Field(...)
     message: str
 
 
 class Generated(Done):
-    """A video was accepted and is made in the background."""
+    """A video was accepted and is rendered in the background."""
 
     video_id: str
 
 
 class SceneRow(_Output):
-    """A scene and how it is doing. `duration` is in seconds, `progress` 0-100; `videoUrl`: its clip, once rendered."""
+    """A scene and its state. `duration` is in seconds, `progress` 0-100; `videoUrl`: its clip, once rendered."""
 
     scene_number: int
     description: str
@@ -171,7 +171,7 @@ class SceneRow(_Output):
 
 
 class VideoStatus(_Output):
-    """How a video stands. `progress` is 0-100 and never falls; `etaSeconds` is null where nobody can tell.
+    """The state of a video. `progress` is 0-100 and never decreases; `etaSeconds` is null while it is unknown.
 
     `expiresAt`: when its film is removed, or was.
     """
@@ -192,7 +192,7 @@ class VideoStatus(_Output):
 
 
 class VideoRow(_Output):
-    """A row of the table `videos`, and how far it is. `duration` is in seconds."""
+    """A row of the table `videos`, and its progress. `duration` is in seconds."""
 
     id: int
     video_id: str
@@ -212,7 +212,7 @@ class VideoRow(_Output):
     progress: float
     current_step: Step
     error_message: str | None
-    expires_at: AwareDatetime | None = Field(description="When its film is removed, or was; null: it is not")
+    expires_at: AwareDatetime | None = Field(description="When its film is removed, or was; null: it is kept")
 
 
 VideoEvent = Annotated[dict[str, JsonValue], WithJsonSchema({"tsType": "VideoEvent"})]
@@ -220,7 +220,7 @@ VideoEvent = Annotated[dict[str, JsonValue], WithJsonSchema({"tsType": "VideoEve
 
 
 class VideoList(_Output):
-    """Videos, newest first, and how many there are in all."""
+    """Videos, newest first, and their total number."""
 
     videos: list[VideoRow]
     total: int
@@ -230,31 +230,31 @@ class VideoList(_Output):
 
 
 @router.mutation("video.generate")
-async def generate(call: Call[RequestContext], wish: GenerateInput) -> Generated:
-    """Ask for a video. With a header `idempotency-key` it can be sent again: it makes one video."""
+async def generate(call: Call[RequestContext], given: GenerateInput) -> Generated:
+    """Request a video. With the header `idempotency-key`, repeated calls create only one."""
     context = call.context
     context.caller.require("write")
     event = VideoRequested(
         video_id=uuid4(),
         owner=context.caller.owner,
-        prompt=wish.prompt,
-        niche=wish.niche,
-        scene_count=wish.scene_count,
-        duration=wish.seconds,
+        prompt=given.prompt,
+        niche=given.niche,
+        scene_count=given.scene_count,
+        duration=given.seconds,
     )
 
     async def do(work: UnitOfWork) -> dict[str, object]:
         return {"videoId": (await context.videos.accept(work, event)).video_id}
 
-    # Calls of one batch come with one header: each has its own key.
+    # The calls of a batch share one header, so the index makes their keys differ.
     key = Key.read(context.caller.owner, f"video.generate {call.index}", call.headers.get("idempotency-key"))
-    answer = await context.idempotency.once(key, wish.model_dump(mode="json"), do)
+    answer = await context.idempotency.once(key, given.model_dump(mode="json"), do)
     return Generated(success=True, video_id=answer.body["videoId"], message="Video generation started")
 
 
 @router.query("video.status")
 async def status(call: Call[RequestContext], video: VideoInput) -> VideoStatus:
-    """See how a video stands."""
+    """Get the state of a video."""
     shown = video_resource(await _get(call, video.name), call.context.public_url)
     fields = shown.model_dump(include=set(VideoStatus.model_fields) - {"video_id", "scenes"})
     return VideoStatus(video_id=shown.video_id, scenes=_scenes(shown.scenes), **fields)
@@ -272,13 +272,13 @@ async def list_videos(call: Call[RequestContext], page: PageInput | None = None)
 
 @router.query("video.get")
 async def get(call: Call[RequestContext], video: VideoInput) -> VideoRow:
-    """Look at a video."""
+    """Get a video."""
     return _row(await _get(call, video.name), call.context.public_url)
 
 
 @router.mutation("video.cancel")
 async def cancel(call: Call[RequestContext], video: VideoInput) -> Done:
-    """Cancel a video. Scenes that wait never start; what has started is not paid again."""
+    """Cancel a video. Waiting scenes do not start; running ones may still be charged."""
     context = call.context
     context.caller.require("write")
     await context.videos.cancel(video.id, by=context.caller.owner, reason=REASON, owner=context.caller.visible_owner)
@@ -286,10 +286,10 @@ async def cancel(call: Call[RequestContext], video: VideoInput) -> Done:
 
 
 @router.subscription("video.events")
-async def events(call: Call[RequestContext], wish: EventsInput) -> AsyncIterator[Tracked[VideoEvent]]:
-    """Hear what happens to a video: what was missed, then what comes, until it has ended."""
-    context, row = call.context, await _get(call, wish.id)
-    since = None if wish.since is None else min(wish.since, row.last_seq)
+async def events(call: Call[RequestContext], given: EventsInput) -> AsyncIterator[Tracked[VideoEvent]]:
+    """Follow a video: first the missed events, then new ones until it has ended."""
+    context, row = call.context, await _get(call, given.id)
+    since = None if given.since is None else min(given.since, row.last_seq)
     if video_status.VideoStatus.of(row.status).is_final and (since or 0) >= row.last_seq:
         return
 
@@ -297,9 +297,9 @@ async def events(call: Call[RequestContext], wish: EventsInput) -> AsyncIterator
         return await context.access.is_valid(context.caller)
 
     last = None
-    async for event in context.event_stream.follow(wish.id, since, may_continue):
+    async for event in context.event_stream.follow(given.id, since, may_continue):
         last = event.type
-        # A hint has no number of its own; whoever comes back after it knows the event before it.
+        # A hint has no number of its own; a client that reconnects after it has the event before it.
         number = event.after if event.seq is None else event.seq
         yield Tracked(str(number), {"type": event.type, "data": dict(event.data)})
     if last not in FINAL_EVENTS:
@@ -315,7 +315,7 @@ async def _get(call: Call[RequestContext], video_id: UUID | str) -> Video:
 def _row(row: Video, public_url: str) -> VideoRow:
     shown: VideoResource = video_resource(row, public_url)
     fields = shown.model_dump(include=set(VideoRow.model_fields) - {"id", "scenes", "video_url"})
-    # The application's gallery shows this film and saves it by one and the same link.
+    # The application's gallery plays and downloads the film by the same link.
     link = download_link(row.video_id, public_url) if row.film else row.video_url
     return VideoRow(id=row.id, scenes=_scenes(shown.scenes), video_url=link, **fields)
 
@@ -349,7 +349,7 @@ def server(
 
 def _explain(error: Exception) -> TRPCError | None:
     if isinstance(error, TRPCError) and error.sentences is not None:
-        # The application's page shows the message of an error as it is.
+        # The application's page shows an error's message unchanged.
         return TRPCError(error.code, error.sentences, error.issues, error.headers)
     problem = problem_of(error)
     if problem is None:

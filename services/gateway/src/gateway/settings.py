@@ -12,11 +12,11 @@ SHORTEST_SECRET = 32
 
 
 class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
-    """What every service has, and how the world reaches the API."""
+    """The settings that every service has, and those of the API."""
 
     host: str = Field("127.0.0.1", description="Where the API listens")
     port: int = Field(8000, description="0: any free port")
-    public_url: str = Field("", description="What stands before the links in answers, e.g. https://video.example")
+    public_url: str = Field("", description="The URL that links in answers begin with, e.g. https://video.example")
     app_upstream_url: str = Field(
         "", description="The application that this gateway stands in front of, e.g. http://localhost:3000"
     )
@@ -24,17 +24,17 @@ class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
         (), description="Origins of other pages that may call the API and the socket, e.g. https://app.example"
     )
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="Names by which this server is called, besides localhost and that of PUBLIC_URL; `*`: any"
+        (), description="Host names of this server, besides localhost and the host of PUBLIC_URL; `*`: any"
     )
-    socket_feed: bool = Field(True, description="Whether a socket that never subscribed hears all videos of its owner")
-    socket_ping_seconds: float = Field(25, gt=0, description="How often a socket's client is asked whether it is there")
-    socket_pong_seconds: float = Field(20, gt=0, description="How long it may take to answer")
+    socket_feed: bool = Field(True, description="Whether a socket that never subscribes gets all videos of its owner")
+    socket_ping_seconds: float = Field(25, gt=0, description="How often a socket's client is pinged")
+    socket_pong_seconds: float = Field(20, gt=0, description="How long its answer may take")
     storyboard_wait_seconds: float = Field(20, ge=0, le=300, description="How long a call waits for its storyboard")
     retention_days: int = Field(30, ge=1, le=36_500, description="How long films are kept once they are made")
     media_secret: SecretStr = Field(SecretStr(""), description="Signs links to a folder's media; not needed with S3")
-    auth: Literal["none", "keys"] = Field("none", description="Who may call: anybody, or whoever has a key")
+    auth: Literal["none", "keys"] = Field("none", description="`none`: anybody may call; `keys`: callers need a key")
     auth_none_anywhere: bool = Field(
-        False, description="Ask nobody for a key even on an address that others reach: something else keeps them out"
+        False, description="Allow AUTH=none on a public address, because something else restricts access"
     )
     auth_secret: SecretStr = Field(SecretStr(""), description="Signs sessions and tokens; the same for all replicas")
     calls_per_minute: int = Field(600, ge=0, description="The most calls of one owner at one replica; 0: any number")
@@ -60,21 +60,21 @@ class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
         return url.rstrip("/")
 
     def objections(self) -> list[str]:
-        """Why the API must not be served like this, a sentence for each reason."""
+        """Return why the API must not be served with these settings, one sentence per reason."""
         found = []
         if self.auth == "none" and not self.auth_none_anywhere and not _is_loopback(self.host):
             found.append(
-                f"AUTH=none lets in whoever reaches HOST={self.host}, which others than this machine can: "
-                "set AUTH=keys, or AUTH_NONE_ANYWHERE=true if something else keeps them out."
+                f"With AUTH=none anybody who reaches HOST={self.host} can call the API: "
+                "set AUTH=keys, or AUTH_NONE_ANYWHERE=true if something else restricts access."
             )
         if self.auth == "keys" and len(self.auth_secret.get_secret_value()) < SHORTEST_SECRET:
             found.append(
-                f"AUTH_SECRET is needed with AUTH=keys: {SHORTEST_SECRET} random characters or more "
+                f"AUTH=keys requires AUTH_SECRET: {SHORTEST_SECRET} random characters or more "
                 "(openssl rand -hex 32), the same for all replicas."
             )
         if self.auth == "keys" and self.storage_url.startswith("file:") and not self.media_secret.get_secret_value():
             found.append(
-                "MEDIA_SECRET is needed with AUTH=keys and a folder: without it anybody can sign links to films."
+                "AUTH=keys with a storage folder requires MEDIA_SECRET: without it anybody can sign links to films."
             )
         return found
 

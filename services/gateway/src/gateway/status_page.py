@@ -1,4 +1,4 @@
-"""The status page, a first look at the videos for people, and the policy that has a browser run nothing else."""
+"""The status page for people, and the content security policy that lets it run only its own script."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ PAGE = Path(__file__).with_name("status.html").read_text()
 
 
 def route(path: str = "/") -> Route:
-    """The page, at this path."""
+    """Return the route of the page."""
 
     async def show(_request: Request) -> HTMLResponse:
         return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
@@ -28,6 +28,6 @@ def _own(tag: str) -> str:
 
 POLICY = (
     f"default-src 'none'; script-src {_own('script')}; style-src {_own('style')}; connect-src 'self'; "
-    # Films and pictures are wherever the storage is.
+    # Films and images come from the storage's own host.
     "img-src * data:; media-src *; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )

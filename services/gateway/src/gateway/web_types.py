@@ -1,4 +1,4 @@
-"""Writes the types of the page's and the application's clients: `python -m gateway.web_types [--check] <file>`."""
+"""Generates the TypeScript types of API clients: `python -m gateway.web_types [--check] <file>`."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ HEAD = """\
 //   import type { ServerToClientEvents, ClientToServerEvents } from './app-router';     // with socket.io-client 4"""
 
 CLIENT_TO_SERVER = """\
-/** One video, and the last `seq` of it that is known: what came after is told first. */
+/** A video, and the last `seq` that the client has: later events are sent first. */
 export interface VideoSubscription {
   videoId: string;
   lastSeq?: number;
@@ -21,21 +21,21 @@ export interface VideoSubscription {
 
 export type Answer = { ok: true } | { ok: false; error: string };
 
-/** A video by its bare id or with the last `seq` that is known; nothing: all videos that the caller sees. */
+/** A video by its bare id or with the last known `seq`; without argument: all videos that the caller may see. */
 export interface ClientToServerEvents {
   subscribe_video_updates: (video?: VideoSubscription | string | null, answer?: (answer: Answer) => void) => void;
   unsubscribe_video_updates: (video?: VideoSubscription | string | null, answer?: (answer: Answer) => void) => void;
 }"""
 
 VIDEO_EVENT = """\
-/** What `video.events` tells: the same as the socket does. */
+/** The events of `video.events`: the same as on the socket. */
 export type VideoEvent = {
   [Name in keyof ServerToClientEvents]: { type: Name; data: Parameters<ServerToClientEvents[Name]>[0] };
 }[keyof ServerToClientEvents];"""
 
 
 def text() -> str:
-    """The file."""
+    """Return the generated file."""
     of_calls, of_events = Types(), Types(date="string")
     app_router = router_types(router, of_calls)
     told = "\n".join(f"  {name}: (told: {of_events.model(model)}) => void;" for name, model in TOLD.items())
@@ -48,7 +48,7 @@ def text() -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the file; with `--check` only say whether it is up to date."""
+    """Write the file; with `--check`, only check that it is up to date."""
     path = Path(arguments[-1])
     if arguments[0] != "--check":
         path.write_text(text())

@@ -1,4 +1,4 @@
-"""What the API says of itself: OpenAPI 3.1 at `/openapi.json`, and a page of it at `/docs` that needs no other host."""
+"""The OpenAPI 3.1 document at `/openapi.json`, and its page at `/docs`, which loads nothing from other hosts."""
 
 from http import HTTPStatus
 from typing import Any
@@ -11,33 +11,33 @@ from starlette.routing import BaseRoute
 
 from gateway.http.problems import MEDIA_TYPE
 
-DESCRIPTION = """A topic goes in, a short film comes out. Ask for a video, follow it, fetch the film.
+DESCRIPTION = """Makes short films from prompts. Request a video, follow its events, download the film.
 
-Every error is `application/problem+json` (RFC 9457); its `type` leads to the list of kinds."""
+Every error is `application/problem+json` (RFC 9457); its `type` links to the list of problem types."""
 
 TAGS = [
-    {"name": "videos", "description": "Ask for videos, follow them, cancel, rate and delete them"},
-    {"name": "storyboards", "description": "Look first, spend later"},
+    {"name": "videos", "description": "Request videos, follow, cancel, rate and delete them"},
+    {"name": "storyboards", "description": "Storyboards, without the cost of a video"},
     {"name": "media", "description": "Films, thumbnails and clips"},
-    {"name": "money", "description": "What videos cost"},
-    {"name": "figures", "description": "How well it goes"},
+    {"name": "money", "description": "Costs and budgets"},
+    {"name": "figures", "description": "Statistics"},
 ]
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
     "title": "Problem",
-    "description": "Why a request was refused",
+    "description": "Why a request failed",
     "required": ["type", "title", "status"],
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "description": "The kind of the problem"},
+        "type": {"type": "string", "format": "uri-reference", "description": "The type of the problem"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong this time"},
-        "instance": {"type": "string", "format": "uri-reference", "description": "What was asked for"},
-        "request_id": {"type": "string", "description": "Names this call in the logs"},
+        "detail": {"type": "string", "description": "What is wrong with this request"},
+        "instance": {"type": "string", "format": "uri-reference", "description": "The path of the request"},
+        "request_id": {"type": "string", "description": "Identifies the request in the logs"},
         "errors": {
             "type": "array",
-            "description": "Each field that is wrong",
+            "description": "Each invalid field",
             "items": {
                 "type": "object",
                 "required": ["field", "in", "code", "detail"],
@@ -73,10 +73,10 @@ PROBLEM: dict[str, Any] = {
 
 
 def app(lifespan: Any, routes: list[BaseRoute]) -> FastAPI:  # noqa: ANN401 - Starlette's lifespan has many forms
-    """An app that describes itself."""
+    """Return an app that serves its own documentation."""
     made = FastAPIOffline(
         redoc_url=None,
-        # Its redirects would lead to whatever host the caller names.
+        # Redirects would go to the host that the caller names.
         redirect_slashes=False,
         title="Multishot",
         version="1",
@@ -110,7 +110,7 @@ def _described(made: FastAPI) -> dict[str, Any]:
                 _describe_errors(operation)
         for operations in document.get("webhooks", {}).values():
             for operation in operations.values():
-                # How a receiver refuses a webhook is its own affair: anything but 2xx is tried again.
+                # Receivers may refuse a webhook with any status: all but 2xx are retried.
                 operation["responses"].pop("422", None)
         schemas = document["components"]["schemas"]
         schemas["Problem"] = PROBLEM
@@ -121,25 +121,25 @@ def _described(made: FastAPI) -> dict[str, Any]:
 
 
 def _describe_errors(operation: dict[str, Any]) -> None:
-    """Say how a call may be refused: as its route says, and as all of its form may."""
+    """Document the errors of an operation: those that its route names, and those of its kind of operation."""
     answers = operation["responses"]
-    may = {429, 503}
+    statuses = {429, 503}
     if "requestBody" in operation:
-        # What is asked may not fit what is there.
-        may |= {409}
+        # The request may conflict with the current state.
+        statuses |= {409}
     parameters = operation.get("parameters", [])
     if operation.get("security"):
-        may |= {401, 403}
+        statuses |= {401, 403}
     if any(parameter["in"] == "path" for parameter in parameters):
-        may |= {404}
+        statuses |= {404}
     if parameters or "requestBody" in operation:
-        may |= {422}
+        statuses |= {422}
     if "requestBody" in operation:
-        may |= {400, 413, 415}
+        statuses |= {400, 413, 415}
     if any(parameter["name"] == "Idempotency-Key" for parameter in parameters):
-        may |= {400, 409}
-    may |= {int(status) for status in answers if status.isdecimal() and int(status) >= HTTPStatus.BAD_REQUEST}
-    for status in sorted(may):
+        statuses |= {400, 409}
+    statuses |= {int(status) for status in answers if status.isdecimal() and int(status) >= HTTPStatus.BAD_REQUEST}
+    for status in sorted(statuses):
         said = answers.get(str(status), {}).get("description", "")
         phrase = HTTPStatus(status).phrase
         plain = said in ("", phrase, "Validation Error")

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with an input, said as zod says it, which clients of tRPC know how to show."""
+"""Translates pydantic's validation errors into zod issues, which tRPC clients can show."""
 
 import json
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ BOUNDS = {
 
 
 def refused(error: ValidationError, schema: dict[str, Any]) -> TRPCError:
-    """An input is wrong; `schema` is its JSON schema. The message is the issues as JSON, as zod has it."""
+    """Return the error of an invalid input of this JSON schema. As with zod, its message is the issues as JSON."""
     details = error.errors(include_url=False)[:MOST_ISSUES]
     issues = tuple(_issue(detail, schema) for detail in details)
     message = json.dumps(issues, indent=2, ensure_ascii=False, default=str)
@@ -83,7 +83,7 @@ def _wrong_type(path: list[int | str], expected: str, given: object) -> Issue:
 
 
 def _type_of(value: object) -> str:
-    """What JavaScript calls it."""
+    """Return the JavaScript name of a value's type."""
     names: Iterable[tuple[type | tuple[type, ...], str]] = (
         (bool, "boolean"),
         (BigInt, "bigint"),
@@ -100,7 +100,7 @@ def _type_of(value: object) -> str:
 
 
 def _type_at(schema: dict[str, Any], path: list[int | str]) -> str:
-    """The type that a JSON schema wants at a place, as zod calls it."""
+    """Return the zod name of the type that a JSON schema requires at a path."""
     here: dict[str, Any] = schema
     for step in (None, *path):
         if step is not None:

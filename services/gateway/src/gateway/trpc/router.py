@@ -1,4 +1,4 @@
-"""The procedures of a tRPC server: functions with a typed input and output, under dotted names."""
+"""Procedures: functions with a typed input and output, under dotted names."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class Call(Generic[C]):
 
 @dataclass(frozen=True)
 class Tracked(Generic[T]):
-    """What a subscription yields. A client that comes back sends the last `id` as `lastEventId` of its input."""
+    """An event of a subscription. A client that reconnects sends the last `id` as `lastEventId` of its input."""
 
     id: str
     data: T
@@ -37,9 +37,9 @@ class Tracked(Generic[T]):
 
 @dataclass(frozen=True)
 class Procedure(Generic[C]):
-    """A procedure. `input` is None where it takes none; `optional`: it can be called without.
+    """A procedure. `input` is None if it takes none; `optional`: it can be omitted.
 
-    `output` is None where anything may come out, which is written as it is.
+    `output` is None for any output, which is encoded as it is.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Procedure(Generic[C]):
     optional: bool
 
     def call(self, call: Call[C], value: object) -> Any:  # noqa: ANN401 - an awaitable, or an iterator of `Tracked`
-        """Call it with what was sent. Raises `TRPCError` where that is not its input."""
+        """Call the procedure. Raises `TRPCError` if `value` is not a valid input."""
         if self.input is None or (value is UNDEFINED and self.optional):
             return self.function(call)
         try:
             return self.function(call, self.input.validate_python(self._given(value)))
         except ValidationError as error:
-            # Errors of the function itself are raised when it is awaited.
+            # Errors of the function itself are raised when its result is awaited.
             raise issues.refused(error, self.input_schema) from None
 
     def _given(self, value: object) -> object:
@@ -64,12 +64,12 @@ class Procedure(Generic[C]):
         return value if takes_anything or value is UNDEFINED else defined(value)
 
     def write(self, value: object) -> object:
-        """An output, by its names on the wire; dates stay dates."""
+        """Dump an output by its wire names; dates stay dates."""
         return value if self.output is None else self.output.dump_python(value, by_alias=True)
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
-        """The JSON schema of the input."""
+        """Return the JSON schema of the input."""
         return self.input.json_schema() if self.input is not None else {}
 
 

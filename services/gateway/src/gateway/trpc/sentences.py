@@ -1,4 +1,4 @@
-"""What is wrong with an input, in sentences for the person who filled in a form."""
+"""Describes an invalid input in sentences, for the person who filled in a form."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,21 @@ from pydantic_core import ErrorDetails
 
 from gateway.trpc.errors import Issue
 
-MOST = 3
-"""Faults that are told in full; the others are counted."""
+MAX_SENTENCES = 3
+"""Further errors are only counted."""
 LARGEST_SHOWN = 10**15
 UNITS = {"string": "characters", "array": "items"}
 
 
 def sentences(details: Sequence[ErrorDetails], issues: Sequence[Issue]) -> str:
-    """Say what is wrong, one sentence for each fault. `issues` are the same faults as zod says them."""
-    told = [_sentence(detail, issue) for detail, issue in zip(details[:MOST], issues[:MOST], strict=True)]
-    more = len(issues) - MOST
+    """Return one sentence per error. `issues` are the same errors as zod issues."""
+    texts = [
+        _sentence(detail, issue) for detail, issue in zip(details[:MAX_SENTENCES], issues[:MAX_SENTENCES], strict=True)
+    ]
+    more = len(issues) - MAX_SENTENCES
     if more > 0:
-        told.append("1 more field is wrong." if more == 1 else f"{more} more fields are wrong.")
-    return " ".join(told)
+        texts.append("1 more field is wrong." if more == 1 else f"{more} more fields are wrong.")
+    return " ".join(texts)
 
 
 def _sentence(detail: ErrorDetails, issue: Issue) -> str:

@@ -1,7 +1,7 @@
-"""superjson: JSON beside notes of what JSON cannot say. It is written `{json, meta: {values, v: 1}}`.
+"""Encodes and decodes superjson: JSON with annotations of types that JSON lacks, `{json, meta: {values, v: 1}}`.
 
-`values` is a tree: under the dotted place of each value that is more than its JSON stands what it is. Values that
-Python has no like of are the classes below. References to one and the same object are neither written nor read.
+`values` is a tree of annotations by the dotted path of the value. The classes below stand for JavaScript types without
+a Python equivalent. Shared references (`referentialEqualities`) are neither written nor read.
 Source: the package superjson 2.2, `src/plainer.ts`, `src/pathstringifier.ts` and `src/transformer.ts`.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-MOST_NOTES = 10_000
+MAX_ANNOTATIONS = 10_000
 BIGINT = re.compile(r"-?[0-9]{1,1000}")
 TOKENS = re.compile(r"\\.|\.|[^\\.]+|\\", re.DOTALL)
 OLD_TOKENS = re.compile(r"\\\.|\.|[^\\.]+|\\")
@@ -22,7 +22,7 @@ NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "-0": 
 
 
 class Undefined(Enum):
-    """JavaScript's `undefined`, which is not its `null`."""
+    """JavaScript's `undefined`, as opposed to `null`."""
 
     VALUE = None
 
@@ -34,35 +34,35 @@ UNDEFINED = Undefined.VALUE
 
 
 class BigInt(int):
-    """A whole number that JavaScript keeps apart from its numbers."""
+    """A JavaScript `bigint`."""
 
 
 class Set(list[object]):
-    """A set, in its order; in JavaScript anything can be in one."""
+    """A JavaScript `Set`, in order; its items need not be hashable."""
 
 
 class Map(list[list[object]]):
-    """Pairs of key and value, in their order; in JavaScript anything can be a key."""
+    """A JavaScript `Map` as pairs, in order; its keys need not be hashable."""
 
 
 class RegExp(str):
-    """A regular expression as JavaScript writes it, `/a/i`. It is never run."""
+    """A regular expression in JavaScript syntax, `/a/i`. It is never executed."""
 
     __slots__ = ()
 
 
 class Url(str):
-    """An address."""
+    """A JavaScript `URL`."""
 
     __slots__ = ()
 
 
 class InvalidSuperjson(ValueError):
-    """This is not superjson, or holds what a server takes from nobody."""
+    """The value is not superjson, or has a type that the server does not accept."""
 
 
 def is_payload(value: object) -> bool:
-    """Whether a JSON value looks as superjson does."""
+    """Return whether a JSON value has the shape of superjson."""
     return isinstance(value, dict) and "json" in value and value.keys() <= {"json", "meta"}
 
 
@@ -70,15 +70,15 @@ def is_payload(value: object) -> bool:
 
 
 def load(payload: Any) -> object:  # noqa: ANN401 - whatever was sent
-    """The value of a payload that was parsed as JSON; what is in it is changed. Raises `InvalidSuperjson`."""
+    """Decode a payload, which is changed in place. Raises `InvalidSuperjson`."""
     if not is_payload(payload):
-        raise InvalidSuperjson("this is not superjson")
+        raise InvalidSuperjson("it is not superjson")
     meta = payload.get("meta")
     if meta is None:
         return payload["json"]
     values, version = (meta.get("values"), meta.get("v", 0)) if isinstance(meta, dict) else (None, None)
     if not isinstance(version, int) or not isinstance(values, dict | list | None):
-        raise InvalidSuperjson("meta is not superjson's")
+        raise InvalidSuperjson("its meta is not superjson's")
     if values is not None:
         _Reading(legacy=version < 1).apply(values, payload, "json")
     return payload["json"]
@@ -87,26 +87,26 @@ def load(payload: Any) -> object:  # noqa: ANN401 - whatever was sent
 class _Reading:
     def __init__(self, *, legacy: bool) -> None:
         self.legacy = legacy
-        self.left = MOST_NOTES
+        self.left = MAX_ANNOTATIONS
 
     def apply(self, notes: object, parent: Any, key: Any) -> None:  # noqa: ANN401 - any container of JSON
-        """Apply the notes on what is at `parent[key]`, the inner ones first."""
+        """Apply the annotations of `parent[key]`, the inner ones first."""
         if isinstance(notes, list) and len(notes) in (1, 2):
             kind, inner = notes[0], notes[1] if len(notes) == 2 else {}
         else:
             kind, inner = None, notes
         if not isinstance(inner, dict):
-            raise InvalidSuperjson("a note is neither a type nor a tree")
+            raise InvalidSuperjson("an annotation is neither a type nor a tree")
         for path, notes_there in inner.items():
             self.apply(notes_there, *self._find(parent[key], path))
         if kind is None:
             return
         self.left -= 1
         if self.left < 0:
-            raise InvalidSuperjson(f"more than {MOST_NOTES} notes")
+            raise InvalidSuperjson(f"more than {MAX_ANNOTATIONS} annotations")
         restore = _RESTORE.get(kind) if isinstance(kind, str) else None
         if restore is None:
-            raise InvalidSuperjson("a type that is not taken")
+            raise InvalidSuperjson("a type that is not accepted")
         parent[key] = restore(parent[key])
 
     def _find(self, container: Any, path: str) -> tuple[Any, Any]:  # noqa: ANN401 - any container of JSON
@@ -119,14 +119,14 @@ class _Reading:
 def _key(container: object, segment: str) -> str | int:
     if isinstance(container, dict) and segment in container:
         return segment
-    # Sets and maps are still the lists that they are in JSON.
+    # Sets and maps are still JSON lists here.
     if isinstance(container, list) and segment.isdecimal() and len(segment) < 10 and int(segment) < len(container):
         return int(segment)
-    raise InvalidSuperjson("a note about nothing")
+    raise InvalidSuperjson("an annotation of a missing value")
 
 
 def _split(path: str, *, legacy: bool) -> list[str]:
-    """The segments of a dotted path. Clients of old, who name no version, escape dots alone."""
+    """Split a dotted path. Old clients, which send no version, escape only dots."""
     segments, parts = [], list[str]()
     for piece in (OLD_TOKENS if legacy else TOKENS).findall(path):
         if piece == ".":
@@ -135,7 +135,7 @@ def _split(path: str, *, legacy: bool) -> list[str]:
         elif piece == r"\." or (piece == r"\\" and not legacy):
             parts.append(piece[1])
         elif piece[0] == "\\" and not legacy:
-            raise InvalidSuperjson("a backslash before nothing")
+            raise InvalidSuperjson("a stray backslash")
         else:
             parts.append(piece)
     return [*segments, "".join(parts)]
@@ -145,7 +145,7 @@ def _date(text: object) -> datetime:
     try:
         moment = datetime.fromisoformat(str(text))
         if moment.tzinfo is None:
-            raise InvalidSuperjson("a date without its zone")
+            raise InvalidSuperjson("a date without a time zone")
         return moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidSuperjson("not a date") from error
@@ -184,7 +184,7 @@ def _text(kind: type[RegExp | Url]) -> Callable[[object], str]:
     return restore
 
 
-# Not `Error`, `class`, `custom`, `symbol` and typed arrays: no call needs them.
+# No procedure needs `Error`, `class`, `custom`, `symbol` or typed arrays.
 _RESTORE: dict[str, Callable[[object], object]] = {
     "undefined": lambda _: UNDEFINED,
     "Date": _date,
@@ -201,13 +201,13 @@ _RESTORE: dict[str, Callable[[object], object]] = {
 
 
 def dump(value: object) -> dict[str, object]:
-    """A value as superjson. A `datetime` is a Date and must know its zone; a whole number is a number at any size."""
+    """Encode a value as superjson. A `datetime` becomes a Date and must have a time zone; an `int` becomes a number."""
     json, notes = _note(value)
     return {"json": json, "meta": {"values": notes, "v": 1}} if notes else {"json": json}
 
 
 def plain(value: object) -> object:
-    """A value as the plain JSON that JavaScript would make of it: without what is undefined, dates as text."""
+    """Encode a value as JavaScript's `JSON.stringify` would: without undefined members, dates as text."""
     match value:
         case dict():
             return {key: plain(item) for key, item in value.items() if item is not UNDEFINED}
@@ -220,7 +220,7 @@ def plain(value: object) -> object:
 
 
 def defined(value: object) -> object:
-    """A value without its undefined members, so that what has a default gets it."""
+    """Return a value without its undefined members, so that defaults apply."""
     match value:
         case Undefined():
             return None
@@ -292,7 +292,7 @@ def _note_number(value: float) -> tuple[object, Notes]:
 
 
 def iso(moment: datetime) -> str:
-    """A time as JavaScript writes it: in UTC, to the millisecond."""
+    """Format a time as JavaScript does: in UTC, with milliseconds."""
     if moment.tzinfo is None:
-        raise ValueError("a time without its zone")
+        raise ValueError("a time without a time zone")
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

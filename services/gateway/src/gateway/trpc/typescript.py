@@ -1,4 +1,4 @@
-"""Writes TypeScript: types from JSON schemas, and from the procedures of a router the `AppRouter` of its clients."""
+"""Generates TypeScript: types from JSON schemas, and the `AppRouter` of a router's clients."""
 
 import json
 import re
@@ -16,16 +16,16 @@ Schema = dict[str, Any]
 
 ROOT = """\
 export interface ErrorShape {
-  /** For people; of a wrong input, its issues as JSON. */
+  /** For people; for an invalid input, its issues as JSON. */
   message: string;
   code: TRPC_ERROR_CODE_NUMBER;
   data: {
     code: TRPC_ERROR_CODE_KEY;
     httpStatus: number;
     path?: string;
-    /** What is wrong with the input, if that is it. */
+    /** What is wrong with the input; null for other errors. */
     zodError: { formErrors: string[]; fieldErrors: Record<string, string[] | undefined> } | null;
-    /** Names the request in the log of the server. */
+    /** Identifies the request in the log of the server. */
     requestId: string;
   };
 }
@@ -37,7 +37,7 @@ interface Root {
   transformer: true;
 }"""
 
-# Later versions have better names for these; the oldest has only these, and no version lacks them.
+# Every supported version of @trpc/server exports these names; later ones have better names, too.
 IMPORTS = """\
 import type {
   BuiltRouter,
@@ -50,14 +50,14 @@ import type {
 
 
 class Types:
-    """Named types, collected while they are used."""
+    """Named types, collected while they are referenced."""
 
     def __init__(self, date: str = "Date") -> None:
         self.date = date
         self.named: dict[str, str] = {}
 
     def of(self, schema: Schema) -> str:
-        """The type of a schema; those that it names are collected."""
+        """Return the type of a schema, and collect the types that it names."""
         for name, inner in schema.get("$defs", {}).items():
             self._name(name, inner)
         if schema.get("type") == "object" and "properties" in schema and "title" in schema:
@@ -66,7 +66,7 @@ class Types:
         return self._type(schema)
 
     def model(self, model: type[BaseModel]) -> str:
-        """The type of a model as it is written."""
+        """Return the type of a model as it is serialized."""
         return self.of(model.model_json_schema(mode="serialization"))
 
     def _name(self, name: str, schema: Schema) -> None:
@@ -111,7 +111,7 @@ class Types:
 
 
 def router_types(router: Router[Any], types: Types) -> str:
-    """The type `AppRouter`; the types that it names are collected."""
+    """Return the type `AppRouter`, and collect the types that it names."""
     tree: dict[str, Any] = {}
     for name, procedure in router.procedures.items():
         *way, last = name.split(".")
@@ -137,7 +137,7 @@ def _procedure(procedure: Procedure[Any], types: Types) -> str:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """Where an input can be left out, leaving it out is what TypeScript should offer."""
+    """Return the schema without null: TypeScript clients omit an optional input."""
     [only] = [part for part in schema["anyOf"] if part.get("type") != "null"]
     return {"$defs": schema.get("$defs", {}), **only}
 
@@ -163,5 +163,5 @@ def _indented(text: str) -> str:
 
 
 def paragraphs(parts: Iterable[str]) -> str:
-    """A file of these parts."""
+    """Join the parts of a file."""
     return "\n\n".join(parts) + "\n"

@@ -1,7 +1,7 @@
-"""Which headers pass between a caller and the application behind the gateway.
+"""Filters the headers between a caller and the application behind the gateway.
 
-Everything passes but what is about one connection alone, and what is a secret between the caller and this gateway: its
-session cookie and its API keys. The application's own cookies and its own `Authorization` are none of our business.
+Hop-by-hop headers do not pass, nor the gateway's own session cookie and API keys. The application's own cookies and its
+own `Authorization` do.
 """
 
 from collections.abc import Iterable
@@ -27,14 +27,14 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-"""RFC 9110, section 7.6.1: about one connection, not about the message."""
-SET_ANEW = frozenset((b"host", b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
+"""Headers of one connection, not of the message: RFC 9110, section 7.6.1."""
+REPLACED = frozenset((b"host", b"expect", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
 
 
 def to_application(scope: Scope, host: bytes) -> Raw:
-    """The headers of a call, as the application at `host` gets them."""
+    """Return the headers of a call for the application at `host`."""
     given: Raw = scope["headers"]
-    dropped = SET_ANEW | _of_the_connection(given)
+    dropped = REPLACED | _of_the_connection(given)
     passed = [(name, value) for name, value in given if name not in dropped]
     passed = [(name, _without_session(value) if name == b"cookie" else value) for name, value in passed]
     passed = [(name, value) for name, value in passed if value or name != b"cookie"]
@@ -43,7 +43,7 @@ def to_application(scope: Scope, host: bytes) -> Raw:
 
 
 def to_caller(given: Iterable[tuple[bytes, bytes]]) -> Raw:
-    """The headers of an answer, as the caller gets them. Our web server says the date itself."""
+    """Return the headers of an answer for the caller. Our own web server adds the date."""
     lower = [(name.lower(), value) for name, value in given]
     dropped = _of_the_connection(lower) | {b"date"}
     return [(name, value) for name, value in lower if name not in dropped]
@@ -55,11 +55,11 @@ def _of_the_connection(headers: Raw) -> frozenset[bytes]:
 
 
 def _forwarded(scope: Scope) -> Raw:
-    """Who called, and under which address: what is in front of us may have said so already."""
+    """Return the `X-Forwarded` headers; a proxy in front of us may have set some already."""
     headers = Headers(scope=scope)
     way = [one.strip() for one in ",".join(headers.getlist("x-forwarded-for")).split(",") if one.strip()]
     peer = scope["client"][0] if scope.get("client") else ""
-    # The web server takes the address from there where it trusts what is in front of it.
+    # uvicorn takes the client address from this header where it trusts the proxy in front of it.
     way += [peer] if peer and peer not in way else []
     scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
     told = {

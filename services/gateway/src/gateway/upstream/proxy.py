@@ -1,4 +1,4 @@
-"""Passes calls on to the application behind the gateway: any path, any method, bodies streamed both ways."""
+"""Forwards calls to the application behind the gateway: any path, any method, bodies streamed both ways."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,24 +17,24 @@ log = structlog.get_logger()
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 120.0
-"""Until an answer begins: the application may write a text meanwhile, or draw a picture. It may then take its time."""
-MOST_CALLS = 200
-"""Calls at once; others wait `CONNECT_SECONDS` for their turn."""
-MOST_ANSWER_BYTES = 16 * 1024 * 1024
-"""Of an answer that is read as a whole."""
+"""Until an answer begins: the application may write a text or draw a picture first. The rest has no limit."""
+MAX_CALLS = 200
+"""Concurrent calls; further ones wait up to `CONNECT_SECONDS`."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""Size of an answer that is read as a whole."""
 
 Refuse = Callable[[Exception, Scope], Response]
 
 
 class Proxy:
-    """An ASGI app: the application at `url`. `refuse` answers for it where it gives no answer."""
+    """The application at `url` as an ASGI app. `refuse` answers where the application does not."""
 
     def __init__(self, url: str, refuse: Refuse) -> None:
         self.url = httpx.URL(url.rstrip("/"))
         self.refuse = refuse
-        # The bare transport: a client would follow redirects, and keep one caller's cookies for the next.
+        # The bare transport: a client would follow redirects, and send one caller's cookies with the next call.
         self.transport = httpx.AsyncHTTPTransport(
-            limits=httpx.Limits(max_connections=MOST_CALLS, max_keepalive_connections=MOST_CALLS // 4)
+            limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS // 4)
         )
 
     async def __aenter__(self) -> Self:
@@ -47,11 +47,11 @@ class Proxy:
         await self.transport.aclose()
 
     def headers(self, scope: Scope) -> Raw:
-        """The headers of a call, as the application gets them."""
+        """Return the headers of a call for the application."""
         return to_application(scope, self.url.netloc)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Handle an ASGI call."""
         caller = _Caller(scope, receive)
         tasks = [asyncio.create_task(self._pass_on(scope, caller, send)), asyncio.create_task(caller.gone())]
         try:
@@ -87,14 +87,14 @@ class Proxy:
     async def open(
         self, method: str, target: bytes, headers: Raw, content: AsyncIterator[bytes] | bytes | None
     ) -> httpx.Response:
-        """Make a call of the application. The answer has begun; its body is to be read, and it is to be closed.
+        """Call the application. Returns when the answer begins; the caller reads its body and closes it.
 
         Raises:
-            ApplicationAway: it cannot be reached, or broke off.
+            ApplicationAway: it cannot be reached, or closed the connection.
             ApplicationSilent: no answer began in time.
         """
         timeouts = {"connect": CONNECT_SECONDS, "write": ANSWER_SECONDS, "read": None, "pool": CONNECT_SECONDS}
-        # The target goes as it came, to the byte.
+        # The target is forwarded byte for byte.
         extensions = {"timeout": timeouts, "target": self.url.raw_path.rstrip(b"/") + target}
         request = httpx.Request(method, self.url, headers=headers, content=content, extensions=extensions)
         try:
@@ -111,14 +111,19 @@ class Proxy:
             raise ApplicationAway from None
 
     async def fetch(self, method: str, target: bytes, headers: Raw, content: bytes | None) -> tuple[bytes, Raw]:
-        """As `open`, with the whole body and the headers. An answer that is too long is none."""
+        """Call the application as `open` does; return the whole body and the headers.
+
+        Raises:
+            ApplicationAway: also if the answer exceeds `MAX_ANSWER_BYTES`.
+            ApplicationSilent: also if it does not end in time.
+        """
         answer = await self.open(method, target, headers, content)
         read = bytearray()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 async for chunk in answer.aiter_bytes():
                     read += chunk
-                    if len(read) > MOST_ANSWER_BYTES:
+                    if len(read) > MAX_ANSWER_BYTES:
                         log.warning("upstream.answer_too_long", bytes=len(read))
                         raise ApplicationAway
         except TimeoutError:
@@ -131,7 +136,7 @@ class Proxy:
         return bytes(read), to_caller(answer.headers.raw)
 
     def _here(self, headers: Raw) -> Raw:
-        """The headers, with redirects to the application's own address leading to ours."""
+        """Return the headers, with redirects to the application's own URL pointing to ours."""
         own = str(self.url.copy_with(raw_path=b"/")).rstrip("/").encode()
         return [
             (name, value[len(own) :] or b"/") if name == b"location" and _is_below(value, own) else (name, value)
@@ -140,7 +145,7 @@ class Proxy:
 
 
 class _Caller:
-    """Who made a call: its body, and whether they are still there."""
+    """The caller: the body of its call, and whether it is still connected."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         names = dict(scope["headers"])
@@ -152,7 +157,7 @@ class _Caller:
             self.has_read.set()
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The body, as it comes."""
+        """Yield the body as it arrives."""
         try:
             more = True
             while more:
@@ -166,7 +171,7 @@ class _Caller:
             self.has_read.set()
 
     async def gone(self) -> None:
-        """Wait until they have gone."""
+        """Wait until the caller disconnects."""
         await self.has_read.wait()
         while not self.is_gone:
             self.is_gone = (await self.receive())["type"] == "http.disconnect"

@@ -1,4 +1,4 @@
-"""Calls of the application's tRPC procedures that came in one batch with calls of ours."""
+"""Forwards calls of the application's tRPC procedures that arrive in one batch with calls of ours."""
 
 import json
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ OF_THE_BODY = frozenset((b"content-length", b"content-type", b"accept", b"accept
 OF_THE_BATCH = ("batch", "input")
 
 
-class Calls:
-    """Asks the application, at the `path` of its tRPC server, in a batch of its own."""
+class TrpcForwarder:
+    """Calls the application's tRPC server at `path`, in a batch of its own."""
 
     def __init__(self, proxy: Proxy, path: str) -> None:
         self.proxy = proxy
         self.path = path
 
-    async def ask(self, request: Request, names: list[str], inputs: Mapping[int, object]) -> FallbackAnswers:
+    async def forward(self, request: Request, names: list[str], inputs: Mapping[int, object]) -> FallbackAnswers:
         """Implement `gateway.trpc.fallback.Fallback`; of the response headers, only cookies pass.
 
         Raises:
-            ApplicationAway, ApplicationSilent: there is no answer.
-            TRPCError: the answer is none of tRPC.
+            ApplicationAway, ApplicationSilent: it did not answer.
+            TRPCError: the answer is not tRPC.
         """
         given = json.dumps({str(place): value for place, value in inputs.items()}, separators=(",", ":"))
         query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -50,8 +50,8 @@ def _items(body: bytes, calls: int) -> list[dict[str, object]]:
         answer = from_json(body)
     except ValueError:
         answer = None
-    # A request that is refused as a whole is answered by one error for all of its calls.
+    # A request that is refused as a whole gets one error for all of its calls.
     items = [answer] * calls if isinstance(answer, dict) and "error" in answer else answer
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise TRPCError("BAD_GATEWAY", "The application behind this gateway gave an answer that is none of tRPC.")
+        raise TRPCError("BAD_GATEWAY", "The application behind this gateway sent an answer that is not tRPC.")
     return items
