@@ -31,6 +31,8 @@ from shared_testing.due_times import CheckDue, SubmissionOverdue
 from shared_testing.servers import eventually
 
 Scene = Callable[..., SceneRequested]
+pytestmark = pytest.mark.slow
+
 STATES = "SELECT state FROM renders ORDER BY video_id, scene_number"
 IDLE_SECONDS = 10.0
 
@@ -146,12 +148,22 @@ async def test_a_scene_of_a_failed_video_is_looked_at_once_and_goes_on_when_it_i
     await desk.hear(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
     await desk.start()
     await desk.start()
-    found = await due.look(desk.database)
-    assert (found.start, found.full, found.sweep, found.next_in) == (set(), set(), False, None)
+    assert await due.look(desk.database, desk.providers) == due.Due(), "nothing looks at it again"
     assert await desk.published() == [], "nothing comes back for it"
     async with scheduling(desk):
         await desk.hear(VideoResumed(video_id=UUID(int=1), epoch=1))
         await eventually(lambda: len(desk.ledger.taken) == 2, what="both are started")
+
+
+async def test_scenes_of_a_provider_that_is_not_configured_any_more_go_to_the_others(
+    sqlite_desk: Any, scene: Scene
+) -> None:
+    desk = sqlite_desk
+    await ask(desk, scene, videos=1, scenes=2)
+    del desk.providers["ledger"]
+    desk.configure("second")
+    async with scheduling(desk):
+        await eventually(lambda: len(desk.second.taken) == 2, what="both are started by the other provider")
 
 
 async def test_a_scene_that_no_provider_accepts_fails_by_itself(desk: Any, scene: Scene) -> None:

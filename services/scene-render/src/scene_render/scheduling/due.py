@@ -1,10 +1,12 @@
 """The one look at the database by which the schedulers of a process learn what is due."""
 
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, case, exists, func, literal, select, union_all
+from sqlalchemy import Select, case, exists, func, literal, select, union_all
 
 from scene_render.models import Attempt, ProviderSlot, ProviderState, Render, VideoStanding
 from shared.persistence.database import Database, now
@@ -12,33 +14,31 @@ from shared.persistence.database import Database, now
 SOON_SECONDS = 1.4
 """How far ahead the look sees."""
 
-START, FULL, CHECK, SWEEP = "start", "full", "check", "sweep"
+START, CHECK, TIME_LIMIT = "start", "check", "time limit"
 
 
 @dataclass(frozen=True)
 class Due:
-    """What is due: by provider, or for all. `next_in`: seconds until more is, if that is soon.
+    """What is due, by provider or at all. `next_in`: seconds until more is, if that is soon.
 
-    `start`: scenes wait and a slot is free. `full`: scenes wait and no slot is free. `check`: attempts are to be
-    looked at. `sweep`: time limits are over.
+    `start`: scenes wait and a slot is free. `check`: attempts are to be looked at. `time_limits`: some are over.
     """
 
     start: set[str] = field(default_factory=set)
-    full: set[str] = field(default_factory=set)
     check: set[str] = field(default_factory=set)
-    sweep: bool = False
+    time_limits: bool = False
     next_in: float | None = None
 
 
-async def look(database: Database) -> Due:
-    """Look what is due: one statement, outside any transaction.
+async def look(database: Database, providers: Iterable[str]) -> Due:
+    """Look what is due: one statement, outside any transaction. Attempts at other providers are seen as well.
 
     Raises:
         ConnectionError: the database has not answered in time.
     """
-    found: dict[str, set[str]] = {START: set(), FULL: set(), CHECK: set(), SWEEP: set()}
+    found: dict[str, set[str]] = {START: set(), CHECK: set(), TIME_LIMIT: set()}
     next_in: float | None = None
-    for what, provider, moment, clock in await database.autocommit_read(QUERY, {}):
+    for what, provider, moment, clock in await database.autocommit_read(_query(tuple(sorted(providers))), {}):
         if moment is None:
             continue
         seconds = (moment - clock).total_seconds()
@@ -46,44 +46,40 @@ async def look(database: Database) -> Due:
             found[what].add(provider)
         else:
             next_in = seconds if next_in is None else min(next_in, seconds)
-    return Due(found[START], found[FULL], found[CHECK], bool(found[SWEEP]), next_in)
+    return Due(found[START], found[CHECK], bool(found[TIME_LIMIT]), next_in)
 
 
-def _query() -> Select[str, str, datetime | None, datetime]:
-    """Every part of it reads the beginning of an index, however many rows there are."""
+@functools.cache
+def _query(providers: tuple[str, ...]) -> Select[str, str, datetime | None, datetime]:
+    """Return the statement. Each part of it reads the beginning of an index, however many rows there are.
+
+    That is why the providers are named: with a GROUP BY, MariaDB would read everything that waits.
+    """
     soon = now(SOON_SECONDS)
-    first = func.min(Render.available_at).label("first")
-    waiting = select(Render.provider, first).where(Render.state == "waiting").group_by(Render.provider).subquery()
-    free = exists().where(ProviderSlot.provider == waiting.c.provider, ProviderSlot.attempt_id.is_(None))
-    resting = and_(ProviderState.parked_until.is_not(None), ProviderState.parked_until > waiting.c.first)
-    starts = (
-        select(
-            case((free, literal(START)), else_=literal(FULL)).label("what"),
-            waiting.c.provider,
-            case((resting, ProviderState.parked_until), else_=waiting.c.first).label("due_at"),
-            now().label("clock"),
-        )
-        .select_from(waiting.outerjoin(ProviderState, ProviderState.provider == waiting.c.provider))
-        .where(waiting.c.first <= soon)
-    )
     checks = (
-        select(literal(CHECK), Attempt.provider, func.min(Attempt.next_check_at), now())
+        select(literal(CHECK).label("what"), Attempt.provider, func.min(Attempt.next_check_at).label("due_at"))
+        .add_columns(now().label("clock"))
         .where(Attempt.next_check_at <= soon)
         .group_by(Attempt.provider)
     )
 
+    def starts(provider: str) -> Select[Any]:
+        waiting = (Render.state == "waiting", Render.provider == provider, Render.available_at <= soon)
+        first = select(func.min(Render.available_at)).where(*waiting).scalar_subquery()
+        parked = select(ProviderState.parked_until).where(ProviderState.provider == provider).scalar_subquery()
+        slot = exists().where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
+        at = case((first.is_(None), None), (parked > first, parked), else_=first)
+        return select(literal(START), literal(provider), at, now()).where(slot)
+
     def limit(column: Any, *where: Any) -> Select[Any]:  # noqa: ANN401 - columns
-        return select(literal(SWEEP), literal(""), func.min(column), now()).where(column <= soon, *where)
+        return select(literal(TIME_LIMIT), literal(""), func.min(column), now()).where(column <= soon, *where)
 
     parts = union_all(
-        starts,
         checks,
+        *map(starts, providers),
         limit(Render.give_up_at, Render.state == "waiting"),
         limit(Attempt.release_slot_at),
         limit(Attempt.pay_again_at),
         limit(VideoStanding.release_scenes_at),
     ).subquery()
     return select(parts.c.what, parts.c.provider, parts.c.due_at, parts.c.clock)
-
-
-QUERY = _query()

@@ -13,16 +13,18 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
+from sqlalchemy import select
 
 from scene_render.attempts import lease, polling, submission
 from scene_render.attempts.lease import Lease
 from scene_render.dependencies import Dependencies
+from scene_render.models import Render
 from scene_render.providers.base import Provider
 from scene_render.scheduling import due, time_limits
 from scene_render.scheduling.claim import Claim, ClaimFailed, NoClaim, claim_next, defer
-from shared.persistence.database import is_outage
+from shared.persistence.database import is_outage, now
 from shared.persistence.unit_of_work import transaction
-from shared.process.supervisor import Background
+from shared.process.supervisor import Background, every
 
 log = structlog.get_logger()
 
@@ -32,11 +34,12 @@ LOOKS_AT_ONCE = 8
 LOOK_SECONDS = 1.0
 LEAST_PAUSE_SECONDS = 0.02
 """Between two looks at what is due, however many commits there are."""
+MOVE_EVERY_SECONDS = 60.0
 LOCKED_SECONDS = 0.1
 LOCKED_TRIES = 3
 OUTAGE_SECONDS = 1.0
-WITHOUT_ADAPTER = ""
-"""Stands for all providers that are not configured: their attempts and scenes are looked after as well."""
+NOT_CONFIGURED = ""
+"""Stands for all providers that are not configured here: their attempts are looked after as well."""
 
 
 class Scheduler:
@@ -44,14 +47,12 @@ class Scheduler:
 
     def __init__(self, deps: Dependencies) -> None:
         self.deps = deps
-        names = (*deps.providers, WITHOUT_ADAPTER)
+        names = (*deps.providers, NOT_CONFIGURED)
         self.start = {name: asyncio.Event() for name in deps.providers}
         self.check = {name: asyncio.Event() for name in names}
-        self.sweep = asyncio.Event()
+        self.time_limits = asyncio.Event()
         self.strays: set[str] = set()
         """Providers that are not configured, and have attempts that are due."""
-        self.to_move: set[str] = set()
-        """Providers that take no new scenes, and have some that wait."""
         self.submissions = {name: asyncio.Semaphore(SUBMISSIONS_AT_ONCE) for name in deps.providers}
 
     @property
@@ -60,7 +61,8 @@ class Scheduler:
         providers = self.deps.providers.values()
         return (
             Background("schedule", self._look_for_ever),
-            Background("time limits", partial(self._act, self.sweep, self.carry_out_time_limits)),
+            Background("time limits", partial(self._act, self.time_limits, self.carry_out_time_limits)),
+            every(MOVE_EVERY_SECONDS, self.move_strays, "move scenes"),
             *(self._starting(provider) for provider in providers),
             *(Background(f"look at {name or 'others'}", partial(self._look_at_due, name)) for name in self.check),
         )
@@ -92,15 +94,14 @@ class Scheduler:
 
     async def wake_due(self) -> float | None:
         """Look what is due and wake the tasks that act on it. Returns the seconds until more is due, if it is soon."""
-        found = await due.look(self.deps.database)
-        self.to_move = {name for name in found.start | found.full if not self.deps.attempts.selection.takes_new(name)}
+        found = await due.look(self.deps.database, self.deps.providers)
         self.strays = found.check - self.deps.providers.keys()
-        for name in found.start - self.to_move:
+        for name in found.start:
             self.start[name].set()
         for name in found.check:
-            self.check[WITHOUT_ADAPTER if name in self.strays else name].set()
-        if found.sweep or self.to_move:
-            self.sweep.set()
+            self.check[NOT_CONFIGURED if name in self.strays else name].set()
+        if found.time_limits:
+            self.time_limits.set()
         return found.next_in
 
     async def _act(self, wake: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
@@ -116,16 +117,27 @@ class Scheduler:
                 await asyncio.sleep(OUTAGE_SECONDS)
 
     async def carry_out_time_limits(self) -> None:
-        """Carry out what is over time, and move scenes away from providers that take no new ones."""
-        for name in self.to_move:
-            async with transaction(self.deps.database) as work:
-                await self.deps.attempts.selection.move_waiting(work, name)
+        """Carry out what is over time."""
         await time_limits.carry_out(self.deps.database, self.deps.attempts)
+
+    async def move_strays(self) -> None:
+        """Move scenes away from providers that take no new ones, or are not configured any more."""
+        selection = self.deps.attempts.selection
+        waiting = select(Render.provider).where(Render.state == "waiting", Render.available_at <= now()).distinct()
+        async with self.deps.database.reading() as session:
+            names = (await session.execute(waiting)).scalars().all()
+        for name in names:
+            if not selection.takes_new(name):
+                async with transaction(self.deps.database) as work:
+                    await selection.move_waiting(work, name)
 
     # --- scenes that wait
 
     async def start_waiting(self, provider: Provider) -> None:
         """Start scenes as long as a slot is free and a scene waits."""
+        if not self.deps.attempts.selection.takes_new(provider.name):
+            await self.move_strays()
+            return
         locked = 0
         while locked < LOCKED_TRIES:
             match await self.start_next(provider):
@@ -186,7 +198,7 @@ class Scheduler:
         async with asyncio.TaskGroup() as group:
 
             async def take() -> None:
-                providers = self.strays if name == WITHOUT_ADAPTER else {name}
+                providers = self.strays if name == NOT_CONFIGURED else {name}
                 for provider in providers:
                     async with self.deps.database.sessions.begin() as session:
                         taken = await lease.take(session, provider, LOOKS_AT_ONCE - len(running))
