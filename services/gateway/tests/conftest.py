@@ -48,18 +48,18 @@ Node = Callable[..., Any]
 
 class Nobody:
     async def publish(self, event: object) -> None:
-        """Nobody listens."""
+        """Publish to nobody."""
 
 
 @pytest.fixture(autouse=True)
 def called_by_these_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests call the gateway by the names that it has in a deployment."""
+    """Let the gateway answer for the host names that tests use."""
     monkeypatch.setenv("ALLOWED_HOSTS", '["gateway", "new.example"]')
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with the schema and nothing in it, to be copied: quicker than migrating each time."""
+    """An SQLite file with an empty schema; copying it is faster than migrating each time."""
     path = tmp_path_factory.mktemp("schema") / "gateway.db"
 
     _in_a_thread(_migrate(f"sqlite+aiosqlite:///{path}"))
@@ -72,7 +72,7 @@ async def _migrate(url: str) -> None:
 
 
 def _in_a_thread(work: Coroutine[None, None, None]) -> None:
-    """Wait for work; a loop may be running in this thread."""
+    """Run work in a thread, because a loop may be running in this one."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, work).result()
 
@@ -90,7 +90,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, empty_database:
 
 @pytest.fixture
 def more_settings() -> dict[str, Any]:
-    """Settings that a test has of its own."""
+    """Settings of one test."""
     return {}
 
 
@@ -125,7 +125,7 @@ async def api(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
 
 @dataclass
 class Page:
-    """A page that shows videos: what its socket hears, in order, and what it makes of it."""
+    """A page that shows videos: the events of its socket, in order, and its view of them."""
 
     auth: dict[str, Any] | None = None
     heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -150,7 +150,7 @@ class Page:
         self.client = None
 
     async def lose(self) -> None:
-        """Lose the connection, as by a cable that is pulled."""
+        """Lose the connection, as by a pulled cable."""
         assert self.client is not None
         self.client.eio.ws._response.connection.transport.abort()
         await self.client.wait()
@@ -177,14 +177,14 @@ class Page:
         return max(self.seqs(video_id), default=0)
 
     def view(self, video_id: object) -> dict[str, Any]:
-        """How a video stands, by what was heard last."""
+        """Return the state of a video by its last event."""
         last = self.of(video_id)[-1] if self.of(video_id) else {}
         return {key: last.get(key) for key in ("status", "progress", "currentStep", "sceneStates")}
 
 
 @pytest.fixture
 async def open_page() -> AsyncIterator[Callable[..., Awaitable[Page]]]:
-    """Open pages; they are closed at the end."""
+    """Open pages; they are closed after the test."""
     pages = []
 
     async def opened(url: str, auth: dict[str, Any] | None = None) -> Page:
@@ -198,7 +198,7 @@ async def open_page() -> AsyncIterator[Callable[..., Awaitable[Page]]]:
 
 @pytest.fixture
 async def url(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """The gateway, served by its own web server in this process."""
+    """The URL of the gateway, served in this process."""
     monkeypatch.setattr(live, "SILENT_SECONDS", 0.3)
     server = web_server(gateway.app(contextlib.nullcontext(), routes=[]), "127.0.0.1", 0)
     task = asyncio.create_task(server.serve())
@@ -210,7 +210,7 @@ async def url(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 @pytest.fixture
 def served_soon(gateway: Gateway) -> Callable[[], contextlib.AbstractAsyncContextManager[httpx.AsyncClient]]:
-    """Serve the API behind a real socket, for answers that take their time."""
+    """Serve the API on a real socket, for answers that are streamed."""
 
     @contextlib.asynccontextmanager
     async def serving() -> AsyncIterator[httpx.AsyncClient]:
@@ -236,7 +236,7 @@ async def served(served_soon: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def happen(gateway: Gateway) -> Callable[..., Awaitable[None]]:
-    """Let events come to the service's handlers, through its inbox, and tell those who watch."""
+    """Pass events to the service's handlers, through its inbox, and publish the result."""
     service = gateway.service(NullPublisher())
     handled_by = {one.event: one for one in service.router.subscriptions}
 
@@ -255,13 +255,13 @@ def happen(gateway: Gateway) -> Callable[..., Awaitable[None]]:
 
 @pytest.fixture(scope="session")
 def film_events() -> Callable[..., Awaitable[list[Event]]]:
-    """As `film_of`, for another gateway."""
+    """Do as `film_of`, for another gateway."""
     return _events_to_film
 
 
 @pytest.fixture
 def film_of(gateway: Gateway, tmp_path: Path) -> Callable[[str], Awaitable[list[Event]]]:
-    """All that happens to a video of two scenes until it is a film; its files are in the storage."""
+    """Return the events of a video of two scenes until it is a film; its files are in the storage."""
     return lambda video_id: _events_to_film(gateway, video_id, tmp_path)
 
 
@@ -293,7 +293,7 @@ async def _events_to_film(gateway: Gateway, video_id: str, folder: Path) -> list
 
 @pytest.fixture
 def filmed(api: httpx.AsyncClient, happen: Any, film_of: Any) -> Callable[[], Awaitable[dict[str, Any]]]:
-    """Make a video that is completed; returns it as the API shows it."""
+    """Create a completed video; returns it as the API shows it."""
 
     async def make() -> dict[str, Any]:
         video = (await api.post("/api/v1/videos", json={"prompt": "a fox", "sceneCount": 2})).json()
@@ -306,7 +306,7 @@ def filmed(api: httpx.AsyncClient, happen: Any, film_of: Any) -> Callable[[], Aw
 
 @pytest.fixture
 def node(request: pytest.FixtureRequest) -> Node:
-    """Runs a script of `clients/` with the real npm packages, and returns the JSON that it prints."""
+    """Run a script of `clients/` with the real npm packages; returns the JSON that it prints."""
     found = shutil.which("node")
     if found is None or not (CLIENTS / "node_modules").is_dir():
         _or_skip(request, "Node.js", "no node, or its packages are not installed (make test does it where npm is)")
@@ -330,7 +330,7 @@ def node(request: pytest.FixtureRequest) -> Node:
 
 @pytest.fixture
 def telling(gateway: Gateway) -> None:
-    """What is saved is told at once, as replicas do it by the broker."""
+    """Publish saved events at once, as replicas do through the broker."""
 
     class Told:
         async def publish(self, event: Event) -> None:
@@ -342,7 +342,7 @@ def telling(gateway: Gateway) -> None:
 
 @pytest.fixture
 def film(gateway: Gateway, telling: None) -> Callable[[UUID], Awaitable[None]]:
-    """Has whatever happens while a film is made happen to a video."""
+    """Pass all events of a finished film to a video."""
 
     async def make(video_id: UUID) -> None:
         media = MediaReference(key="videos/x/film.mp4", content_type="video/mp4", size=1, sha256="0" * 64)

@@ -1,4 +1,4 @@
-"""Who may call, and what they see: by keys, sessions and tokens, on every route there is and on the socket."""
+"""Authentication and authorization by keys, sessions and tokens, on every route and on sockets."""
 
 import asyncio
 import base64
@@ -56,7 +56,7 @@ MakeKey = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 async def opened(tmp_path: Path, empty_database: Path) -> AsyncIterator[Open]:
-    """Open gateways that ask for keys, all on one database, as replicas are."""
+    """Open gateways that require keys, on one database, like replicas."""
     shutil.copy(empty_database, tmp_path / "gateway.db")
     gateways: list[Gateway] = []
 
@@ -85,7 +85,7 @@ async def gateway(opened: Open) -> Gateway:
 
 @pytest.fixture
 def key(gateway: Gateway) -> MakeKey:
-    """Make a key."""
+    """Create a key."""
 
     async def make(owner: str, *scopes: str, **more: Any) -> str:
         wish = KeyRequest.model_validate({"owner": owner, "name": "n", "scopes": scopes or ("read", "write"), **more})
@@ -100,7 +100,7 @@ def app_of(gateway: Gateway) -> ASGIApp:
 
 
 def calling(gateway: Gateway, key: str | None = None, **more: Any) -> httpx.AsyncClient:
-    """Whoever calls with this key."""
+    """Return a client with this key."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
     transport = httpx.ASGITransport(app=app_of(gateway), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers, **more)
@@ -109,7 +109,7 @@ def calling(gateway: Gateway, key: str | None = None, **more: Any) -> httpx.Asyn
 # --- keys
 
 
-async def test_without_a_key_or_with_a_wrong_one_nobody_gets_in(gateway: Gateway, key: MakeKey) -> None:
+async def test_calls_without_a_valid_key_are_rejected(gateway: Gateway, key: MakeKey) -> None:
     good = await key("anna")
     other = good[:-1] + ("A" if good[-1] != "A" else "B")
     for authorization in (None, "Bearer", "Bearer x", f"Bearer {other}", f"Basic {good}", good, "Bearer msk_ü", ""):
@@ -130,7 +130,7 @@ async def test_without_a_key_or_with_a_wrong_one_nobody_gets_in(gateway: Gateway
         (("admin",), 200, 202, 200),
     ],
 )
-async def test_a_key_allows_what_its_scopes_say(
+async def test_scopes_decide_what_a_key_allows(
     gateway: Gateway, key: MakeKey, scopes: tuple[str, ...], read: int, write: int, admin: int
 ) -> None:
     api = calling(gateway, await key("anna", *scopes))
@@ -139,7 +139,7 @@ async def test_a_key_allows_what_its_scopes_say(
     assert (await api.get("/api/v1/keys")).status_code == admin
 
 
-async def test_a_key_is_made_shown_once_listed_without_it_used_and_revoked(gateway: Gateway, key: MakeKey) -> None:
+async def test_a_key_is_created_shown_once_listed_used_and_revoked(gateway: Gateway, key: MakeKey) -> None:
     admin = calling(gateway, await key("root", "admin"))
     wish = {"owner": "anna", "name": "her server", "scopes": ["read", "write"], "callsPerMinute": 60, "days": 90}
     made = await admin.post("/api/v1/keys", json=wish)
@@ -171,7 +171,7 @@ async def test_a_key_is_made_shown_once_listed_without_it_used_and_revoked(gatew
     assert (await admin.delete("/api/v1/keys/none")).status_code == 404
 
 
-async def test_the_database_holds_no_key(gateway: Gateway, key: MakeKey) -> None:
+async def test_the_database_stores_no_key(gateway: Gateway, key: MakeKey) -> None:
     secret = (await key("anna")).rpartition("_")[2]
     async with gateway.database.reading() as session:
         rows = (await session.execute(text("SELECT * FROM api_keys"))).all()
@@ -186,13 +186,13 @@ async def test_the_database_holds_no_key(gateway: Gateway, key: MakeKey) -> None
         {"budgetDayUsd": -1}, {"owner": "o" * 256}, {"invented": 1},
     ],
 )  # fmt: skip
-async def test_a_key_that_makes_no_sense_is_refused(gateway: Gateway, key: MakeKey, wrong: dict[str, Any]) -> None:
+async def test_an_invalid_key_request_is_rejected(gateway: Gateway, key: MakeKey, wrong: dict[str, Any]) -> None:
     admin = calling(gateway, await key("root", "admin"))
     wish = {"owner": "anna", "name": "n", "scopes": ["read"], **wrong}
     assert (await admin.post("/api/v1/keys", json=wish)).status_code == 422
 
 
-async def test_a_revoked_key_ends_on_other_replicas_within_seconds_and_an_expired_one_by_itself(
+async def test_a_revoked_key_stops_working_on_other_replicas_and_keys_expire(
     gateway: Gateway, opened: Open, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica = await opened()
@@ -209,7 +209,7 @@ async def test_a_revoked_key_ends_on_other_replicas_within_seconds_and_an_expire
         assert (await calling(replica, secret).get("/api/v1/videos")).status_code == 401
 
 
-async def test_calls_with_a_known_key_cost_no_query(
+async def test_calls_with_a_cached_key_cost_no_query(
     gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = calling(gateway, await key("anna"))
@@ -227,7 +227,7 @@ async def test_calls_with_a_known_key_cost_no_query(
     assert loads == 1
 
 
-async def test_where_no_keys_are_asked_for_none_are_made_by_whoever_calls(opened: Open) -> None:
+async def test_the_api_creates_no_keys_where_none_are_required(opened: Open) -> None:
     gateway = await opened(auth="none")
     answer = await calling(gateway).post("/api/v1/keys", json={"owner": "a", "name": "n", "scopes": ["admin"]})
     assert answer.status_code == 409
@@ -247,9 +247,7 @@ async def signed_in(gateway: Gateway, secret: str) -> httpx.AsyncClient:
     return browser
 
 
-async def test_a_browser_signs_in_with_a_cookie_that_scripts_cannot_read_and_out_again(
-    gateway: Gateway, key: MakeKey
-) -> None:
+async def test_a_browser_signs_in_with_an_http_only_cookie_and_out_again(gateway: Gateway, key: MakeKey) -> None:
     secret = await key("anna")
     browser = calling(gateway)
     assert (await browser.post("/api/v1/session", json={"key": "msk_wrong"})).status_code == 401
@@ -264,7 +262,7 @@ async def test_a_browser_signs_in_with_a_cookie_that_scripts_cannot_read_and_out
     assert (await browser.get("/api/v1/videos")).status_code == 401
 
 
-async def test_the_cookie_is_secure_where_the_gateway_is_reached_by_https(opened: Open) -> None:
+async def test_the_cookie_is_secure_over_https(opened: Open) -> None:
     gateway = await opened(public_url="https://video.example")
     secret, _ = await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read"}))
     answer = await calling(gateway).post("/api/v1/session", json={"key": secret})
@@ -274,7 +272,7 @@ async def test_the_cookie_is_secure_where_the_gateway_is_reached_by_https(opened
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
 )
-async def test_a_form_on_another_page_cannot_use_the_cookie(
+async def test_a_form_of_another_site_cannot_use_the_cookie(
     gateway: Gateway, key: MakeKey, content_type: str | None
 ) -> None:
     browser = await signed_in(gateway, await key("anna"))
@@ -288,7 +286,7 @@ async def test_a_form_on_another_page_cannot_use_the_cookie(
     assert [video["status"] for video in listed["videos"]] == ["pending"]
 
 
-async def test_a_token_in_the_address_looks_and_does_nothing_else(gateway: Gateway, key: MakeKey) -> None:
+async def test_a_token_in_the_url_is_read_only(gateway: Gateway, key: MakeKey) -> None:
     secret = await key("anna")
     anna = calling(gateway, secret)
     video = (await anna.post("/api/v1/videos", json=WISH)).json()
@@ -306,7 +304,7 @@ async def test_a_token_in_the_address_looks_and_does_nothing_else(gateway: Gatew
     assert (await stranger.post("/api/v1/token", headers=bearer)).status_code == 401
 
 
-async def test_sessions_and_tokens_hold_on_every_replica_until_they_end_are_changed_or_their_key_goes(
+async def test_sessions_and_tokens_are_valid_on_every_replica_until_expired_tampered_or_revoked(
     gateway: Gateway, opened: Open, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica = await opened()
@@ -344,19 +342,19 @@ async def test_sessions_and_tokens_hold_on_every_replica_until_they_end_are_chan
     assert await statuses(session, token) == {401}
 
 
-# --- whose videos
+# --- ownership
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.connected)])
 async def either(request: pytest.FixtureRequest, opened: Open) -> Gateway:
-    """A gateway that asks for keys, on each database."""
+    """A gateway that requires keys, on each database."""
     if request.param == "sqlite":
         return await opened()
     schema = request.getfixturevalue("schema")()
     return await opened(request.getfixturevalue("sql_server").url(schema))
 
 
-async def test_whose_a_video_is_comes_from_the_key_and_names_are_told_apart_by_each_letter(either: Gateway) -> None:
+async def test_a_video_belongs_to_the_owner_of_the_key_and_owner_names_are_case_sensitive(either: Gateway) -> None:
     async def make(owner: str) -> httpx.AsyncClient:
         return calling(
             either, (await either.keys.create(KeyRequest(owner=owner, name="n", scopes={"read", "write"})))[0]
@@ -370,7 +368,7 @@ async def test_whose_a_video_is_comes_from_the_key_and_names_are_told_apart_by_e
     assert [(await api.get("/api/v1/videos")).json()["total"] for api in (anna, other)] == [1, 0]
 
 
-async def test_a_key_s_budget_narrows_what_its_owner_may_spend_in_a_day(either: Gateway) -> None:
+async def test_a_key_can_lower_its_owners_daily_budget(either: Gateway) -> None:
     gateway = either
     gateway.money.providers, gateway.money.tariffs = ("runway",), {"runway": gateway.settings.tariff("runway")}
     keys = [
@@ -395,7 +393,7 @@ async def test_a_key_s_budget_narrows_what_its_owner_may_spend_in_a_day(either: 
 
 
 def routes_of(gateway: Gateway) -> Iterator[tuple[str, str]]:
-    """Every method and path the app answers, documented or not."""
+    """Return every method and path of the app, documented or not."""
 
     def walk(routes: list[BaseRoute], before: str = "") -> Iterator[tuple[str, str]]:
         for route in routes:
@@ -449,7 +447,7 @@ BODIES: dict[str, Any] = {
 
 @pytest.fixture
 async def annas(gateway: Gateway, key: MakeKey) -> dict[str, str]:
-    """What anna has, by the names of the places for it in paths: a finished video, a storyboard, a charge, a key."""
+    """Anna's objects by the names of path parameters: a finished video, a storyboard, a charge, a key."""
     secret = await key("anna", "read", "write")
     anna = calling(gateway, secret)
     video_id = (await anna.post("/api/v1/videos", json=WISH)).json()["videoId"]
@@ -497,7 +495,7 @@ def filled(path: str, things: dict[str, str]) -> str:
     return path
 
 
-async def test_every_route_but_the_open_ones_asks_for_a_key(gateway: Gateway, annas: dict[str, str]) -> None:
+async def test_every_route_except_the_public_ones_requires_a_key(gateway: Gateway, annas: dict[str, str]) -> None:
     routes = set(routes_of(gateway))
     assert len(routes) > 20
     for method, path in sorted(routes - OPEN):
@@ -505,9 +503,7 @@ async def test_every_route_but_the_open_ones_asks_for_a_key(gateway: Gateway, an
         assert answer.status_code == 401, (method, path, answer.text)
 
 
-async def test_on_no_route_does_an_owner_see_or_touch_what_is_another_s(
-    gateway: Gateway, annas: dict[str, str], key: MakeKey
-) -> None:
+async def test_no_route_exposes_another_owners_videos(gateway: Gateway, annas: dict[str, str], key: MakeKey) -> None:
     before = (await calling(gateway, annas["key"]).get(f"/api/v1/videos/{annas['video_id']}")).json()
     bob = calling(gateway, await key("bob"))
     asked = 0
@@ -528,7 +524,7 @@ async def test_on_no_route_does_an_owner_see_or_touch_what_is_another_s(
 
 
 @pytest.mark.parametrize("name", sorted(procedures.router.procedures))
-async def test_no_procedure_of_trpc_is_open_or_shows_what_is_another_s(
+async def test_no_trpc_procedure_is_public_or_exposes_another_owners_videos(
     gateway: Gateway, annas: dict[str, str], key: MakeKey, name: str
 ) -> None:
     async def call(secret: str | None, video_id: str) -> tuple[int, str]:
@@ -551,7 +547,7 @@ async def test_no_procedure_of_trpc_is_open_or_shows_what_is_another_s(
         assert "NOT_FOUND" not in (await call(annas["key"], annas["video_id"]))[1]
 
 
-async def test_its_owner_and_an_administrator_find_it_on_each_of_these_routes(
+async def test_the_owner_and_an_administrator_find_a_video_on_every_route(
     gateway: Gateway, annas: dict[str, str], key: MakeKey
 ) -> None:
     root = await key("root", "admin")
@@ -572,7 +568,7 @@ async def test_its_owner_and_an_administrator_find_it_on_each_of_these_routes(
 
 @contextlib.asynccontextmanager
 async def serving(gateway: Gateway) -> AsyncIterator[str]:
-    """Serve on a port of this machine."""
+    """Serve the gateway on a local port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         app = gateway.app(gateway.storage, routes=[])
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
@@ -589,7 +585,7 @@ async def serving(gateway: Gateway) -> AsyncIterator[str]:
 async def connected(
     url: str, auth: object = None, headers: dict[str, str] | None = None
 ) -> AsyncIterator[tuple[socketio.AsyncClient, list[tuple[str, Any]]]]:
-    """A socket, and what it hears."""
+    """Connect a socket; yields it with the events that it gets."""
     client, heard = socketio.AsyncClient(reconnection=False), list[tuple[str, Any]]()
     client.on("*", lambda name, data: heard.append((name, data)))
     await client.connect(url, auth=auth, headers=headers or {}, transports=["websocket"], wait_timeout=10)
@@ -599,9 +595,7 @@ async def connected(
         await client.disconnect()
 
 
-async def test_a_socket_hears_its_owner_s_videos_and_can_subscribe_to_no_other(
-    gateway: Gateway, annas: dict[str, str], key: MakeKey
-) -> None:
+async def test_a_socket_gets_only_its_owners_videos(gateway: Gateway, annas: dict[str, str], key: MakeKey) -> None:
     video = UUID(annas["video_id"])
     token = (await calling(gateway, annas["key"]).post("/api/v1/token")).json()["token"]
     browser = await signed_in(gateway, annas["key"])
@@ -635,7 +629,7 @@ async def test_a_socket_hears_its_owner_s_videos_and_can_subscribe_to_no_other(
         assert {data["videoId"] for heard in annas_heard for _, data in heard} == {str(video)}
 
 
-async def test_a_bad_token_opens_no_socket(gateway: Gateway, key: MakeKey) -> None:
+async def test_a_socket_with_an_invalid_token_is_refused(gateway: Gateway, key: MakeKey) -> None:
     good = await key("anna")
     writer = await key("anna", "write")
     async with serving(gateway) as url:
@@ -657,7 +651,7 @@ async def test_a_bad_token_opens_no_socket(gateway: Gateway, key: MakeKey) -> No
             pass
 
 
-async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
+async def test_sockets_and_streams_end_when_their_key_is_revoked(
     gateway: Gateway, annas: dict[str, str], key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.live.rooms.CACHE_SECONDS", 0.1)
@@ -687,7 +681,7 @@ async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
-async def test_an_event_with_a_reserved_name_does_not_keep_a_socket_of_a_revoked_key(
+async def test_an_event_with_a_reserved_name_does_not_keep_a_revoked_socket_open(
     gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr("gateway.live.rooms.CACHE_SECONDS", 0.1)
@@ -704,7 +698,7 @@ async def test_an_event_with_a_reserved_name_does_not_keep_a_socket_of_a_revoked
 
 
 @pytest.mark.parametrize("event", ["unsubscribe_video_updates", "subscribe_video_updates", "not_an_event"])
-async def test_every_event_of_a_socket_counts_as_a_call(gateway: Gateway, key: MakeKey, event: str) -> None:
+async def test_every_socket_event_counts_against_the_rate_limit(gateway: Gateway, key: MakeKey, event: str) -> None:
     secret = await key("anna", callsPerMinute=20)
     async with serving(gateway) as url, connected(url, {"token": secret}) as (socket, _):
         for _ in range(30):
@@ -715,7 +709,7 @@ async def test_every_event_of_a_socket_counts_as_a_call(gateway: Gateway, key: M
     assert (await calling(gateway, secret).get("/api/v1/videos")).status_code == 429
 
 
-async def test_one_socket_has_a_few_events_handled_at_once_however_many_it_sends(
+async def test_events_of_one_socket_are_handled_with_limited_concurrency(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = await opened(auth="none")
@@ -741,7 +735,7 @@ async def test_one_socket_has_a_few_events_handled_at_once_however_many_it_sends
     assert most == MAX_CONCURRENT_EVENTS
 
 
-async def test_a_connection_that_does_not_sign_in_is_closed_and_there_are_only_so_many(
+async def test_unsigned_connections_are_closed_and_limited_in_number(
     gateway: Gateway, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.live.socket_server.SIGN_IN_SECONDS", 0.5)
@@ -765,14 +759,14 @@ async def test_a_connection_that_does_not_sign_in_is_closed_and_there_are_only_s
         assert stays.connected
 
 
-async def test_malformed_packets_of_a_client_change_nothing(gateway: Gateway, key: MakeKey) -> None:
+async def test_malformed_packets_have_no_effect(gateway: Gateway, key: MakeKey) -> None:
     async with serving(gateway) as url, connected(url, {"token": await key("anna")}) as (socket, _):
         for packet in ("2[]", "2{}", "2[1]", "2[null]", '2[["disconnect"]]', "2"):
             await socket.eio.send(packet)
         assert (await socket.call("subscribe_video_updates", timeout=10))["ok"] is True
 
 
-async def test_signing_out_ends_the_session_everywhere_and_no_other(
+async def test_signing_out_ends_this_session_on_every_replica(
     gateway: Gateway, opened: Open, key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys_module, "CACHE_SECONDS", 0.1)
@@ -810,7 +804,7 @@ async def test_signing_out_ends_the_session_everywhere_and_no_other(
         (("*",), None, True),
     ],
 )
-async def test_where_any_page_may_call_none_does_so_by_a_cookie(
+async def test_with_any_origin_allowed_the_cookie_is_ignored(
     opened: Open, origins: tuple[str, ...], page: str | None, opens: bool
 ) -> None:
     gateway = await opened(cors_origins=origins)
@@ -831,9 +825,7 @@ async def test_where_any_page_may_call_none_does_so_by_a_cookie(
 
 @pytest.mark.parametrize("page", ["https://evil.example", "null", "file://"])
 @pytest.mark.parametrize("origins", [(), ("https://good.example",)])
-async def test_no_page_but_those_that_are_named_opens_a_socket(
-    opened: Open, origins: tuple[str, ...], page: str
-) -> None:
+async def test_only_pages_of_listed_origins_open_a_socket(opened: Open, origins: tuple[str, ...], page: str) -> None:
     gateway = await opened(cors_origins=origins)
     secret, _ = await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read"}))
     async with serving(gateway) as url:
@@ -842,7 +834,7 @@ async def test_no_page_but_those_that_are_named_opens_a_socket(
                 pass
 
 
-async def test_the_id_that_an_idempotency_key_leads_to_is_foreseen_by_nobody(opened: Open) -> None:
+async def test_the_id_derived_from_an_idempotency_key_is_unpredictable(opened: Open) -> None:
     seen = set()
     for secret in ("a" * 32, "b" * 32):
         gateway = await opened(auth_secret=SecretStr(secret), storyboard_wait_seconds=0)

@@ -1,4 +1,4 @@
-"""The gateway as a process: where it refuses to start, keys made on a command line, and what its log tells."""
+"""The gateway as a process: rejected settings, keys from the command line, and no secrets in its log."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         ({"auth": "keys", "auth_secret": SECRET, "media_secret": "", "storage_url": "s3://bucket"}, None),
     ],
 )
-def test_it_objects_to_being_open_to_others_and_to_having_no_secret(
+def test_public_access_without_keys_and_missing_secrets_are_rejected(
     settings: dict[str, Any], named: str | None
 ) -> None:
     whole = {"database_url": "sqlite://", "storage_url": "file:///media", "media_secret": "m", **settings}
@@ -59,7 +59,7 @@ def test_it_objects_to_being_open_to_others_and_to_having_no_secret(
     assert all(named is not None and named in one for one in objections)
 
 
-def test_where_it_objects_it_does_not_start_and_says_why_in_a_sentence(tmp_path: Path) -> None:
+def test_the_gateway_does_not_start_with_rejected_settings_and_says_why(tmp_path: Path) -> None:
     done = subprocess.run(
         [GATEWAY], env=environment(tmp_path, HOST="0.0.0.0"), cwd=tmp_path, capture_output=True, text=True, timeout=60,
         check=False,
@@ -77,7 +77,7 @@ def test_where_it_objects_it_does_not_start_and_says_why_in_a_sentence(tmp_path:
         (("--owner", "anna", "--budget-day-usd", "-1"), "--budget-day-usd"),
     ],
 )
-def test_a_key_that_makes_no_sense_is_refused_on_the_command_line(arguments: tuple[str, ...], named: str) -> None:
+def test_an_invalid_key_is_rejected_on_the_command_line(arguments: tuple[str, ...], named: str) -> None:
     with pytest.raises(SystemExit) as ended:
         key_command.main(arguments)
     assert str(ended.value).startswith(named)
@@ -85,7 +85,7 @@ def test_a_key_that_makes_no_sense_is_refused_on_the_command_line(arguments: tup
 
 @dataclass
 class Running:
-    """A gateway that asks for keys, on real servers."""
+    """A gateway that requires keys, on real servers."""
 
     url: str
     environment: dict[str, str]
@@ -141,9 +141,7 @@ def running(
 
 
 @pytest.mark.connected
-def test_a_key_made_on_the_command_line_opens_the_api_and_no_secret_is_ever_logged(
-    running: Running, sql_server: SqlServer
-) -> None:
+def test_a_key_from_the_command_line_works_and_no_secret_is_logged(running: Running, sql_server: SqlServer) -> None:
     key = running.make_key("--owner", "anna", "--name", "hers", "--scopes", "read,write")
     headers = {"authorization": f"Bearer {key}"}
     with httpx.Client(base_url=running.url, timeout=20) as stranger:

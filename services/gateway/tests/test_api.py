@@ -14,7 +14,7 @@ from shared_testing.servers import published
 GOOD = {"prompt": "a fox"}
 
 
-async def test_a_request_is_accepted_saved_and_told(api: httpx.AsyncClient, gateway: Gateway) -> None:
+async def test_a_request_is_accepted_saved_and_published(api: httpx.AsyncClient, gateway: Gateway) -> None:
     answer = await api.post("/api/v1/videos", json={**GOOD, "sceneCount": 2, "aspectRatio": "9:16", "postId": "p1"})
     assert answer.status_code == 202
     video = answer.json()
@@ -47,7 +47,7 @@ async def test_a_request_is_accepted_saved_and_told(api: httpx.AsyncClient, gate
         ("invented", True),
     ],
 )
-async def test_a_bad_field_is_named_and_nothing_is_made(
+async def test_an_invalid_field_is_named_and_nothing_is_created(
     api: httpx.AsyncClient, gateway: Gateway, field: str, value: object
 ) -> None:
     answer = await api.post("/api/v1/videos", json={**GOOD, field: value})
@@ -59,7 +59,7 @@ async def test_a_bad_field_is_named_and_nothing_is_made(
     assert await published(gateway.database) == []
 
 
-async def test_an_id_of_ones_own_makes_one_video_and_only_for_one_wish(api: httpx.AsyncClient) -> None:
+async def test_a_client_chosen_id_creates_one_video_and_belongs_to_one_request(api: httpx.AsyncClient) -> None:
     own = str(uuid4())
     first = await api.post("/api/v1/videos", json={**GOOD, "videoId": own})
     again = await api.post("/api/v1/videos", json={**GOOD, "videoId": own})

@@ -30,9 +30,7 @@ UNKNOWN = "00000000-0000-0000-0000-000000000009"
 
 @pytest.mark.parametrize("transformer", ["superjson", "plain"])
 @pytest.mark.parametrize("version", ["oldest", "newest"])
-async def test_every_link_of_a_client_gets_what_it_asks_for(
-    url: str, node: Node, version: str, transformer: str
-) -> None:
+async def test_every_trpc_link_gets_its_answers(url: str, node: Node, version: str, transformer: str) -> None:
     report = await node("talk.mjs", version, transformer, url)
     assert set(report) == set(LINKS)
     for link, steps in report.items():
@@ -69,7 +67,7 @@ def _data(error: dict[str, Any]) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("version", ["oldest", "newest"])
-def test_the_types_fit_the_application_and_keep_it_from_mistakes(node: Node, tmp_path: Path, version: str) -> None:
+def test_the_types_compile_and_reject_mistakes(node: Node, tmp_path: Path, version: str) -> None:
     (tmp_path / "app-router.d.ts").write_text(web_types.text())
     for name in ("application.ts", "tsconfig.json"):
         shutil.copy(CLIENTS / name, tmp_path)
@@ -85,7 +83,7 @@ def test_the_types_fit_the_application_and_keep_it_from_mistakes(node: Node, tmp
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[str]:
-    """The address of a page of another origin."""
+    """The URL of a page of another origin."""
     folder = tmp_path / "page"
     folder.mkdir()
     html = '<!doctype html><link rel="icon" href="data:,"><div id="root"></div><script src="main.js"></script>'
@@ -138,7 +136,7 @@ class TestThePage:
         assert list(dict.fromkeys(seen["events"])) == [f"{name} {seq}" for seq, name in enumerate(events, 1)]
 
 
-async def test_the_gateway_s_own_page_is_used_on_a_telephone(
+async def test_the_status_page_works_on_a_phone(
     gateway: Gateway, url: str, node: Node, browser: str, film: Film, tmp_path: Path
 ) -> None:
     making = asyncio.create_task(_film_the_first(gateway, film))
@@ -166,7 +164,7 @@ async def _made(gateway: Gateway) -> Any:
     return page if page.total else None
 
 
-async def test_a_socket_that_says_nothing_hears_all_videos(url: str, gateway: Gateway, node: Node, film: Film) -> None:
+async def test_a_silent_socket_gets_all_videos(url: str, gateway: Gateway, node: Node, film: Film) -> None:
     making = asyncio.create_task(_film_the_first(gateway, film))
     said = await node("newest/listen.mjs", url)
     await making

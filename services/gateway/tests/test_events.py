@@ -1,4 +1,4 @@
-"""Server-sent events as a watcher hears them: all, once, in order, from where they broke off, and to the end."""
+"""Server-sent events: all of them, once, in order, resumable, until the end."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ class Heard:
 
 
 async def frames(answer: httpx.Response) -> AsyncIterator[Heard | str]:
-    """The events of a stream, and its comments as text."""
+    """Yield the events of a stream, and its comments as text."""
     lines: list[str] = []
     async for line in answer.aiter_lines():
         if line:
@@ -62,7 +62,7 @@ ALL = [
 ]
 
 
-async def test_a_watcher_hears_everything_and_the_stream_ends_with_the_film(
+async def test_a_stream_has_every_event_and_ends_with_the_film(
     served: httpx.AsyncClient, gateway: Gateway, video: Any, happen: Any, film_of: Any
 ) -> None:
     events = await film_of(video["videoId"])
@@ -80,7 +80,7 @@ async def test_a_watcher_hears_everything_and_the_stream_ends_with_the_film(
     assert f'"videoId": "{video["videoId"]}"' in first.data
 
 
-async def test_whoever_comes_back_hears_exactly_what_is_missing(
+async def test_a_reconnecting_client_gets_exactly_what_is_missing(
     served: httpx.AsyncClient, video: Any, happen: Any, film_of: Any
 ) -> None:
     await happen(*await film_of(video["videoId"]))
@@ -98,7 +98,7 @@ async def test_whoever_comes_back_hears_exactly_what_is_missing(
     assert await hear(served, link) == ALL[4:]
 
 
-async def test_a_hundred_breaks_lose_nothing_and_repeat_nothing(
+async def test_a_hundred_disconnects_lose_and_repeat_nothing(
     served: httpx.AsyncClient, video: Any, happen: Any
 ) -> None:
     async def go_on() -> None:
@@ -125,7 +125,7 @@ async def test_a_hundred_breaks_lose_nothing_and_repeat_nothing(
     assert seen == list(range(1, 103))
 
 
-async def test_failing_ends_the_stream_and_a_resumed_video_can_be_followed_again(
+async def test_a_failure_ends_the_stream_and_a_resumed_video_can_be_followed(
     served: httpx.AsyncClient, video: Any, happen: Any
 ) -> None:
     link, own = video["links"]["events"], {"video_id": video["videoId"]}
@@ -145,9 +145,7 @@ async def test_failing_ends_the_stream_and_a_resumed_video_can_be_followed_again
     ]
 
 
-async def test_the_stream_ends_with_what_still_came_after_the_failing(
-    served: httpx.AsyncClient, video: Any, happen: Any
-) -> None:
+async def test_the_stream_includes_events_after_the_failure(served: httpx.AsyncClient, video: Any, happen: Any) -> None:
     link, own = video["links"]["events"], {"video_id": video["videoId"]}
     await happen(
         VideoFailed(**own, stage="scene-render", kind="k", reason="scene 1 failed"),
@@ -160,9 +158,7 @@ async def test_the_stream_ends_with_what_still_came_after_the_failing(
     ]
 
 
-async def test_a_hint_of_progress_comes_without_an_id(
-    served: httpx.AsyncClient, gateway: Gateway, video: Any, happen: Any
-) -> None:
+async def test_a_progress_hint_has_no_id(served: httpx.AsyncClient, gateway: Gateway, video: Any, happen: Any) -> None:
     video_id = UUID(video["videoId"])
     [started] = await gateway.videos.events_after(video_id, 0)
     await gateway.event_stream.publish(video_id, "anonymous", started)
@@ -174,7 +170,7 @@ async def test_a_hint_of_progress_comes_without_an_id(
         assert await anext(heard) == Heard(None, "video_scene_processing", '{"progress": 30.5}')
 
 
-async def test_a_stream_where_nothing_happens_is_kept_alive(
+async def test_an_idle_stream_is_kept_alive(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, served_soon: Callable[[], Any]
 ) -> None:
     assert sse.KEEP_ALIVE_SECONDS == 15
@@ -196,7 +192,7 @@ async def test_a_stream_is_kept_alive_at_its_real_pace(served: httpx.AsyncClient
         assert await anext(heard) == ": ping"
 
 
-async def test_nothing_is_left_of_watchers_who_hang_up(
+async def test_disconnected_clients_leave_nothing_behind(
     served: httpx.AsyncClient, gateway: Gateway, video: Any, happen: Any
 ) -> None:
     await served.get("/")
@@ -215,17 +211,19 @@ async def test_nothing_is_left_of_watchers_who_hang_up(
     await happen(VideoComposing(video_id=video["videoId"]))  # and nobody is in the way
 
 
-async def test_a_last_id_that_is_none_is_refused(served: httpx.AsyncClient, video: Any) -> None:
+async def test_an_invalid_last_event_id_is_rejected(served: httpx.AsyncClient, video: Any) -> None:
     for last in ("x", "-1", "1.5", "99999999999", "1" * 5000):
         answer = await served.get(video["links"]["events"], headers={"Last-Event-ID": last})
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), last
 
 
-async def test_an_id_from_the_future_is_as_good_as_the_last(served: httpx.AsyncClient, video: Any, happen: Any) -> None:
+async def test_a_last_event_id_from_the_future_counts_as_the_latest(
+    served: httpx.AsyncClient, video: Any, happen: Any
+) -> None:
     await happen(VideoCancelled(video_id=video["videoId"], by="t", reason="r"))
     assert (await served.get(video["links"]["events"], headers={"Last-Event-ID": "700"})).status_code == 204
 
 
-async def test_nobody_follows_what_is_not_there(served: httpx.AsyncClient) -> None:
+async def test_a_missing_video_cannot_be_followed(served: httpx.AsyncClient) -> None:
     answer = await served.get(f"{VIDEOS}/{UUID(int=9)}/events")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")

@@ -128,7 +128,7 @@ async def api() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=[one["name"] for one in RECORDED])
-async def test_a_request_is_answered_as_the_real_server_does(api: httpx.AsyncClient, recorded: dict[str, Any]) -> None:
+async def test_answers_equal_those_of_the_real_server(api: httpx.AsyncClient, recorded: dict[str, Any]) -> None:
     answer = await api.request(
         recorded["method"], recorded["path"], headers=recorded["headers"], content=recorded.get("body")
     )
@@ -148,13 +148,13 @@ async def test_a_request_is_answered_as_the_real_server_does(api: httpx.AsyncCli
 
 
 def _events(text: str) -> list[dict[str, Any]]:
-    """The events of a stream, by their fields."""
+    """Return the events of a stream as fields."""
     blocks = (dict(line.split(": ", 1) for line in block.split("\n") if line) for block in text.split("\n\n"))
     return [{**block, "data": _known(json.loads(block["data"] or "null"))} for block in blocks if block]
 
 
 def _known(value: Any) -> Any:
-    """What both servers say: issues, which are JSON in a text, as values; without what is ours alone."""
+    """Return what both servers answer: with issues parsed from their JSON text, without our own additions."""
     if isinstance(value, list):
         return [_known(item) for item in value]
     if not isinstance(value, dict):

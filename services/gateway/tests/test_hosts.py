@@ -1,4 +1,4 @@
-"""Which hosts the gateway answers for: a name that was made to lead here by somebody's DNS is none of them."""
+"""The gateway answers only for known hosts, so that DNS rebinding does not reach it."""
 
 import contextlib
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ PATHS = ("/", "/api/v1/videos", "/openapi.json", "/readyz", "/nowhere", "/media/
 
 
 @pytest.mark.parametrize(("names", "taken"), [(KNOWN, True), (UNKNOWN, False)], ids=["known", "unknown"])
-def test_addresses_and_the_names_of_this_server_are_known(names: tuple[str, ...], taken: bool) -> None:
+def test_ip_addresses_and_own_names_are_allowed(names: tuple[str, ...], taken: bool) -> None:
     hosts = AllowedHosts("https://video.example:8443/films", ("gateway", "*.inside.example"))
     assert {name: hosts.allows(name) for name in names} == dict.fromkeys(names, taken)
     assert AllowedHosts("", ("*",)).allows("evil.example")
@@ -42,7 +42,7 @@ def test_addresses_and_the_names_of_this_server_are_known(names: tuple[str, ...]
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("upstream", ["", "http://127.0.0.1:9"])
-async def test_a_call_to_an_unknown_host_reaches_nothing(tmp_path: Path, upstream: str, path: str) -> None:
+async def test_a_call_for_an_unknown_host_is_rejected(tmp_path: Path, upstream: str, path: str) -> None:
     settings = Settings(
         database_url=SecretStr("sqlite+aiosqlite://"), storage_url=tmp_path.as_uri(), app_upstream_url=upstream
     )

@@ -1,4 +1,4 @@
-"""A call that is sent twice is done once: keys of one's own, and waiting for the end."""
+"""Idempotency keys, client-chosen ids, and calls that wait for the end."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ async def requests(gateway: Gateway) -> list[VideoRequested]:
 
 
 @either
-async def test_the_same_call_with_a_key_is_answered_alike_and_makes_one_video(
+async def test_repeats_with_a_key_return_the_first_answer_and_create_one_video(
     api: httpx.AsyncClient, gateway: Gateway
 ) -> None:
     first = await api.post(VIDEOS, json=GOOD, headers={"Idempotency-Key": "k1"})
@@ -44,7 +44,7 @@ async def test_the_same_call_with_a_key_is_answered_alike_and_makes_one_video(
 
 
 @either
-async def test_twenty_calls_at_once_with_one_key_make_one_video(api: httpx.AsyncClient, gateway: Gateway) -> None:
+async def test_twenty_concurrent_calls_with_one_key_create_one_video(api: httpx.AsyncClient, gateway: Gateway) -> None:
     calls = (api.post(VIDEOS, json=GOOD, headers={"Idempotency-Key": "k"}) for _ in range(20))
     answers = await asyncio.gather(*calls)
     assert {answer.status_code for answer in answers} == {202}
@@ -55,7 +55,7 @@ async def test_twenty_calls_at_once_with_one_key_make_one_video(api: httpx.Async
 
 
 @either
-async def test_twenty_calls_at_once_with_one_id_make_one_video(api: httpx.AsyncClient, gateway: Gateway) -> None:
+async def test_twenty_concurrent_calls_with_one_id_create_one_video(api: httpx.AsyncClient, gateway: Gateway) -> None:
     wish = {**GOOD, "videoId": str(uuid4())}
     answers = await asyncio.gather(*(api.post(VIDEOS, json=wish) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {202}
@@ -63,7 +63,7 @@ async def test_twenty_calls_at_once_with_one_id_make_one_video(api: httpx.AsyncC
 
 
 @either
-async def test_twenty_calls_at_once_that_are_refused_are_all_told_why(api: httpx.AsyncClient, gateway: Gateway) -> None:
+async def test_twenty_concurrent_rejected_calls_all_get_the_reason(api: httpx.AsyncClient, gateway: Gateway) -> None:
     taken = {**GOOD, "videoId": str(uuid4())}
     await api.post(VIDEOS, json=taken)
     other = {"prompt": "a hen", "videoId": taken["videoId"]}
@@ -72,7 +72,7 @@ async def test_twenty_calls_at_once_that_are_refused_are_all_told_why(api: httpx
     assert {answer.json()["title"] for answer in answers} == {"Id already used"}
 
 
-async def test_a_key_is_for_one_request_and_a_refused_one_does_not_use_it_up(api: httpx.AsyncClient) -> None:
+async def test_a_key_belongs_to_one_request_and_a_rejected_call_does_not_use_it(api: httpx.AsyncClient) -> None:
     key = {"Idempotency-Key": "k"}
     assert (await api.post(VIDEOS, json={"prompt": ""}, headers=key)).status_code == 422
     assert (await api.post(VIDEOS, json=GOOD, headers=key)).status_code == 202
@@ -81,9 +81,7 @@ async def test_a_key_is_for_one_request_and_a_refused_one_does_not_use_it_up(api
     assert (await api.get(VIDEOS)).json()["total"] == 1
 
 
-async def test_a_key_is_its_owner_s_own(
-    api: httpx.AsyncClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_key_is_per_owner(api: httpx.AsyncClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     async def identify(connection: Any) -> Caller:
         return Caller(connection.headers["x-owner"], frozenset({"read", "write"}))
 
@@ -98,7 +96,7 @@ async def test_a_key_is_its_owner_s_own(
 
 
 @either
-async def test_after_a_day_a_key_can_be_used_anew(api: httpx.AsyncClient, gateway: Gateway) -> None:
+async def test_a_key_can_be_reused_after_a_day(api: httpx.AsyncClient, gateway: Gateway) -> None:
     key = {"Idempotency-Key": "k"}
     first = (await api.post(VIDEOS, json=GOOD, headers=key)).json()
     async with gateway.database.sessions.begin() as session:
@@ -109,13 +107,13 @@ async def test_after_a_day_a_key_can_be_used_anew(api: httpx.AsyncClient, gatewa
     assert (await api.post(VIDEOS, json={"prompt": "a hen"}, headers=key)).json() == second
 
 
-async def test_a_key_that_cannot_be_kept_is_refused(api: httpx.AsyncClient) -> None:
+async def test_an_invalid_idempotency_key_is_rejected(api: httpx.AsyncClient) -> None:
     for key in ("", '""', "k" * 256, "kopi☕".encode(), "a\tb"):
         answer = await api.post(VIDEOS, json=GOOD, headers={b"Idempotency-Key": key})
         assert (answer.status_code, answer.json()["type"]) == (400, "/problems#idempotency-key-invalid"), key
 
 
-async def test_an_approval_with_a_key_can_be_sent_again(api: httpx.AsyncClient, happen: Any, film_of: Any) -> None:
+async def test_an_approval_with_a_key_can_be_repeated(api: httpx.AsyncClient, happen: Any, film_of: Any) -> None:
     video = (await api.post(VIDEOS, json={**GOOD, "sceneCount": 2, "review": True})).json()
     [storyboard, *_] = await film_of(video["videoId"])
     await happen(storyboard.model_copy(update={"review": True}))
@@ -150,11 +148,11 @@ async def test_an_approval_with_a_key_can_be_sent_again(api: httpx.AsyncClient, 
         (None, None),
     ],
 )
-def test_how_long_to_wait_is_read_from_what_is_preferred(prefer: str | None, seconds: int | None) -> None:
+def test_the_prefer_header_is_parsed(prefer: str | None, seconds: int | None) -> None:
     assert wait_of(prefer) == seconds
 
 
-async def test_whoever_wants_to_wait_is_answered_when_the_video_has_ended(
+async def test_a_waiting_call_is_answered_when_the_video_has_ended(
     api: httpx.AsyncClient, gateway: Gateway, happen: Any
 ) -> None:
     own = str(uuid4())
@@ -174,7 +172,7 @@ async def test_whoever_wants_to_wait_is_answered_when_the_video_has_ended(
     assert again.json()["status"] == "pending"  # the answer of the first time
 
 
-async def test_whoever_waits_too_short_is_answered_as_it_stands(api: httpx.AsyncClient) -> None:
+async def test_a_waiting_call_is_answered_with_the_current_state_after_its_time(api: httpx.AsyncClient) -> None:
     answer = await api.post(VIDEOS, json=GOOD, headers={"Prefer": "wait=0"})
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
     assert answer.headers["preference-applied"] == "wait=0"

@@ -1,4 +1,4 @@
-"""What sockets hear, and what not: of one replica, without any broker."""
+"""The events that sockets of one replica get and do not get, without a broker."""
 
 import asyncio
 import contextlib
@@ -82,7 +82,7 @@ WHOLE = (
 
 
 class Overheard:
-    """What the replicas tell each other."""
+    """Records the messages between replicas."""
 
     def __init__(self) -> None:
         self.events: list[LiveEvent] = []
@@ -93,7 +93,7 @@ class Overheard:
 
 
 async def happen(gateway: Gateway, *events: Event) -> list[LiveEvent]:
-    """Let this happen to a video; returns what its watchers are to be told, hints too."""
+    """Apply events to a video; returns the events for its subscribers, hints included."""
     gateway.videos.ephemeral = overheard = Overheard()
     for event in events:
         async with transaction(gateway.database) as work:
@@ -115,14 +115,14 @@ def requested(video_id: UUID = VIDEO, owner: str = OWNER) -> VideoRequested:
 
 
 async def settled() -> None:
-    """Long enough for whatever was sent to arrive on this machine, and for what must not come to show itself."""
+    """Wait long enough for everything that was sent, wanted or not, to arrive."""
     await asyncio.sleep(0.6)
 
 
-# --- what is told
+# --- events
 
 
-async def test_a_whole_story_as_it_is_told(gateway: Gateway) -> None:
+async def test_the_events_of_a_whole_video_arrive(gateway: Gateway) -> None:
     told = await happen(gateway, requested(), *WHOLE)
     assert [(event.type, event.data["currentStep"], event.data["progress"]) for event in told] == [
         ("video_generation_started", "storyboard", 0),
@@ -153,7 +153,7 @@ async def test_a_whole_story_as_it_is_told(gateway: Gateway) -> None:
     assert (end["etaSeconds"], end["status"]) == (None, "completed")
 
 
-async def test_a_failure_is_told_with_its_reason(gateway: Gateway) -> None:
+async def test_a_failure_event_has_its_reason(gateway: Gateway) -> None:
     failed = SceneFailed(video_id=VIDEO, scene_number=2, kind="k", reason="Too dark.", cost_usd="0.1")
     told = await happen(gateway, requested(), board(), failed, FAILED)
     assert [(event.type, event.data.get("error")) for event in told[2:]] == [
@@ -166,12 +166,10 @@ async def test_a_failure_is_told_with_its_reason(gateway: Gateway) -> None:
     ]
 
 
-# --- in order, and once
+# --- order
 
 
-async def test_events_that_overtake_each_other_are_told_in_order_and_once(
-    gateway: Gateway, url: str, open_page: OpenPage
-) -> None:
+async def test_reordered_events_arrive_in_order_and_once(gateway: Gateway, url: str, open_page: OpenPage) -> None:
     events = await happen(gateway, requested(), VideoComposing(video_id=VIDEO), FAILED)
     page = await open_page(url)
     await tell(gateway, *(events[n] for n in (1, 0, 2, 1, 2)))
@@ -179,7 +177,7 @@ async def test_events_that_overtake_each_other_are_told_in_order_and_once(
     assert page.seqs(VIDEO) == [1, 2, 3]
 
 
-async def test_a_hint_that_was_overtaken_is_dropped(gateway: Gateway, url: str, open_page: OpenPage) -> None:
+async def test_an_outdated_hint_is_dropped(gateway: Gateway, url: str, open_page: OpenPage) -> None:
     first, second, _, hint, third = await happen(
         gateway, requested(), board(), started(1), progressed(1, 30), started(2)
     )
@@ -189,7 +187,7 @@ async def test_a_hint_that_was_overtaken_is_dropped(gateway: Gateway, url: str, 
     assert [data["seq"] for data in page.of(VIDEO)] == [1, 2, 3, 4]
 
 
-async def test_progress_is_told_twice_a_second_and_the_last_of_it_always(
+async def test_progress_hints_are_rate_limited_and_the_last_one_arrives(
     gateway: Gateway, url: str, open_page: OpenPage
 ) -> None:
     events = await happen(
@@ -207,8 +205,8 @@ async def test_progress_is_told_twice_a_second_and_the_last_of_it_always(
     assert len(ephemeral) < 25
 
 
-async def test_progress_never_goes_back(gateway: Gateway, url: str, open_page: OpenPage) -> None:
-    """Not by hints that overtake each other, nor for a page that knows more than the last stored event."""
+async def test_progress_never_decreases(gateway: Gateway, url: str, open_page: OpenPage) -> None:
+    """Neither reordered hints nor a page that is ahead of the last stored event make it decrease."""
     *stored, early, late = await happen(gateway, requested(), board(), started(1), progressed(1, 30), progressed(1, 60))
     silent = await open_page(url)
     await tell(gateway, *stored)
@@ -222,13 +220,13 @@ async def test_progress_never_goes_back(gateway: Gateway, url: str, open_page: O
         assert seen[-1] == late.data["progress"]
 
 
-# --- who comes late
+# --- late clients
 
 
 @pytest.mark.parametrize(
     ("last_seq", "heard"), [(None, [3, 4]), (0, [1, 2, 3, 4]), (2, [3, 4]), (3, [4]), (99, [4])], ids=str
 )
-async def test_a_client_that_comes_late_gets_what_it_missed(
+async def test_a_late_client_gets_what_it_missed(
     gateway: Gateway, url: str, open_page: OpenPage, last_seq: int | None, heard: list[int]
 ) -> None:
     events = await happen(gateway, requested(), board(), started(1))
@@ -241,7 +239,7 @@ async def test_a_client_that_comes_late_gets_what_it_missed(
     assert page.seqs(VIDEO) == heard
 
 
-async def test_a_page_that_comes_back_while_much_happens_hears_each_event_once_and_in_order(
+async def test_a_reconnecting_page_gets_every_event_once_and_in_order(
     gateway: Gateway, url: str, open_page: OpenPage
 ) -> None:
     def delayed(n: int) -> SceneDelayed:
@@ -283,10 +281,8 @@ async def repeating(work: Callable[[], Awaitable[object]]) -> AsyncIterator[None
         await supervisor.stop()
 
 
-async def test_what_the_broker_did_not_bring_is_found_in_the_log(
-    gateway: Gateway, url: str, open_page: OpenPage
-) -> None:
-    """A replica that has just started does not tell what was told before it, but all that happened since."""
+async def test_events_lost_by_the_broker_are_found_in_the_log(gateway: Gateway, url: str, open_page: OpenPage) -> None:
+    """A replica that has just started sends no older events, but all that happened since."""
     await happen(gateway, requested(), board())
     await asyncio.sleep(0.01)
     async with gateway.event_stream.running(), repeating(gateway.event_stream.catch_up):
@@ -301,10 +297,10 @@ async def test_what_the_broker_did_not_bring_is_found_in_the_log(
     assert page.seqs(OTHER) == [1, 2]
 
 
-# --- who hears what
+# --- subscriptions
 
 
-async def test_a_page_about_one_video_hears_of_that_one_and_a_list_of_all(
+async def test_a_page_about_one_video_gets_that_video_and_a_list_gets_all(
     gateway: Gateway, url: str, open_page: OpenPage
 ) -> None:
     silent, one, listing, gone = [await open_page(url) for _ in range(4)]
@@ -326,7 +322,7 @@ async def test_a_page_about_one_video_hears_of_that_one_and_a_list_of_all(
     assert (listing.seqs(OTHER), silent.seqs(OTHER)) == ([1], [1, 2])
 
 
-async def test_hearing_all_videos_can_be_turned_off(gateway: Gateway, url: str, open_page: OpenPage) -> None:
+async def test_sending_all_videos_can_be_turned_off(gateway: Gateway, url: str, open_page: OpenPage) -> None:
     gateway.live.sends_all = False
     silent, asking = await open_page(url), await open_page(url)
     await asking.subscribe()
@@ -335,7 +331,7 @@ async def test_hearing_all_videos_can_be_turned_off(gateway: Gateway, url: str, 
     assert (silent.heard, asking.seqs(VIDEO)) == ([], [1])
 
 
-async def test_a_page_can_decline_to_hear_all_videos(gateway: Gateway, url: str, open_page: OpenPage) -> None:
+async def test_a_page_can_decline_all_videos(gateway: Gateway, url: str, open_page: OpenPage) -> None:
     page = await open_page(url, {"feed": False})
     events = await happen(gateway, requested(), board())
     await tell(gateway, *events)
@@ -351,7 +347,7 @@ async def test_a_page_can_decline_to_hear_all_videos(gateway: Gateway, url: str,
      {"videoId": str(VIDEO), "lastSeq": -1}, str(UUID(int=9))],
     ids=str,
 )  # fmt: skip
-async def test_a_subscription_to_nothing_is_answered_with_why(
+async def test_an_invalid_subscription_is_answered_with_the_reason(
     gateway: Gateway, url: str, open_page: OpenPage, wish: Any
 ) -> None:
     await happen(gateway, requested())
@@ -362,7 +358,7 @@ async def test_a_subscription_to_nothing_is_answered_with_why(
 
 
 class Keys(Access):
-    """Knows two keys."""
+    """Two keys."""
 
     def __init__(self) -> None:
         super().__init__(None, Tokens(b"secret"), 0)
@@ -379,7 +375,7 @@ async def keys_wanted(gateway: Gateway) -> None:
     gateway.live.access = Keys()
 
 
-async def test_nobody_hears_of_the_video_of_another(
+async def test_no_client_gets_another_owners_events(
     keys_wanted: None, gateway: Gateway, url: str, open_page: OpenPage
 ) -> None:
     a, b = [await open_page(url, {"token": f"key of {owner}"}) for owner in "ab"]
@@ -397,7 +393,7 @@ async def test_nobody_hears_of_the_video_of_another(
 
 
 @pytest.mark.parametrize("auth", [None, {"token": "stolen"}, {"token": 5}], ids=str)
-async def test_a_socket_without_a_good_key_is_refused(
+async def test_a_socket_without_a_valid_key_is_refused(
     keys_wanted: None, gateway: Gateway, url: str, open_page: OpenPage, auth: Any
 ) -> None:
     refusals = []
@@ -409,10 +405,10 @@ async def test_a_socket_without_a_good_key_is_refused(
     await eventually(lambda: not any(gateway.live.server.manager.rooms.get("/", {}).values()), 5)
 
 
-# --- clients that are slow, or say too much
+# --- slow and excessive clients
 
 
-async def test_a_client_that_takes_nothing_is_dropped_and_the_others_hear_everything(
+async def test_a_client_that_reads_nothing_is_dropped_and_others_get_everything(
     gateway: Gateway, url: str, open_page: OpenPage, request: pytest.FixtureRequest
 ) -> None:
     """20,000 events with --all, 4,000 without."""
@@ -437,7 +433,7 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_others_hear_everyt
 
 
 async def _paused(url: str) -> socket.socket:
-    """A client that connects, and then never reads what comes."""
+    """A client that connects and then never reads."""
     loop, host, port = asyncio.get_running_loop(), *url.removeprefix("http://").split(":")
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -464,14 +460,14 @@ async def _until_cut(client: socket.socket) -> None:
     client.close()
 
 
-async def test_a_message_that_is_too_big_ends_the_connection(url: str, open_page: OpenPage) -> None:
+async def test_an_oversized_message_ends_the_connection(url: str, open_page: OpenPage) -> None:
     page = await open_page(url)
     await page.client.emit("subscribe_video_updates", {"videoId": "x" * 20_000})
     await eventually(lambda: not page.is_open, 10)
 
 
-async def test_nothing_is_compressed(gateway: Gateway, url: str) -> None:
-    """For one process it would cost more than it saves."""
+async def test_the_socket_does_not_compress(gateway: Gateway, url: str) -> None:
+    """Compression would cost one process more than it saves."""
     reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
     writer.write(
         b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"

@@ -65,7 +65,7 @@ class Replica:
 
 @dataclass
 class Gateways:
-    """Replicas of the gateway on one schema and one vhost, and whoever else publishes there."""
+    """Replicas of the gateway on one schema and one vhost, and another publisher."""
 
     broker: BrokerCorner
     environment: dict[str, str]
@@ -87,7 +87,7 @@ class Gateways:
         return first, second
 
     async def publish(self, *events: Event) -> None:
-        """As another service does it."""
+        """Publish as another service does."""
         for event in events:
             outbox_message = OutboxMessage(uuid4().hex, event.name, str(event.video_id), {}, event.model_dump_json())
             await self.publisher.send(outbox_message)
@@ -104,16 +104,16 @@ class Gateways:
         return UUID(video["videoId"])
 
     def queues(self) -> dict[str, dict[str, str]]:
-        """All queues, and what kind each is."""
+        """Return all queues with their types."""
         return self.broker.facts("durable", "auto_delete", "exclusive", "messages")
 
     def waiting(self) -> dict[str, int]:
-        """The queues of the gateways with messages in them. Those of the services that do not run here fill up."""
+        """Return the gateways' queues that hold messages. Queues of services that do not run here fill up."""
         filled = {name: int(facts["messages"]) for name, facts in self.queues().items() if facts["messages"] != "0"}
         return {name: count for name, count in filled.items() if name.startswith("gateway.")}
 
     def own_queues(self) -> set[str]:
-        """The queues that belong to one replica each."""
+        """Return the queues that belong to one replica each."""
         return {name for name, facts in self.queues().items() if facts["exclusive"] == "true"}
 
 
@@ -124,7 +124,7 @@ def corner(
     schema: Callable[[], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[BrokerCorner, dict[str, str]]]:
-    """A vhost, and the settings of gateways with a schema."""
+    """A vhost, and the settings of gateways on one schema."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ}
     environment = kept | {
         "DATABASE_URL": sql_server.url(schema()),
@@ -155,7 +155,7 @@ async def gateways(corner: tuple[BrokerCorner, dict[str, str]], tmp_path: Path) 
 
 @dataclass
 class Wire:
-    """The way to the broker, which can be cut."""
+    """A proxy to the broker that can be cut."""
 
     target: tuple[str, int]
     port: int = field(default_factory=free_port)
@@ -188,7 +188,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.fixture
 async def wire(gateways: Gateways) -> AsyncIterator[tuple[Wire, str]]:
-    """A way to the broker that can be cut, and the URL that leads over it."""
+    """Start a proxy to the broker; yields it and the URL through it."""
     parts = urlsplit(gateways.broker.url)
     wire = Wire((parts.hostname or "127.0.0.1", parts.port or 5672))
     login, _, _ = parts.netloc.rpartition("@")
@@ -225,7 +225,7 @@ def rendered(video_id: UUID, n: int) -> SceneRendered:
 
 @dataclass
 class Visitor:
-    """A page that comes back, to the next replica if it must, and says what it heard last of each video."""
+    """A page that reconnects, to the next replica if necessary, with the last event of each video."""
 
     page: Any
     urls: Iterator[str]
@@ -233,7 +233,7 @@ class Visitor:
     drops: int = 0
 
     async def stay(self) -> None:
-        """Come back whenever the connection is lost, until cancelled."""
+        """Reconnect whenever the connection is lost, until cancelled."""
         while True:
             if not self.page.is_open:
                 with contextlib.suppress(Exception):
@@ -263,7 +263,7 @@ async def staying(visitors: list[Visitor]) -> AsyncIterator[None]:
 # --- two replicas
 
 
-async def test_what_another_service_publishes_reaches_the_pages_at_both_replicas_in_order(
+async def test_events_of_another_service_reach_pages_at_both_replicas_in_order(
     gateways: Gateways, open_page: OpenPage
 ) -> None:
     first, second = await gateways.two()
@@ -292,7 +292,7 @@ async def test_what_another_service_publishes_reaches_the_pages_at_both_replicas
     print(f"\nfrom publishing to the page, at {rate:.0f} events/s: median {median:.0f} ms")  # noqa: T201 - for whoever looks
 
 
-async def test_a_killed_replica_leaves_no_queue_and_its_pages_miss_nothing_at_the_other(
+async def test_a_killed_replica_leaves_no_queue_and_its_pages_miss_nothing(
     gateways: Gateways, open_page: OpenPage, request: pytest.FixtureRequest
 ) -> None:
     """1,000 events and 40 lost connections with --all, 150 and 6 without."""
@@ -327,7 +327,7 @@ async def test_a_killed_replica_leaves_no_queue_and_its_pages_miss_nothing_at_th
     assert gateways.own_queues() < before
 
 
-async def test_200_pages_show_what_the_rows_say_though_one_of_two_replicas_is_killed(
+async def test_200_pages_agree_with_the_database_after_one_replica_is_killed(
     gateways: Gateways, open_page: OpenPage
 ) -> None:
     first, second = await gateways.two()
@@ -371,7 +371,7 @@ def _standing(row: dict[str, Any]) -> dict[str, Any]:
 # --- the broker
 
 
-async def test_when_the_broker_closes_all_connections_nothing_is_missed(
+async def test_nothing_is_missed_when_the_broker_closes_all_connections(
     gateways: Gateways, open_page: OpenPage
 ) -> None:
     replica = gateways.start()
@@ -399,10 +399,10 @@ async def _published(gateways: Gateways, event: Event) -> bool:
     return True
 
 
-async def test_a_replica_without_the_broker_tells_what_the_other_has_saved(
+async def test_a_replica_without_broker_sends_what_the_other_has_saved(
     gateways: Gateways, open_page: OpenPage, wire: tuple[Wire, str]
 ) -> None:
-    """It starts without it, too: it answers, says that it is not ready, and is so once the broker is there."""
+    """It also starts without a broker: it answers, is not ready, and becomes ready with the broker."""
     way, url = wire
     healthy, alone = gateways.start(), gateways.start(url)
     await healthy.ready()
@@ -434,8 +434,8 @@ async def test_a_replica_without_the_broker_tells_what_the_other_has_saved(
     assert page.seqs(video_id) == [1, 2, 3, 4, 5]
 
 
-async def test_no_queue_is_of_a_kind_that_newer_brokers_refuse(gateways: Gateways) -> None:
-    """RabbitMQ 4.3 takes no queue any more that is neither durable nor exclusive."""
+async def test_no_queue_has_a_type_that_newer_brokers_refuse(gateways: Gateways) -> None:
+    """RabbitMQ 4.3 refuses queues that are neither durable nor exclusive."""
     await gateways.two()
     queues = gateways.queues()
     assert len(queues) > 20

@@ -1,4 +1,4 @@
-"""Every no is a problem: `application/problem+json`, and never an error of the server's own."""
+"""Every error is `application/problem+json`, and invalid input is never a server error."""
 
 from typing import Any
 from uuid import uuid4
@@ -49,7 +49,7 @@ NOWHERE = [
 ]
 
 
-async def test_whatever_is_not_there_is_a_problem(api: httpx.AsyncClient) -> None:
+async def test_missing_things_are_problems(api: httpx.AsyncClient) -> None:
     for method, path, status in NOWHERE:
         told = assert_problem(await api.request(method, path), status)
         if status == 405:
@@ -58,9 +58,7 @@ async def test_whatever_is_not_there_is_a_problem(api: httpx.AsyncClient) -> Non
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
 @pytest.mark.parametrize("path", ["/api/v1/spend", "/api/v1/statistics"])
-async def test_the_first_and_the_last_day_there_are_can_be_asked_for(
-    api: httpx.AsyncClient, path: str, day: str
-) -> None:
+async def test_the_first_and_last_possible_days_are_accepted(api: httpx.AsyncClient, path: str, day: str) -> None:
     assert (await api.get(path, params={"to": day})).status_code == 200
     assert (await api.get(path, params={"from": day, "to": day})).status_code == 200
 
@@ -98,7 +96,7 @@ HOSTILE: list[tuple[bytes | str, int]] = [
 ]
 
 
-async def test_a_hostile_body_is_refused_and_nothing_is_made(api: httpx.AsyncClient) -> None:
+async def test_a_hostile_body_is_rejected_and_creates_nothing(api: httpx.AsyncClient) -> None:
     for body, status in HOSTILE:
         for method, path in (
             ("POST", VIDEOS),
@@ -110,14 +108,14 @@ async def test_a_hostile_body_is_refused_and_nothing_is_made(api: httpx.AsyncCli
     assert (await api.get(VIDEOS)).json()["total"] == 0
 
 
-async def test_a_body_that_does_not_say_it_is_json_is_refused(api: httpx.AsyncClient) -> None:
+async def test_a_body_without_the_content_type_json_is_rejected(api: httpx.AsyncClient) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/json", ""):
         answer = await api.post(VIDEOS, content='{"prompt": "a fox"}', headers={"content-type": content_type})
         assert_problem(answer, 415)
     assert (await api.get(VIDEOS)).json()["total"] == 0
 
 
-async def test_what_looks_odd_but_is_sound_is_kept_as_it_came(api: httpx.AsyncClient) -> None:
+async def test_odd_but_valid_text_is_stored_unchanged(api: httpx.AsyncClient) -> None:
     metadata = {
         "escaped": "\\u0000",
         "nested": [[[[1]]]],
@@ -131,20 +129,20 @@ async def test_what_looks_odd_but_is_sound_is_kept_as_it_came(api: httpx.AsyncCl
     assert (shown["metadata"], shown["prompt"]) == (metadata, "kopi ☕ \U0010ffff")
 
 
-async def test_a_wrong_field_is_pointed_at(api: httpx.AsyncClient) -> None:
+async def test_an_invalid_field_is_pointed_at(api: httpx.AsyncClient) -> None:
     answer = await api.post(VIDEOS, json={"prompt": "a fox", "a/b~c": 1, "duration": 5})
     told = assert_problem(answer, 422)
     assert {error["pointer"] for error in told["errors"]} == {"/a~1b~0c", "/duration"}
 
 
-async def test_the_kind_of_a_problem_leads_to_the_list_of_kinds(api: httpx.AsyncClient) -> None:
+async def test_a_problem_type_links_to_the_list(api: httpx.AsyncClient) -> None:
     told = (await api.get("/api/v1/nothing")).json()
     page = (await api.get(told["type"])).text
     assert f'id="{told["type"].partition("#")[2]}"' in page
     assert all(f'id="{kind}"' in page for kind in PROBLEM_TYPES)
 
 
-async def test_an_error_of_our_own_tells_nothing_of_its_cause(
+async def test_an_internal_error_does_not_show_its_cause(
     api: httpx.AsyncClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""superjson read and written in Python, beside the npm package."""
+"""superjson in Python, compared with the npm package."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ ISO = "2026-01-02T03:04:05.678Z"
 
 
 @pytest.mark.parametrize(("seed", "count", "more"), [(1, 12_000, ()), (2, 2_000, ("before",))])
-async def test_random_values_come_back_from_python_as_they_were(
+async def test_random_values_survive_the_round_trip(
     node: Callable[..., Any], seed: int, count: int, more: tuple[str, ...]
 ) -> None:
     arguments = (str(seed), str(count), *more)
@@ -46,7 +46,7 @@ async def test_random_values_come_back_from_python_as_they_were(
         ({"x": float("-inf")}, {"json": {"x": "-Infinity"}, "meta": {"values": {"x": ["number"]}, "v": 1}}),
     ],
 )
-def test_a_value_is_written_as_superjson_does_and_read_again(value: Any, written: Any) -> None:
+def test_values_are_encoded_as_by_superjson_and_decoded_again(value: Any, written: Any) -> None:
     assert dump(value) == written
     assert load(json.loads(json.dumps(written))) == value
 
@@ -61,7 +61,7 @@ def test_a_value_is_written_as_superjson_does_and_read_again(value: Any, written
         ("a\\\\\\.b", 1, "a\\.b"),
     ],
 )
-def test_paths_of_clients_without_v_are_read_by_the_old_rule(path: str, meta_v: int | None, key: str) -> None:
+def test_paths_without_a_version_follow_the_old_rule(path: str, meta_v: int | None, key: str) -> None:
     meta: dict[str, Any] = {"values": {path: ["Date"]}} | ({} if meta_v is None else {"v": meta_v})
     assert load({"json": {key: ISO}, "meta": meta}) == {key: AT}
 
@@ -96,20 +96,20 @@ def test_paths_of_clients_without_v_are_read_by_the_old_rule(path: str, meta_v: 
     ],
     ids=lambda payload: str(payload)[:60],
 )
-def test_what_nobody_sends_in_good_faith_is_unreadable(payload: Any) -> None:
+def test_malicious_payloads_are_rejected(payload: Any) -> None:
     with pytest.raises(InvalidSuperjson):
         load(payload)
 
 
-def test_plain_json_is_what_javascript_would_make_of_it() -> None:
+def test_plain_json_equals_json_stringify() -> None:
     value = {"at": AT, "gone": UNDEFINED, "list": [UNDEFINED, float("nan")], "n": None}
     assert plain(value) == {"at": ISO, "list": [None, None], "n": None}
 
 
-def test_what_is_undefined_is_not_there() -> None:
+def test_undefined_members_are_dropped() -> None:
     assert defined({"a": UNDEFINED, "b": [UNDEFINED, {"c": UNDEFINED}]}) == {"b": [None, {}]}
 
 
-def test_a_time_without_its_zone_is_not_written() -> None:
+def test_a_time_without_a_time_zone_is_rejected() -> None:
     with pytest.raises(ValueError, match="zone"):
         superjson.dump(AT.replace(tzinfo=None))

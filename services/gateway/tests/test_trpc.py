@@ -1,4 +1,4 @@
-"""The tRPC API as the existing application calls it, and as nobody should."""
+"""The tRPC API, called as by the existing application, and with hostile input."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ def sj(value: Any) -> str:
 
 
 class Trpc:
-    """Calls as the application does: superjson, in batches."""
+    """Calls as the application does: with superjson, in batches."""
 
     def __init__(self, api: httpx.AsyncClient) -> None:
         self.api = api
@@ -70,7 +70,7 @@ def good(answer: httpx.Response) -> list[Any]:
 
 
 def bad(answer: httpx.Response) -> Any:
-    """The only error of an answer."""
+    """Return the only error of an answer."""
     body = answer.json()
     [one] = body if isinstance(body, list) else [body]
     return one["error"].get("json", one["error"])
@@ -79,7 +79,7 @@ def bad(answer: httpx.Response) -> Any:
 # --- the procedures ---------------------------------------------------------------------
 
 
-async def test_a_video_is_asked_for_and_made_once(trpc: Trpc, gateway: Gateway) -> None:
+async def test_a_video_is_requested_once(trpc: Trpc, gateway: Gateway) -> None:
     answer = await trpc.mutate(("video.generate", {"prompt": " a fox ", "sceneCount": 2, "totalDuration": 45}))
     [made] = good(answer)
     assert made == {"success": True, "videoId": made["videoId"], "message": "Video generation started"}
@@ -88,7 +88,7 @@ async def test_a_video_is_asked_for_and_made_once(trpc: Trpc, gateway: Gateway) 
     assert (request.scene_count, request.duration, request.niche) == (2, 45, "general")
 
 
-async def test_the_state_of_a_video_leaves_out_what_is_not_there(trpc: Trpc, film: Film) -> None:
+async def test_video_status_omits_missing_values(trpc: Trpc, film: Film) -> None:
     video_id = await trpc.make()
     [status] = good(await trpc.query(("video.status", {"videoId": video_id})))
     low, high = status.pop("etaRangeSeconds")
@@ -176,9 +176,7 @@ async def test_an_unknown_video_is_not_found(trpc: Trpc, name: str, video_id: st
         ("prompt", "\u200b\u2060", "prompt: holds only invisible characters: write at least one that can be seen."),
     ],
 )
-async def test_a_wrong_field_is_told_in_a_sentence_and_nothing_is_made(
-    trpc: Trpc, field: str, value: Any, sentence: str
-) -> None:
+async def test_an_invalid_field_is_described_in_a_sentence(trpc: Trpc, field: str, value: Any, sentence: str) -> None:
     answer = await trpc.mutate(("video.generate", {"prompt": "a fox", field: value}))
     assert answer.status_code == 400
     error = bad(answer)
@@ -188,11 +186,11 @@ async def test_a_wrong_field_is_told_in_a_sentence_and_nothing_is_made(
     assert good(await trpc.query(("video.list", None)))[0]["total"] == 0
 
 
-async def test_what_is_unknown_is_passed_over_as_the_application_s_own_server_does(trpc: Trpc) -> None:
+async def test_unknown_fields_are_ignored(trpc: Trpc) -> None:
     good(await trpc.mutate(("video.generate", {"prompt": "a fox", "invented": {"deep": True}})))
 
 
-async def test_a_key_makes_one_video_of_calls_that_are_sent_again(trpc: Trpc) -> None:
+async def test_repeated_calls_with_a_key_create_one_video(trpc: Trpc) -> None:
     fox, owl = ("video.generate", {"prompt": "a fox"}), ("video.generate", {"prompt": "an owl"})
     key = {"idempotency-key": "k-1"}
     first = good(await trpc.mutate(fox, fox, headers=key))
@@ -223,7 +221,7 @@ async def test_the_status_of_a_batch_is_that_of_its_calls_or_207(trpc: Trpc, fil
         assert message in bad(answer)["message"]
 
 
-async def test_answers_come_line_by_line_where_they_are_wanted_so(trpc: Trpc) -> None:
+async def test_answers_are_streamed_line_by_line_on_request(trpc: Trpc) -> None:
     video_id = await trpc.make()
     calls = (("video.get", {"videoId": str(uuid4())}), ("video.get", {"videoId": video_id}))
     answer = await trpc.query(*calls, headers={"trpc-accept": "application/jsonl"})
@@ -254,7 +252,7 @@ async def test_answers_come_line_by_line_where_they_are_wanted_so(trpc: Trpc) ->
         ('video.list?input={"json":1,"more":"x"}', False),
     ],
 )
-async def test_who_speaks_superjson_is_answered_so(api: httpx.AsyncClient, path: str, is_superjson: bool) -> None:
+async def test_superjson_is_answered_with_superjson(api: httpx.AsyncClient, path: str, is_superjson: bool) -> None:
     answer = (await api.get(f"/api/trpc/{path}")).json()
     one = answer[0] if isinstance(answer, list) else answer
     inside = one["error"] if "error" in one else one["result"]["data"]
@@ -268,13 +266,13 @@ async def test_without_superjson_dates_are_text(api: httpx.AsyncClient) -> None:
     assert row["result"]["data"]["createdAt"].endswith("Z")
 
 
-# --- what is kept out -------------------------------------------------------------------
+# --- rejected calls -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
 )
-async def test_what_a_form_of_another_page_can_send_is_not_taken(trpc: Trpc, content_type: str | None) -> None:
+async def test_content_types_that_a_form_can_send_are_rejected_by_trpc(trpc: Trpc, content_type: str | None) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
     answer = await trpc.api.post("/api/trpc/video.generate", content=sj({"prompt": "a fox"}), headers=headers)
     assert answer.status_code == 415
@@ -282,7 +280,7 @@ async def test_what_a_form_of_another_page_can_send_is_not_taken(trpc: Trpc, con
     assert good(await trpc.query(("video.list", None)))[0]["total"] == 0
 
 
-async def test_a_get_makes_no_video(trpc: Trpc) -> None:
+async def test_a_get_creates_no_video(trpc: Trpc) -> None:
     answer = await trpc.query(("video.generate", {"prompt": "a fox"}))
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert good(await trpc.query(("video.list", None)))[0]["total"] == 0
@@ -331,7 +329,7 @@ HOSTILE = [
 ]
 
 
-async def test_hostile_input_is_no_fault_of_ours(api: httpx.AsyncClient) -> None:
+async def test_hostile_input_is_never_a_server_error(api: httpx.AsyncClient) -> None:
     for given in HOSTILE:
         for name in ("video.list", "video.get", "video.generate", "video.cancel", "video.events"):
             for batch in ("", "?batch=1"):
@@ -361,21 +359,21 @@ NAMES = [
 ]
 
 
-async def test_a_name_is_a_name_and_nothing_more(api: httpx.AsyncClient) -> None:
+async def test_procedure_names_are_only_names(api: httpx.AsyncClient) -> None:
     assert [(path, (await api.get(path)).status_code) for path, _ in NAMES] == NAMES
 
 
-async def test_a_body_that_is_too_long_is_not_read(trpc: Trpc) -> None:
+async def test_an_oversized_body_is_not_read(trpc: Trpc) -> None:
     answer = await trpc.mutate(("video.generate", {"prompt": "x" * 1024 * 1024}))
     assert answer.status_code == 413
     assert "json" in answer.json()["error"]
     assert bad(answer)["data"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
-# --- what goes wrong on our side --------------------------------------------------------
+# --- internal errors ------------------------------------------------------------------
 
 
-async def test_an_error_of_ours_tells_nothing_but_the_name_of_the_request(
+async def test_an_internal_error_shows_only_the_request_id(
     trpc: Trpc, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def page(*_: object, **__: object) -> None:
@@ -396,7 +394,7 @@ async def test_an_error_of_ours_tells_nothing_but_the_name_of_the_request(
     assert error["data"]["requestId"] in logged.out + logged.err
 
 
-async def test_a_database_that_is_away_is_said_so_and_may_be_asked_again(
+async def test_a_database_outage_is_reported_as_retryable(
     trpc: Trpc, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def page(*_: object, **__: object) -> None:
@@ -409,13 +407,13 @@ async def test_a_database_that_is_away_is_said_so_and_may_be_asked_again(
     assert "secret" not in answer.text
 
 
-async def test_what_a_form_leaves_empty_is_as_if_it_were_not_sent(trpc: Trpc) -> None:
+async def test_empty_form_fields_get_the_default(trpc: Trpc) -> None:
     [made] = good(await trpc.mutate(("video.generate", {"prompt": "a fox", "niche": ""})))
     [shown] = good(await trpc.query(("video.get", {"videoId": made["videoId"]})))
     assert shown["niche"] == "general"
 
 
-async def test_a_number_that_is_ahead_of_all_events_hears_what_comes(trpc: Trpc, gateway: Gateway) -> None:
+async def test_a_last_event_id_from_the_future_gets_new_events(trpc: Trpc, gateway: Gateway) -> None:
     video_id = await trpc.make()
     asked = {"input": json.dumps({"videoId": video_id, "lastEventId": "9" * 20})}
     listening = asyncio.create_task(trpc.api.get("/api/trpc/video.events", params=asked))
@@ -426,7 +424,7 @@ async def test_a_number_that_is_ahead_of_all_events_hears_what_comes(trpc: Trpc,
     assert "video_cancelled" in (await asyncio.wait_for(listening, 10)).text
 
 
-async def test_a_call_that_takes_too_long_is_ended(
+async def test_a_call_that_takes_too_long_is_cancelled(
     gateway: Gateway, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def page(*_: object, **__: object) -> None:
@@ -440,10 +438,10 @@ async def test_a_call_that_takes_too_long_is_ended(
     assert bad(answer)["data"]["code"] == "TIMEOUT"
 
 
-# --- who calls --------------------------------------------------------------------------
+# --- callers --------------------------------------------------------------------------
 
 
-async def test_an_owner_sees_no_other_s_videos_and_each_call_is_counted(
+async def test_an_owner_sees_only_its_videos_and_every_call_counts(
     trpc: Trpc, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[int] = []
@@ -476,7 +474,7 @@ async def test_an_owner_sees_no_other_s_videos_and_each_call_is_counted(
         assert bad(answer)["data"]["code"] == {403: "FORBIDDEN", 401: "UNAUTHORIZED"}[code]
 
 
-async def test_pages_of_the_application_s_origin_alone_may_read_answers_and_errors(tmp_path: Path) -> None:
+async def test_only_pages_of_the_applications_origin_may_read_answers_and_errors(tmp_path: Path) -> None:
     home = "https://app.example"
     gateway = Gateway(
         Settings(
@@ -502,10 +500,10 @@ async def test_pages_of_the_application_s_origin_alone_may_read_answers_and_erro
     await gateway.database.close()
 
 
-# --- what is told -----------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------
 
 
-async def test_what_watchers_are_told_is_what_the_types_say(trpc: Trpc, gateway: Gateway, film: Film) -> None:
+async def test_events_match_their_typescript_types(trpc: Trpc, gateway: Gateway, film: Film) -> None:
     video_id = UUID(await trpc.make())
     await film(video_id)
     other = UUID(await trpc.make())

@@ -1,4 +1,4 @@
-"""The gateway in front of a whole application: real Express, tRPC and Socket.IO, which may also be away."""
+"""The gateway in front of an application: real Express, tRPC and Socket.IO, also while they are down."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module", params=["superjson"])
 def application(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of the application."""
+    """The URL of the application."""
     if shutil.which("node") is None or not (CLIENTS / "node_modules").is_dir():
         _or_skip(request, "Node.js", "no node, or its packages are not installed (make test does it where npm is)")
     process, url = _start(request.param)
@@ -63,7 +63,7 @@ def more_settings(application: str) -> dict[str, Any]:
 
 @pytest.fixture
 async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A caller without a memory for cookies."""
+    """A client that stores no cookies."""
     async with httpx.AsyncClient(base_url=url, timeout=20) as client:
         yield client
 
@@ -72,7 +72,7 @@ async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize("application", ["superjson", "plain"], indirect=True)
-async def test_calls_of_both_are_answered_together_and_in_order(
+async def test_a_mixed_batch_is_answered_in_order(
     url: str, node: Callable[..., Any], application: str, request: pytest.FixtureRequest
 ) -> None:
     kind = request.node.callspec.params["application"]
@@ -101,7 +101,7 @@ def query(*names: str) -> str:
     return f"/api/trpc/{','.join(names)}?batch=1&input={quote(json.dumps({'0': {'json': None}}))}"
 
 
-async def test_cookies_that_the_application_sets_in_a_mixed_batch_reach_the_browser(client: httpx.AsyncClient) -> None:
+async def test_cookies_of_a_mixed_batch_reach_the_browser(client: httpx.AsyncClient) -> None:
     body = {"0": {"json": None}, "1": {"json": {"prompt": "a fox"}}}
     answer = await client.post("/api/trpc/auth.login,video.generate?batch=1", json=body)
     assert (answer.status_code, answer.json()[0]) == (200, {"result": {"data": {"json": "welcome"}}})
@@ -127,7 +127,7 @@ async def test_the_status_of_a_mixed_batch_is_that_of_its_calls_or_207(client: h
         ({"error": {"data": {"httpStatus": 9999}}}, 500),
     ],
 )
-def test_what_an_answer_stands_for(item: dict[str, Any], status: int) -> None:
+def test_the_status_of_an_encoded_answer_is_read(item: dict[str, Any], status: int) -> None:
     assert status_of(item) == status
 
 
@@ -146,7 +146,7 @@ def test_what_an_answer_stands_for(item: dict[str, Any], status: int) -> None:
         ({"result": {}}, {"json": [3, 0, [[{"result": {}}]]]}),
     ],
 )  # fmt: skip
-def test_an_answer_as_a_line_says_of_the_line_what_was_said_of_it(item: dict[str, Any], line: Any) -> None:
+def test_a_streamed_line_keeps_the_annotations_of_its_answer(item: dict[str, Any], line: Any) -> None:
     assert line_of(3, item, SUPERJSON) == line
     assert line_of(3, item, PLAIN) == [3, 0, [[item]]]
 
@@ -154,7 +154,7 @@ def test_an_answer_as_a_line_says_of_the_line_what_was_said_of_it(item: dict[str
 # --- everything else
 
 
-async def test_a_call_passes_as_it_is(client: httpx.AsyncClient) -> None:
+async def test_a_call_is_forwarded_unchanged(client: httpx.AsyncClient) -> None:
     target = "/echo/%2e%2e%2Fa%20b/%C3%BC;p=1?x=1&x=2&y=%26&token=theirs"
     headers = {"x-own": "1", "content-type": "application/octet-stream", "cookie": "a=1; multishot_session=s; b=2"}
     large = b"\x00\xff" * 1_500_000
@@ -171,7 +171,7 @@ async def test_a_call_passes_as_it_is(client: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.content, int(answer.headers["content-length"]) > 100) == (200, b"", True)
 
 
-async def test_headers_about_one_connection_stay_there_and_those_about_the_caller_are_set(
+async def test_hop_by_hop_headers_are_removed_and_forwarded_headers_set(
     client: httpx.AsyncClient, application: str
 ) -> None:
     own = {"connection": "keep-alive, x-private", "x-private": "1", "te": "trailers"}
@@ -192,7 +192,7 @@ async def test_headers_about_one_connection_stay_there_and_those_about_the_calle
     assert answer.headers.keys().isdisjoint({"content-security-policy", "x-request-id"})
 
 
-async def test_our_keys_stay_here(client: httpx.AsyncClient) -> None:
+async def test_gateway_credentials_are_not_forwarded(client: httpx.AsyncClient) -> None:
     for given, passed in (
         ("Bearer msk_0123", None),
         ("bearer  msk_0123", None),
@@ -204,19 +204,19 @@ async def test_our_keys_stay_here(client: httpx.AsyncClient) -> None:
         assert (told.get("authorization"), told.get("cookie")) == (passed, None)
 
 
-async def test_each_cookie_is_set_and_none_is_kept_for_the_next_caller(url: str, client: httpx.AsyncClient) -> None:
+async def test_every_cookie_is_set_and_none_leaks_to_the_next_caller(url: str, client: httpx.AsyncClient) -> None:
     answer = await client.get("/cookies")
     assert (answer.status_code, answer.headers.get_list("set-cookie")) == (201, ["a=1; Path=/", "b=2; HttpOnly"])
     async with httpx.AsyncClient(base_url=url) as other:
         assert "cookie" not in (await other.get("/echo")).json()["headers"]
 
 
-async def test_a_redirect_to_the_application_leads_here(client: httpx.AsyncClient) -> None:
+async def test_redirects_to_the_application_point_to_the_gateway(client: httpx.AsyncClient) -> None:
     assert (await client.get("/moved")).headers["location"] == "/echo?x=1"
     assert (await client.get("/elsewhere")).headers["location"] == "https://elsewhere.example/x"
 
 
-async def test_what_the_application_sends_comes_as_it_is_sent(client: httpx.AsyncClient) -> None:
+async def test_answers_are_streamed(client: httpx.AsyncClient) -> None:
     async with client.stream("GET", "/stream") as answer:
         parts = answer.aiter_bytes()
         assert await anext(parts) == b"first\n"
@@ -224,7 +224,7 @@ async def test_what_the_application_sends_comes_as_it_is_sent(client: httpx.Asyn
         assert await anext(parts) == b"second\n"
 
 
-async def test_what_a_caller_sends_goes_as_it_comes(client: httpx.AsyncClient) -> None:
+async def test_request_bodies_are_streamed(client: httpx.AsyncClient) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"x" * 1000
         assert await eventually(lambda: _came(client))
@@ -238,18 +238,18 @@ async def _came(client: httpx.AsyncClient) -> bool:
     return bool((await client.get("/came")).json() == 1000)
 
 
-async def test_when_the_caller_leaves_the_application_hears_of_it(client: httpx.AsyncClient) -> None:
+async def test_a_callers_disconnect_reaches_the_application(client: httpx.AsyncClient) -> None:
     async with client.stream("GET", "/stream") as answer:
         await anext(answer.aiter_bytes())
     assert (await client.get("/left")).text == "left"
 
 
-async def test_an_answer_that_breaks_off_is_not_taken_for_whole(client: httpx.AsyncClient) -> None:
+async def test_a_truncated_answer_is_not_passed_on_as_complete(client: httpx.AsyncClient) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         await client.get("/broken")
 
 
-async def test_what_is_ours_stays_ours_also_where_it_is_not_there(client: httpx.AsyncClient) -> None:
+async def test_the_gateways_own_paths_are_never_forwarded(client: httpx.AsyncClient) -> None:
     for path in ("/api/v1/mine", "/media/mine", "/api/v1/videos/" + str(uuid4())):
         answer = await client.get(path)
         assert answer.status_code in (404, 422)
@@ -262,7 +262,7 @@ async def test_what_is_ours_stays_ours_also_where_it_is_not_there(client: httpx.
 
 
 class TestWithKeys:
-    """Who calls the application is the application's business."""
+    """The application authenticates its own callers."""
 
     @pytest.fixture
     def more_settings(self, application: str) -> dict[str, Any]:
@@ -294,7 +294,7 @@ class TestWithKeys:
 # --- sockets
 
 
-async def test_one_socket_hears_both_and_speaks_to_both(url: str, node: Callable[..., Any]) -> None:
+async def test_one_socket_exchanges_events_with_both(url: str, node: Callable[..., Any]) -> None:
     seen = await node("upstream/listen.mjs", url)
     assert "error" not in seen
     assert seen["joined"] == ["joined", {"room": "loud"}]
@@ -329,7 +329,7 @@ async def test_a_browser_sees_one_application(
     }
 
 
-async def test_a_browser_answers_the_application(url: str) -> None:
+async def test_a_browser_acknowledges_events_of_the_application(url: str) -> None:
     page = socketio.AsyncClient(handle_sigint=False)
     heard: list[Any] = []
     page.on("status_update", heard.append)
@@ -340,15 +340,13 @@ async def test_a_browser_answers_the_application(url: str) -> None:
     await page.disconnect()
 
 
-async def test_a_browser_that_wants_nothing_of_the_application_has_no_socket_there(
-    client: httpx.AsyncClient, url: str, open_page: Any
-) -> None:
+async def test_a_browser_can_decline_the_application(client: httpx.AsyncClient, url: str, open_page: Any) -> None:
     page = await open_page(url, {"application": False})
     await page.subscribe()
     assert (await client.get("/sockets")).json() == 0
 
 
-async def test_a_socket_that_closes_closes_its_like(client: httpx.AsyncClient, url: str, open_page: Any) -> None:
+async def test_closing_a_socket_closes_its_counterpart(client: httpx.AsyncClient, url: str, open_page: Any) -> None:
     async def count() -> int:
         return int((await client.get("/sockets")).json())
 
@@ -363,7 +361,7 @@ async def _is(count: Any, wanted: int) -> bool:
     return bool(await count() == wanted)
 
 
-# --- away
+# --- outages
 
 
 @pytest.fixture
@@ -464,7 +462,7 @@ class TestAway:
 
 
 class TestWithout:
-    """No application is set."""
+    """Without an application."""
 
     @pytest.fixture
     def more_settings(self) -> dict[str, Any]:
@@ -481,6 +479,6 @@ class TestWithout:
 @pytest.mark.parametrize(
     "url", ["localhost:3000", "ftp://a", "http://", "http://a?b=1", "http://u:p@a", "http://a#b", "//a"]
 )
-def test_what_is_no_address_of_a_server_is_refused(url: str) -> None:
+def test_an_invalid_upstream_url_is_rejected(url: str) -> None:
     with pytest.raises(ValidationError, match="must be the address of a server"):
         Settings(database_url=SecretStr("sqlite://"), storage_url="file:///", app_upstream_url=url)

@@ -1,4 +1,4 @@
-"""What every call meets, whoever makes it: limits, ids, careful headers, and pages of other origins."""
+"""What applies to every call: limits, request ids, security headers and CORS."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ async def key(gateway: Gateway) -> str:
 
 @pytest.fixture
 async def api(gateway: Gateway, key: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The API for somebody with a key."""
+    """The API, called with a key."""
     transport = httpx.ASGITransport(app=gateway.app(gateway.storage, routes=[]), raise_app_exceptions=False)
     headers = {"authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
@@ -69,7 +69,7 @@ def is_problem(answer: httpx.Response, status: int) -> bool:
     return bool(answer.headers["x-request-id"])
 
 
-# --- how many
+# --- rate limit
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def is_problem(answer: httpx.Response, status: int) -> bool:
         (60, [(100, 59, True)], 1),
     ],
 )
-def test_a_bucket_of_calls_fills_evenly_and_a_batch_is_taken_whole_or_not(
+def test_the_token_bucket_refills_evenly_and_takes_a_batch_whole_or_not_at_all(
     limit: int, calls: list[tuple[float, int, bool]], then: int
 ) -> None:
     limits = RateLimiter()
@@ -105,7 +105,7 @@ def test_a_bucket_of_calls_fills_evenly_and_a_batch_is_taken_whole_or_not(
     assert limits.take("bob", limit, limit, 0).left == 0
 
 
-async def test_too_many_calls_of_an_owner_are_refused_with_when_to_come_back(
+async def test_calls_beyond_the_rate_limit_are_rejected_with_retry_after(
     gateway: Gateway, api: httpx.AsyncClient
 ) -> None:
     other_wish = KeyRequest(owner="anna", name="her other one", scopes={"read"})
@@ -126,7 +126,7 @@ async def test_too_many_calls_of_an_owner_are_refused_with_when_to_come_back(
         assert [(await api.get("/api/v1/session", headers=headers)).status_code for _ in range(3)] == statuses
 
 
-async def test_a_batch_counts_each_of_its_calls(gateway: Gateway, key: str) -> None:
+async def test_every_call_of_a_batch_counts(gateway: Gateway, key: str) -> None:
     caller = await gateway.access.identify_socket({}, {"token": key})
     for _ in range(3):
         await gateway.access.count(caller, 10)
@@ -134,17 +134,17 @@ async def test_a_batch_counts_each_of_its_calls(gateway: Gateway, key: str) -> N
         await gateway.access.count(caller, 1)
 
 
-# --- how large, how deep, how long
+# --- size, depth and duration
 
 
 async def sent(size: int) -> AsyncIterator[bytes]:
-    """A body of this size that does not say so before."""
+    """Yield a body of this size, without a content length."""
     for _ in range(size // 65_536):
         yield b" " * 65_536
     yield b" " * (size % 65_536)
 
 
-async def test_a_body_over_the_limit_is_refused_whether_it_says_its_size_or_not(api: httpx.AsyncClient) -> None:
+async def test_a_body_over_the_limit_is_rejected_with_or_without_content_length(api: httpx.AsyncClient) -> None:
     good = json.dumps({"prompt": "a fox"}).encode()
     fits = good + b" " * (MAX_BYTES - len(good))
     assert (await api.post("/api/v1/videos", content=fits, headers=JSON)).status_code == 202
@@ -168,7 +168,7 @@ async def test_a_body_over_the_limit_is_refused_whether_it_says_its_size_or_not(
         ('{"prompt": "a fox", "metadata": ' + '{"a":' * MOST_LEVELS + "1" + "}" * MOST_LEVELS + "}", 400),
     ],
 )
-async def test_json_has_a_depth_and_what_stands_in_texts_does_not_count(
+async def test_the_depth_of_json_is_limited_and_strings_do_not_count(
     api: httpx.AsyncClient, body: str, status: int
 ) -> None:
     answer = await api.post("/api/v1/videos", content=body, headers=JSON)
@@ -190,14 +190,16 @@ HOSTILE = {
     "path", ["/api/v1/videos", "/api/v1/storyboards", "/api/v1/webhook-endpoints", "/api/trpc/video.generate"]
 )
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
-async def test_a_body_with_many_faults_has_a_short_answer(api: httpx.AsyncClient, path: str, body: str) -> None:
+async def test_a_body_with_many_errors_gets_a_short_answer(api: httpx.AsyncClient, path: str, body: str) -> None:
     answer = await api.post(path, content=body, headers=JSON)
     assert answer.status_code in (400, 422), answer.text[:500]
     assert len(answer.content) < 50_000
     assert len(answer.json().get("errors", [])) <= 50
 
 
-async def test_while_hostile_bodies_are_refused_others_are_served(gateway: Gateway, api: httpx.AsyncClient) -> None:
+async def test_other_calls_are_served_while_hostile_bodies_are_rejected(
+    gateway: Gateway, api: httpx.AsyncClient
+) -> None:
     other, _ = await gateway.keys.create(KeyRequest(owner="bob", name="n", scopes={"read"}))
     silences = []
 
@@ -216,7 +218,7 @@ async def test_while_hostile_bodies_are_refused_others_are_served(gateway: Gatew
     assert max(silences) < 5, "no call holds all others up"
 
 
-async def test_a_call_that_takes_too_long_is_given_up(
+async def test_a_call_that_takes_too_long_is_answered_with_503(
     gateway: Gateway, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.settings = gateway.settings.model_copy(update={"call_seconds": 1.5})
@@ -240,7 +242,7 @@ async def test_a_call_that_takes_too_long_is_given_up(
     assert given_up.is_set()
 
 
-async def test_a_call_of_trpc_that_takes_too_long_is_told_so_in_its_own_way(
+async def test_a_trpc_call_that_takes_too_long_gets_a_trpc_error(
     gateway: Gateway, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.settings = gateway.settings.model_copy(update={"call_seconds": 0.2})
@@ -258,7 +260,7 @@ async def test_a_call_of_trpc_that_takes_too_long_is_told_so_in_its_own_way(
 
 
 async def slowly() -> AsyncIterator[bytes]:
-    """A body that does not come to its end."""
+    """Yield a body that never ends."""
     yield b"{"
     await asyncio.sleep(5)
 
@@ -276,9 +278,9 @@ async def slowly() -> AsyncIterator[bytes]:
         ("/api/v1/storyboards/1", "wait=10", 140),
     ],
 )
-def test_whoever_means_to_wait_may_take_longer(path: str, prefer: str, seconds: float) -> None:
+def test_calls_that_ask_to_wait_have_more_time(path: str, prefer: str, seconds: float) -> None:
     async def nothing(*_: Any) -> None:
-        """Not called."""
+        """Never called."""
 
     scope = {"type": "http", "path": path, "headers": [(b"prefer", prefer.encode())]}
     assert (
@@ -289,7 +291,7 @@ def test_whoever_means_to_wait_may_take_longer(path: str, prefer: str, seconds: 
     )
 
 
-async def test_an_answer_that_has_begun_may_take_its_time() -> None:
+async def test_an_answer_that_has_begun_has_no_time_limit() -> None:
     async def slow() -> AsyncIterator[str]:
         for n in range(4):
             yield f"{n} "
@@ -304,7 +306,7 @@ async def test_an_answer_that_has_begun_may_take_its_time() -> None:
 # --- errors
 
 
-async def test_what_goes_wrong_inside_is_not_told_but_can_be_found_by_its_id(
+async def test_internal_errors_stay_in_the_log_under_the_request_id(
     gateway: Gateway, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def broken(*_: Any, **__: Any) -> None:
@@ -320,7 +322,7 @@ async def test_what_goes_wrong_inside_is_not_told_but_can_be_found_by_its_id(
     assert answer.headers["x-request-id"] in "".join(capsys.readouterr())
 
 
-async def test_every_answer_has_an_id_and_the_caller_s_own_where_it_is_one(api: httpx.AsyncClient) -> None:
+async def test_every_answer_has_a_request_id_and_takes_the_callers_if_valid(api: httpx.AsyncClient) -> None:
     ids = {
         (await api.get(path)).headers["x-request-id"] for path in ("/", "/api/v1/videos", "/nothing", "/openapi.json")
     }
@@ -330,7 +332,7 @@ async def test_every_answer_has_an_id_and_the_caller_s_own_where_it_is_one(api: 
         assert (answer.headers["x-request-id"] == own) is kept
 
 
-async def test_answers_carry_headers_that_keep_browsers_careful_and_the_page_runs_its_own_script_alone(
+async def test_answers_have_security_headers_and_the_page_runs_only_its_own_script(
     api: httpx.AsyncClient,
 ) -> None:
     for path in ("/", "/api/v1/videos", "/nothing", "/openapi.json"):
@@ -344,7 +346,7 @@ async def test_answers_carry_headers_that_keep_browsers_careful_and_the_page_run
     assert policy.count("'sha256-") == 2
 
 
-async def test_no_redirect_leads_to_a_host_that_the_caller_names(api: httpx.AsyncClient) -> None:
+async def test_redirects_ignore_the_host_that_the_caller_names(api: httpx.AsyncClient) -> None:
     for path in ("/api/v1/videos/", "/metrics", "/docs/"):
         answer = await api.get(path, headers={"host": "evil.example"})
         assert "evil" not in answer.headers.get("location", "")
@@ -354,7 +356,7 @@ async def test_no_redirect_leads_to_a_host_that_the_caller_names(api: httpx.Asyn
 
 
 @pytest.mark.parametrize("path", ["/api/v1/videos", "/api/trpc/video.get", "/api/v1/nothing"])
-async def test_a_page_of_the_list_may_call(api: httpx.AsyncClient, path: str) -> None:
+async def test_a_page_of_a_listed_origin_may_call(api: httpx.AsyncClient, path: str) -> None:
     names = "content-type, authorization, trpc-accept, idempotency-key, if-none-match, last-event-id, prefer"
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         asked = {"origin": PAGE, "access-control-request-method": method, "access-control-request-headers": names}
@@ -367,7 +369,7 @@ async def test_a_page_of_the_list_may_call(api: httpx.AsyncClient, path: str) ->
         assert method in answer.headers["access-control-allow-methods"]
 
 
-async def test_a_foreign_page_is_told_nothing_and_errors_can_be_read_by_a_listed_one(api: httpx.AsyncClient) -> None:
+async def test_a_foreign_page_gets_no_cors_headers_and_a_listed_one_can_read_errors(api: httpx.AsyncClient) -> None:
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
     refused = await api.options("/api/v1/videos", headers={**asked, "origin": FOREIGN})
     assert is_problem(refused, 400)
@@ -390,7 +392,7 @@ async def test_a_foreign_page_is_told_nothing_and_errors_can_be_read_by_a_listed
     assert nobody.headers["access-control-allow-origin"] == PAGE
 
 
-async def test_what_a_form_can_send_is_no_request(api: httpx.AsyncClient) -> None:
+async def test_content_types_that_a_form_can_send_are_rejected(api: httpx.AsyncClient) -> None:
     for content_type in (
         "text/plain",
         "application/x-www-form-urlencoded",
