@@ -159,13 +159,13 @@ class Page:
     def is_open(self) -> bool:
         return self.client is not None and self.client.connected
 
-    async def subscribe(self, *wish: Any) -> dict[str, Any]:
+    async def subscribe(self, *wanted: Any) -> dict[str, Any]:
         assert self.client is not None
-        return await self.client.call("subscribe_video_updates", *wish, timeout=20)
+        return await self.client.call("subscribe_video_updates", *wanted, timeout=20)
 
-    async def unsubscribe(self, *wish: Any) -> dict[str, Any]:
+    async def unsubscribe(self, *wanted: Any) -> dict[str, Any]:
         assert self.client is not None
-        return await self.client.call("unsubscribe_video_updates", *wish, timeout=20)
+        return await self.client.call("unsubscribe_video_updates", *wanted, timeout=20)
 
     def of(self, video_id: object) -> list[dict[str, Any]]:
         return [data for _, data in self.heard if data["videoId"] == str(video_id)]

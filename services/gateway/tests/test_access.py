@@ -88,8 +88,8 @@ def key(gateway: Gateway) -> MakeKey:
     """Create a key."""
 
     async def make(owner: str, *scopes: str, **more: Any) -> str:
-        wish = KeyRequest.model_validate({"owner": owner, "name": "n", "scopes": scopes or ("read", "write"), **more})
-        return (await gateway.keys.create(wish))[0]
+        body = KeyRequest.model_validate({"owner": owner, "name": "n", "scopes": scopes or ("read", "write"), **more})
+        return (await gateway.keys.create(body))[0]
 
     return make
 
@@ -141,14 +141,14 @@ async def test_scopes_decide_what_a_key_allows(
 
 async def test_a_key_is_created_shown_once_listed_used_and_revoked(gateway: Gateway, key: MakeKey) -> None:
     admin = calling(gateway, await key("root", "admin"))
-    wish = {"owner": "anna", "name": "her server", "scopes": ["read", "write"], "callsPerMinute": 60, "days": 90}
-    made = await admin.post("/api/v1/keys", json=wish)
+    body = {"owner": "anna", "name": "her server", "scopes": ["read", "write"], "callsPerMinute": 60, "days": 90}
+    made = await admin.post("/api/v1/keys", json=body)
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
     secret = made.json()["key"]
     assert made.headers["location"] == f"/api/v1/keys/{made.json()['keyId']}"
     shown = (await admin.get(made.headers["location"])).json()
     assert {name: shown[name] for name in ("owner", "name", "scopes", "callsPerMinute")} == {
-        name: wish[name] for name in ("owner", "name", "scopes", "callsPerMinute")
+        name: body[name] for name in ("owner", "name", "scopes", "callsPerMinute")
     }
     assert shown["expiresAt"] > shown["createdAt"]
     assert shown["lastUsedAt"] is None
@@ -188,8 +188,8 @@ async def test_the_database_stores_no_key(gateway: Gateway, key: MakeKey) -> Non
 )  # fmt: skip
 async def test_an_invalid_key_request_is_rejected(gateway: Gateway, key: MakeKey, wrong: dict[str, Any]) -> None:
     admin = calling(gateway, await key("root", "admin"))
-    wish = {"owner": "anna", "name": "n", "scopes": ["read"], **wrong}
-    assert (await admin.post("/api/v1/keys", json=wish)).status_code == 422
+    body = {"owner": "anna", "name": "n", "scopes": ["read"], **wrong}
+    assert (await admin.post("/api/v1/keys", json=body)).status_code == 422
 
 
 async def test_a_revoked_key_stops_working_on_other_replicas_and_keys_expire(
@@ -380,16 +380,16 @@ async def test_a_key_can_lower_its_owners_daily_budget(either: Gateway) -> None:
         for owner, more in (("anna", {}), ("anna", {"budget_day_usd": "2.00"}), ("bob", {}))
     ]
     anna, annas_other, bob = (calling(gateway, secret) for secret in keys)
-    wish = {"prompt": "a fox", "sceneCount": 1, "duration": 15}
-    quote = (await anna.post("/api/v1/estimates", json=wish)).json()
+    body = {"prompt": "a fox", "sceneCount": 1, "duration": 15}
+    quote = (await anna.post("/api/v1/estimates", json=body)).json()
     assert (float(quote["estimateUsd"]), float(quote["capPerOwnerAndDayUsd"])) == (1.8, 2)
-    assert (await anna.post("/api/v1/videos", json=wish)).status_code == 202
+    assert (await anna.post("/api/v1/videos", json=body)).status_code == 202
     for api in (anna, annas_other):
-        refused = await api.post("/api/v1/videos", json=wish)
+        refused = await api.post("/api/v1/videos", json=body)
         assert (refused.status_code, refused.json()["capUsd"]) == (402, 2)
-    assert (await bob.post("/api/v1/videos", json=wish)).status_code == 202
+    assert (await bob.post("/api/v1/videos", json=body)).status_code == 202
     await gateway.keys.revoke(keys[1].split("_")[1])
-    assert (await anna.post("/api/v1/videos", json=wish)).status_code == 202
+    assert (await anna.post("/api/v1/videos", json=body)).status_code == 202
 
 
 def routes_of(gateway: Gateway) -> Iterator[tuple[str, str]]:
@@ -614,8 +614,8 @@ async def test_a_socket_gets_only_its_owners_videos(gateway: Gateway, annas: dic
             (await open_socket(Authorization=f"Bearer {annas['key']}"))[1],
             (await open_socket({"token": await key("root", "admin")}))[1],
         ]
-        for wish in ({"videoId": str(video)}, {"videoId": str(video), "lastSeq": 0}, str(video), str(uuid4())):
-            answer = await bob.call("subscribe_video_updates", wish, timeout=10)
+        for body in ({"videoId": str(video)}, {"videoId": str(video), "lastSeq": 0}, str(video), str(uuid4())):
+            answer = await bob.call("subscribe_video_updates", body, timeout=10)
             assert answer["ok"] is False
             assert "secret" not in answer["error"]
         seq = (await gateway.videos.newest_event(video))[0].seq or 0

@@ -108,8 +108,8 @@ def test_the_token_bucket_refills_evenly_and_takes_a_batch_whole_or_not_at_all(
 async def test_calls_beyond_the_rate_limit_are_rejected_with_retry_after(
     gateway: Gateway, api: httpx.AsyncClient
 ) -> None:
-    other_wish = KeyRequest(owner="anna", name="her other one", scopes={"read"})
-    hers, _ = await gateway.keys.create(other_wish)
+    other_request = KeyRequest(owner="anna", name="her other one", scopes={"read"})
+    hers, _ = await gateway.keys.create(other_request)
     bobs, _ = await gateway.keys.create(KeyRequest(owner="bob", name="n", scopes={"read"}))
     narrow, _ = await gateway.keys.create(KeyRequest(owner="anna", name="n", scopes={"read"}, calls_per_minute=2))
     first = await api.get("/api/v1/session")

@@ -281,8 +281,8 @@ class TestWithKeys:
     async def test_what_a_browser_says_to_the_application_counts(
         self, gateway: Gateway, url: str, open_page: Any
     ) -> None:
-        wish = KeyRequest.model_validate({"owner": "anna", "name": "n", "scopes": ["read"], "callsPerMinute": 3})
-        page = await open_page(url, {"token": (await gateway.keys.create(wish))[0]})
+        body = KeyRequest.model_validate({"owner": "anna", "name": "n", "scopes": ["read"], "callsPerMinute": 3})
+        page = await open_page(url, {"token": (await gateway.keys.create(body))[0]})
         first, *_, last = [await page.client.call("join", "loud", timeout=20) for _ in range(5)]
         assert first == ("joined", {"room": "loud"})
         assert last["ok"] is False

@@ -51,16 +51,16 @@ export type AppRouter = BuiltRouter<Root, {
 }>;
 
 export interface ServerToClientEvents {
-  video_generation_started: (told: Told) => void;
-  video_storyboard_created: (told: StoryboardTold) => void;
-  video_scene_processing: (told: SceneTold) => void;
-  video_scene_completed: (told: SceneCompletedTold) => void;
-  video_scene_failed: (told: SceneFailedTold) => void;
-  video_combining_scenes: (told: Told) => void;
-  video_completed: (told: CompletedTold) => void;
-  video_failed: (told: FailedTold) => void;
-  video_cancelled: (told: Told) => void;
-  video_expired: (told: Told) => void;
+  video_generation_started: (payload: Told) => void;
+  video_storyboard_created: (payload: StoryboardTold) => void;
+  video_scene_processing: (payload: SceneTold) => void;
+  video_scene_completed: (payload: SceneCompletedTold) => void;
+  video_scene_failed: (payload: SceneFailedTold) => void;
+  video_combining_scenes: (payload: Told) => void;
+  video_completed: (payload: CompletedTold) => void;
+  video_failed: (payload: FailedTold) => void;
+  video_cancelled: (payload: Told) => void;
+  video_expired: (payload: Told) => void;
 }
 
 /** A video, and the last `seq` that the client has: later events are sent first. */

@@ -142,8 +142,8 @@ class Gateway:
         if await self.videos.was_requested(dead_letter.video_id):
             return  # the first request with this id is not affected
         failure = dead_letter.failure
-        told = {"kind": failure.kind, "reason": f"The request: {failure.reason}", "epoch": dead_letter.epoch}
-        failed = VideoFailed(video_id=dead_letter.video_id, stage="storyboard", **told)
+        fields = {"kind": failure.kind, "reason": f"The request: {failure.reason}", "epoch": dead_letter.epoch}
+        failed = VideoFailed(video_id=dead_letter.video_id, stage="storyboard", **fields)
         with contextlib.suppress(IntegrityError):  # a valid request with this id arrived at the same moment
             async with transaction(database) as work:
                 await self.videos.record(work, failed)

@@ -38,11 +38,11 @@ def text() -> str:
     """Return the generated file."""
     of_calls, of_events = Types(), Types(date="string")
     app_router = router_types(router, of_calls)
-    told = "\n".join(f"  {name}: (told: {of_events.model(model)}) => void;" for name, model in TOLD.items())
+    handlers = "\n".join(f"  {name}: (payload: {of_events.model(model)}) => void;" for name, model in TOLD.items())
     named = of_calls.named | of_events.named
     if clash := [name for name in of_calls.named if named[name] != of_calls.named[name]]:
         raise ValueError(f"two types are called {clash}")
-    server_to_client = "export interface ServerToClientEvents {\n" + told + "\n}"
+    server_to_client = "export interface ServerToClientEvents {\n" + handlers + "\n}"
     events = (server_to_client, CLIENT_TO_SERVER, VIDEO_EVENT)
     return paragraphs((HEAD, IMPORTS, ROOT, app_router, *events, *named.values()))
 

@@ -19,7 +19,7 @@ await browse(async (page, seen) => {
   await cards.first().getByRole('button', { name: 'Cancel' }).click();
   await cards.first().getByText('cancelled').waitFor();
   seen.cancelled = await cards.first().innerText();
-  await page.locator('form#wish').evaluate((form) => (form.noValidate = true));
+  await page.locator('form#request').evaluate((form) => (form.noValidate = true));
   await page.getByLabel('Prompt').fill('');
   await page.getByRole('button', { name: 'Make the film' }).click();
   await page.getByRole('alert').filter({ hasText: 'prompt' }).waitFor();

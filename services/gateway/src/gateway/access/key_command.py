@@ -34,10 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def request_of(given: argparse.Namespace) -> KeyRequest:
     """Return the key that the arguments describe, or exit with an error message."""
-    said = {name: value for name, value in vars(given).items() if name in KeyRequest.model_fields and value is not None}
-    said["scopes"] = [scope.strip() for scope in given.scopes.split(",")]
+    fields = {
+        name: value for name, value in vars(given).items() if name in KeyRequest.model_fields and value is not None
+    }
+    fields["scopes"] = [scope.strip() for scope in given.scopes.split(",")]
     try:
-        return KeyRequest.model_validate(said)
+        return KeyRequest.model_validate(fields)
     except ValidationError as error:
         sys.exit("\n".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}" for e in error.errors()))
 

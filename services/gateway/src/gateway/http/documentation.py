@@ -140,10 +140,10 @@ def _describe_errors(operation: dict[str, Any]) -> None:
         statuses |= {400, 409}
     statuses |= {int(status) for status in answers if status.isdecimal() and int(status) >= HTTPStatus.BAD_REQUEST}
     for status in sorted(statuses):
-        said = answers.get(str(status), {}).get("description", "")
+        described = answers.get(str(status), {}).get("description", "")
         phrase = HTTPStatus(status).phrase
-        plain = said in ("", phrase, "Validation Error")
+        is_default = described in ("", phrase, "Validation Error")
         answers[str(status)] = {
-            "description": phrase if plain else said,
+            "description": phrase if is_default else described,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }

@@ -62,12 +62,12 @@ def _forwarded(scope: Scope) -> Raw:
     # uvicorn takes the client address from this header where it trusts the proxy in front of it.
     way += [peer] if peer and peer not in way else []
     scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
-    told = {
+    forwarded = {
         "x-forwarded-for": ", ".join(way),
         "x-forwarded-host": headers.get("x-forwarded-host") or headers.get("host", ""),
         "x-forwarded-proto": headers.get("x-forwarded-proto") or scheme,
     }
-    return [(name.encode(), value.encode("latin-1")) for name, value in told.items() if value]
+    return [(name.encode(), value.encode("latin-1")) for name, value in forwarded.items() if value]
 
 
 def _without_session(cookies: bytes) -> bytes:

@@ -41,8 +41,8 @@ class TrpcForwarder:
             content = given.encode()
             headers += [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         target = f"{self.path}/{quote(','.join(names), safe=',')}?{urlencode(query)}"
-        body, told = await self.proxy.fetch(request.method, target.encode(), headers, content)
-        return FallbackAnswers(_items(body, len(names)), [one for one in told if one[0] == b"set-cookie"])
+        body, answer_headers = await self.proxy.fetch(request.method, target.encode(), headers, content)
+        return FallbackAnswers(_items(body, len(names)), [one for one in answer_headers if one[0] == b"set-cookie"])
 
 
 def _items(body: bytes, calls: int) -> list[dict[str, object]]:
