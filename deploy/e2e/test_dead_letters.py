@@ -46,7 +46,7 @@ async def test_a_film_that_could_not_be_composed_is_made_after_redriving(stack) 
         check=True,
     )
     assert redrive.stdout.startswith("Requeued 1 message:\n")
-    assert f"of video {video_id} to composer.clips.collected; it died: " in redrive.stdout
+    assert f"of video {video_id} to composer.clips.collected; it failed: " in redrive.stdout
 
     await eventually(lambda: stack.look(video_id)["status"] == "completed", 60)
     video = stack.look(video_id)

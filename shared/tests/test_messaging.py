@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import aio_pika
 import pytest
 from aiormq.exceptions import PublishError
+from faststream.rabbit.subscriber.usecase import RabbitSubscriber
 
 from shared.contracts.events import SceneProgressed, VideoComposing, VideoFailed, VideoRequested, VideoResumed
 from shared.contracts.messages import InternalMessage
@@ -182,8 +183,8 @@ async def test_a_dead_letter_can_be_redriven_and_its_video_goes_on(
     assert first == [Requeued(VideoRequested.name, queue, VIDEO, "Not today.", again=False)]
     assert second == [Requeued(VideoRequested.name, queue, VIDEO, "Nor now.", again=True)]
     lines = report(second).splitlines()
-    assert lines[0] == "Requeued 1 message, 1 of which had died again after an earlier requeue:"
-    assert lines[1] == f"  video.requested of video {VIDEO} to {queue}; it died again: Nor now."
+    assert lines[0] == "Requeued 1 message, 1 of which had failed again after an earlier requeue:"
+    assert lines[1] == f"  video.requested of video {VIDEO} to {queue}; it failed again: Nor now."
 
 
 async def _count(bench: Bench, channel: aio_pika.abc.AbstractChannel, wanted: int) -> bool:
@@ -274,6 +275,11 @@ async def _later(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractInco
 
     found: aio_pika.abc.AbstractIncomingMessage = await eventually(get)
     return found
+
+
+def test_the_private_names_of_faststream_are_there() -> None:
+    """`shared.messaging.consumer_cancellation` uses them."""
+    assert {"_queue_obj", "_consumer_tag"} <= set(RabbitSubscriber.__slots__)
 
 
 async def test_stopping_lets_the_message_at_hand_end_and_swallows_none(

@@ -78,7 +78,7 @@ async def test_log_lines_are_json_and_name_video_and_event(
     finally:
         structlog.reset_defaults()
     line = json.loads(capsys.readouterr().err.splitlines()[-1])
-    assert line["event"] == "message.comes_back"
+    assert line["event"] == "message.retried"
     assert (line["video_id"], line["event_id"], line["service"]) == (str(EVENT.video_id), "m-7", "hearer")
     assert "boom" in line["reason"]
 

@@ -1,7 +1,7 @@
-"""RabbitMQ's users and queues as definitions: `python -m shared.messaging.broker_users PERMISSIONS DEFINITIONS`.
+"""Writes RabbitMQ's users and queues as definitions: `python -m shared.messaging.broker_users PERMISSIONS DEFINITIONS`.
 
 The permissions come from `deploy/rabbitmq/permissions.json`, the passwords from the environment, the queues from the
-contracts. A service may declare its own queues alone, so the broker has those of all before the first event.
+contracts. A service may declare only its own queues, so the broker loads those of all before the first event.
 """
 
 import base64

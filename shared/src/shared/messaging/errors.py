@@ -1,15 +1,15 @@
-"""What can go wrong in a step of the story, as the frame that runs the steps sees it."""
+"""Errors that handlers raise, by what happens to the message."""
 
 from collections.abc import Iterable
 
 
 class StepFailed(Exception):
-    """This step cannot be done, now or later: its message goes to the dead letters and the video ends as failed."""
+    """The step fails permanently: the message is dead-lettered and the video fails."""
 
     fails_video = True
 
     def __init__(self, kind: str, reason: str, detail: str = "") -> None:
-        """Tell what happened: `kind` to programs, `reason`, a sentence, to people, `detail` to operators alone."""
+        """`kind` is for programs, `reason` (a sentence) for people, `detail` for operators only."""
         super().__init__(f"{kind}: {detail or reason}")
         self.kind = kind
         self.reason = reason
@@ -17,29 +17,29 @@ class StepFailed(Exception):
 
 
 class MessageMalformed(StepFailed):
-    """The message is not what its type promises."""
+    """The message does not match its schema."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("malformed", reason)
 
 
 class RequestConflicts(StepFailed):
-    """This id was used before, for another request. The first one goes on undisturbed."""
+    """The id belongs to an earlier, different request, which continues."""
 
     fails_video = False
     KIND = "conflict"
 
     def __init__(self, video_id: object) -> None:
-        super().__init__(self.KIND, f"Video {video_id} was requested before, with other wishes.")
+        super().__init__(self.KIND, f"Video {video_id} was requested before with other values. Use a new id.")
         self.video_id = video_id
 
 
 class TryAgainLater(Exception):
-    """This step may go well at another time. Its text is for people: it is what they read if it never does."""
+    """A later attempt may succeed. The text is for people, who read it if none does."""
 
 
 class QueuesMissing(Exception):
-    """An event cannot be sent yet: a queue of one of its consumers does not exist."""
+    """An event cannot be sent yet because a queue of one of its consumers is missing."""
 
     def __init__(self, event: str, queues: Iterable[str]) -> None:
         self.event = event

@@ -1,4 +1,4 @@
-"""A service's part of the story: which events it hears and which handler hears each."""
+"""Maps events to the handlers of a service."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ Handler = Callable[[E, "Delivery", Dependencies], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Delivery:
-    """The message at hand. `consumer` is the queue it came by; `attempt` counts from 1.
+    """The message that is being handled. `consumer` is the name of its queue; `attempt` counts from 1.
 
-    `returns`: how often the broker took it back from whoever handled it, because that process was gone. `user`: the
-    broker user that published it, where the message says so.
+    `returns`: how often the broker redelivered it because the process that handled it was gone. `user`: the verified
+    broker user that published it, if the message names one.
     """
 
     consumer: str
@@ -29,7 +29,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Subscription(Generic[Dependencies]):
-    """An event that a service hears, its handler, and how many are handled at once in one process."""
+    """An event, its handler, and how many of its messages one process handles concurrently."""
 
     consumer: str
     event: type[Message]
@@ -39,7 +39,7 @@ class Subscription(Generic[Dependencies]):
 
     @property
     def counts_once(self) -> bool:
-        """Whether a message that comes again must change nothing. Hints and what all replicas hear may."""
+        """Whether the inbox must drop duplicates: of all messages except ephemeral and broadcast ones."""
         return self.event.stored and not self.broadcast
 
 
@@ -49,7 +49,7 @@ def consumer_of(service: str, event: type[Message]) -> str:
 
 
 class EventRouter(Generic[Dependencies]):
-    """The part of one service: its name and its subscriptions."""
+    """The name of a service and its subscriptions."""
 
     def __init__(self, service: str) -> None:
         self.service = service
@@ -60,7 +60,7 @@ class EventRouter(Generic[Dependencies]):
     ) -> Callable[[Handler[E, Dependencies]], Handler[E, Dependencies]]:
         """Register the handler of one or more events, each with its own queue and limit.
 
-        Each message goes to one replica, or, with `every_replica`, to all that run (and to none that does not).
+        Each message goes to one replica or, with `broadcast`, to all replicas that are running.
         """
 
         def register(handler: Handler[E, Dependencies]) -> Handler[E, Dependencies]:
@@ -73,15 +73,15 @@ class EventRouter(Generic[Dependencies]):
 
 
 class EphemeralPublisher(Protocol):
-    """Where events go that nobody needs to get: at most once, and only to whoever listens now."""
+    """Publishes messages at most once, to subscribers that are connected now."""
 
     async def publish(self, event: Message) -> None:
-        """Tell it to whoever listens. Never raises."""
+        """Publish a message. Never raises."""
         ...
 
 
 class NullPublisher:
-    """Where hints go that are for nobody."""
+    """Discards all messages."""
 
     async def publish(self, event: Message) -> None:
-        """Nobody listens."""
+        """Do nothing."""

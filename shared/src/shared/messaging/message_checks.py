@@ -1,4 +1,4 @@
-"""What a message may claim. Every message passes here before its handler sees it."""
+"""Checks what a message claims, before its handler gets it."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -13,12 +13,12 @@ E = TypeVar("E", bound=Message)
 
 
 def checked(event: E, user: str | None) -> E:
-    """Return the event, with its publisher as its owner where it names none.
+    """Return the event, with its publisher as the owner if it names none.
 
-    `user` is the broker user that published the message, as RabbitMQ has verified it; None: the message does not say.
+    `user` is the broker user that published the message, verified by RabbitMQ; None: unknown.
 
     Raises:
-        MessageMalformed: it refers to media of another video, or names an owner other than its publisher.
+        MessageMalformed: it refers to media of another video, or names another owner than its publisher.
     """
     video_id = getattr(event, "video_id", None)
     for path, reference in _references(event):
@@ -35,7 +35,7 @@ def checked(event: E, user: str | None) -> E:
 
 
 def _references(value: object, path: str = "") -> Iterator[tuple[str, MediaReference]]:
-    """Find the media that a message refers to, wherever they are in it."""
+    """Yield all media references in a message, with their paths."""
     match value:
         case MediaReference():
             yield path, value

@@ -1,4 +1,4 @@
-"""Runs one handler for one message and decides what becomes of the message. Both ways of running share it."""
+"""Runs the handler of one message and decides what happens to the message, in both ways of running."""
 
 import asyncio
 import random
@@ -35,37 +35,37 @@ from shared.storage.base import Storage
 log = structlog.get_logger()
 
 RETRY_DELAYS_SECONDS = (1, 5, 30, 120, 600)
-"""How long a message waits before each new attempt."""
+"""How long a message waits before each retry."""
 
 OUTAGE_DELAY = 1
 """The delay while a database or a storage is unreachable; such attempts do not count."""
 
 REDRIVEN = "x-redriven"
-"""The header that says when a dead letter was put back."""
+"""The header with the time at which a dead letter was requeued."""
 
 EPOCH = "x-epoch"
-"""The header of a dead letter that says in which epoch its video failed by it, and of a redriven one, which began."""
+"""The header with the epoch in which a dead letter failed its video, or which began when it was requeued."""
 
 MOST_LEVELS = 32
-"""What a request may hold comes a few levels further down in a message."""
+"""JSON levels of a message: a few more than those of a request, which it contains."""
 MOST_FAULTS = 50
 LONGEST_PLACE = 200
 MOST_RETURNS = 15
 """After this many crashed deliveries we dead-letter the message ourselves, so the failure is reported."""
 
 HANDLER_SECONDS = 20 * 60
-"""RabbitMQ takes a message away after 30 minutes."""
+"""RabbitMQ redelivers a message that is not acknowledged within 30 minutes."""
 
 
 Whose = Callable[[AsyncSession, UUID], Awaitable[Belonging]]
-"""Looks up whom a video belongs to, in the rows of a service."""
+"""Looks up the owner of a video in the rows of a service."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that goes to the dead letters. `video_id` is None where it could not be read.
+    """A message that is dead-lettered. `video_id` is None if it could not be read.
 
-    `epoch`: the video's present one.
+    `epoch`: the current one of the video.
     """
 
     event: type[Message]
@@ -77,14 +77,14 @@ class DeadLetter:
 
     @property
     def belonging(self) -> Belonging:
-        """Whose video it is, as far as the message says so; its owner is its publisher, where that is verified."""
+        """The owner and the post of the video, as the message says; a verified publisher overrides the owner."""
         told = Belonging.read(_read(self.body))
         return told.model_copy(update={"owner": self.delivery.user}) if self.delivery.user else told
 
     def note_id(self) -> str:
-        """The id of the message that tells of this death.
+        """Return the id of the message that reports the failure.
 
-        Derived: a death may be handled twice and is one all the same; that of a redriven message is another.
+        It is derived, so that a failure that is handled twice is reported once; a requeued message gets a new id.
         """
         name = f"{self.delivery.message_id} {self.delivery.headers.get(REDRIVEN, '')}"
         return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
@@ -96,11 +96,11 @@ async def _first_epoch(_session: AsyncSession, _video_id: UUID) -> int:
 
 @dataclass(frozen=True)
 class Service(Generic[Dependencies]):
-    """A service, put together: its part of the story, its tools, and what must be open while it runs.
+    """An assembled service: its handlers, their dependencies, and the resources that are open while it runs.
 
-    `on_death` is what it does about the video of a message that died; `epoch_of` says in which epoch it knows a video
-    to be; `background` is what it does besides messages; without a `storage` it works on no media; `policies` say how
-    long it keeps what; `checks` are what `doctor` looks for.
+    `on_dead_letter` reports the failure of a video; `epoch_of` looks up the current epoch of a video; `background` are
+    tasks besides messages; `storage` is None if it uses no media; `policies` say how long data is kept; `checks` are
+    those of `doctor`.
     """
 
     router: EventRouter[Dependencies]
@@ -116,13 +116,13 @@ class Service(Generic[Dependencies]):
 
     @property
     def retention(self) -> Retention:
-        """What removes what is too old."""
+        """Return what deletes data that is too old."""
         return Retention(self.router.service, self.database, self.policies)
 
 
 @dataclass(frozen=True)
 class Handled:
-    """The message is done with."""
+    """The message was handled."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class DeadLettered:
-    """The message goes to the dead letters. `epoch`: the one its video is in."""
+    """The message is dead-lettered. `epoch`: the current one of its video."""
 
     kind: str
     reason: str
@@ -150,7 +150,7 @@ Outcome = Handled | Retry | DeadLettered
 async def process(
     service: Service[Dependencies], subscription: Subscription[Dependencies], delivery: Delivery, body: bytes
 ) -> Outcome:
-    """Have a message handled. Where it dies and its video can be read, the video is said to have failed."""
+    """Handle a message. If it is dead-lettered and its video is known, report that the video has failed."""
     labels = (service.router.service, subscription.event.name)
     started = time.monotonic()
     with (
@@ -174,7 +174,7 @@ async def _attempt(
     service: Service[Dependencies], subscription: Subscription[Dependencies], delivery: Delivery, body: bytes
 ) -> Outcome:
     if delivery.returns >= MOST_RETURNS:
-        reason = f"Whoever worked on it was gone {delivery.returns} times before it was done."
+        reason = f"The process that handled it ended {delivery.returns} times before it was done."
         return await _dead_letter(service, subscription, delivery, StepFailed("crashed", reason), body)
     try:
         event = checked(_parse(subscription.event, body), delivery.user)
@@ -187,7 +187,7 @@ async def _attempt(
         return Handled()
     except StepFailed as failure:
         return await _dead_letter(service, subscription, delivery, failure, body)
-    except Exception as error:  # noqa: BLE001 - the frame is where the unexpected ends
+    except Exception as error:  # noqa: BLE001 - unexpected errors are retried
         outcome = _again(delivery, error)
         if isinstance(outcome, StepFailed):
             return await _dead_letter(service, subscription, delivery, outcome, body)
@@ -219,25 +219,25 @@ def _again(delivery: Delivery, error: Exception) -> Retry | StepFailed:
         return Retry(OUTAGE_DELAY, delivery.attempt, reason)
     if delivery.attempt > len(RETRY_DELAYS_SECONDS):
         log.error("message.exhausted", reason=reason, attempts=delivery.attempt, exc_info=error)
-        tried = f"It was tried {delivery.attempt} times without success"
-        told = f"{tried}: {error}." if isinstance(error, TryAgainLater) else f"{tried}."
-        return StepFailed("exhausted", told, f"{tried}; the last time: {reason}")
-    log.warning("message.comes_back", reason=reason, attempt=delivery.attempt, exc_info=error)
-    # Jitter: neighbours of one failure do not all come back at the same moment.
+        tried = f"All {delivery.attempt} attempts failed"
+        text = f"{tried}: {error}." if isinstance(error, TryAgainLater) else f"{tried}."
+        return StepFailed("exhausted", text, f"{tried}; the last one: {reason}")
+    log.warning("message.retried", reason=reason, attempt=delivery.attempt, exc_info=error)
+    # Jitter: messages that failed together are not retried at the same moment.
     delay_index = max(0, delivery.attempt - 1 - (random.random() < 0.25))  # noqa: S311 - not a secret
     return Retry(delay_index, delivery.attempt + 1, reason)
 
 
 def fails_video(stage: Stage, whose: Whose | None = None) -> Callable[[DeadLetter, Database], Awaitable[None]]:
-    """What most services do about a death: say that the video has failed, at their stage.
+    """Return a handler of dead letters that reports the failure of the video at this stage.
 
-    `whose`: looks up whom the video belongs to, where the message does not say.
+    `whose`: looks up the owner of the video if the message does not name one.
     """
 
     async def say(dead_letter: DeadLetter, database: Database) -> None:
         failure = dead_letter.failure
         if not failure.fails_video or dead_letter.video_id is None or dead_letter.event is VideoDeleted:
-            return  # a deleted video cannot fail; news of it would have it deleted again
+            return  # a deleted video cannot fail; an event about it would delete it again
         async with transaction(database) as work:
             belonging = dead_letter.belonging
             if whose is not None and belonging.owner is None:
@@ -262,7 +262,7 @@ async def _dead_letter(
     failure: StepFailed,
     body: bytes,
 ) -> Outcome:
-    """Tell about a death before it is final: the message must not be lost with the note of it."""
+    """Report the failure before the message is dead-lettered, so that none is lost without a report."""
     video_id, epoch = video_id_of(body), 0
     try:
         if video_id is not None:
@@ -271,20 +271,20 @@ async def _dead_letter(
         await service.on_dead_letter(
             DeadLetter(subscription.event, delivery, video_id, failure, epoch, body), service.database
         )
-    except Exception as error:  # noqa: BLE001 - it comes back until the note is saved
+    except Exception as error:  # noqa: BLE001 - it is retried until the report is saved
         return Retry(OUTAGE_DELAY, delivery.attempt, repr(error))
-    log.error("message.dead", kind=failure.kind, reason=failure.detail)
+    log.error("message.dead_lettered", kind=failure.kind, reason=failure.detail)
     return DeadLettered(failure.kind, failure.detail, delivery.attempt, epoch)
 
 
 def epoch_in(headers: Mapping[str, Any]) -> int:
-    """The epoch that a message's headers name."""
+    """Return the epoch in the headers of a message."""
     told = str(headers.get(EPOCH, ""))
     return int(told) if told.isdecimal() else 0
 
 
 def video_id_of(body: bytes) -> UUID | None:
-    """The video a message is about, read without trusting it; None where it cannot be read."""
+    """Return the video id of a message that was not validated; None if there is none."""
     message = _read(body)
     try:
         return UUID(message["videoId"]) if isinstance(message, Mapping) else None

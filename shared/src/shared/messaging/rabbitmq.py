@@ -1,4 +1,4 @@
-"""Publishing and consuming on RabbitMQ, by FastStream: how messages travel through `shared.messaging.topology`."""
+"""Publishes and consumes on RabbitMQ with FastStream. See `shared.messaging.topology` for exchanges and queues."""
 
 import asyncio
 import hashlib
@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractRobustQueue
 from aiormq.exceptions import AMQPError
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitExchange
@@ -18,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from shared import telemetry
 from shared.contracts.events import Event
 from shared.contracts.messages import Message
+from shared.messaging.consumer_cancellation import cancel_consumer
 from shared.messaging.errors import QueuesMissing
 from shared.messaging.event_router import Delivery, Dependencies, Subscription, consumer_of
 from shared.messaging.message_processor import EPOCH, DeadLettered, Retry, Service, process
@@ -33,22 +33,22 @@ LOOK_AGAIN_SECONDS = 1.0
 
 LONGEST_PAUSE_SECONDS = 60.0
 MOST_ID_LETTERS = 64
-"""What the inbox has room for."""
+"""The length of the inbox column."""
 
 ATTEMPT = "x-attempt"
 USER = "x-user-id"
-"""Who published a message first; the property `user_id` itself must name who publishes it now."""
+"""The first publisher of a message; the property `user_id` must be that of the present one."""
 
 
-def broker(url: str, **options: Any) -> RabbitBroker:  # noqa: ANN401 - handed through
-    """A connection of ours to RabbitMQ."""
+def broker(url: str, **options: Any) -> RabbitBroker:  # noqa: ANN401 - passed on
+    """Return a broker object with our settings."""
     separator = "&" if "?" in url else "?"
     return RabbitBroker(
         f"{url}{separator}heartbeat=5",
         reconnect_interval=1.0,
         graceful_timeout=STOP_SECONDS,
         logger=None,
-        # Handlers take the message itself; FastStream would look for a thread to find each of their arguments.
+        # Our handlers take the message itself; resolving arguments would cost a thread each.
         apply_types=False,
         decoder=_whole,
         **options,
@@ -60,11 +60,10 @@ async def _whole(message: RabbitMessage) -> RabbitMessage:
 
 
 class Publisher:
-    """Sends events, each confirmed by the broker and refused where a queue is missing that should take it.
+    """Publishes events with confirms; an event that no queue takes is an error.
 
-    `contracts`: the events whose queues must exist before any of them is sent.
-    It has a connection of its own: under an alarm the server stops reading connections that publish, and acks of
-    finished messages must still go through.
+    `contracts`: the events whose queues must exist before they are sent. It has its own connection, because under a
+    resource alarm RabbitMQ stops reading from publishing connections, and acknowledgements must still arrive.
     """
 
     def __init__(self, url: str, contracts: Sequence[type[Event]] = ()) -> None:
@@ -76,8 +75,8 @@ class Publisher:
         self.service = ""
         self.missing: set[str] = set()
         self.awaited: set[str] = set()
-        """The queues whose events are not sent: those missing at one of the last two looks. One that has just been
-        declared may not be bound yet."""
+        """The queues whose events are held back: those missing at one of the last two checks, because a queue that
+        was just declared may not be bound yet."""
         self.looked_at = 0.0
         self.looking = asyncio.Lock()
 
@@ -97,10 +96,10 @@ class Publisher:
         await self.broker.stop()
 
     async def send(self, item: OutboxMessage) -> None:
-        """Send an outbox row's letter; returns when the broker has it. Raises when it has not.
+        """Publish an outbox message. Returns when the broker has confirmed it.
 
         Raises:
-            QueuesMissing: not every service that consumes the event would get it.
+            QueuesMissing: not all services that consume the event would get it.
         """
         if self.awaited:
             await self._see_that_queues_exist(item.name)
@@ -128,7 +127,7 @@ class Publisher:
             raise QueuesMissing(event, awaited)
 
     async def publish(self, event: Message) -> None:
-        """Tell an event to whoever listens now. Never raises."""
+        """Publish a message that is not stored. Never raises."""
         if not self.connected:
             return
         try:
@@ -143,15 +142,15 @@ class Publisher:
                     content_type="application/json",
                 )
         except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
-            log.debug("hint.lost", event_name=event.name, error=repr(error))
+            log.debug("ephemeral.lost", event_name=event.name, error=repr(error))
 
     async def send_back(self, message: RabbitMessage, delivery: Delivery, outcome: Retry) -> None:
-        """Have a message delivered again to its own queue, later."""
+        """Return a message to its queue after the delay."""
         headers = _headers(message, delivery) | {ATTEMPT: outcome.attempt}
         await self._republish(message, DELAYS[outcome.delay_index], delivery.consumer, headers)
 
     async def bury(self, message: RabbitMessage, delivery: Delivery, outcome: DeadLettered) -> None:
-        """Put a message to the dead letters, with the reason."""
+        """Move a message to the dead-letter queue, with the reason."""
         headers = _headers(message, delivery) | {
             EPOCH: str(outcome.epoch),
             "x-kind": outcome.kind,
@@ -175,13 +174,13 @@ class Publisher:
             correlation_id=message.raw_message.correlation_id,
         )
 
-    async def _publish(self, body: bytes, **options: Any) -> None:  # noqa: ANN401 - handed through
+    async def _publish(self, body: bytes, **options: Any) -> None:  # noqa: ANN401 - passed on
         async with asyncio.timeout(PUBLISH_SECONDS):
             await self.broker.publish(body, persist=True, mandatory=True, content_type="application/json", **options)
 
 
 def _headers(message: RabbitMessage, delivery: Delivery) -> dict[str, Any]:
-    """A message's own headers, without what brokers add on the way, and who published it."""
+    """Return the headers of a message without those that brokers add, and its first publisher."""
     kept = {
         key: value
         for key, value in message.headers.items()
@@ -191,7 +190,7 @@ def _headers(message: RabbitMessage, delivery: Delivery) -> dict[str, Any]:
 
 
 class Consumer:
-    """Takes the messages of one service, each subscription with its own limit, and settles what becomes of them."""
+    """Consumes the messages of one service, each subscription with its own limit, and settles them."""
 
     def __init__(self, url: str, service: Service[Dependencies], publisher: Publisher) -> None:
         self.broker = broker(url)
@@ -216,22 +215,22 @@ class Consumer:
         )(consume)
 
     async def _settle(self, message: RabbitMessage, delivery: Delivery, outcome: object) -> None:
-        """Send the message on, confirmed, before it is acked: a crash between makes two of it, never none."""
+        """Publish with a confirm, then acknowledge: a crash in between duplicates the message and never loses it."""
         try:
             if isinstance(outcome, Retry):
                 await self.publisher.send_back(message, delivery, outcome)
             elif isinstance(outcome, DeadLettered):
                 await self.publisher.bury(message, delivery, outcome)
         except Exception:
-            # It goes back to its queue at once; without this pause it would spin up to the delivery limit.
+            # RabbitMQ redelivers it at once; without this pause it would soon reach the delivery limit.
             await asyncio.sleep(min(2.0**delivery.returns, LONGEST_PAUSE_SECONDS))
             raise
 
     async def start(self) -> None:
-        """Connect and begin to take messages."""
+        """Connect and start to consume."""
         await self.broker.connect()
         await self.broker.declare_exchange(EVENTS)
-        # Not by our own broker object: it would keep the queue, with its channel, for the subscriber.
+        # Our own broker object would cache the queue, with its channel, for the subscriber.
         declaring = self.publisher.broker
         returning = await declaring.declare_exchange(RETURN)
         for subscription in self.subscriptions:
@@ -241,18 +240,18 @@ class Consumer:
         await self.broker.start()
 
     async def stop(self) -> None:
-        """Take no more messages, let those at hand end, and close the connection."""
+        """Stop consuming, let running handlers finish, and close the connection."""
         for subscriber in self.broker.subscribers:
-            await _stop_taking(subscriber)
+            await cancel_consumer(subscriber)
         await self.broker.stop()
 
     async def ping(self) -> bool:
-        """Whether the connection is alive."""
+        """Return whether the connection is alive."""
         return await self.broker.ping(timeout=1.0)
 
 
 def _delivery(subscription: Subscription[Dependencies], message: RabbitMessage) -> Delivery:
-    # A publisher that gives its message no id gives all copies of it the same one.
+    # Copies of a message without an id must get the same id.
     message_id = message.raw_message.message_id or hashlib.sha256(message.body).hexdigest()
     if len(message_id) > MOST_ID_LETTERS:
         message_id = hashlib.sha256(message_id.encode()).hexdigest()
@@ -267,15 +266,3 @@ def _delivery(subscription: Subscription[Dependencies], message: RabbitMessage) 
         returns if isinstance(returns, int) else 0,
         message.raw_message.user_id or texts.get(USER),
     )
-
-
-async def _stop_taking(subscriber: Any) -> None:  # noqa: ANN401 - FastStream keeps these two names to itself
-    """Cancel a consumer at the broker while its handlers go on.
-
-    FastStream waits for the handlers first and cancels then; what the broker pushes in between would be swallowed and
-    come back with its delivery count raised.
-    """
-    queue: AbstractRobustQueue | None = subscriber._queue_obj  # noqa: SLF001
-    if queue is not None and subscriber._consumer_tag is not None and not queue.channel.is_closed:  # noqa: SLF001
-        await queue.cancel(subscriber._consumer_tag)  # noqa: SLF001
-        subscriber._consumer_tag = None  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Puts dead letters back to the queues they died at: `python -m shared.messaging.redrive [service ...]`."""
+"""Requeues dead letters: `python -m shared.messaging.redrive [service ...]`."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ SERVICES = ("storyboard", "scene-render", "composer", "gateway")
 
 
 async def redrive(url: str, services: tuple[str, ...] = SERVICES) -> list[Requeued]:
-    """Put all dead letters of these services back, and say of each video that it goes on. Returns what they were."""
+    """Requeue all dead letters of these services and resume their videos. Return what was requeued."""
     connection = await connect_robust(url)
     async with connection:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -32,7 +32,7 @@ async def _redrive(channel: AbstractChannel, service: str) -> list[Requeued]:
     queue = await channel.get_queue(dead_letter_queue(service).name)
     returning = await channel.get_exchange(RETURN.name)
     requeued = []
-    # As many as there are now: one that dies again must not be put back for ever.
+    # Only as many as there are now: one that fails again must not be requeued for ever.
     for _ in range(queue.declaration_result.message_count or 0):
         dead_letter = await queue.get(fail=False)
         if dead_letter is None:
@@ -71,7 +71,7 @@ def _told(dead_letter: AbstractIncomingMessage) -> Requeued:
 
 
 def _again(dead_letter: AbstractIncomingMessage) -> Message:
-    """The message as it was before it died, with a mark of its return."""
+    """Return the message as it was before it was dead-lettered, marked as requeued."""
     added = (ATTEMPT, "x-kind", "x-reason", "x-queue", "x-attempts", "x-died-at", "x-death")
     headers = {
         key: value
@@ -98,7 +98,7 @@ def _service(name: str) -> str:
 
 
 def main() -> None:
-    """Requeue the dead letters of the services that the arguments name; of all without any."""
+    """Requeue the dead letters of the given services, or of all."""
     parser = argparse.ArgumentParser(prog="redrive", description=main.__doc__)
     parser.add_argument("services", nargs="*", type=_service, metavar="SERVICE", help=", ".join(SERVICES))
     services = tuple(parser.parse_args().services) or SERVICES

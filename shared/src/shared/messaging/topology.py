@@ -1,13 +1,13 @@
-"""Every exchange, queue and binding of RabbitMQ, known from the contracts.
+"""The exchanges, queues and bindings on RabbitMQ, derived from the contracts.
 
 video                  topic exchange; an event's routing key is its name
 <service>.<event>      quorum queue, one per subscription
 video.delay.<n>s       topic exchange and queue of messages that wait n seconds
-video.return           topic exchange; brings messages that have waited back to the queue that their routing key names
+video.return           topic exchange; returns delayed messages to the queue named by their routing key
 video.dead             topic exchange; <service>.dead holds a service's dead letters, with the reason in the headers
 
-Each service declares the queues of all services when it starts, so that an event published before its consumer has ever
-run waits in the consumer's queue. A user that may not do so relies on the definitions that the broker has loaded.
+Each service declares the queues of all services when it starts, so that an event that is published before its consumer
+has ever run waits in the consumer's queue. A user without that permission relies on the loaded definitions.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ from shared.messaging.message_processor import RETRY_DELAYS_SECONDS
 EVENTS = RabbitExchange("video", type=ExchangeType.TOPIC, durable=True)
 DEAD = RabbitExchange("video.dead", type=ExchangeType.TOPIC, durable=True)
 RETURN = RabbitExchange("video.return", type=ExchangeType.TOPIC, durable=True)
-# Topic exchanges too: who may write to a service's queue depends on the routing key alone.
+# Topic exchanges too, because topic permissions restrict who may write to the queue of a service.
 DELAYS = tuple(RabbitExchange(f"video.delay.{n}s", type=ExchangeType.TOPIC, durable=True) for n in RETRY_DELAYS_SECONDS)
 EXCHANGES = (EVENTS, DEAD, RETURN, *DELAYS)
 
 DELIVERY_LIMIT = 20
-"""Only against crash loops: each restart of the broker and each killed process counts."""
-HINT_QUEUE: ClassicQueueArgs = {"x-max-length": 10_000, "x-message-ttl": 10_000}
+"""A net against crash loops; restarts of the broker and killed processes count too."""
+EPHEMERAL_QUEUE: ClassicQueueArgs = {"x-max-length": 10_000, "x-message-ttl": 10_000}
 DECLARE_SECONDS = 30.0
 
 
@@ -49,9 +49,9 @@ class BoundQueue:
 
 
 def work_queue(consumer: str, event: type[Message]) -> RabbitQueue:
-    """Return the queue of a subscription: a quorum queue with dead letters, or a short-lived one for hints."""
+    """Return the queue of a subscription: a quorum queue, or a classic one for messages that are not stored."""
     if not event.stored:
-        return RabbitQueue(consumer, routing_key=event.name, durable=True, arguments=HINT_QUEUE)
+        return RabbitQueue(consumer, routing_key=event.name, durable=True, arguments=EPHEMERAL_QUEUE)
     return RabbitQueue(
         consumer,
         routing_key=event.name,
@@ -67,22 +67,21 @@ def work_queue(consumer: str, event: type[Message]) -> RabbitQueue:
 
 
 def queue_of(subscription: Subscription[Dependencies]) -> RabbitQueue:
-    """Return the queue that a subscription consumes: its work queue, or this replica's own."""
+    """Return the queue that a subscription consumes: its work queue, or an exclusive one of this replica."""
     if not subscription.broadcast:
         return work_queue(subscription.consumer, subscription.event)
-    # Gone with its connection: no replica leaves a queue behind. Its name is our own, because FastStream takes two
-    # queues that the server is to name for one.
+    # It is deleted with its connection. We name it, because FastStream treats two server-named queues as one.
     name, key = f"{subscription.consumer}.{uuid.uuid4().hex[:12]}", subscription.event.name
     return RabbitQueue(name, routing_key=key, exclusive=True, auto_delete=True, arguments={"x-max-length": 10_000})
 
 
 def dead_letter_queue(service: str) -> RabbitQueue:
-    """Return the queue where the dead letters of a service wait to be looked at and redriven."""
+    """Return the dead-letter queue of a service."""
     return RabbitQueue(f"{service}.dead", routing_key=f"{service}.#", queue_type=QueueType.QUORUM)
 
 
 def delay_queue(seconds: int) -> RabbitQueue:
-    """Return the queue where messages wait before they go back to their own."""
+    """Return the queue where messages wait before they return to their own queue."""
     arguments: QuorumQueueArgs = {
         "x-message-ttl": seconds * 1000,
         "x-dead-letter-exchange": RETURN.name,
@@ -93,8 +92,8 @@ def delay_queue(seconds: int) -> RabbitQueue:
 
 
 def waiting_queues(service: str) -> list[BoundQueue]:
-    """Return the queues where messages of a service wait for a new attempt, and that of its dead letters."""
-    # RabbitMQ checks the right to bind word by word: each service binds its own messages.
+    """Return the delay queues and the dead-letter queue, with the bindings of a service."""
+    # Topic permissions allow a service to bind only its own routing keys.
     own = f"{service}.#"
     delays = zip(DELAYS, RETRY_DELAYS_SECONDS, strict=True)
     return [
@@ -155,7 +154,7 @@ def definitions(contracts: Sequence[type[Event]], vhost: str) -> dict[str, Any]:
 
 
 async def declare(broker: RabbitBroker, service: str) -> None:
-    """Declare all exchanges, and the queues where messages of a service wait. They come back with the connection."""
+    """Declare all exchanges, and the delay and dead-letter queues of a service; again after each reconnect."""
     for exchange in EXCHANGES:
         await broker.declare_exchange(exchange)
     for one in waiting_queues(service):
@@ -165,10 +164,10 @@ async def declare(broker: RabbitBroker, service: str) -> None:
 
 
 async def declare_for_others(url: str, service: str, contracts: Sequence[type[Event]]) -> set[str]:
-    """Declare the queues of all other services. Return the names of those that are missing and may not be declared.
+    """Declare the queues of all other services. Return the names of those that are missing and must not be declared.
 
-    A connection that comes back declares anew what was declared on it, and would fail at what belongs to others: this
-    one is used once.
+    A robust connection would repeat these declarations when it recovers, and fail at the queues of others: this plain
+    connection is used once.
     """
     others = [name for name in consumers_in(contracts) if name != service]
     bound = [one for name in others for one in (*waiting_queues(name), *event_queues(name, contracts))]
@@ -179,7 +178,7 @@ async def declare_for_others(url: str, service: str, contracts: Sequence[type[Ev
             except ChannelAccessRefused:
                 return {left.queue.name for left in bound[number:] if not await _exists(connection, left.queue.name)}
             except ChannelPreconditionFailed:
-                # Another version of its service has made it: it is there, and it is not ours.
+                # Another version of its service has declared it with other arguments.
                 continue
     return set()
 
@@ -192,7 +191,7 @@ async def _declare(channel: AbstractChannel, one: BoundQueue) -> None:
 
 
 async def _exists(connection: aio_pika.abc.AbstractConnection, queue: str) -> bool:
-    """Look for a queue; anybody may."""
+    """Return whether a queue exists; that needs no permission."""
     try:
         async with await connection.channel() as channel:
             await channel.declare_queue(queue, passive=True)
@@ -202,7 +201,7 @@ async def _exists(connection: aio_pika.abc.AbstractConnection, queue: str) -> bo
 
 
 def queues_of(service: str, subscriptions: Sequence[Subscription[Dependencies]]) -> list[BoundQueue]:
-    """Return all lasting queues of a service: those it consumes, those of its retries, that of its dead letters."""
+    """Return all durable queues of a service: those it consumes, the delay queues and the dead-letter queue."""
     consumed = [one for one in subscriptions if not one.broadcast]
     bound = [
         BoundQueue(
@@ -215,7 +214,7 @@ def queues_of(service: str, subscriptions: Sequence[Subscription[Dependencies]])
 
 
 async def declare_again(connection: aio_pika.abc.AbstractConnection, queues: Sequence[BoundQueue]) -> None:
-    """Declare all exchanges, and these queues with their bindings. What exists already does not change."""
+    """Declare all exchanges, and these queues with their bindings. Existing ones do not change."""
     async with await connection.channel() as channel:
         for exchange in EXCHANGES:
             await channel.declare_exchange(exchange.name, exchange.type.value, durable=True)

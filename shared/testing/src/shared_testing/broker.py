@@ -46,7 +46,11 @@ def local_control() -> Callable[[list[str]], str]:
     def control(arguments: list[str]) -> str:
         if arguments[0] != "eval":
             return rabbitmqctl(arguments)
-        answer = _output_of([erl_call, "-e", "-c", cookie, "-n", node], f"{arguments[1]}\n")
+        try:
+            answer = _output_of([erl_call, "-e", "-c", cookie, "-n", node], f"{arguments[1]}\n")
+        except ServerMissing:
+            # Now and then it cannot connect while others do.
+            return rabbitmqctl(arguments)
         if not answer.startswith("{ok,"):
             raise ServerMissing(f"{arguments[1][:200]}: {answer}")
         return answer.removeprefix("{ok,").removesuffix("}").strip()
