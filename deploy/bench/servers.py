@@ -22,7 +22,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from gateway.app import Gateway
 from gateway.internal_messages import LiveEvent
 from gateway.settings import Settings
-from shared.http.serving import keep_what_is_loaded, web_server
+from shared.http.serving import freeze_loaded_objects, web_server
 
 VIDEO = UUID(int=1)
 BODIES: dict[str, Any] = json.loads(os.environ.get("BENCH_BODIES", "{}"))
@@ -98,5 +98,5 @@ def _told_to_go(emit: Any) -> FastAPI:
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner, contextlib.suppress(KeyboardInterrupt):
         server = web_server(globals()[sys.argv[1]](), "127.0.0.1", int(sys.argv[2]))
-        keep_what_is_loaded()
+        freeze_loaded_objects()
         runner.run(server.serve())

@@ -22,7 +22,7 @@ from embedded.data_dir import DataDir
 from embedded.dispatcher import Dispatcher
 from shared.consistency import Finding
 from shared.doctor.examination import Report, examine
-from shared.http.serving import keep_what_is_loaded, web_server
+from shared.http.serving import freeze_loaded_objects, web_server
 from shared.messaging.message_processor import Service
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
@@ -131,7 +131,7 @@ class System:
         except OSError as error:
             raise ServerNotStarted(settings.port, error) from error
         server = web_server(app, HOST, settings.port)
-        keep_what_is_loaded()
+        freeze_loaded_objects()
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             while not server.started:

@@ -1,4 +1,4 @@
-"""The web server of a process: it tells in one line why it cannot start, and ends in time."""
+"""The web server of a process: reports a failed start in one line, and stops in time."""
 
 import gc
 import os
@@ -12,39 +12,39 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.http.header_timeout import HeaderTimeoutProtocol
 
 ANSWER_SECONDS = 4
-"""How long a call that is being answered may go on after SIGTERM."""
+"""How long a running call may continue after SIGTERM."""
 FORCED_STOP_SECONDS = 9.5
-"""How long after SIGTERM a process ends even if it still waits for something. Nothing is lost: a kill loses nothing."""
-MOST_WEBSOCKET_BYTES = 65_536
+"""How long after SIGTERM a process exits even if something still runs. No work is lost, as with a kill."""
+MAX_WEBSOCKET_BYTES = 65_536
 
 
 class NotStarted(Exception):
-    """A process cannot start; the message names the setting to look at."""
+    """A process cannot start; the message names the setting to check."""
 
 
 async def serve(app: ASGIApp, host: str, port: int) -> None:
     """Serve an ASGI app until SIGTERM or SIGINT; exit with an error when it cannot start."""
     server = _Server(_web_config(_OneLine(app), host, port))
-    keep_what_is_loaded()
+    freeze_loaded_objects()
     await server.serve()
     if not server.started:
         sys.exit(1)
 
 
-def keep_what_is_loaded() -> None:
-    """Look for garbage in what comes, not again and again in what is here and stays, which would take 0.2 s a time."""
+def freeze_loaded_objects() -> None:
+    """Exclude loaded objects from garbage collection, where each full collection would take 0.2 s."""
     gc.collect()
     gc.freeze()
 
 
 class _OneLine:
-    """An ASGI app whose failure to start is told in one line, without a traceback."""
+    """An ASGI app whose failure to start is reported in one line, without a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Handle an ASGI call."""
 
         async def shorten(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
@@ -56,10 +56,10 @@ class _OneLine:
 
 
 class _Server(uvicorn.Server):
-    """A web server whose process ends in time after SIGTERM, whatever still waits in it."""
+    """A web server whose process always exits in time after SIGTERM."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop, and make sure that it ends."""
+        """Begin to stop, and force the exit after `FORCED_STOP_SECONDS`."""
         force = threading.Timer(FORCED_STOP_SECONDS, os._exit, [1])
         force.daemon = True
         force.start()
@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
 
 
 def web_server(app: object, host: str, port: int) -> uvicorn.Server:
-    """The web server of a process, not started yet."""
+    """Return the web server of a process, not started yet."""
     return uvicorn.Server(_web_config(app, host, port))
 
 
@@ -80,7 +80,7 @@ def _web_config(app: object, host: str, port: int) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=ANSWER_SECONDS,
-        ws_max_size=MOST_WEBSOCKET_BYTES,
-        # It would cost a third of what one process can tell, and as much memory again for each who listens.
+        ws_max_size=MAX_WEBSOCKET_BYTES,
+        # Compression would cost a third of the throughput, and double the memory of each connection.
         ws_per_message_deflate=False,
     )

@@ -33,7 +33,7 @@ from sqlalchemy import MetaData, delete, select
 
 from shared.contracts.events import EVENTS
 from shared.contracts.messages import InternalMessage
-from shared.http.serving import keep_what_is_loaded
+from shared.http.serving import freeze_loaded_objects
 from shared.messaging.event_router import Delivery
 from shared.persistence.database import Database
 from shared.persistence.migrations import migrate
@@ -313,7 +313,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 def pytest_collection_finish() -> None:
     """Look for garbage in what tests make alone."""
-    keep_what_is_loaded()
+    freeze_loaded_objects()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
