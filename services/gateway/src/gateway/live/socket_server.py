@@ -164,7 +164,12 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # it has no typ
         name, *values = event.data
         handler = self.handlers["/"].get(name)
         if handler is not None:
-            await self._acknowledge(eio_sid, event, await handler(sid, *values))
+            try:
+                answer = await handler(sid, *values)
+            except Exception:  # nobody awaits this task
+                log.exception("socket.event_failed", name=name)
+                return
+            await self._acknowledge(eio_sid, event, answer)
             return
 
         async def acknowledge(*answer: object) -> None:
