@@ -32,9 +32,17 @@ from gateway.models import Base, WebhookDelivery, WebhookEndpoint
 from gateway.retention import POLICIES
 from gateway.settings import Settings
 from gateway.videos.event_payloads import LIVE_NAMES
-from gateway.webhooks.delivery_policy import LARGEST_BYTES, TYPES, WAIT_SECONDS, Answer, body_of, type_of, wait_after
-from gateway.webhooks.service import MOST_PER_OWNER
-from gateway.webhooks.webhook_sender import AT_ONCE_PER_ENDPOINT, AddressRefused, Courier, Parcel
+from gateway.webhooks.delivery_policy import (
+    MAX_BODY_BYTES,
+    RETRY_DELAYS_SECONDS,
+    TYPES,
+    EndpointResponse,
+    body_of,
+    retry_delay,
+    type_of,
+)
+from gateway.webhooks.endpoints import MAX_PER_OWNER
+from gateway.webhooks.webhook_sender import MAX_CONCURRENT_PER_ENDPOINT, AddressRefused, WebhookRequest, WebhookSender
 from shared.contracts.events import SceneDelayed, StoryboardCreated, VideoFailed, VideoRequested
 from shared.contracts.story import Scene
 from shared.http.public_address import GuardedNetwork
@@ -47,7 +55,7 @@ from shared_testing.ports import free_port
 from shared_testing.servers import SqlServer, delivery, eventually, migrated, published
 
 ENDPOINTS = "/api/v1/webhook-endpoints"
-COURIER = Courier(GuardedNetwork())
+SENDER = WebhookSender(GuardedNetwork())
 
 
 @dataclass(frozen=True)
@@ -108,10 +116,15 @@ class Receiver:
         self.server.server_close()
 
 
+def use_network(gateway: Gateway, network: GuardedNetwork) -> None:
+    """Replace the network of a gateway's webhooks."""
+    gateway.webhook_endpoints.sender = gateway.webhook_deliveries.sender = WebhookSender(network)
+
+
 @pytest.fixture
 def receiver(gateway: Gateway) -> Iterator[Receiver]:
     """Somebody on this machine, to whom this gateway may post."""
-    gateway.webhooks.courier = Courier(GuardedNetwork(["127.0.0.1"]))
+    use_network(gateway, GuardedNetwork(["127.0.0.1"]))
     with Receiver() as receiver:
         yield receiver
 
@@ -304,7 +317,7 @@ async def test_a_410_disables_the_endpoint_and_ends_what_is_on_its_way(
     await fail_a_video(api, gateway)
     await post_due(gateway, service)
     shown = (await api.get(endpoint["links"]["self"])).json()
-    assert (shown["enabled"], shown["disabledBecause"]) == (False, "It answered 410 Gone.")
+    assert (shown["enabled"], shown["disabledBecause"]) == (False, "It returned 410 Gone.")
     assert [sent["state"] for sent in await deliveries(api, endpoint)] == ["failed", "failed"]
 
     await fail_a_video(api, gateway)
@@ -330,7 +343,7 @@ async def test_what_fails_ten_times_has_failed_and_an_endpoint_that_takes_nothin
     endpoint = await registered(api, receiver)
     receiver.answers.extend((503, {}, b"") for _ in range(10))
     await fail_a_video(api, gateway)
-    for _ in WAIT_SECONDS:
+    for _ in RETRY_DELAYS_SECONDS:
         assert await post_due(gateway, service) == 1
         assert (await deliveries(api, endpoint))[0]["state"] == "pending"
     # Three days were those ten attempts; here they were a moment.
@@ -396,20 +409,20 @@ async def test_a_slow_endpoint_does_not_hold_up_another(
     with Receiver() as slow:
         slow.answering.clear()
         slow_one = await registered(api, slow)
-        for _ in range(AT_ONCE_PER_ENDPOINT * 2):
+        for _ in range(MAX_CONCURRENT_PER_ENDPOINT * 2):
             await fail_a_video(api, gateway)
         quick_one = await registered(api, receiver)
         await fail_a_video(api, gateway)
         posting = asyncio.create_task(post_due(gateway, service))
         await eventually(lambda: deliveries(api, quick_one, state="delivered"))
-        await eventually(lambda: len(slow.posts) == AT_ONCE_PER_ENDPOINT)
+        await eventually(lambda: len(slow.posts) == MAX_CONCURRENT_PER_ENDPOINT)
         slow.answering.set()
         await posting
         # Those that found it busy come back, and wait longer each time.
         while await post_due(gateway, service):
             pass
         states = [sent["state"] for sent in await deliveries(api, slow_one)]
-        assert states == ["delivered"] * (AT_ONCE_PER_ENDPOINT * 2 + 1)
+        assert states == ["delivered"] * (MAX_CONCURRENT_PER_ENDPOINT * 2 + 1)
         assert len(slow.posts) == len({post.id for post in slow.posts})
 
 
@@ -448,8 +461,8 @@ async def test_a_killed_gateway_loses_no_webhook(
             try:
                 await eventually(ready, 60, "the gateway is ready")
                 endpoint = await registered(api, receiver)
-                videos = {await cancel_a_video() for _ in range(AT_ONCE_PER_ENDPOINT + 2)}
-                await eventually(lambda: len(receiver.posts) == AT_ONCE_PER_ENDPOINT)
+                videos = {await cancel_a_video() for _ in range(MAX_CONCURRENT_PER_ENDPOINT + 2)}
+                await eventually(lambda: len(receiver.posts) == MAX_CONCURRENT_PER_ENDPOINT)
                 videos.add(await cancel_a_video())
             finally:
                 first.kill()
@@ -565,14 +578,14 @@ class Names:
 )
 async def test_a_url_that_leads_inside_or_nowhere_is_refused(url: str) -> None:
     with pytest.raises(AddressRefused):
-        await COURIER.check(url)
+        await SENDER.check(url)
 
 
 @pytest.mark.parametrize("url", ["https://8.8.8.8/hook", "https://8.8.8.8:8443/h?a=b", "https://[2606:4700::1111]/"])
 async def test_a_url_that_leads_out_is_not(url: str) -> None:
-    await COURIER.check(url)
+    await SENDER.check(url)
     with pytest.raises(AddressRefused):
-        await COURIER.check(url.replace("https", "http"))
+        await SENDER.check(url.replace("https", "http"))
 
 
 async def test_a_refused_url_is_named_and_no_endpoint_is_made(api: httpx.AsyncClient) -> None:
@@ -607,7 +620,7 @@ async def test_a_name_that_leads_inside_is_refused_when_it_is_registered_and_whe
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     names = Names()
-    gateway.webhooks.courier = Courier(GuardedNetwork(resolve=names))
+    use_network(gateway, GuardedNetwork(resolve=names))
     wish = {"url": f"https://hooks.example:{receiver.server.server_port}/hook"}
     endpoint = (await api.post(ENDPOINTS, json=wish)).json()
     for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1", "fd00::1", "::ffff:10.0.0.1"):
@@ -640,14 +653,14 @@ async def test_a_redirect_is_a_failure_and_is_not_followed(
 
 
 async def test_nobody_there_is_a_failure_and_no_error_of_ours(gateway: Gateway, receiver: Receiver) -> None:
-    async def answer(url: str) -> Answer:
-        return await gateway.webhooks.courier.post(Parcel("id", "endpoint", "owner", url, "{}", {}))
+    async def answer(url: str) -> EndpointResponse:
+        return await gateway.webhook_deliveries.sender.send(WebhookRequest("id", "endpoint", "owner", url, "{}", {}))
 
     port = receiver.server.server_port
     receiver.__exit__()
     for url in (f"http://127.0.0.1:{port}/", f"https://127.0.0.1:{port}/", "https://nowhere.invalid/", "http://[::1/"):
         said = await answer(url)
-        assert (said.status, said.is_taken, bool(said.text)) == (None, False, True), url
+        assert (said.status, said.is_success, bool(said.text)) == (None, False, True), url
 
 
 # --- the API
@@ -671,7 +684,7 @@ async def test_an_endpoint_is_made_looked_at_changed_and_removed(
     await post_due(gateway, service)
     assert [post.path for post in receiver.posts] == ["/hook/elsewhere"]
 
-    assert (await api.patch(own, json={"enabled": False})).json()["disabledBecause"] == "Its owner wished so."
+    assert (await api.patch(own, json={"enabled": False})).json()["disabledBecause"] == "Its owner disabled it."
     await fail_a_video(api, gateway)
     assert await post_due(gateway, service) == 0
 
@@ -744,10 +757,10 @@ async def test_pages_of_deliveries_follow_each_other_without_gaps_while_more_com
 
 
 async def test_an_owner_has_so_many_endpoints_and_no_more(api: httpx.AsyncClient, receiver: Receiver) -> None:
-    for _ in range(MOST_PER_OWNER):
+    for _ in range(MAX_PER_OWNER):
         await registered(api, receiver)
     refused = await api.post(ENDPOINTS, json={"url": receiver.url})
-    assert (refused.status_code, str(MOST_PER_OWNER) in refused.json()["detail"]) == (409, True)
+    assert (refused.status_code, str(MAX_PER_OWNER) in refused.json()["detail"]) == (409, True)
 
 
 async def test_what_was_posted_of_a_video_goes_with_it(
@@ -790,9 +803,9 @@ def test_watchers_and_webhooks_hear_the_same_names() -> None:
 
 
 def test_ten_attempts_take_about_three_days() -> None:
-    waits = [wait_after(attempts, 0.5) for attempts in range(1, 11)]
-    assert waits == [*WAIT_SECONDS, None]
-    assert 3.0 < sum(WAIT_SECONDS) / 86_400 < 3.5
+    waits = [retry_delay(attempts, 0.5) for attempts in range(1, 11)]
+    assert waits == [*RETRY_DELAYS_SECONDS, None]
+    assert 3.0 < sum(RETRY_DELAYS_SECONDS) / 86_400 < 3.5
 
 
 @pytest.mark.parametrize(
@@ -813,7 +826,7 @@ def test_ten_attempts_take_about_three_days() -> None:
 def test_waits_spread_and_follow_the_endpoint_s_wish_within_a_day(
     attempts: int, luck: float, retry_after: float | None, wait: float | None
 ) -> None:
-    assert wait_after(attempts, luck, retry_after) == pytest.approx(wait)
+    assert retry_delay(attempts, luck, retry_after) == pytest.approx(wait)
 
 
 @pytest.mark.parametrize(
@@ -821,7 +834,7 @@ def test_waits_spread_and_follow_the_endpoint_s_wish_within_a_day(
     [(None, False), (200, True), (204, True), (299, True), (302, False), (404, False), (500, False)],
 )
 def test_two_hundreds_alone_are_a_yes(status: int | None, taken: bool) -> None:
-    assert Answer(status, "").is_taken is taken
+    assert EndpointResponse(status, "").is_success is taken
 
 
 def test_a_body_that_would_be_too_large_says_what_it_leaves_out() -> None:
@@ -833,7 +846,7 @@ def test_a_body_that_would_be_too_large_says_what_it_leaves_out() -> None:
         "data": small,
     }
     body = body_of("video.failed", at, {**small, "scenes": ["é" * 9000], "error": "x" * 9000})
-    assert len(body.encode()) < LARGEST_BYTES
+    assert len(body.encode()) < MAX_BODY_BYTES
     assert json.loads(body)["data"] == {**small, "error": "x" * 9000, "omitted": ["scenes"]}
 
 
@@ -856,7 +869,7 @@ async def test_the_largest_storyboard_fits_into_a_webhook(
         await gateway.videos.record(work, story)
     await post_due(gateway, service)
     [post] = receiver.posts
-    assert len(post.body) < LARGEST_BYTES
+    assert len(post.body) < MAX_BODY_BYTES
     told = post.verified(endpoint["secret"])["data"]
     assert (told["title"], told["omitted"]) == ("t", ["storyboard", "scenes"])
 
@@ -864,5 +877,5 @@ async def test_the_largest_storyboard_fits_into_a_webhook(
 def test_hosts_inside_are_named_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WEBHOOK_PRIVATE_HOSTS", '["app.internal"]')
     settings = Settings(database_url=SecretStr("sqlite+aiosqlite://"), storage_url=tmp_path.as_uri())
-    network = Gateway(settings).webhooks.courier.network
+    network = Gateway(settings).webhook_deliveries.sender.network
     assert (network.may_be_inside("app.internal"), network.may_be_inside("localhost")) == (True, False)

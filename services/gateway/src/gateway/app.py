@@ -57,8 +57,9 @@ from gateway.videos.ratings import Ratings
 from gateway.videos.service import Videos
 from gateway.videos.statistics import Statistics
 from gateway.webhooks import routes as webhooks
-from gateway.webhooks.service import Webhooks
-from gateway.webhooks.webhook_sender import Courier
+from gateway.webhooks.deliveries import WebhookDeliveries
+from gateway.webhooks.endpoints import WebhookEndpoints
+from gateway.webhooks.webhook_sender import WebhookSender
 from shared import telemetry
 from shared.contracts.events import VideoFailed, VideoRequested
 from shared.doctor import command as doctor_command
@@ -100,10 +101,11 @@ class Gateway:
             Tokens(settings.auth_secret.get_secret_value().encode()),
             settings.calls_per_minute,
         )
-        courier = Courier(GuardedNetwork(settings.webhook_private_hosts))
-        self.webhooks = Webhooks(self.database, courier, settings.public_url)
+        webhook_sender = WebhookSender(GuardedNetwork(settings.webhook_private_hosts))
+        self.webhook_endpoints = WebhookEndpoints(self.database, webhook_sender)
+        self.webhook_deliveries = WebhookDeliveries(self.database, webhook_sender, settings.public_url)
         self.expiry = Expiry(self.videos, settings.retention_days)
-        self.videos.announcers += [self.webhooks.announce, self.expiry.announce]
+        self.videos.announcers += [self.webhook_deliveries.announce, self.expiry.announce]
         self.event_stream = EventStream(self.videos)
         upstream = settings.app_upstream_url
         self.application = Proxy(upstream, error_response) if upstream else None
@@ -113,7 +115,7 @@ class Gateway:
     def service(self, ephemeral: EphemeralPublisher) -> Service[Dependencies]:
         """Return the event handlers, with their dependencies and background tasks."""
         self.videos.ephemeral = ephemeral
-        deps = Dependencies(self.database, self.videos, self.storyboards, self.event_stream, self.webhooks)
+        deps = Dependencies(self.database, self.videos, self.storyboards, self.event_stream, self.webhook_deliveries)
         background = (every(LOOK_EVERY_SECONDS, self.event_stream.catch_up, "event_stream"),)
         resources = (self.storage, self.event_stream.running(), self.application or contextlib.nullcontext())
         return Service(
@@ -170,7 +172,7 @@ class Gateway:
         app.include_router(providers.routes(Providers(self.database, self.settings)))
         app.include_router(money.routes(self.money, self.reviews))
         app.include_router(media.routes(self.videos, self.storage))
-        app.include_router(webhooks.routes(self.webhooks, url))
+        app.include_router(webhooks.routes(self.webhook_endpoints, self.webhook_deliveries, url))
         webhooks.describe(app.webhooks)
         app.include_router(keys.routes(self.keys, self.access, url))
         app.include_router(session.routes(self.access, url))

@@ -6,7 +6,7 @@ from gateway.internal_messages import VideoUpdated, WebhookDue
 from gateway.storyboards.service import Storyboards
 from gateway.videos.event_stream import EventStream
 from gateway.videos.service import Videos
-from gateway.webhooks.service import Webhooks
+from gateway.webhooks.deliveries import WebhookDeliveries
 from gateway.webhooks.webhook_sender import EndpointBusy
 from shared.contracts.events import (
     Event,
@@ -44,7 +44,7 @@ class Dependencies:
     videos: Videos
     storyboards: Storyboards
     event_stream: EventStream
-    webhooks: Webhooks
+    webhook_deliveries: WebhookDeliveries
 
 
 router: EventRouter[Dependencies] = EventRouter("gateway")
@@ -101,15 +101,15 @@ async def tell_watchers(event: VideoUpdated, _delivery: Delivery, deps: Dependen
 
 @router.on(WebhookDue, max_concurrency=64)
 async def deliver_webhook(event: WebhookDue, delivery: Delivery, deps: Dependencies) -> None:
-    """A webhook is due: post it, then save how that went. A crash in between has it posted again, under the same id."""
-    parcel = await deps.webhooks.parcel(event)
-    if parcel is None:
+    """A webhook is due: send it, then save the outcome. A crash in between sends it again, with the same id."""
+    request = await deps.webhook_deliveries.prepare(event)
+    if request is None:
         return
     try:
-        answer = await deps.webhooks.courier.post(parcel)
+        response = await deps.webhook_deliveries.sender.send(request)
     except EndpointBusy:
         async with idempotent_transaction(deps.database, delivery) as work:
-            await deps.webhooks.put_off(work, event)
+            await deps.webhook_deliveries.defer(work, event)
         return
     async with idempotent_transaction(deps.database, delivery) as work:
-        await deps.webhooks.record(work, event, parcel, answer)
+        await deps.webhook_deliveries.record(work, event, request, response)

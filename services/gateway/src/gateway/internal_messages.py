@@ -39,7 +39,7 @@ class VideoUpdated(InternalMessage):
 class WebhookDue(InternalMessage):
     """A webhook is due. `turn` is the attempt it is for; messages of an earlier turn are obsolete.
 
-    `put_off` counts how often it waited because its endpoint was busy.
+    `deferrals` counts how often the attempt was deferred because the endpoint was busy.
     """
 
     name = "gateway.webhook.due"
@@ -47,7 +47,8 @@ class WebhookDue(InternalMessage):
     # The outbox may still hold messages of a version that named the delivery's id `videoId`.
     delivery_id: UUID = Field(validation_alias=AliasChoices("deliveryId", "videoId"), serialization_alias="deliveryId")
     turn: int
-    put_off: int = 0
+    # The outbox may hold messages of a version that called it `putOff`.
+    deferrals: int = Field(0, validation_alias=AliasChoices("deferrals", "putOff"), serialization_alias="deferrals")
 
     @property
     def ordering_key(self) -> str:

@@ -15,7 +15,7 @@ from gateway.models import (
     WebhookEndpoint,
 )
 from gateway.videos.status import TERMINAL_STATUSES
-from gateway.webhooks.service import KEPT_DAYS as WEBHOOK_DAYS
+from gateway.webhooks.deliveries import KEPT_DAYS as WEBHOOK_DAYS
 from shared.process.retention import DAY_SECONDS, Policy, Rows
 
 EVENT_DAYS = 30

@@ -1,6 +1,6 @@
-"""What webhooks tell, how they are signed, and how often they are tried: rules, without any I/O.
+"""Types, bodies, signatures and retry delays of webhooks, without I/O.
 
-The form is that of Standard Webhooks 1.0.0.
+The format is that of Standard Webhooks 1.0.0.
 """
 
 import json
@@ -24,62 +24,78 @@ WebhookType = Literal[
     "video.cancelled",
     "video.expired",
 ]
-"""The names that watchers hear, with a full stop after their subject."""
+"""The names of live events, with a dot after `video`."""
 
 TYPES: tuple[WebhookType, ...] = get_args(WebhookType)
 DEFAULT_TYPES: tuple[WebhookType, ...] = ("video.completed", "video.failed", "video.cancelled")
-"""What an endpoint is sent unless it names other types."""
+"""The types an endpoint receives unless it names others."""
 
-TEST = "webhook.test"
+TEST_TYPE = "webhook.test"
 
-LARGEST_BYTES = 20_000
+MAX_BODY_BYTES = 20_000
 
-WAIT_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""How long a webhook waits after each attempt that failed: ten attempts in 76 hours, as Standard Webhooks has it."""
+RETRY_DELAYS_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""The delay after each failed attempt: ten attempts in 76 hours, as Standard Webhooks recommends."""
 
-SPREAD = 0.1
-LONGEST_WAIT_SECONDS = 86_400.0
-GIVEN_UP_AFTER_SECONDS = 3 * 86_400.0
-"""An endpoint that has taken nothing for so long is disabled when a webhook has failed for good."""
+JITTER = 0.1
+MAX_DELAY_SECONDS = 86_400.0
+DISABLE_AFTER_SECONDS = 3 * 86_400.0
+"""When a delivery is given up, its endpoint is disabled if nothing has succeeded for this long."""
 
 GONE = 410
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What an endpoint said. `status` is None where it said nothing; `text` is how it began, or why there is none."""
+class EndpointResponse:
+    """The response of an endpoint to one attempt.
+
+    `status` is None if there was no response. `text` is the beginning of the body, or why there was no response.
+    `retry_after` is in seconds.
+    """
 
     status: int | None
     text: str
     retry_after: float | None = None
 
     @property
-    def is_taken(self) -> bool:
-        """Whether the webhook has arrived. A redirect is a no: it is not followed."""
+    def is_success(self) -> bool:
+        """Whether the endpoint accepted the webhook. Redirects are not followed, so they are failures."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def is_gone(self) -> bool:
-        """Whether it wants nothing any more."""
+        """Whether the endpoint asks for no more webhooks."""
         return self.status == GONE
+
+    @property
+    def outcome(self) -> str:
+        """The outcome as metrics and logs name it."""
+        if self.is_success:
+            return "delivered"
+        if self.is_gone:
+            return "gone"
+        return "rejected" if self.status is not None else "no_response"
 
 
 def type_of(live: str) -> str:
-    """The type of a webhook, by the name that watchers hear."""
+    """Return the webhook type of a live event's name."""
     return live.replace("_", ".", 1)
 
 
 def body_of(kind: str, at: datetime, data: Mapping[str, JsonValue]) -> str:
-    """The body of a webhook. What would make it too large is left out, the largest first, and named in `omitted`."""
-    told = dict(data)
+    """Return the body of a webhook, smaller than `MAX_BODY_BYTES`.
+
+    Drops the largest fields first until the rest fits, and lists them in `omitted`.
+    """
+    kept = dict(data)
     omitted: list[JsonValue] = []
     while True:
-        shown = {**told, "omitted": omitted} if omitted else told
+        shown = {**kept, "omitted": omitted} if omitted else kept
         body = _json({"type": kind, "timestamp": at.isoformat(timespec="milliseconds"), "data": shown})
-        if len(body.encode()) < LARGEST_BYTES or not told:
+        if len(body.encode()) < MAX_BODY_BYTES or not kept:
             return body
-        largest = max(told, key=lambda name: len(_json(told[name])))
-        del told[largest]
+        largest = max(kept, key=lambda name: len(_json(kept[name])))
+        del kept[largest]
         omitted.append(largest)
 
 
@@ -87,8 +103,8 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def signed(secrets: Iterable[str], delivery_id: str, at: datetime, body: str) -> dict[str, str]:
-    """The headers of one attempt, signed by each secret. `at` is in UTC."""
+def sign(secrets: Iterable[str], delivery_id: str, at: datetime, body: str) -> dict[str, str]:
+    """Return the headers of one attempt, signed with each secret. `at` is in UTC."""
     signatures = (Webhook(secret).sign(delivery_id, at, body) for secret in secrets)
     return {
         "webhook-id": delivery_id,
@@ -97,12 +113,12 @@ def signed(secrets: Iterable[str], delivery_id: str, at: datetime, body: str) ->
     }
 
 
-def wait_after(attempts: int, luck: float, retry_after: float | None = None) -> float | None:
-    """Seconds until the next attempt; None: there is none. `luck`, 0-1, spreads neighbours of one failure.
+def retry_delay(attempts: int, luck: float, retry_after: float | None = None) -> float | None:
+    """Return the seconds until the next attempt; None if there are no more.
 
-    An endpoint may wish for a longer wait, up to a day.
+    `luck` (0-1) spreads deliveries that failed together. `retry_after` is honoured up to a day.
     """
-    if attempts > len(WAIT_SECONDS):
+    if attempts > len(RETRY_DELAYS_SECONDS):
         return None
-    wait = WAIT_SECONDS[attempts - 1] * (1 + SPREAD * (2 * luck - 1))
-    return max(wait, min(retry_after or 0.0, LONGEST_WAIT_SECONDS))
+    delay = RETRY_DELAYS_SECONDS[attempts - 1] * (1 + JITTER * (2 * luck - 1))
+    return max(delay, min(retry_after or 0.0, MAX_DELAY_SECONDS))

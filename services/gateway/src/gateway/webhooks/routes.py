@@ -1,4 +1,4 @@
-"""The REST API of webhooks: who is told what happens, by posts to an address of theirs."""
+"""The REST API of webhooks."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,38 +9,39 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from gateway.access.dependencies import Reader, Writer
 from gateway.http.json_body import json_only
 from gateway.models import WebhookDelivery, WebhookEndpoint
+from gateway.webhooks.deliveries import WebhookDeliveries
 from gateway.webhooks.delivery_policy import TYPES
+from gateway.webhooks.endpoints import EndpointChange, WebhookEndpoints
 from gateway.webhooks.schemas import (
     DeliveryPage,
     DeliveryResource,
     DeliveryState,
     EndpointPage,
     EndpointPatch,
+    EndpointRequest,
     EndpointResource,
-    EndpointWish,
     SecretEndpointResource,
     WebhookBody,
     delivery_resource,
     endpoint_resource,
     secret_endpoint_resource,
 )
-from gateway.webhooks.service import EndpointChange, Webhooks
 
 Limit = Annotated[int, Query(ge=1, le=100)]
-After = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description="The `nextCursor` of the page before")]
+After = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description="The `nextCursor` of the previous page")]
 
 
-def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
-    """All routes of webhooks, on these tools."""
+def routes(endpoints: WebhookEndpoints, deliveries: WebhookDeliveries, public_url: str) -> APIRouter:
+    """Return the routes of webhooks."""
     router = APIRouter(prefix="/api/v1/webhook-endpoints", tags=["webhooks"])
 
     @router.post("", status_code=201, dependencies=[Depends(json_only)], responses={409: {}})
-    async def add_webhook_endpoint(wish: EndpointWish, response: Response, caller: Writer) -> SecretEndpointResource:
-        """Have what happens to your videos posted to a URL. The answer shows the secret, this once."""
-        owner = wish.owner or caller.owner
+    async def add_webhook_endpoint(body: EndpointRequest, response: Response, caller: Writer) -> SecretEndpointResource:
+        """Send the events of your videos to a URL. The response shows the secret, only once."""
+        owner = body.owner or caller.owner
         if owner != caller.owner and not caller.sees_all:
             caller.require("admin")
-        endpoint = await webhooks.add(owner, wish.url, wish.types, wish.description)
+        endpoint = await endpoints.add(owner, body.url, body.types, body.description)
         resource = secret_endpoint_resource(endpoint, public_url)
         response.headers["Location"] = resource.links.self
         return resource
@@ -50,7 +51,7 @@ def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
         request: Request, response: Response, caller: Reader, limit: Limit = 20, after: After = None
     ) -> EndpointPage:
         """List the webhook endpoints, newest first."""
-        found = await webhooks.page(limit + 1, int(after) if after else None, owner=caller.visible_owner)
+        found = await endpoints.page(limit + 1, int(after) if after else None, owner=caller.visible_owner)
         cursor = _next(found, limit)
         _link(cursor, request, response)
         shown = [endpoint_resource(endpoint, public_url) for endpoint in found[:limit]]
@@ -58,29 +59,29 @@ def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
 
     @router.get("/{endpoint_id}")
     async def get_webhook_endpoint(endpoint_id: UUID, caller: Reader) -> EndpointResource:
-        """Look at a webhook endpoint: whether it takes what it is sent, and why it is disabled."""
-        return endpoint_resource(await webhooks.get(endpoint_id, owner=caller.visible_owner), public_url)
+        """Get a webhook endpoint: whether deliveries fail, and why it is disabled."""
+        return endpoint_resource(await endpoints.get(endpoint_id, owner=caller.visible_owner), public_url)
 
     @router.patch("/{endpoint_id}", dependencies=[Depends(json_only)])
     async def change_webhook_endpoint(endpoint_id: UUID, patch: EndpointPatch, caller: Writer) -> EndpointResource:
         """Change a webhook endpoint, disable it, or enable it again."""
         change = EndpointChange(patch.url, patch.types, patch.description, patch.enabled)
-        return endpoint_resource(await webhooks.change(endpoint_id, change, owner=caller.visible_owner), public_url)
+        return endpoint_resource(await endpoints.change(endpoint_id, change, owner=caller.visible_owner), public_url)
 
     @router.delete("/{endpoint_id}", status_code=204)
     async def remove_webhook_endpoint(endpoint_id: UUID, caller: Writer) -> None:
-        """Remove a webhook endpoint, and all that was or is on its way to it."""
-        await webhooks.remove(endpoint_id, owner=caller.visible_owner)
+        """Remove a webhook endpoint and all its deliveries."""
+        await endpoints.remove(endpoint_id, owner=caller.visible_owner)
 
     @router.post("/{endpoint_id}/rotate")
     async def rotate_webhook_secret(endpoint_id: UUID, caller: Writer) -> SecretEndpointResource:
-        """Make a new secret. For a day both sign, so that the receiver can change over; the answer shows it, once."""
-        return secret_endpoint_resource(await webhooks.rotate(endpoint_id, owner=caller.visible_owner), public_url)
+        """Create a new secret, shown only once. For a day webhooks are signed with both, so that you can switch."""
+        return secret_endpoint_resource(await endpoints.rotate(endpoint_id, owner=caller.visible_owner), public_url)
 
     @router.post("/{endpoint_id}/test", status_code=202, responses={409: {}})
     async def test_webhook_endpoint(endpoint_id: UUID, caller: Writer) -> DeliveryResource:
-        """Have a `webhook.test` posted. Its deliveries tell how that went."""
-        return delivery_resource(await webhooks.test(endpoint_id, owner=caller.visible_owner))
+        """Send a `webhook.test` event. Its delivery shows the outcome."""
+        return delivery_resource(await deliveries.test(endpoint_id, owner=caller.visible_owner))
 
     @router.get("/{endpoint_id}/deliveries")
     async def list_webhook_deliveries(
@@ -92,24 +93,24 @@ def routes(webhooks: Webhooks, public_url: str) -> APIRouter:
         after: After = None,
         state: DeliveryState | None = None,
     ) -> DeliveryPage:
-        """List what was and is sent to a webhook endpoint, newest first. It is kept for 30 days."""
+        """List the deliveries of a webhook endpoint, newest first. They are kept for 30 days."""
         number = int(after) if after else None
-        found = await webhooks.deliveries(endpoint_id, limit + 1, number, state, owner=caller.visible_owner)
+        found = await deliveries.page(endpoint_id, limit + 1, number, state, owner=caller.visible_owner)
         cursor = _next(found, limit)
         _link(cursor, request, response)
-        shown = [delivery_resource(sent) for sent in found[:limit]]
+        shown = [delivery_resource(delivery) for delivery in found[:limit]]
         return DeliveryPage(data=shown, has_more=cursor is not None, next_cursor=cursor)
 
     @router.post("/{endpoint_id}/deliveries/{delivery_id}/retry", status_code=202, responses={409: {}})
     async def retry_webhook_delivery(endpoint_id: UUID, delivery_id: UUID, caller: Writer) -> DeliveryResource:
-        """Post one again, now, under its old `webhook-id`."""
-        return delivery_resource(await webhooks.retry(endpoint_id, delivery_id, owner=caller.visible_owner))
+        """Send a delivery again now, with the same `webhook-id`."""
+        return delivery_resource(await deliveries.retry(endpoint_id, delivery_id, owner=caller.visible_owner))
 
     return router
 
 
 def _next(found: Sequence[WebhookEndpoint | WebhookDelivery], limit: int) -> str | None:
-    """The cursor of the next page, if there is one: one row more than asked for was looked up."""
+    """Return the cursor of the next page; None if `found`, read with one row more than `limit`, is the last page."""
     return str(found[limit - 1].id) if len(found) > limit else None
 
 
@@ -119,7 +120,7 @@ def _link(cursor: str | None, request: Request, response: Response) -> None:
 
 
 def describe(outgoing: APIRouter) -> None:
-    """Describe the webhooks in the API's document."""
+    """Describe the webhooks in the OpenAPI document."""
     for kind in TYPES:
         what = kind.partition(".")[2].replace("_", " ")
         outgoing.add_api_route(
@@ -135,8 +136,8 @@ def describe(outgoing: APIRouter) -> None:
 
 async def _receive(
     _body: WebhookBody,
-    _webhook_id: Annotated[str, Header(alias="webhook-id", description="The same over all attempts")],
-    _webhook_timestamp: Annotated[int, Header(alias="webhook-timestamp", description="Of this attempt; seconds")],
-    _webhook_signature: Annotated[str, Header(alias="webhook-signature", description="`v1,…`, for each secret one")],
+    _webhook_id: Annotated[str, Header(alias="webhook-id", description="The same for all attempts")],
+    _webhook_timestamp: Annotated[int, Header(alias="webhook-timestamp", description="Unix time of this attempt")],
+    _webhook_signature: Annotated[str, Header(alias="webhook-signature", description="`v1,…`, one for each secret")],
 ) -> None:
-    """Answer with 2xx within 15 seconds; 410 ends all webhooks to this endpoint; else it is tried again."""
+    """Respond with 2xx within 15 seconds; 410 disables the endpoint; anything else is retried."""

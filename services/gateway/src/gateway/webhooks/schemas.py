@@ -1,4 +1,4 @@
-"""Webhook endpoints and deliveries as the API takes and shows them, and webhooks as they are posted."""
+"""Webhook endpoints and deliveries in the API, and the bodies of webhooks."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -13,12 +13,12 @@ from gateway.webhooks.delivery_policy import DEFAULT_TYPES, WebhookType
 
 DeliveryState = Literal["pending", "delivered", "failed"]
 Url = Annotated[str, Field(min_length=1, max_length=2000, description="https, on a public address")]
-Types = Annotated[tuple[WebhookType, ...], Field(min_length=1, max_length=20, description="What it is told of")]
+Types = Annotated[tuple[WebhookType, ...], Field(min_length=1, max_length=20, description="The events to send")]
 Description = Annotated[str, Field(max_length=500)]
 
 
-class EndpointWish(BaseModel):
-    """Where to post what happens to videos."""
+class EndpointRequest(BaseModel):
+    """A new webhook endpoint."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -31,13 +31,15 @@ class EndpointWish(BaseModel):
     owner: Annotated[
         str | None,
         Field(
-            min_length=1, max_length=255, description="Whose videos, for who sees those of all; default: the caller's"
+            min_length=1,
+            max_length=255,
+            description="Owner of the videos; default: the caller",
         ),
     ] = None
 
 
 class EndpointPatch(BaseModel):
-    """What is to be another; what is left out stays. Disabling an endpoint ends what is on its way to it."""
+    """Changes to a webhook endpoint. Disabling an endpoint fails its pending deliveries."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,14 +50,14 @@ class EndpointPatch(BaseModel):
 
 
 class EndpointLinks(Resource):
-    """Where to go on."""
+    """Links to related resources."""
 
     self: str
     deliveries: str
 
 
 class EndpointResource(Resource):
-    """Where somebody is told what happens to the videos of `owner`."""
+    """A URL that receives the events of the videos of `owner`."""
 
     endpoint_id: UUID
     owner: str
@@ -64,20 +66,20 @@ class EndpointResource(Resource):
     description: str
     enabled: bool
     disabled_because: str | None
-    failing_since: AwareDatetime | None = Field(description="When it began to fail, if it has taken nothing since")
-    old_secret_until: AwareDatetime | None = Field(description="Until then, the secret before signs along")
+    failing_since: AwareDatetime | None = Field(description="Start of the failures, if nothing has succeeded since")
+    old_secret_until: AwareDatetime | None = Field(description="Until then the old secret signs as well")
     created_at: AwareDatetime
     links: EndpointLinks
 
 
 class SecretEndpointResource(EndpointResource):
-    """An endpoint with its secret, which is shown this once."""
+    """An endpoint with its secret, which is shown only once."""
 
-    secret: str = Field(description="Signs what is posted. Keep it: it is not shown again")
+    secret: str = Field(description="The signing secret. Store it: it is not shown again")
 
 
 class EndpointPage(Resource):
-    """Webhook endpoints, newest first. `nextCursor` is what comes as `after` for the next page."""
+    """Webhook endpoints, newest first. Pass `nextCursor` as `after` for the next page."""
 
     data: list[EndpointResource]
     has_more: bool
@@ -85,22 +87,22 @@ class EndpointPage(Resource):
 
 
 class DeliveryResource(Resource):
-    """One webhook for one endpoint. `deliveryId` is its `webhook-id`, the same over all attempts."""
+    """One webhook to one endpoint. `deliveryId` is the `webhook-id` of all its attempts."""
 
     delivery_id: UUID
     video_id: UUID | None
     type: str
     state: DeliveryState
     attempts: int
-    next_at: AwareDatetime | None = Field(description="When it is tried next")
+    next_at: AwareDatetime | None = Field(description="When the next attempt is due")
     last_at: AwareDatetime | None
     last_status: int | None
-    last_answer: str | None = Field(description="How the last answer began, or why there was none")
+    last_answer: str | None = Field(description="The beginning of the last response, or why there was none")
     created_at: AwareDatetime
 
 
 class DeliveryPage(Resource):
-    """Deliveries, newest first. `nextCursor` is what comes as `after` for the next page."""
+    """Deliveries, newest first. Pass `nextCursor` as `after` for the next page."""
 
     data: list[DeliveryResource]
     has_more: bool
@@ -108,21 +110,21 @@ class DeliveryPage(Resource):
 
 
 class WebhookData(Resource):
-    """How the video stands, as watchers are told it, and what the event adds."""
+    """The state of the video, as live events have it, and the data of the event."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
 
     video_id: UUID
-    seq: int = Field(description="The number of the event: webhooks may come in any order")
+    seq: int = Field(description="The number of the event, because webhooks may arrive out of order")
     status: str
     progress: float
     post_id: str | None
     links: dict[str, str]
-    omitted: list[str] = Field([], description="What was left out because it was too large; look at the video for it")
+    omitted: list[str] = Field([], description="Fields left out because they were too large; get the video for them")
 
 
 class WebhookBody(BaseModel):
-    """What is posted, smaller than 20 kB, signed as Standard Webhooks says."""
+    """The body of a webhook, smaller than 20 kB, signed according to Standard Webhooks."""
 
     type: str
     timestamp: AwareDatetime
@@ -130,12 +132,12 @@ class WebhookBody(BaseModel):
 
 
 def endpoint_resource(endpoint: WebhookEndpoint, public_url: str) -> EndpointResource:
-    """An endpoint as the API shows it."""
+    """Return an endpoint as the API shows it."""
     return EndpointResource(**_shown(endpoint, public_url))
 
 
 def secret_endpoint_resource(endpoint: WebhookEndpoint, public_url: str) -> SecretEndpointResource:
-    """An endpoint as the API shows it to whoever has made it or its secret."""
+    """Return an endpoint with its secret, for the response that creates or rotates it."""
     return SecretEndpointResource(**_shown(endpoint, public_url), secret=endpoint.secret)
 
 
@@ -157,19 +159,19 @@ def _shown(endpoint: WebhookEndpoint, public_url: str) -> dict[str, Any]:
     }
 
 
-def delivery_resource(sent: WebhookDelivery) -> DeliveryResource:
-    """A delivery as the API shows it."""
+def delivery_resource(delivery: WebhookDelivery) -> DeliveryResource:
+    """Return a delivery as the API shows it."""
     return DeliveryResource(
-        delivery_id=UUID(sent.delivery_id),
-        video_id=UUID(sent.video_id) if sent.video_id else None,
-        type=sent.type,
-        state=sent.state,
-        attempts=sent.attempts,
-        next_at=_utc(sent.next_at),
-        last_at=_utc(sent.last_at),
-        last_status=sent.last_status,
-        last_answer=sent.last_answer,
-        created_at=sent.created_at.replace(tzinfo=UTC),
+        delivery_id=UUID(delivery.delivery_id),
+        video_id=UUID(delivery.video_id) if delivery.video_id else None,
+        type=delivery.type,
+        state=delivery.state,
+        attempts=delivery.attempts,
+        next_at=_utc(delivery.next_at),
+        last_at=_utc(delivery.last_at),
+        last_status=delivery.last_status,
+        last_answer=delivery.last_answer,
+        created_at=delivery.created_at.replace(tzinfo=UTC),
     )
 
 

@@ -1,4 +1,4 @@
-"""Posts webhooks: to addresses that may be posted to, within limits, and never two steps further (no redirects)."""
+"""Sends webhooks over HTTP: to allowed addresses only, within limits, without following redirects."""
 
 import asyncio
 import contextlib
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 import httpx
 
 from gateway.http.errors import FieldError, InvalidRequest
-from gateway.webhooks.delivery_policy import Answer
+from gateway.webhooks.delivery_policy import EndpointResponse
 from shared.http.public_address import GuardedNetwork, NotPublic, guarded_transport, is_neighbour
 
-POST_SECONDS = 15.0
+TIMEOUT_SECONDS = 15.0
 EXCERPT_SECONDS = 1.0
 EXCERPT_CHARACTERS = 500
-LONGEST_URL = 2000
-AT_ONCE_PER_ENDPOINT = 4
-AT_ONCE_PER_OWNER = 16
-"""In one process: a slow endpoint, or an owner with many, must not hold up the others."""
+MAX_URL_CHARACTERS = 2000
+MAX_CONCURRENT_PER_ENDPOINT = 4
+MAX_CONCURRENT_PER_OWNER = 16
+"""Per process, so that a slow endpoint, or an owner with many of them, does not delay others."""
 
 PORTS = {"https": 443, "http": 80}
 OPEN_PORTS = range(1024, 65_536)
-"""Below, there are mail servers and the like, which might take a line of ours for one of theirs."""
+"""Ports below belong to mail servers and the like, which might interpret a request as their own protocol."""
 
 
 class AddressRefused(InvalidRequest):
-    """Nothing is posted to this address."""
+    """Webhooks may not be sent to this URL."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(reason, (FieldError(("body", "url"), "address", reason),))
@@ -35,12 +35,12 @@ class AddressRefused(InvalidRequest):
 
 
 class EndpointBusy(Exception):
-    """As much as may be is on its way to this endpoint, or to others of its owner."""
+    """The endpoint, or its owner, has as many requests in progress as allowed."""
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """One attempt at a webhook, ready to be posted."""
+class WebhookRequest:
+    """One signed request to an endpoint."""
 
     delivery_id: str
     endpoint_id: str
@@ -50,115 +50,115 @@ class Parcel:
     headers: Mapping[str, str]
 
 
-class Courier:
-    """Posts by this network."""
+class WebhookSender:
+    """Sends webhooks through a guarded network."""
 
     def __init__(self, network: GuardedNetwork) -> None:
         self.network = network
         self.transport = guarded_transport(network)
-        self.under_way: Counter[str] = Counter()
+        self.in_progress: Counter[str] = Counter()
 
     async def check(self, url: str) -> None:
-        """Raise `AddressRefused` where nothing could be posted to this URL."""
-        asked = _parsed(url)
-        # As it is looked up: to show it in its own letters may fail.
-        host = asked.raw_host.decode()
+        """Raise `AddressRefused` if webhooks may not be sent to this URL."""
+        parsed = _parse(url)
+        # Use the raw host, because decoding an internationalised one may fail.
+        host = parsed.raw_host.decode()
         inside = self.network.may_be_inside(host)
-        hint = _unless_inside(host) if asked.scheme == "http" and host else "."
-        if asked.scheme != "https" and not (asked.scheme == "http" and inside):
-            raise AddressRefused(url, f"It must begin with https://{hint}")
+        hint = _setting_hint(host) if parsed.scheme == "http" and host else ""
+        if parsed.scheme != "https" and not (parsed.scheme == "http" and inside):
+            raise AddressRefused(url, f"The URL must start with https://.{hint}")
         if not host:
-            raise AddressRefused(url, "It names no host.")
-        if asked.userinfo:
-            raise AddressRefused(url, "It must not carry a name or a password.")
-        port = asked.port or PORTS[asked.scheme]
-        if port != PORTS[asked.scheme] and port not in OPEN_PORTS:
-            raise AddressRefused(url, f"Nothing is posted to port {port}.")
+            raise AddressRefused(url, "The URL has no host.")
+        if parsed.userinfo:
+            raise AddressRefused(url, "The URL must not contain a user name or password.")
+        port = parsed.port or PORTS[parsed.scheme]
+        if port != PORTS[parsed.scheme] and port not in OPEN_PORTS:
+            raise AddressRefused(url, f"Port {port} is not allowed. Use {OPEN_PORTS.start} or above.")
         try:
-            async with asyncio.timeout(POST_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await self.network.addresses(host, port)
-        except NotPublic as place:
-            inside = all(is_neighbour(one) for one in place.addresses) and bool(place.addresses)
-            hint = _unless_inside(host) if inside and not self.network.may_be_inside(host) else "."
-            raise AddressRefused(url, f"{str(place).rstrip('.')}{hint}") from place
+        except NotPublic as error:
+            inside = all(is_neighbour(one) for one in error.addresses) and bool(error.addresses)
+            hint = _setting_hint(host) if inside and not self.network.may_be_inside(host) else ""
+            raise AddressRefused(url, f"{error}{hint}") from error
         except (OSError, TimeoutError) as error:
-            raise AddressRefused(url, f"{host} could not be found.") from error
+            raise AddressRefused(url, f"{host} could not be resolved.") from error
 
-    async def post(self, parcel: Parcel) -> Answer:
-        """Post it once. Raises `EndpointBusy`."""
-        with self._turn(parcel):
+    async def send(self, request: WebhookRequest) -> EndpointResponse:
+        """Send a request once. Raises `EndpointBusy`."""
+        with self._slot(request):
             try:
-                async with asyncio.timeout(POST_SECONDS):
-                    return await self._post(parcel)
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    return await self._send(request)
             except TimeoutError:
-                return Answer(None, f"It did not answer within {POST_SECONDS:.0f} s.")
+                return EndpointResponse(None, f"No response within {TIMEOUT_SECONDS:.0f} s.")
             except (NotPublic, httpx.HTTPError, httpx.InvalidURL) as error:
-                return Answer(None, f"{type(error).__name__}: {error}"[:EXCERPT_CHARACTERS])
+                return EndpointResponse(None, f"{type(error).__name__}: {error}"[:EXCERPT_CHARACTERS])
 
     @contextlib.contextmanager
-    def _turn(self, parcel: Parcel) -> Iterator[None]:
+    def _slot(self, request: WebhookRequest) -> Iterator[None]:
         limits = {
-            f"endpoint {parcel.endpoint_id}": AT_ONCE_PER_ENDPOINT,
-            f"owner {parcel.owner}": AT_ONCE_PER_OWNER,
+            f"endpoint {request.endpoint_id}": MAX_CONCURRENT_PER_ENDPOINT,
+            f"owner {request.owner}": MAX_CONCURRENT_PER_OWNER,
         }
-        if any(self.under_way[name] >= most for name, most in limits.items()):
+        if any(self.in_progress[name] >= most for name, most in limits.items()):
             raise EndpointBusy
-        self.under_way.update(limits.keys())
+        self.in_progress.update(limits.keys())
         try:
             yield
         finally:
-            self.under_way.subtract(limits.keys())
+            self.in_progress.subtract(limits.keys())
             for name in limits:
-                if not self.under_way[name]:
-                    del self.under_way[name]
+                if not self.in_progress[name]:
+                    del self.in_progress[name]
 
-    async def _post(self, parcel: Parcel) -> Answer:
+    async def _send(self, request: WebhookRequest) -> EndpointResponse:
         headers = {
             "content-type": "application/json",
             "user-agent": "Multishot-Webhooks/1",
             "accept-encoding": "identity",
-            **parcel.headers,
+            **request.headers,
         }
-        # The transport alone, without a client around it: no redirects, no cookies of others.
-        request = httpx.Request(
+        # Use the transport without a client: no redirects, no cookies.
+        http_request = httpx.Request(
             "POST",
-            parcel.url,
-            content=parcel.body.encode(),
+            request.url,
+            content=request.body.encode(),
             headers=headers,
-            extensions={"timeout": httpx.Timeout(POST_SECONDS).as_dict()},
+            extensions={"timeout": httpx.Timeout(TIMEOUT_SECONDS).as_dict()},
         )
-        answer = await self.transport.handle_async_request(request)
+        response = await self.transport.handle_async_request(http_request)
         try:
-            return Answer(answer.status_code, await _beginning(answer), _retry_after(answer))
+            return EndpointResponse(response.status_code, await _excerpt(response), _retry_after(response))
         finally:
-            await answer.aclose()
+            await response.aclose()
 
 
-def _unless_inside(host: str) -> str:
-    return f', unless this server is set to post into its own network: WEBHOOK_PRIVATE_HOSTS=["{host}"].'
+def _setting_hint(host: str) -> str:
+    return f' To allow this host in the private network, set WEBHOOK_PRIVATE_HOSTS=["{host}"] on the server.'
 
 
-def _parsed(url: str) -> httpx.URL:
-    if len(url) > LONGEST_URL:
-        raise AddressRefused(url, f"It is longer than {LONGEST_URL} characters.")
+def _parse(url: str) -> httpx.URL:
+    if len(url) > MAX_URL_CHARACTERS:
+        raise AddressRefused(url, f"The URL is longer than {MAX_URL_CHARACTERS} characters.")
     try:
         return httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise AddressRefused(url, f"It is not a URL: {error}.") from error
+        raise AddressRefused(url, f"Invalid URL: {error}.") from error
 
 
-async def _beginning(answer: httpx.Response) -> str:
-    """How the answer begins. The status is known by now; an answer that does not end changes nothing of it."""
+async def _excerpt(response: httpx.Response) -> str:
+    """Return the beginning of the body. Errors are ignored, because the status decides the outcome."""
     read = b""
     with contextlib.suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(EXCERPT_SECONDS):
-            async for block in answer.aiter_raw(EXCERPT_CHARACTERS):
+            async for block in response.aiter_raw(EXCERPT_CHARACTERS):
                 read += block
                 if len(read) >= EXCERPT_CHARACTERS:
                     break
     return read[:EXCERPT_CHARACTERS].decode(errors="replace").replace("\x00", "�")
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
-    said = answer.headers.get("retry-after", "")
-    return float(said) if said.isdecimal() and len(said) < 10 else None
+def _retry_after(response: httpx.Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdecimal() and len(value) < 10 else None
