@@ -22,7 +22,8 @@ import films
 from uvicorn.loops.auto import auto_loop_factory
 
 from shared_testing.ports import free_port
-from shared_testing.servers import SqlServer, eventually, fetch_json
+from shared_testing.servers import eventually, fetch_json
+from shared_testing.sql_server import SqlServer
 
 BIN = Path(sys.executable).parent
 CONNECTIONS = 16

@@ -21,7 +21,9 @@ from shared.contracts.events import EVENTS
 from shared.messaging import topology
 from shared_testing.broker import BrokerCorner
 from shared_testing.ports import free_port
-from shared_testing.servers import S3Server, SqlServer, eventually, fetch_json
+from shared_testing.s3_server import S3Server
+from shared_testing.servers import eventually, fetch_json
+from shared_testing.sql_server import SqlServer
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
 BIN = Path(sys.executable).parent

@@ -8,7 +8,8 @@ import pytest
 from shared.contracts.events import EVENTS
 from shared.messaging import topology
 from shared_testing.broker import BrokerCorner
-from shared_testing.servers import SqlServer, eventually
+from shared_testing.servers import eventually
+from shared_testing.sql_server import SqlServer
 
 pytestmark = pytest.mark.connected
 

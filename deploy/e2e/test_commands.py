@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared_testing.servers import SqlServer
+from shared_testing.sql_server import SqlServer
 
 BIN = Path(sys.executable).parent
 EXAMPLE = "mysql+asyncmy://user:password@localhost:3306/schema"

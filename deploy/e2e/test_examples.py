@@ -17,7 +17,8 @@ import pytest
 
 from shared_testing.broker import BrokerCorner
 from shared_testing.ports import free_port
-from shared_testing.servers import SqlServer, eventually, fetch_json
+from shared_testing.servers import eventually, fetch_json
+from shared_testing.sql_server import SqlServer
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -18,7 +18,8 @@ import storyboard.models
 from shared.money.budget import BudgetExceeded, Caps, reserve
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
-from shared_testing.servers import SqlServer, migrated
+from shared_testing.servers import migrated
+from shared_testing.sql_server import SqlServer
 
 pytestmark = pytest.mark.connected
 

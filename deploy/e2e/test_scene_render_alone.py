@@ -29,7 +29,9 @@ from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
 from shared_testing.broker import BrokerCorner
 from shared_testing.ports import free_port
-from shared_testing.servers import S3Server, SqlServer, eventually, fetch_json
+from shared_testing.s3_server import S3Server
+from shared_testing.servers import eventually, fetch_json
+from shared_testing.sql_server import SqlServer
 
 pytestmark = pytest.mark.connected
 

@@ -18,7 +18,8 @@ import pytest
 from shared_testing.broker import BrokerCorner
 from shared_testing.ports import free_port, listens
 from shared_testing.private_mariadb import PrivateMariaDB
-from shared_testing.servers import SqlServer, eventually, fetch_json
+from shared_testing.servers import eventually, fetch_json
+from shared_testing.sql_server import SqlServer
 
 pytestmark = [pytest.mark.connected, pytest.mark.xdist_group("servers")]
 

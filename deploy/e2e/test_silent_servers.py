@@ -17,8 +17,9 @@ import pytest
 
 from shared_testing.broker import BrokerCorner
 from shared_testing.ports import free_port
-from shared_testing.servers import SqlServer, eventually, fetch_json
+from shared_testing.servers import eventually, fetch_json
 from shared_testing.silencing_proxy import SilencingProxy
+from shared_testing.sql_server import SqlServer
 
 pytestmark = pytest.mark.connected
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from shared_testing.servers import RUN, SqlServer
+from shared_testing.servers import RUN
+from shared_testing.sql_server import SqlServer
 
 pytestmark = pytest.mark.connected
 

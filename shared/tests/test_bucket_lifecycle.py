@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.storage.bucket_lifecycle import rules
-from shared_testing.servers import S3Server
+from shared_testing.s3_server import S3Server
 
 pytestmark = pytest.mark.connected
 

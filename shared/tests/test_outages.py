@@ -15,8 +15,9 @@ from shared.contracts.events import VideoComposing
 from shared.persistence.database import Database, is_outage
 from shared.persistence.outbox import OutboxMessage, Relay
 from shared.persistence.unit_of_work import transaction
-from shared_testing.servers import SqlServer, eventually
+from shared_testing.servers import eventually
 from shared_testing.silencing_proxy import SilencingProxy
+from shared_testing.sql_server import SqlServer
 
 EVENT = VideoComposing(video_id=UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11"))
 

@@ -22,7 +22,7 @@ from shared.storage.folder import FolderStorage
 from shared.storage.s3 import S3Storage
 from shared.worker import Worker
 from shared_testing.ports import free_port
-from shared_testing.servers import S3Server
+from shared_testing.s3_server import S3Server
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,8 @@ from gateway.access import key_command
 from gateway.settings import Settings
 from shared_testing.broker import BrokerCorner
 from shared_testing.ports import free_port
-from shared_testing.servers import SqlServer, eventually
+from shared_testing.servers import eventually
+from shared_testing.sql_server import SqlServer
 
 pytestmark = pytest.mark.slow
 

@@ -35,7 +35,8 @@ from shared.messaging.rabbitmq import Publisher
 from shared.persistence.outbox import OutboxMessage
 from shared_testing.broker import BrokerCorner
 from shared_testing.ports import free_port
-from shared_testing.servers import SqlServer, eventually, fetch_json
+from shared_testing.servers import eventually, fetch_json
+from shared_testing.sql_server import SqlServer
 
 pytestmark = [pytest.mark.connected, pytest.mark.xdist_group("gateways")]
 

@@ -52,7 +52,8 @@ from shared.persistence.migration_files import folder_of
 from shared.persistence.unit_of_work import transaction
 from shared.process.retention import Retention
 from shared_testing.ports import free_port
-from shared_testing.servers import SqlServer, delivery, eventually, migrated, published
+from shared_testing.servers import delivery, eventually, migrated, published
+from shared_testing.sql_server import SqlServer
 
 ENDPOINTS = "/api/v1/webhook-endpoints"
 SENDER = WebhookSender(GuardedNetwork())

