@@ -1,4 +1,4 @@
-"""The door to a service's own database: MySQL or MariaDB in production, SQLite in the embedded mode."""
+"""Access to the database of a service: MySQL or MariaDB, or SQLite in the embedded mode."""
 
 import asyncio
 import contextlib
@@ -25,9 +25,9 @@ Columns = TypeVarTuple("Columns")
 
 
 def identifier(length: int) -> String:
-    """Return the type of a column that names something: compared character by character.
+    """Return the type of a column with names, which are compared by code point.
 
-    MySQL's usual collation takes Anna for anna and ánna, who would share a budget.
+    With MySQL's default collation Anna, anna and ánna are equal, and would share a budget.
     """
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return String(length).with_variant(exact, "mysql", "mariadb")
@@ -35,12 +35,12 @@ def identifier(length: int) -> String:
 
 LOCK_WAIT_SECONDS = 5
 READ_SECONDS = 8
-"""How long a server may be silent before its connection counts as broken: longer than it may wait for a lock."""
+"""A connection counts as broken after this silence, which is longer than a lock wait."""
 AUTOCOMMIT_READ_SECONDS = 10
 GLANCE_READ_SECONDS = 4
 CONNECTIONS = 32
-"""How many connections a process opens at most, unless told otherwise."""
-# What a statement is about is nobody's business who reads an error.
+"""The default of the most connections that a process opens."""
+# Hide bind parameters in error messages.
 QUIET: dict[str, Any] = {"hide_parameters": True}
 SQLITE: dict[str, Any] = QUIET | {"connect_args": {"timeout": 30}}
 INIT_COMMAND = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, time_zone='+00:00'"
@@ -49,7 +49,7 @@ INIT_COMMAND = f"SET SESSION innodb_lock_wait_timeout={LOCK_WAIT_SECONDS}, time_
 class now(ColumnElement[datetime]):  # noqa: N801 - it reads as the SQL function it is
     """The database's clock in UTC, `offset` seconds from now. All times are compared on this one clock."""
 
-    # Else each statement with a time in it would be compiled anew.
+    # Without this, each statement with a time is compiled again.
     inherit_cache = True
     _traverse_internals = [("offset", InternalTraversal.dp_plain_obj)]
     type = Moment
@@ -88,12 +88,12 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session to look things up; nothing is saved."""
+        """Open a session that only reads."""
         async with self.sessions() as session:
             yield session
 
     async def autocommit_read(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
-        """What a query finds, as it is committed now: in one round trip, without a transaction.
+        """Return the rows of a query, in one round trip and without a transaction.
 
         Raises:
             ConnectionError: the server has not answered in time.
@@ -112,11 +112,11 @@ class Database:
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            # Nobody has asked before whether the server still knew the connection; now all are made anew.
+            # These connections are not checked before use. The pool has now dropped all of them.
             return await greenlet_spawn(self._autocommit_read, query, values)
 
     def _autocommit_read(self, query: Select[*Columns], values: Mapping[str, object]) -> Sequence[Row[*Columns]]:
-        """All of it at one go: to switch for each step would cost more than the query."""
+        """Run the query in one greenlet switch; one for each step would cost more than the query."""
         with self.autocommit_engine.sync_engine.connect() as connection:
             return connection.execute(query, values).all()
 
@@ -126,14 +126,13 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         await self.engine.dispose()
         await self.autocommit_engine.dispose()
 
 
 DRIVER_ERRORS = range(2000, 3000)
-"""MySQL's numbers for what the driver reports itself: a connection refused, lost or not understood. All others come
-from the server, in answer to a statement."""
+"""MySQL's error numbers of the driver: a connection refused, lost or garbled. All others come from the server."""
 
 BUSY = {1021, 1040, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1305}
 """The server's error numbers for: disk full, too many connections, network errors, user limits, lock wait, deadlock
@@ -141,7 +140,7 @@ BUSY = {1021, 1040, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1305}
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether this error is about a server being away or busy, not about what was asked of it."""
+    """Return whether the server is unreachable or busy, rather than the statement wrong."""
     if isinstance(error, ConnectionError | PoolExhausted):
         return True
     if not isinstance(error, DBAPIError):
@@ -156,12 +155,12 @@ def _engine(url: str, connections: int) -> AsyncEngine:
         engine = create_async_engine(url, **SQLITE)
         _prepare_sqlite(engine)
         return engine
-    # REPEATABLE READ would let the relay's locks hold up business inserts.
+    # With REPEATABLE READ the locks of the relay would block inserts.
     return _mysql(url, connections, READ_SECONDS, isolation_level="READ COMMITTED", pool_pre_ping=True)
 
 
 def _autocommit_engine(url: str, connections: int) -> AsyncEngine:
-    """Its connections only read, so there is nothing to begin and nothing to undo."""
+    """Return an engine for reads, which needs no BEGIN and no ROLLBACK."""
     quick: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",
         "skip_autocommit_rollback": True,
@@ -169,12 +168,12 @@ def _autocommit_engine(url: str, connections: int) -> AsyncEngine:
     }
     if url.startswith("sqlite"):
         return create_async_engine(url, **quick, **SQLITE)
-    # After a silent connection there must be time for a second try.
+    # Leave time for a second attempt after a silent connection.
     return _mysql(url, connections, GLANCE_READ_SECONDS, **quick)
 
 
 def migration_engine(url: str) -> AsyncEngine:
-    """An engine for one connection without a time limit: to change a large table may take hours."""
+    """Return an engine with one connection and no time limit: changing a large table may take hours."""
     if url.startswith("sqlite"):
         return _engine(url, 1)
     return _mysql(url, 1, None, isolation_level="READ COMMITTED")
@@ -186,7 +185,7 @@ def _mysql(url: str, connections: int, read_seconds: int | None, **options: Any)
     engine = create_async_engine(
         url,
         pool_size=connections,
-        # A short wait for a connection costs less than to open one more and close it again.
+        # Waiting briefly for a connection costs less than opening another one.
         max_overflow=0,
         connect_args={
             "async_creator_fn": mysql_driver.connect,
@@ -203,7 +202,7 @@ def _mysql(url: str, connections: int, read_seconds: int | None, **options: Any)
 def _prepare_sqlite(engine: AsyncEngine) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _configure(connection: DBAPIConnection, _record: object) -> None:
-        # Transactions are begun by us (below): sqlite3's own way begins them too late to hold.
+        # We begin transactions ourselves (below), because sqlite3 begins them too late.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
@@ -212,5 +211,5 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's signature
-        # A transaction that reads first and writes later would fail, not wait, if another wrote between.
+        # A transaction that reads first and writes later would fail instead of wait after a concurrent write.
         connection.exec_driver_sql("BEGIN IMMEDIATE")

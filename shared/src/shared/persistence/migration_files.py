@@ -1,4 +1,4 @@
-"""The migrations of a service, and whether a database has had them all. Imports no migration library: it is slow."""
+"""Lists the migrations of a service and checks whether any is missing. Does not import Alembic, which is slow."""
 
 import re
 from pathlib import Path
@@ -12,18 +12,18 @@ _REVISION = re.compile(r'^revision\b[^=]*= *"([^"]+)"', re.MULTILINE)
 
 
 def folder_of(module: str) -> Path:
-    """The `migrations/` folder beside the `src/` that this module file lies in."""
+    """Return the `migrations/` folder beside the `src/` that contains this module file."""
     return Path(module).resolve().parents[2] / "migrations"
 
 
 def revisions(folder: Path) -> list[str]:
-    """The migrations in a `migrations/` folder, oldest first."""
+    """Return the revisions in a `migrations/` folder, oldest first."""
     found = (_REVISION.search(path.read_text()) for path in sorted(folder.glob("versions/*.py")))
     return [match[1] for match in found if match is not None]
 
 
 async def is_behind(database: Database, folder: Path) -> bool:
-    """Whether migrations are missing. A schema that is newer than this code is not behind."""
+    """Return whether migrations are missing. A schema that is newer than the code is not behind."""
     known = revisions(folder)
     try:
         async with database.reading() as session:

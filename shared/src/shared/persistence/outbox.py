@@ -1,7 +1,6 @@
-"""Events that were saved with the work and wait to be sent.
+"""The outbox: messages that are saved with the rows of a transaction, and sent afterwards.
 
-A row is deleted only when the broker has confirmed its message. Rows with a later `available_at` are messages that
-come back later: polls, and steps that wait.
+A row is deleted only when the broker has confirmed its message. A row with a later `available_at` is sent at that time.
 """
 
 import asyncio
@@ -37,24 +36,24 @@ BATCH = 50
 LOOK_EVERY_SECONDS = 1.0
 SEND_SECONDS = 10.0
 OVERTAKEN_AFTER_SECONDS = 1.0
-"""A batch that takes longer waits for a message that hangs; the next batch does not wait for it."""
+"""A batch that takes longer contains a message that hangs; the next batch starts without waiting for it."""
 BATCHES_AT_ONCE = 4
 WHILE_LOCKED_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 LONGEST_REFUSED_SECONDS = 60.0
-"""How long a message at most waits for its next attempt while the broker answers and refuses it."""
+"""The longest pause between attempts while the broker answers and refuses the message."""
 
 
 def outbox_table(metadata: MetaData) -> Table:
-    """The outbox of a service, beside its own tables."""
+    """Return the outbox table of a service."""
     return Table(
         "outbox",
         metadata,
         Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
         Column("message_id", String(64), nullable=False),
         Column("name", String(100), nullable=False),
-        # Named after what it held when every message was about a video.
+        # The column has the name of its first use, when every message was about a video.
         Column("video_id", String(36), key="ordering_key", nullable=False),
         Column("headers", JSON, nullable=False),
         Column("body", Text(1_000_000), nullable=False),
@@ -66,7 +65,7 @@ def outbox_table(metadata: MetaData) -> Table:
 
 @dataclass(frozen=True)
 class OutboxMessage:
-    """A message on its way: what the broker, or the embedded dispatcher, carries."""
+    """A message as the broker or the embedded dispatcher gets it."""
 
     message_id: str
     name: str
@@ -76,13 +75,13 @@ class OutboxMessage:
 
 
 def outbox_message(row: Row[Any]) -> OutboxMessage:
-    """The letter of an outbox row."""
+    """Return the message of an outbox row."""
     return OutboxMessage(row.message_id, row.name, row.ordering_key, row.headers, row.body)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What became of the rows that were due: how many there were, were sent, and found the broker away."""
+    """The result of one batch: how many rows were due, were sent, and failed because the broker is unreachable."""
 
     due: int = 0
     sent: int = 0
@@ -90,7 +89,7 @@ class Batch:
 
     @property
     def broker_is_away(self) -> bool:
-        """Whether every message failed for want of a connection: no other would fare better."""
+        """Whether all messages failed because there is no connection."""
         return 0 < self.due == self.away
 
 
@@ -111,11 +110,11 @@ class Relay:
         self.passed_at = time.monotonic()
 
     def silent_seconds(self) -> float:
-        """Return how long ago the relay last went through what was due."""
+        """Return how many seconds ago the last batch was finished."""
         return time.monotonic() - self.passed_at
 
     async def run(self) -> None:
-        """Send for ever."""
+        """Send until cancelled."""
         self.passed_at = time.monotonic()
         pause = 0.0
         running: set[asyncio.Task[Batch]] = set()
@@ -167,7 +166,7 @@ class Relay:
                 return
 
     async def send_due(self) -> Batch:
-        """Send what is due, at most one batch."""
+        """Send the rows that are due, at most one batch."""
         outbox = self.outbox
         async with self.database.sessions.begin() as session:
             due = select(outbox).where(outbox.c.available_at <= now()).order_by(outbox.c.available_at, outbox.c.id)
@@ -188,19 +187,19 @@ class Relay:
         return Batch(len(rows), len(sent), sum(isinstance(error, ConnectionError) for _, error in failed))
 
     async def _send_in_order(self, rows: list[Row[Any]]) -> list[tuple[Row[Any], Exception | None]]:
-        """Send the messages of one key, one after the other. Return each with what went wrong with it.
+        """Send the messages of one key in order. Return each with its error, if it failed.
 
-        After one that hangs, the others are left to the next batch: this one ends in time.
+        After a message that hangs, the rest is left to the next batch, so that this one ends in time.
         """
         outcomes: list[tuple[Row[Any], Exception | None]] = []
         for row in rows:
             try:
-                # A blocked connection ignores the client's own time limit.
+                # On a blocked connection the time limit of the client does not work.
                 async with asyncio.timeout(SEND_SECONDS):
                     await self.send(outbox_message(row))
             except TimeoutError as error:
                 return [*outcomes, (row, error)]
-            except Exception as error:  # noqa: BLE001 - whatever it is, the row stays
+            except Exception as error:  # noqa: BLE001 - the row stays after any error
                 outcomes.append((row, error))
             else:
                 outcomes.append((row, None))
@@ -208,7 +207,7 @@ class Relay:
 
     async def _forget(self, session: AsyncSession, sent: list[dict[str, int]]) -> None:
         if sent:
-            # One by one: a list of ids would scan, and deadlock with other relays.
+            # One by one: with a list of ids MySQL scans, and deadlocks with other relays.
             statement = delete(self.outbox).where(self.outbox.c.id == bindparam("sent_id"))
             await (await session.connection()).execute(statement, sent)
 
@@ -229,7 +228,7 @@ class Relay:
         if due is None:
             return None
         seconds = float((due - clock).total_seconds())
-        # What is due and was not in the batch is locked by another one.
+        # A row that is due and was not in the batch is locked by another relay.
         return seconds if seconds > 0 else WHILE_LOCKED_SECONDS
 
 

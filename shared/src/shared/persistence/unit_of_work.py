@@ -1,4 +1,4 @@
-"""One message, one transaction: the inbox mark, the rows and the outgoing events are saved together or not at all."""
+"""One message, one transaction: the inbox mark, the rows and the outgoing events are saved atomically."""
 
 import contextlib
 import uuid
@@ -15,10 +15,10 @@ from shared.persistence.inbox import AlreadyHandled, InboxKey
 
 
 class UnitOfWork:
-    """What one transaction saves: rows through `session`, events through `emit`.
+    """One transaction: rows go through `session`, messages through `emit`.
 
-    `before_commit` is called when all else is done, to change rows that everybody waits for; what it raises undoes the
-    transaction. `afterwards` is called once it is saved; a crash may be faster.
+    `before_commit` runs last, for rows that many transactions lock; if it raises, everything is rolled back.
+    `afterwards` runs after the commit, unless the process crashes first.
     """
 
     def __init__(self, database: Database, session: AsyncSession) -> None:
@@ -29,9 +29,9 @@ class UnitOfWork:
         self.has_emitted = False
 
     async def emit(self, event: Message, *, after: float = 0.0, message_id: str | None = None) -> None:
-        """Save a message to be sent once this transaction is committed, `after` seconds later.
+        """Save a message that is sent `after` seconds after this transaction is committed.
 
-        A derived `message_id` makes a message that may be sent twice count once.
+        With a derived `message_id`, consumers drop a message that is emitted twice.
         """
         row = {
             "message_id": message_id or str(uuid.uuid4()),
@@ -48,7 +48,7 @@ class UnitOfWork:
 
 @contextlib.asynccontextmanager
 async def transaction(database: Database) -> AsyncIterator[UnitOfWork]:
-    """A transaction of our own accord, that no message asked for."""
+    """Open a transaction that does not belong to a message."""
     async with database.sessions.begin() as session:
         work = UnitOfWork(database, session)
         yield work
@@ -64,10 +64,10 @@ async def transaction(database: Database) -> AsyncIterator[UnitOfWork]:
 
 @contextlib.asynccontextmanager
 async def idempotent_transaction(database: Database, delivery: InboxKey) -> AsyncIterator[UnitOfWork]:
-    """The transaction that ends a message.
+    """Open the transaction that completes a message.
 
     Raises:
-        AlreadyHandled: another delivery of the same message was faster; nothing was changed.
+        AlreadyHandled: another delivery of the message has committed; nothing is changed.
     """
     async with transaction(database) as work:
         inbox = database.metadata.tables["inbox"]
@@ -80,7 +80,7 @@ async def idempotent_transaction(database: Database, delivery: InboxKey) -> Asyn
 
 
 async def has_handled(database: Database, delivery: InboxKey) -> bool:
-    """Whether this message was handled before, so that its slow work need not be done again."""
+    """Return whether this message was handled before, and its slow work can be skipped."""
     inbox = database.metadata.tables["inbox"]
     mark = select(inbox.c.message_id).where(
         inbox.c.consumer == bindparam("consumer"), inbox.c.message_id == bindparam("message_id")

@@ -1,4 +1,4 @@
-"""Work that must not stop half-way: it goes on when the handler that began it is cancelled."""
+"""Runs work that must complete, even if the handler that started it is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,14 +10,14 @@ GRACE_SECONDS = 4.0
 class Shielded:
     """Tasks that outlive their handlers. As a resource of a service it waits for them when the service stops.
 
-    A lost connection to RabbitMQ cancels every handler; a submission on its way must still learn its answer.
+    A lost connection to RabbitMQ cancels every handler; a submission must still receive its response.
     """
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run to the end, even if the caller is cancelled meanwhile."""
+        """Run to the end, even if the caller is cancelled."""
         await asyncio.shield(self.start(work))
 
     def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
@@ -32,6 +32,6 @@ class Shielded:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Wait, not for ever, for what is still going on."""
+        """Wait for running tasks, for a limited time."""
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=GRACE_SECONDS)
