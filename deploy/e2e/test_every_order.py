@@ -227,7 +227,7 @@ def joined() -> Iterator[None]:
     with (
         patch.object(composing, "compose", compose),
         patch.object(composing, "take_thumbnail", thumbnail),
-        patch.object(breaker, "OUTAGES_UNTIL_PARKED", 100),
+        patch.object(breaker, "OUTAGES_UNTIL_OPEN", 100),
     ):
         yield
 

@@ -62,7 +62,7 @@ def test_pauses_grow_and_end_and_a_told_one_is_kept() -> None:
     assert [breaker.pause("auth", n, None) for n in (1, 2, 3, 9)] == [60, 120, 240, 600]
     assert [breaker.pause("outage", n, None) for n in (3, 4, 9)] == [5, 10, 120]
     assert breaker.pause("rate_limit", 1, 42.0) == 42
-    assert [breaker.parks("outage", n) for n in (1, 2, 3)] == [False, False, True]
+    assert [breaker.opens("outage", n) for n in (1, 2, 3)] == [False, False, True]
 
 
 def test_looks_come_closer_around_the_usual_time() -> None:

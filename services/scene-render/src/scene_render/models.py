@@ -128,7 +128,7 @@ class ProviderSlot(Base):
 
 
 class ProviderState(Base):
-    """Whether a provider takes tasks at the moment. Parked until `parked_until`; then one scene tries it."""
+    """The circuit breaker of a provider: open until `parked_until`, then one scene probes it. NULL: closed."""
 
     __tablename__ = "provider_states"
 

@@ -234,8 +234,8 @@ class AttemptEndings:
 
     async def _recover(self, work: UnitOfWork, attempt: Attempt) -> None:
         """The provider answers: what waits for others that do not may come to it."""
-        if await circuit_breaker.recover(work.session, attempt.provider):
-            for name in await circuit_breaker.unproven(work.session):
+        if await circuit_breaker.close(work.session, attempt.provider):
+            for name in await circuit_breaker.tripped_circuits(work.session):
                 await self.selection.move_waiting(work, name)
 
 

@@ -74,6 +74,9 @@ async def _may_send(attempt: Attempt, provider: Provider, deadline: float, deps:
         Attempt.posts == attempt.posts,
         Attempt.intended_at > now(-provider.submit_seconds),
     )
+    clock = asyncio.get_running_loop().time
+    if clock() >= deadline:
+        return False
     try:
         async with asyncio.timeout_at(deadline), deps.database.reading() as session:
             is_ours = (await session.execute(still)).first() is not None
@@ -82,7 +85,7 @@ async def _may_send(attempt: Attempt, provider: Provider, deadline: float, deps:
             raise
         return False
     # Looked at last: this process may have been frozen since the row was read.
-    return is_ours and asyncio.get_running_loop().time() < deadline
+    return is_ours and clock() < deadline
 
 
 def _without_first_frame(

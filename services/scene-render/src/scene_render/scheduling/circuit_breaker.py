@@ -1,7 +1,8 @@
-"""A provider that takes nothing is left alone for a while: scenes wait as they are instead of failing one by one.
+"""A circuit breaker for each provider: one that accepts nothing is left alone for a while, so no scene fails at it.
 
-A wrong key, an empty account and a rate limit park it at once, an outage after a few failures in a row. When the pause
-is over one scene tries it; if that goes well all go on, else the next pause is longer.
+A wrong key, an empty account and a rate limit open the circuit at once, an outage after a few failures in a row. When
+the pause is over, one scene probes the provider (half-open): if it is accepted the circuit closes, else the next pause
+is longer.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from scene_render.models import ProviderState
 from scene_render.providers.base import SubmissionDeferred
 from shared.persistence.database import now
 
-OUTAGES_UNTIL_PARKED = 3
+OUTAGES_UNTIL_OPEN = 3
 PAUSES: Mapping[str, tuple[float, float]] = {
     "outage": (5.0, 120.0),
     "rate_limit": (10.0, 600.0),
@@ -24,35 +25,35 @@ PAUSES: Mapping[str, tuple[float, float]] = {
 
 
 def pause(kind: str, failures: int, told: float | None) -> float:
-    """How long to leave a provider alone after so many failures in a row: as it says, else longer and longer."""
+    """Return how long to leave a provider alone after so many failures in a row: as it says, else longer and longer."""
     if told is not None:
         return told
     first, longest = PAUSES[kind]
-    before = failures - (OUTAGES_UNTIL_PARKED if kind == "outage" else 1)
+    before = failures - (OUTAGES_UNTIL_OPEN if kind == "outage" else 1)
     return float(min(first * 2 ** max(before, 0), longest))
 
 
-def parks(kind: str, failures: int) -> bool:
-    """Whether the provider is parked after so many failures in a row."""
-    return kind != "outage" or failures >= OUTAGES_UNTIL_PARKED
+def opens(kind: str, failures: int) -> bool:
+    """Return whether so many failures in a row open the circuit."""
+    return kind != "outage" or failures >= OUTAGES_UNTIL_OPEN
 
 
-async def parked(session: AsyncSession) -> dict[str, ProviderState]:
-    """The providers that take nothing at the moment, in the order in which they will be tried again."""
-    resting = select(ProviderState).where(ProviderState.parked_until > now()).order_by(ProviderState.parked_until)
-    return {row.provider: row for row in (await session.execute(resting)).scalars()}
+async def open_circuits(session: AsyncSession) -> dict[str, ProviderState]:
+    """Return the providers whose circuit is open, in the order in which they are probed."""
+    found = select(ProviderState).where(ProviderState.parked_until > now()).order_by(ProviderState.parked_until)
+    return {row.provider: row for row in (await session.execute(found)).scalars()}
 
 
-async def unproven(session: AsyncSession) -> dict[str, ProviderState]:
-    """The providers that were parked and have taken nothing since."""
+async def tripped_circuits(session: AsyncSession) -> dict[str, ProviderState]:
+    """Return the providers whose circuit is open or half-open: they have accepted nothing since it opened."""
     rows = await session.execute(select(ProviderState).where(ProviderState.parked_until.is_not(None)))
     return {row.provider: row for row in rows.scalars()}
 
 
-async def begin_trial(session: AsyncSession, provider: str, seconds: float) -> bool:
-    """After a pause: let the caller's scene try the provider, and keep all others away for so long.
+async def begin_probe(session: AsyncSession, provider: str, seconds: float) -> bool:
+    """After a pause: let the caller's scene probe the provider, and keep all others away for so long.
 
-    Returns False if somebody else is trying, or it is not time yet.
+    Returns False if somebody else probes it, or it is not time yet.
     """
     mine = update(ProviderState).where(ProviderState.provider == provider, ProviderState.parked_until <= now())
     result = await session.execute(mine.values(parked_until=now(seconds)))
@@ -60,32 +61,32 @@ async def begin_trial(session: AsyncSession, provider: str, seconds: float) -> b
     return result.rowcount == 1
 
 
-async def was_parked(session: AsyncSession, provider: str) -> bool:
-    """Whether the provider was parked, and has taken nothing since."""
+async def is_tripped(session: AsyncSession, provider: str) -> bool:
+    """Return whether the provider's circuit is open or half-open."""
     return (await session.get_one(ProviderState, provider)).parked_until is not None
 
 
-async def recover(session: AsyncSession, provider: str) -> bool:
-    """The provider has taken a task: forget its failures. Returns whether it had been parked."""
+async def close(session: AsyncSession, provider: str) -> bool:
+    """The provider has accepted a task: forget its failures. Returns whether its circuit was not closed."""
     state = await session.get_one(ProviderState, provider)
     if not state.failures and state.parked_until is None:
         return False
     await session.refresh(state, with_for_update=True)
-    parked_before = state.parked_until is not None
+    was_tripped = state.parked_until is not None
     state.failures, state.kind, state.reason = 0, None, None
     state.failing_since = state.parked_until = None
-    return parked_before
+    return was_tripped
 
 
 async def note_failure(session: AsyncSession, provider: str, delay: SubmissionDeferred, scale: float) -> float | None:
-    """The provider has put a submission off. Returns for how many seconds it is parked; None: not yet."""
+    """The provider has deferred a submission. Returns for how many seconds its circuit is open; None: not yet."""
     state = await session.get_one(ProviderState, provider)
     await session.refresh(state, with_for_update=True)
     if not state.failures:
         state.failing_since = now()
     state.failures += 1
     state.kind, state.reason = delay.kind, delay.reason
-    if not parks(delay.kind, state.failures):
+    if not opens(delay.kind, state.failures):
         await session.flush()
         return None
     seconds = pause(delay.kind, state.failures, delay.seconds) * scale

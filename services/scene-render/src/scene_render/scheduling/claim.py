@@ -17,7 +17,7 @@ from shared.persistence.database import is_outage, now
 from shared.persistence.unit_of_work import UnitOfWork
 
 CANDIDATES = 10
-TRIAL_MARGIN_SECONDS = 2.0
+PROBE_MARGIN_SECONDS = 2.0
 DEFER_SECONDS = 30.0
 
 
@@ -55,7 +55,7 @@ async def claim_next(work: UnitOfWork, provider: Provider, attempts: Attempts) -
     if provider.name not in attempts.selection.order:
         # Only what asked for this provider stays with it.
         await attempts.selection.move_waiting(work, provider.name)
-    if provider.name in await circuit_breaker.parked(session):
+    if provider.name in await circuit_breaker.open_circuits(session):
         return NoClaim.NOTHING_DUE
     slot = await slots.lock_free_slot(session, provider.name)
     if slot is None:
@@ -68,8 +68,8 @@ async def claim_next(work: UnitOfWork, provider: Provider, attempts: Attempts) -
         return NoClaim.SKIPPED
     if await video_standing.pause_if_failed(session, render):
         return NoClaim.SKIPPED
-    if await circuit_breaker.was_parked(session, provider.name) and not await circuit_breaker.begin_trial(
-        session, provider.name, provider.submit_seconds + TRIAL_MARGIN_SECONDS
+    if await circuit_breaker.is_tripped(session, provider.name) and not await circuit_breaker.begin_probe(
+        session, provider.name, provider.submit_seconds + PROBE_MARGIN_SECONDS
     ):
         return NoClaim.NOTHING_DUE
     try:

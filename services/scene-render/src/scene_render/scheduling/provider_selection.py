@@ -35,32 +35,32 @@ class ProviderSelection:
     async def route(self, work: UnitOfWork, render: Render) -> bool:
         """Give the scene to the provider whose turn it is. Returns False where none is left."""
         names = providers_for(request_of(render).providers, self.order)
-        resting = await circuit_breaker.parked(work.session)
-        name = routing.choose(names, render.tried, tuple(resting))
+        open_circuits = await circuit_breaker.open_circuits(work.session)
+        name = routing.choose(names, render.tried, tuple(open_circuits))
         if name is None:
             return False
         if name != render.provider:
             render.provider, render.failures = name, 0
-        if name in resting:
-            await self._delay(work, render, resting[name])
+        if name in open_circuits:
+            await self._delay(work, render, open_circuits[name])
         return True
 
     async def move_waiting(self, work: UnitOfWork, provider: str) -> None:
         """Give the scenes that wait for a provider to the next one that accepts tasks, or tell why they wait."""
-        unproven = await circuit_breaker.unproven(work.session)
+        tripped = await circuit_breaker.tripped_circuits(work.session)
         waiting = select(Render).where(Render.state == "waiting", Render.provider == provider).with_for_update()
         for render in (await work.session.execute(waiting)).scalars():
             names = providers_for(request_of(render).providers, self.order)
             others = [name for name in names if name != provider]
-            target = routing.choose(others, [*render.tried, *unproven], ())
+            target = routing.choose(others, [*render.tried, *tripped], ())
             if target is None and provider not in names:
                 target = routing.choose(others, render.tried, ())
             if target is not None:
                 render.provider, render.failures = target, 0
                 if render.available_at is not None:
                     render.available_at = now()
-            elif provider in unproven:
-                await self._delay(work, render, unproven[provider])
+            elif provider in tripped:
+                await self._delay(work, render, tripped[provider])
             elif not self.takes_new(provider) and render.available_at is not None:
                 reason = f"{provider} takes no new scenes, and every other provider was tried."
                 await video_standing.give_up(work, render, "no_provider", reason)
@@ -68,11 +68,11 @@ class ProviderSelection:
     async def seconds_starved(self, session: AsyncSession, render: Render) -> float:
         """Return for how long no provider that may render the scene has accepted anything; 0: one accepts tasks."""
         names = providers_for(request_of(render).providers, self.order)
-        unproven = await circuit_breaker.unproven(session)
+        tripped = await circuit_breaker.tripped_circuits(session)
         left = [name for name in names if name not in render.tried]
-        if render.delayed_since is None or any(name not in unproven for name in left):
+        if render.delayed_since is None or any(name not in tripped for name in left):
             return 0.0
-        failing = [since for name in left if (since := unproven[name].failing_since) is not None]
+        failing = [since for name in left if (since := tripped[name].failing_since) is not None]
         clock = (await session.execute(select(now()))).scalar_one()
         return (clock - max([render.delayed_since, *failing])).total_seconds()
 

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 
 
-def choose(names: Sequence[str], tried: Collection[str], parked: Sequence[str]) -> str | None:
-    """The first who was not tried yet and takes tasks; if none takes any, the first of `parked`; None: all were tried.
+def choose(names: Sequence[str], tried: Collection[str], open_circuits: Sequence[str]) -> str | None:
+    """Return the first provider that was not tried and whose circuit is closed; else the one that is probed first.
 
-    `parked`: those who take none, in the order in which they will.
+    `open_circuits`: providers that accept nothing now, in the order in which they are probed. None: all were tried.
     """
     left = [name for name in names if name not in tried]
-    free = (name for name in left if name not in parked)
-    return next(free, None) or next((name for name in parked if name in left), None)
+    closed = (name for name in left if name not in open_circuits)
+    return next(closed, None) or next((name for name in open_circuits if name in left), None)

@@ -89,7 +89,7 @@ def _give_up(attempts: AttemptEndings) -> Change:
         if starved < selection.scene_wait_seconds:
             render.give_up_at = now(max(selection.scene_wait_seconds - starved, LEAST_WAIT_SECONDS))
             return
-        state = (await circuit_breaker.unproven(work.session))[render.provider]
+        state = (await circuit_breaker.tripped_circuits(work.session))[render.provider]
         minutes = selection.scene_wait_seconds / 60
         reason = f"{render.provider} took nothing for {minutes:.0f} minutes: {state.reason}"
         await video_standing.give_up(work, render, state.kind or "outage", reason)
