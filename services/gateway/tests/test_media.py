@@ -11,12 +11,12 @@ FILM = bytes(range(200))
 
 @pytest.fixture
 async def film(api: httpx.AsyncClient, filmed: Any) -> str:
-    """A link to a film of 200 bytes."""
-    leads_on = await api.get((await filmed())["videoUrl"])
-    return str(leads_on.headers["location"])
+    """The temporary link to a film of 200 bytes."""
+    redirect = await api.get((await filmed())["videoUrl"])
+    return str(redirect.headers["location"])
 
 
-async def test_the_lasting_link_leads_on_to_one_that_ends_soon(api: httpx.AsyncClient, filmed: Any) -> None:
+async def test_the_permanent_link_redirects_to_a_temporary_one(api: httpx.AsyncClient, filmed: Any) -> None:
     video = await filmed()
     for link in (video["videoUrl"], video["thumbnailUrl"], video["scenes"][1]["videoUrl"]):
         for method in ("GET", "HEAD"):
@@ -26,36 +26,34 @@ async def test_the_lasting_link_leads_on_to_one_that_ends_soon(api: httpx.AsyncC
         assert (whole.status_code, whole.content) == (200, FILM)
 
 
-async def test_a_part_of_a_film_can_be_fetched(api: httpx.AsyncClient, film: str) -> None:
-    for asked, told, content in (
+async def test_a_range_of_a_film_can_be_fetched(api: httpx.AsyncClient, film: str) -> None:
+    for requested, returned, content in (
         ("bytes=0-9", "bytes 0-9/200", FILM[:10]),
         ("bytes=190-", "bytes 190-199/200", FILM[190:]),
         ("bytes=-5", "bytes 195-199/200", FILM[195:]),
         ("bytes=0-0", "bytes 0-0/200", FILM[:1]),
     ):
-        answer = await api.get(film, headers={"range": asked})
-        assert (answer.status_code, answer.headers["content-range"], answer.content) == (206, told, content)
+        answer = await api.get(film, headers={"range": requested})
+        assert (answer.status_code, answer.headers["content-range"], answer.content) == (206, returned, content)
 
 
-async def test_a_part_that_is_not_there_is_a_problem(api: httpx.AsyncClient, film: str) -> None:
-    for asked, status in (("bytes=200-", 416), ("bytes=9-2", 400), ("pages=1-2", 400)):
-        answer = await api.get(film, headers={"range": asked})
+async def test_an_unsatisfiable_or_invalid_range_is_a_problem(api: httpx.AsyncClient, film: str) -> None:
+    for requested, status in (("bytes=200-", 416), ("bytes=9-2", 400), ("pages=1-2", 400)):
+        answer = await api.get(film, headers={"range": requested})
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
         assert answer.json()["status"] == status
         if status == 416:
             assert answer.headers["content-range"] == "bytes */200"
 
 
-async def test_the_head_of_a_film_says_how_long_it_is_and_that_parts_can_be_had(
-    api: httpx.AsyncClient, film: str
-) -> None:
+async def test_head_returns_the_length_of_a_film_and_accepts_ranges(api: httpx.AsyncClient, film: str) -> None:
     answer = await api.head(film)
     assert (answer.status_code, answer.content) == (200, b"")
     assert (answer.headers["content-length"], answer.headers["accept-ranges"]) == ("200", "bytes")
     assert answer.headers["content-type"] == "video/mp4"
 
 
-async def test_what_is_not_there_or_not_signed_is_a_problem(api: httpx.AsyncClient, film: str) -> None:
+async def test_missing_or_unsigned_media_is_a_problem(api: httpx.AsyncClient, film: str) -> None:
     for path, status in (
         (f"/api/v1/videos/{uuid4()}/content", 404),
         (f"/api/v1/videos/{uuid4()}/scenes/{'9' * 4000}/content", 404),

@@ -1,4 +1,4 @@
-"""Webhooks as those who are told by them see it, and what people can do about them by the API."""
+"""Webhooks: what receivers get, retries, secrets, refused addresses and the API."""
 
 import asyncio
 import base64
@@ -70,12 +70,12 @@ class Post:
         return self.headers["webhook-id"]
 
     def verified(self, secret: str) -> Any:
-        """What was posted, as a receiver reads it. Raises where it was not signed by this secret."""
+        """Return the body as a receiver reads it. Raises if it was not signed with this secret."""
         return Webhook(secret).verify(self.body, self.headers)
 
 
 class Receiver:
-    """A real HTTP server. It answers with the next of `answers` (status, headers, body), after them with 200."""
+    """A real HTTP server. It responds with the next of `answers` (status, headers, body), then with 200."""
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
@@ -124,14 +124,14 @@ def use_network(gateway: Gateway, network: GuardedNetwork) -> None:
 
 @pytest.fixture
 def receiver(gateway: Gateway) -> Iterator[Receiver]:
-    """Somebody on this machine, to whom this gateway may post."""
+    """A receiver on this machine, which the gateway may send to."""
     use_network(gateway, GuardedNetwork(["127.0.0.1"]))
     with Receiver() as receiver:
         yield receiver
 
 
 async def post_due(gateway: Gateway, service: Service[Any]) -> int:
-    """Have everything posted that is due, now or later. Returns how many messages said so."""
+    """Send all scheduled webhooks now. Returns the number of messages handled."""
     subscription = next(s for s in service.router.subscriptions if s.event is WebhookDue)
     due = [event for event in await published(gateway.database) if isinstance(event, WebhookDue)]
     bodies = [event.model_dump_json().encode() for event in due]
@@ -149,7 +149,7 @@ async def registered(api: httpx.AsyncClient, receiver: Receiver, **more: object)
 
 
 async def fail_a_video(api: httpx.AsyncClient, gateway: Gateway, **wish: object) -> str:
-    """A video from its request to its end, as short as can be."""
+    """Request a video and fail it. Returns its id."""
     video_id: str = (await api.post("/api/v1/videos", json={"prompt": "a fox", **wish})).json()["videoId"]
     failed = VideoFailed(video_id=UUID(video_id), stage="composer", kind="broken", reason="It broke.")
     async with transaction(gateway.database) as work:
@@ -161,10 +161,10 @@ async def deliveries(api: httpx.AsyncClient, endpoint: Any, **query: Any) -> Any
     return (await api.get(endpoint["links"]["deliveries"], params=query)).json()["data"]
 
 
-# --- what is told
+# --- what is sent
 
 
-async def test_the_end_of_a_video_is_posted_and_the_signature_verifies(
+async def test_a_finished_video_sends_a_webhook_whose_signature_verifies(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -189,7 +189,7 @@ async def test_the_end_of_a_video_is_posted_and_the_signature_verifies(
         post.verified(endpoint["secret"])
 
 
-async def test_an_endpoint_is_told_what_it_wished_for_and_nothing_that_was_before_it(
+async def test_an_endpoint_receives_only_its_types_and_only_new_events(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     await fail_a_video(api, gateway)
@@ -200,7 +200,7 @@ async def test_an_endpoint_is_told_what_it_wished_for_and_nothing_that_was_befor
     assert [(one["type"], one["data"]["videoId"]) for one in told] == [("video.generation_started", video_id)]
 
 
-async def test_nobody_hears_of_another_owner_s_video(
+async def test_webhooks_go_only_to_endpoints_of_the_video_s_owner(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     async def identify(connection: Any) -> Caller:
@@ -233,7 +233,7 @@ async def test_nobody_hears_of_another_owner_s_video(
     assert (await api.get(mine["links"]["self"])).json()["enabled"]
 
 
-async def test_what_came_before_its_request_is_told_to_its_owner_alone(
+async def test_events_that_arrive_before_the_request_go_only_to_the_owner(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     types = ["video.generation_started", "video.scene_processing"]
@@ -249,7 +249,7 @@ async def test_what_came_before_its_request_is_told_to_its_owner_alone(
     assert [one["type"] for one in told] == ["video.scene_processing", "video.generation_started"]
 
 
-async def test_a_message_that_comes_again_posts_nothing_again(
+async def test_a_redelivered_message_sends_nothing(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     await registered(api, receiver)
@@ -262,7 +262,7 @@ async def test_a_message_that_comes_again_posts_nothing_again(
     assert len(receiver.posts) == 1
 
 
-async def test_a_message_that_an_earlier_version_saved_posts_its_webhook(
+async def test_a_message_saved_by_an_earlier_version_sends_its_webhook(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     await registered(api, receiver)
@@ -274,10 +274,10 @@ async def test_a_message_that_an_earlier_version_saved_posts_its_webhook(
     assert len(receiver.posts) == 1
 
 
-# --- what is tried again
+# --- retries
 
 
-async def test_a_500_and_then_a_200_are_one_retry_under_the_same_id_with_a_new_timestamp(
+async def test_a_500_is_retried_with_the_same_id_and_a_new_timestamp(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -292,7 +292,7 @@ async def test_a_500_and_then_a_200_are_one_retry_under_the_same_id_with_a_new_t
     assert 4 <= wait.total_seconds() <= 6
     assert (await api.get(endpoint["links"]["self"])).json()["failingSince"] is not None
 
-    await asyncio.sleep(1.1)  # a timestamp counts seconds
+    await asyncio.sleep(1.1)  # timestamps have whole seconds
     assert await post_due(gateway, service) == 1
     first, second = receiver.posts
     assert (first.id, first.body) == (second.id, second.body)
@@ -305,7 +305,7 @@ async def test_a_500_and_then_a_200_are_one_retry_under_the_same_id_with_a_new_t
     assert await post_due(gateway, service) == 0
 
 
-async def test_a_410_disables_the_endpoint_and_ends_what_is_on_its_way(
+async def test_a_410_disables_the_endpoint_and_fails_pending_deliveries(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -338,7 +338,7 @@ async def test_a_410_disables_the_endpoint_and_ends_what_is_on_its_way(
     assert [post.id for post in receiver.posts].count(receiver.posts[0].id) == 2
 
 
-async def test_what_fails_ten_times_has_failed_and_an_endpoint_that_takes_nothing_for_days_is_disabled(
+async def test_a_delivery_fails_after_ten_attempts_and_three_days_of_failures_disable_the_endpoint(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -347,7 +347,7 @@ async def test_what_fails_ten_times_has_failed_and_an_endpoint_that_takes_nothin
     for _ in RETRY_DELAYS_SECONDS:
         assert await post_due(gateway, service) == 1
         assert (await deliveries(api, endpoint))[0]["state"] == "pending"
-    # Three days were those ten attempts; here they were a moment.
+    # Ten attempts take three days; pretend that they did.
     async with transaction(gateway.database) as work:
         await work.session.execute(update(WebhookEndpoint).values(failing_since=now(-3.1 * 86_400)))
     await post_due(gateway, service)
@@ -359,7 +359,7 @@ async def test_what_fails_ten_times_has_failed_and_an_endpoint_that_takes_nothin
     assert await post_due(gateway, service) == 0
 
 
-async def test_one_can_be_posted_again_by_hand_at_any_time(
+async def test_a_delivery_can_be_retried_by_hand_in_any_state(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -370,21 +370,21 @@ async def test_one_can_be_posted_again_by_hand_at_any_time(
     retry = f"{endpoint['links']['deliveries']}/{sent['deliveryId']}/retry"
     answer = await api.post(retry)
     assert (answer.status_code, answer.json()["state"]) == (202, "pending")
-    # The retry and the regular attempt are both on their way: one of them is out of date.
+    # Both the retry and the regular attempt have a message; one of them is out of date.
     assert await post_due(gateway, service) == 2
     assert [post.id for post in receiver.posts] == [sent["deliveryId"]] * 2
-    assert (await api.post(retry)).status_code == 202  # one that has arrived
+    assert (await api.post(retry)).status_code == 202  # already delivered
     await post_due(gateway, service)
     assert [post.id for post in receiver.posts] == [sent["deliveryId"]] * 3
     assert (await api.post(f"{endpoint['links']['deliveries']}/{uuid4()}/retry")).status_code == 404
 
 
-async def test_a_crash_before_the_post_or_before_its_answer_is_saved_loses_none(
+async def test_a_crash_before_sending_or_before_saving_the_response_loses_no_webhook(
     api: httpx.AsyncClient, gateway: Gateway, receiver: Receiver, tmp_path: Path
 ) -> None:
     endpoint = await registered(api, receiver)
     video_id = await fail_a_video(api, gateway)
-    # Committed, not posted, and the process is gone. What follows is another one, on the same database.
+    # The process died after the commit, before sending. Another one continues on the same database.
     receiver.answering.clear()
     again = Gateway(gateway.settings.model_copy(update={"webhook_private_hosts": ("127.0.0.1",)}))
     dispatcher = Dispatcher(tmp_path / "dead")
@@ -392,7 +392,7 @@ async def test_a_crash_before_the_post_or_before_its_answer_is_saved_loses_none(
     async with dispatcher.running():
         await eventually(lambda: receiver.posts, what="a post after the restart")
     assert [sent["attempts"] for sent in await deliveries(api, endpoint)] == [0]
-    # Posted, its answer not saved, and the process is gone.
+    # The process died after sending, before saving the response.
     receiver.answering.set()
     third = Gateway(again.settings)
     dispatcher = Dispatcher(tmp_path / "dead")
@@ -404,7 +404,7 @@ async def test_a_crash_before_the_post_or_before_its_answer_is_saved_loses_none(
     assert receiver.posts[1].verified(endpoint["secret"])["data"]["videoId"] == video_id
 
 
-async def test_a_slow_endpoint_does_not_hold_up_another(
+async def test_a_slow_endpoint_does_not_delay_others(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     with Receiver() as slow:
@@ -419,7 +419,7 @@ async def test_a_slow_endpoint_does_not_hold_up_another(
         await eventually(lambda: len(slow.posts) == MAX_CONCURRENT_PER_ENDPOINT)
         slow.answering.set()
         await posting
-        # Those that found it busy come back, and wait longer each time.
+        # Deferred attempts come back after increasing delays.
         while await post_due(gateway, service):
             pass
         states = [sent["state"] for sent in await deliveries(api, slow_one)]
@@ -481,14 +481,14 @@ async def test_a_killed_gateway_loses_no_webhook(
                 second.terminate()
                 second.wait(20)
     told = {post.id: post.verified(endpoint["secret"])["data"]["videoId"] for post in receiver.posts}
-    assert sorted(told.values()) == sorted(videos)  # under one id each, however often
+    assert sorted(told.values()) == sorted(videos)  # one id for each video, even if it was sent twice
     assert len(receiver.posts) > len(videos)
 
 
 # --- secrets
 
 
-async def test_for_a_day_after_a_rotation_both_secrets_sign(
+async def test_both_secrets_sign_for_a_day_after_rotation(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     first = await registered(api, receiver)
@@ -513,7 +513,7 @@ async def test_for_a_day_after_a_rotation_both_secrets_sign(
         post.verified(first["secret"])
 
 
-async def test_a_secret_is_long_and_is_shown_when_it_is_made_and_never_again(
+async def test_a_secret_is_long_and_shown_only_when_created(
     api: httpx.AsyncClient, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -531,11 +531,11 @@ async def test_a_secret_is_long_and_is_shown_when_it_is_made_and_never_again(
     assert rest not in "".join(capsys.readouterr())
 
 
-# --- where nothing is posted
+# --- refused addresses
 
 
 class Names:
-    """A resolver that leads all names to `addresses`."""
+    """A resolver that returns `addresses` for every name."""
 
     addresses: Sequence[str] = ("8.8.8.8",)
 
@@ -577,19 +577,19 @@ class Names:
         "https://8.8.8.8/" + "x" * 2000,
     ],
 )
-async def test_a_url_that_leads_inside_or_nowhere_is_refused(url: str) -> None:
+async def test_a_private_or_unresolvable_url_is_rejected(url: str) -> None:
     with pytest.raises(AddressRefused):
         await SENDER.check(url)
 
 
 @pytest.mark.parametrize("url", ["https://8.8.8.8/hook", "https://8.8.8.8:8443/h?a=b", "https://[2606:4700::1111]/"])
-async def test_a_url_that_leads_out_is_not(url: str) -> None:
+async def test_a_public_url_is_accepted(url: str) -> None:
     await SENDER.check(url)
     with pytest.raises(AddressRefused):
         await SENDER.check(url.replace("https", "http"))
 
 
-async def test_a_refused_url_is_named_and_no_endpoint_is_made(api: httpx.AsyncClient) -> None:
+async def test_a_rejected_url_is_named_and_no_endpoint_is_created(api: httpx.AsyncClient) -> None:
     for url in ("https://127.0.0.1/hook", "http://8.8.8.8/hook", "https://169.254.169.254/", "nonsense"):
         refused = await api.post(ENDPOINTS, json={"url": url})
         assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
@@ -609,7 +609,7 @@ async def test_a_refused_url_is_named_and_no_endpoint_is_made(api: httpx.AsyncCl
         ("ftp://8.8.8.8/", None),
     ],
 )
-async def test_a_refusal_names_the_setting_that_would_allow_it(
+async def test_a_rejection_names_the_setting_that_allows_the_host(
     api: httpx.AsyncClient, url: str, host: str | None
 ) -> None:
     detail = (await api.post(ENDPOINTS, json={"url": url})).json()["errors"][0]["detail"]
@@ -617,7 +617,7 @@ async def test_a_refusal_names_the_setting_that_would_allow_it(
     assert host is not None or "WEBHOOK" not in detail
 
 
-async def test_a_name_that_leads_inside_is_refused_when_it_is_registered_and_when_it_is_posted_to(
+async def test_a_host_that_resolves_to_a_private_address_is_rejected_at_registration_and_at_sending(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     names = Names()
@@ -625,7 +625,7 @@ async def test_a_name_that_leads_inside_is_refused_when_it_is_registered_and_whe
     wish = {"url": f"https://hooks.example:{receiver.server.server_port}/hook"}
     endpoint = (await api.post(ENDPOINTS, json=wish)).json()
     for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1", "fd00::1", "::ffff:10.0.0.1"):
-        names.addresses = ["8.8.8.8", address]  # the name leads elsewhere now
+        names.addresses = ["8.8.8.8", address]  # the name resolves differently now
         refused = await api.post(ENDPOINTS, json=wish)
         assert (refused.status_code, address in refused.json()["detail"]) == (422, True)
         assert (await api.patch(endpoint["links"]["self"], json=wish)).status_code == 422
@@ -638,7 +638,7 @@ async def test_a_name_that_leads_inside_is_refused_when_it_is_registered_and_whe
     assert receiver.posts == []
 
 
-async def test_a_redirect_is_a_failure_and_is_not_followed(
+async def test_a_redirect_is_not_followed_and_counts_as_a_failure(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -653,7 +653,7 @@ async def test_a_redirect_is_a_failure_and_is_not_followed(
         assert (len(receiver.posts), inside.posts) == (5, [])
 
 
-async def test_nobody_there_is_a_failure_and_no_error_of_ours(gateway: Gateway, receiver: Receiver) -> None:
+async def test_an_unreachable_endpoint_is_a_failed_attempt(gateway: Gateway, receiver: Receiver) -> None:
     async def answer(url: str) -> EndpointResponse:
         return await gateway.webhook_deliveries.sender.send(WebhookRequest("id", "endpoint", "owner", url, "{}", {}))
 
@@ -667,7 +667,7 @@ async def test_nobody_there_is_a_failure_and_no_error_of_ours(gateway: Gateway, 
 # --- the API
 
 
-async def test_an_endpoint_is_made_looked_at_changed_and_removed(
+async def test_an_endpoint_can_be_created_read_changed_and_removed(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     made = await api.post(ENDPOINTS, json={"url": receiver.url, "description": "the app"})
@@ -695,7 +695,7 @@ async def test_an_endpoint_is_made_looked_at_changed_and_removed(
         assert (await session.get(WebhookDelivery, 1)) is None
 
 
-async def test_what_is_due_to_a_removed_endpoint_is_dropped(
+async def test_pending_deliveries_of_a_removed_endpoint_are_dropped(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -705,7 +705,7 @@ async def test_what_is_due_to_a_removed_endpoint_is_dropped(
     assert receiver.posts == []
 
 
-async def test_a_test_is_posted_whatever_the_endpoint_is_told_of(
+async def test_a_test_webhook_is_sent_whatever_the_endpoint_s_types(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver, types=["video.completed"])
@@ -717,7 +717,7 @@ async def test_a_test_is_posted_whatever_the_endpoint_is_told_of(
     assert (sent["deliveryId"], sent["state"], sent["videoId"]) == (answer.json()["deliveryId"], "delivered", None)
 
 
-async def test_a_bad_field_is_named_and_no_endpoint_is_made(api: httpx.AsyncClient, receiver: Receiver) -> None:
+async def test_an_invalid_field_is_named_and_no_endpoint_is_created(api: httpx.AsyncClient, receiver: Receiver) -> None:
     for name, value in (
         ("types", []),
         ("types", ["video.invented"]),
@@ -734,7 +734,7 @@ async def test_a_bad_field_is_named_and_no_endpoint_is_made(api: httpx.AsyncClie
     assert (await api.get(ENDPOINTS)).json()["data"] == []
 
 
-async def test_pages_of_deliveries_follow_each_other_without_gaps_while_more_come(
+async def test_pages_of_deliveries_have_no_gaps_while_more_are_added(
     api: httpx.AsyncClient, gateway: Gateway, receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -757,14 +757,14 @@ async def test_pages_of_deliveries_follow_each_other_without_gaps_while_more_com
         assert (await api.get(f"{listed}{bad}")).status_code == 422
 
 
-async def test_an_owner_has_so_many_endpoints_and_no_more(api: httpx.AsyncClient, receiver: Receiver) -> None:
+async def test_the_number_of_endpoints_per_owner_is_limited(api: httpx.AsyncClient, receiver: Receiver) -> None:
     for _ in range(MAX_PER_OWNER):
         await registered(api, receiver)
     refused = await api.post(ENDPOINTS, json={"url": receiver.url})
     assert (refused.status_code, str(MAX_PER_OWNER) in refused.json()["detail"]) == (409, True)
 
 
-async def test_what_was_posted_of_a_video_goes_with_it(
+async def test_deliveries_of_a_deleted_video_are_deleted(
     api: httpx.AsyncClient, gateway: Gateway, service: Service[Any], receiver: Receiver
 ) -> None:
     endpoint = await registered(api, receiver)
@@ -775,7 +775,7 @@ async def test_what_was_posted_of_a_video_goes_with_it(
     assert [sent["videoId"] for sent in await deliveries(api, endpoint)] == [kept]
 
 
-async def test_old_deliveries_are_forgotten(api: httpx.AsyncClient, gateway: Gateway, receiver: Receiver) -> None:
+async def test_old_deliveries_are_deleted(api: httpx.AsyncClient, gateway: Gateway, receiver: Receiver) -> None:
     endpoint = await registered(api, receiver)
     old, young = [(await api.post(f"{endpoint['links']['self']}/test")).json()["deliveryId"] for _ in range(2)]
     async with transaction(gateway.database) as work:
@@ -785,7 +785,7 @@ async def test_old_deliveries_are_forgotten(api: httpx.AsyncClient, gateway: Gat
     assert [sent["deliveryId"] for sent in await deliveries(api, endpoint)] == [young]
 
 
-async def test_the_api_s_document_describes_what_is_posted(api: httpx.AsyncClient) -> None:
+async def test_the_openapi_document_describes_the_webhooks(api: httpx.AsyncClient) -> None:
     document = (await api.get("/openapi.json")).json()
     assert set(document["webhooks"]) == set(TYPES)
     post = document["webhooks"]["video.completed"]["post"]
@@ -796,10 +796,10 @@ async def test_the_api_s_document_describes_what_is_posted(api: httpx.AsyncClien
     }
 
 
-# --- the rules
+# --- the delivery policy
 
 
-def test_watchers_and_webhooks_hear_the_same_names() -> None:
+def test_live_events_and_webhooks_have_the_same_names() -> None:
     assert {type_of(name) for name in LIVE_NAMES.values()} == set(TYPES)
 
 
@@ -824,7 +824,7 @@ def test_ten_attempts_take_about_three_days() -> None:
         (1, 0.5, 10_000_000, 86_400),
     ],
 )
-def test_waits_spread_and_follow_the_endpoint_s_wish_within_a_day(
+def test_retry_delays_are_jittered_and_respect_retry_after_up_to_a_day(
     attempts: int, luck: float, retry_after: float | None, wait: float | None
 ) -> None:
     assert retry_delay(attempts, luck, retry_after) == pytest.approx(wait)
@@ -834,11 +834,11 @@ def test_waits_spread_and_follow_the_endpoint_s_wish_within_a_day(
     ("status", "taken"),
     [(None, False), (200, True), (204, True), (299, True), (302, False), (404, False), (500, False)],
 )
-def test_two_hundreds_alone_are_a_yes(status: int | None, taken: bool) -> None:
+def test_only_2xx_is_a_success(status: int | None, taken: bool) -> None:
     assert EndpointResponse(status, "").is_success is taken
 
 
-def test_a_body_that_would_be_too_large_says_what_it_leaves_out() -> None:
+def test_a_body_that_is_too_large_names_the_omitted_fields() -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     small = {"videoId": "v", "status": "failed"}
     assert json.loads(body_of("video.failed", at, small)) == {
@@ -875,7 +875,7 @@ async def test_the_largest_storyboard_fits_into_a_webhook(
     assert (told["title"], told["omitted"]) == ("t", ["storyboard", "scenes"])
 
 
-def test_hosts_inside_are_named_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_private_hosts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WEBHOOK_PRIVATE_HOSTS", '["app.internal"]')
     settings = Settings(database_url=SecretStr("sqlite+aiosqlite://"), storage_url=tmp_path.as_uri())
     network = Gateway(settings).webhook_deliveries.sender.network

@@ -1,4 +1,4 @@
-"""The REST API of media: films, thumbnails and clips, by links that end soon."""
+"""The REST API of media: films, thumbnails and clips, through links that expire."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,59 +17,59 @@ from shared.storage.errors import ObjectMissing
 from shared.storage.folder import FolderStorage
 from shared.storage.s3 import S3Storage
 
-Download = Annotated[bool, Query(description="Have browsers save the film under its title, instead of showing it")]
+Download = Annotated[bool, Query(description="Make browsers save the film under its title instead of playing it")]
 
 
 def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
-    """All routes of media, on these tools."""
+    """Return the routes of media."""
     router = APIRouter(tags=["media"])
 
-    moved: dict[str, Any] = {
+    redirect: dict[str, Any] = {
         "response_class": RedirectResponse,
         "responses": {
-            307: {"description": "The way to it, for a quarter of an hour"},
+            307: {"description": "A link that is valid for 15 minutes"},
             410: {"description": "The film has expired"},
         },
     }
 
     @router.head("/api/v1/videos/{video_id}/content", status_code=307, include_in_schema=False)
-    @router.get("/api/v1/videos/{video_id}/content", status_code=307, **moved)
+    @router.get("/api/v1/videos/{video_id}/content", status_code=307, **redirect)
     async def get_film(
         video_id: UUID, caller: Reader, request: Request, download: Download = False
     ) -> RedirectResponse:
-        """Watch the film: leads on to a link that ends soon."""
+        """Get the film: redirects to a link that expires."""
         row = await videos.get(video_id, owner=caller.visible_owner)
         _check_not_expired(row)
         filename = film_name(row) if download else None
-        return await _lead_on(request, row.film, f"film of {video_id}", filename)
+        return await _redirect(request, row.film, f"film of {video_id}", filename)
 
     @router.head("/api/v1/videos/{video_id}/thumbnail", status_code=307, include_in_schema=False)
-    @router.get("/api/v1/videos/{video_id}/thumbnail", status_code=307, **moved)
+    @router.get("/api/v1/videos/{video_id}/thumbnail", status_code=307, **redirect)
     async def get_thumbnail(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
-        """See the thumbnail: leads on to a link that ends soon."""
+        """Get the thumbnail: redirects to a link that expires."""
         row = await videos.get(video_id, owner=caller.visible_owner)
         _check_not_expired(row)
-        return await _lead_on(request, row.thumbnail, f"thumbnail of {video_id}")
+        return await _redirect(request, row.thumbnail, f"thumbnail of {video_id}")
 
     @router.head("/api/v1/videos/{video_id}/scenes/{scene_number}/content", status_code=307, include_in_schema=False)
     @router.get(
         "/api/v1/videos/{video_id}/scenes/{scene_number}/content",
         status_code=307,
-        **moved,
+        **redirect,
     )
     async def get_clip(video_id: UUID, scene_number: int, caller: Reader, request: Request) -> RedirectResponse:
-        """Watch the clip of a scene: leads on to a link that ends soon."""
+        """Get the clip of a scene: redirects to a link that expires."""
         row = await videos.get(video_id, owner=caller.visible_owner)
         _check_not_expired(row)
         state = row.scene_states.get(str(scene_number)) or {}
-        return await _lead_on(request, state.get("clip"), f"clip {scene_number} of {video_id}")
+        return await _redirect(request, state.get("clip"), f"clip {scene_number} of {video_id}")
 
-    async def _lead_on(
+    async def _redirect(
         request: Request, stored: dict[str, object] | None, name: str, filename: str | None = None
     ) -> RedirectResponse:
         if stored is None:
             raise ObjectMissing(name)
-        # A link to S3 is signed for one method.
+        # A presigned S3 link is valid for one method only.
         link = await storage.link(MediaReference.model_validate(stored), method=request.method, filename=filename)
         return RedirectResponse(link, headers={"Cache-Control": "no-store"})
 
@@ -84,22 +84,25 @@ def _check_not_expired(row: Video) -> None:
 
 
 def _serve_folder(router: APIRouter, storage: FolderStorage) -> None:
-    """Serve a folder's media under signed links, in ranges, so that players can seek."""
+    """Add the route that serves a folder's media by signed links, with ranges so that players can seek."""
 
     @router.head("/media/{key:path}", include_in_schema=False)
     @router.get(
         "/media/{key:path}",
         response_class=FileResponse,
         responses={
-            200: {"description": "All of it", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-            206: {"description": "The part that `Range` asks for"},
+            200: {
+                "description": "The whole file",
+                "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+            },
+            206: {"description": "The range that `Range` requests"},
             400: {},
-            403: {"description": "The link was not made here, was changed, or has ended"},
-            416: {"description": "There is no such part"},
+            403: {"description": "The link has expired or its signature is invalid"},
+            416: {"description": "The range is outside the file"},
         },
     )
     async def get_media(key: str, end: int, signature: str, filename: str | None = None) -> FileResponse:
-        """Media of this machine, by a link that `/content` leads on to."""
+        """Get a media file of this machine by the link that `/content` redirects to."""
         if storage.signer is None:
             raise ObjectMissing(key)
         storage.signer.check(key, end, signature, filename)

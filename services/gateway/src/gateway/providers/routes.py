@@ -1,4 +1,4 @@
-"""The REST API of providers: who renders, and how they are doing."""
+"""The REST API of providers: prices, load and availability."""
 
 from fastapi import APIRouter
 
@@ -8,12 +8,12 @@ from gateway.providers.service import Providers
 
 
 def routes(providers: Providers) -> APIRouter:
-    """All routes of providers, on these tools."""
+    """Return the routes of providers."""
     router = APIRouter(tags=["figures"])
 
     @router.get("/api/v1/providers")
     async def list_providers(_caller: Reader) -> ProviderPage:
-        """See who renders, at what price, whether they take scenes, and how many they have."""
+        """List the providers with their prices, availability and number of scenes."""
         shown = [
             ProviderResource(
                 name=facts.name,
@@ -24,7 +24,7 @@ def routes(providers: Providers) -> APIRouter:
                 available=facts.notice is None,
                 notice=facts.notice,
             )
-            for facts in await providers.look()
+            for facts in await providers.facts()
         ]
         return ProviderPage(providers=shown)
 

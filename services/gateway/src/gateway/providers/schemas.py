@@ -8,18 +8,18 @@ from gateway.http.resource import Resource
 
 
 class ProviderResource(Resource):
-    """A provider, how many scenes it renders, and how many wait for it."""
+    """A provider with the numbers of scenes it is rendering and of scenes waiting for it."""
 
     name: str
     model: str
-    prices_usd: dict[int, Decimal] = Field(description="By the length of a clip in seconds; empty: it is free")
+    prices_usd: dict[int, Decimal] = Field(description="By clip length in seconds; empty if free")
     rendering: int
     waiting: int
-    available: bool = Field(description="Whether it takes scenes, as far as was heard")
-    notice: str | None = Field(description="Why not")
+    available: bool = Field(description="Whether it accepts scenes, as far as known")
+    notice: str | None = Field(description="Why it is unavailable")
 
 
 class ProviderPage(Resource):
-    """All providers that are configured, the preferred one first."""
+    """All configured providers, the preferred one first."""
 
     providers: list[ProviderResource]

@@ -1,4 +1,4 @@
-"""Who renders, at what price, and how they are doing as far as the gateway has heard."""
+"""The configured providers: their prices, load and availability as known from events."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from shared.settings import ProviderName, RenderSettings
 
 @dataclass
 class ProviderFacts:
-    """A provider. `prices` are USD by the length of a clip in seconds; empty: it is free, at any length.
+    """A provider. `prices` are USD by clip length in seconds; empty if the provider is free.
 
-    `notice` says why it takes nothing at the moment, if somebody waits for that reason.
+    `notice` says why it accepts no scenes at the moment; None while no scene waits for that reason.
     """
 
     name: str
@@ -29,14 +29,14 @@ class ProviderFacts:
 
 
 class Providers:
-    """All that are configured, the preferred one first."""
+    """The configured providers, the preferred one first."""
 
     def __init__(self, database: Database, settings: RenderSettings) -> None:
         self.database = database
         self.settings = settings
 
-    async def look(self) -> list[ProviderFacts]:
-        """How each is doing: scenes that it renders, and that wait for it, of whomever they are."""
+    async def facts(self) -> list[ProviderFacts]:
+        """Return the facts of each provider; scenes of all owners count."""
         facts = {name: self._configured(name) for name in self.settings.providers}
         running = select(Video.scene_count, Video.scene_states, Video.providers).where(
             Video.status == "processing", Video.current_step == "scenes", Video.deleted_at.is_(None)
@@ -45,10 +45,10 @@ class Providers:
             rows = (await session.execute(running)).all()
         rendering: Counter[str] = Counter()
         waiting: Counter[str] = Counter()
-        for count, states, wished in rows:
+        for count, states, requested in rows:
             for number in range(1, count + 1):
                 state = SceneState.model_validate(states.get(str(number)) or {})
-                name = state.provider or first_provider(wished or (), self.settings.providers)
+                name = state.provider or first_provider(requested or (), self.settings.providers)
                 if state.state in ("rendering", "unconfirmed"):
                     rendering[name] += 1
                 elif state.state == "waiting":
