@@ -148,9 +148,9 @@ async def registered(api: httpx.AsyncClient, receiver: Receiver, **more: object)
     return answer.json()
 
 
-async def fail_a_video(api: httpx.AsyncClient, gateway: Gateway, **wish: object) -> str:
+async def fail_a_video(api: httpx.AsyncClient, gateway: Gateway, **request: object) -> str:
     """Request a video and fail it. Returns its id."""
-    video_id: str = (await api.post("/api/v1/videos", json={"prompt": "a fox", **wish})).json()["videoId"]
+    video_id: str = (await api.post("/api/v1/videos", json={"prompt": "a fox", **request})).json()["videoId"]
     failed = VideoFailed(video_id=UUID(video_id), stage="composer", kind="broken", reason="It broke.")
     async with transaction(gateway.database) as work:
         await gateway.videos.record(work, failed)
@@ -171,11 +171,15 @@ async def test_a_finished_video_sends_a_webhook_whose_signature_verifies(
     video_id = await fail_a_video(api, gateway, postId="post 7")
     await post_due(gateway, service)
     [post] = receiver.posts
-    told = post.verified(endpoint["secret"])
-    assert (told["type"], told["data"]["videoId"], told["data"]["status"]) == ("video.failed", video_id, "failed")
-    assert (told["data"]["error"], told["data"]["postId"], told["data"]["seq"]) == ("It broke.", "post 7", 2)
-    assert (await api.get(told["data"]["links"]["self"])).json()["errorMessage"] == "It broke."
-    assert datetime.fromisoformat(told["timestamp"]).tzinfo is not None
+    payload = post.verified(endpoint["secret"])
+    assert (payload["type"], payload["data"]["videoId"], payload["data"]["status"]) == (
+        "video.failed",
+        video_id,
+        "failed",
+    )
+    assert (payload["data"]["error"], payload["data"]["postId"], payload["data"]["seq"]) == ("It broke.", "post 7", 2)
+    assert (await api.get(payload["data"]["links"]["self"])).json()["errorMessage"] == "It broke."
+    assert datetime.fromisoformat(payload["timestamp"]).tzinfo is not None
     assert post.headers["content-type"] == "application/json"
     [sent] = await deliveries(api, endpoint)
     assert (sent["deliveryId"], sent["videoId"], sent["type"]) == (post.id, video_id, "video.failed")
@@ -196,8 +200,8 @@ async def test_an_endpoint_receives_only_its_types_and_only_new_events(
     await registered(api, receiver, types=["video.generation_started"])
     video_id = await fail_a_video(api, gateway)
     await post_due(gateway, service)
-    told = [json.loads(post.body) for post in receiver.posts]
-    assert [(one["type"], one["data"]["videoId"]) for one in told] == [("video.generation_started", video_id)]
+    payloads = [json.loads(post.body) for post in receiver.posts]
+    assert [(one["type"], one["data"]["videoId"]) for one in payloads] == [("video.generation_started", video_id)]
 
 
 async def test_webhooks_go_only_to_endpoints_of_the_video_s_owner(
@@ -245,8 +249,10 @@ async def test_events_that_arrive_before_the_request_go_only_to_the_owner(
         await gateway.videos.record(work, delayed)
         await gateway.videos.record_request(work, VideoRequested(video_id=video_id, prompt="a fox", owner="factory"))
     await post_due(gateway, service)
-    told = sorted((post.verified(factory_s["secret"]) for post in receiver.posts), key=lambda one: one["data"]["seq"])
-    assert [one["type"] for one in told] == ["video.scene_processing", "video.generation_started"]
+    payloads = sorted(
+        (post.verified(factory_s["secret"]) for post in receiver.posts), key=lambda one: one["data"]["seq"]
+    )
+    assert [one["type"] for one in payloads] == ["video.scene_processing", "video.generation_started"]
 
 
 async def test_a_redelivered_message_sends_nothing(
@@ -480,8 +486,8 @@ async def test_a_killed_gateway_loses_no_webhook(
             finally:
                 second.terminate()
                 second.wait(20)
-    told = {post.id: post.verified(endpoint["secret"])["data"]["videoId"] for post in receiver.posts}
-    assert sorted(told.values()) == sorted(videos)  # one id for each video, even if it was sent twice
+    video_ids = {post.id: post.verified(endpoint["secret"])["data"]["videoId"] for post in receiver.posts}
+    assert sorted(video_ids.values()) == sorted(videos)  # one id for each video, even if it was sent twice
     assert len(receiver.posts) > len(videos)
 
 
@@ -622,13 +628,13 @@ async def test_a_host_that_resolves_to_a_private_address_is_rejected_at_registra
 ) -> None:
     names = Names()
     use_network(gateway, GuardedNetwork(resolve=names))
-    wish = {"url": f"https://hooks.example:{receiver.server.server_port}/hook"}
-    endpoint = (await api.post(ENDPOINTS, json=wish)).json()
+    body = {"url": f"https://hooks.example:{receiver.server.server_port}/hook"}
+    endpoint = (await api.post(ENDPOINTS, json=body)).json()
     for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1", "fd00::1", "::ffff:10.0.0.1"):
         names.addresses = ["8.8.8.8", address]  # the name resolves differently now
-        refused = await api.post(ENDPOINTS, json=wish)
+        refused = await api.post(ENDPOINTS, json=body)
         assert (refused.status_code, address in refused.json()["detail"]) == (422, True)
-        assert (await api.patch(endpoint["links"]["self"], json=wish)).status_code == 422
+        assert (await api.patch(endpoint["links"]["self"], json=body)).status_code == 422
         await fail_a_video(api, gateway)
         await post_due(gateway, service)
         sent = (await deliveries(api, endpoint))[0]
@@ -871,8 +877,8 @@ async def test_the_largest_storyboard_fits_into_a_webhook(
     await post_due(gateway, service)
     [post] = receiver.posts
     assert len(post.body) < MAX_BODY_BYTES
-    told = post.verified(endpoint["secret"])["data"]
-    assert (told["title"], told["omitted"]) == ("t", ["storyboard", "scenes"])
+    payload = post.verified(endpoint["secret"])["data"]
+    assert (payload["title"], payload["omitted"]) == ("t", ["storyboard", "scenes"])
 
 
 def test_private_hosts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
