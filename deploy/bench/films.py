@@ -38,7 +38,7 @@ async def make(environment: dict[str, str]) -> None:
         await gateway.videos.request(VideoRequested(video_id=video_id, prompt=PROMPT))
     for event in (*_begin(GOING), *_begin(FILM), *_end(FILM)):
         async with transaction(gateway.database) as work:
-            await gateway.videos.record(work, event)
+            await gateway.projector.record(work, event)
     await gateway.database.close()
 
 

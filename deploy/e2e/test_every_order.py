@@ -291,13 +291,13 @@ Pick = Callable[[int], int]
 
 async def settle_unknowns(studio: Studio, pick: Pick, settled: set[str], patience: int) -> bool:
     """Settle what the gateway shows as unknown, each with a chance of 1 in `patience`; return whether any is left."""
-    charges = await studio.gateway.money.charges("unknown", None, 10, owner=None)
+    charges = await studio.gateway.charges.latest("unknown", None, 10, owner=None)
     for charge in charges:
         if charge.attempt_id not in settled and pick(patience) == 0:
             settled.add(charge.attempt_id)
             task = f"task-{charge.attempt_id}" if pick(2) else None
             answer: dict[str, Any] = {"paid": task is not None, "task_id": task, "cost": None, "again": task is None}
-            await studio.gateway.money.review(uuid.UUID(charge.attempt_id), **answer, by="me")
+            await studio.gateway.charges.settle(uuid.UUID(charge.attempt_id), **answer, by="me")
             await studio.post.send(*await published(studio.gateway.database))
     return any(charge.attempt_id not in settled for charge in charges)
 

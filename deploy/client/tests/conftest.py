@@ -41,10 +41,10 @@ class Served:
 
     async def hear(self, *events: Event) -> None:
         for event in events:
-            row = await self.gateway.videos.get(event.video_id, owner=None)
+            row = await self.gateway.queries.get(event.video_id, owner=None)
             async with transaction(self.gateway.database) as work:
-                await self.gateway.videos.record(work, event)
-            for live in await self.gateway.videos.events_after(event.video_id, row.last_seq):
+                await self.gateway.projector.record(work, event)
+            for live in await self.gateway.event_log.events_after(event.video_id, row.last_seq):
                 await self.gateway.event_stream.publish(event.video_id, row.owner, live)
 
     async def write(self, video_id: str, *, review: bool = False) -> None:

@@ -242,12 +242,12 @@ def happen(gateway: Gateway) -> Callable[..., Awaitable[None]]:
 
     async def do(*events: Event) -> None:
         for event in events:
-            before = await gateway.videos.last_seq(event.video_id) or 0
+            before = await gateway.event_log.last_seq(event.video_id) or 0
             subscription = handled_by[type(event)]
             body = event.model_dump_json().encode()
             outcome = await process(service, subscription, delivery(subscription.consumer), body)
             assert isinstance(outcome, Handled), outcome
-            for event_told in await gateway.videos.events_after(event.video_id, before):
+            for event_told in await gateway.event_log.events_after(event.video_id, before):
                 await gateway.event_stream.publish(event.video_id, "anonymous", event_told)
 
     return do
@@ -337,7 +337,7 @@ def telling(gateway: Gateway) -> None:
             assert isinstance(event, VideoUpdated)
             await gateway.event_stream.publish(event.video_id, event.owner, event.live)
 
-    gateway.videos.ephemeral = Told()
+    gateway.event_log.ephemeral = Told()
 
 
 @pytest.fixture
@@ -361,6 +361,6 @@ def film(gateway: Gateway, telling: None) -> Callable[[UUID], Awaitable[None]]:
             VideoComposed(video_id=video_id, film=media, thumbnail=media, duration=30, width=1280, height=720),
         ):  # fmt: skip
             async with transaction(gateway.database) as work:
-                await gateway.videos.record(work, event)
+                await gateway.projector.record(work, event)
 
     return make

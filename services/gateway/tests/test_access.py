@@ -370,7 +370,10 @@ async def test_a_video_belongs_to_the_owner_of_the_key_and_owner_names_are_case_
 
 async def test_a_key_can_lower_its_owners_daily_budget(either: Gateway) -> None:
     gateway = either
-    gateway.money.providers, gateway.money.tariffs = ("runway",), {"runway": gateway.settings.tariff("runway")}
+    gateway.billing.estimates.providers, gateway.billing.estimates.tariffs = (
+        ("runway",),
+        {"runway": gateway.settings.tariff("runway")},
+    )
     keys = [
         (
             await gateway.keys.create(
@@ -470,7 +473,7 @@ async def annas(gateway: Gateway, key: MakeKey) -> dict[str, str]:
     endpoint_id = str(uuid4())
     async with transaction(gateway.database) as work:
         for event in events:
-            await gateway.videos.record(work, event)
+            await gateway.projector.record(work, event)
         work.session.add(
             WebhookEndpoint(
                 endpoint_id=endpoint_id, owner="anna", url="https://anna.example", types=["video.failed"],
@@ -618,7 +621,7 @@ async def test_a_socket_gets_only_its_owners_videos(gateway: Gateway, annas: dic
             answer = await bob.call("subscribe_video_updates", body, timeout=10)
             assert answer["ok"] is False
             assert "secret" not in answer["error"]
-        seq = (await gateway.videos.newest_event(video))[0].seq or 0
+        seq = (await gateway.queries.newest_event(video))[0].seq or 0
         told = LiveEvent(seq=seq + 1, after=seq, type="video_failed", data={"videoId": str(video), "seq": seq + 1})
         await gateway.event_stream.publish(video, "anna", told)
         # An answer comes after whatever was sent before it.

@@ -86,7 +86,7 @@ async def test_a_finished_film_is_shown_with_its_clips(api: httpx.AsyncClient, g
     assert video["metadata"] == {"format": "mp4", "resolution": "1280x720"}
     assert [scene["state"] for scene in video["scenes"]] == ["rendered", "rendered"]
     assert (await api.post(video["links"]["cancel"], json={})).status_code == 409
-    log = await gateway.videos.events_after(video["videoId"], 0)
+    log = await gateway.event_log.events_after(video["videoId"], 0)
     assert "signature" not in json.dumps([event.data for event in log])
 
 

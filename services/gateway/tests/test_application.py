@@ -33,8 +33,8 @@ async def test_links_are_made_with_the_public_url_of_today(
     api: httpx.AsyncClient, gateway: Gateway, filmed: Any
 ) -> None:
     video = await filmed()
-    gateway.videos.public_url = "https://new.example"
-    events = await gateway.videos.events_after(video["videoId"], 0)
+    gateway.event_log.public_url = "https://new.example"
+    events = await gateway.event_log.events_after(video["videoId"], 0)
     own = f"https://new.example/api/v1/videos/{video['videoId']}"
     assert events[-1].data["videoUrl"] == f"{own}/content"
     assert events[-1].data["thumbnailUrl"] == f"{own}/thumbnail"

@@ -144,7 +144,7 @@ async def test_the_status_page_works_on_a_phone(
     await making
     assert seen.get("error") is None
     assert seen["complaints"] == []
-    [row] = [row for row in (await gateway.videos.page(10, 0, owner=None)).videos if row.status == "completed"]
+    [row] = [row for row in (await gateway.queries.page(10, 0, owner=None)).videos if row.status == "completed"]
     assert row.title in seen["completed"]
     assert row.video_id in seen["film"]
     assert "an owl" in seen["pending"]
@@ -160,7 +160,7 @@ async def _film_the_first(gateway: Gateway, film: Film) -> None:
 
 
 async def _made(gateway: Gateway) -> Any:
-    page = await gateway.videos.page(1, 0, owner=None)
+    page = await gateway.queries.page(1, 0, owner=None)
     return page if page.total else None
 
 

@@ -50,7 +50,7 @@ async def test_a_deleted_video_is_gone_and_whoever_stores_something_of_it_is_tol
     listed = (await api.get(VIDEOS)).json()
     assert (listed["videos"], listed["total"]) == ([], 0)
     assert [str(event.video_id) for event in await said(gateway, VideoDeleted)] == [video["videoId"]]
-    assert await gateway.videos.events_after(UUID(video["videoId"]), 0) == []
+    assert await gateway.event_log.events_after(UUID(video["videoId"]), 0) == []
 
 
 @pytest.mark.parametrize("review", [True, False])
@@ -108,7 +108,7 @@ async def test_the_id_of_a_deleted_video_makes_no_other(api: httpx.AsyncClient, 
         answer = await api.post(VIDEOS, json=again)
         assert (answer.status_code, answer.json()["type"]) == (409, "/problems#id-already-used")
     async with transaction(gateway.database) as work:
-        await gateway.videos.record_request(work, request)  # the broker brings it again
+        await gateway.projector.record_request(work, request)  # the broker brings it again
     assert (await api.get(VIDEOS)).json()["total"] == 0
     assert await said(gateway, VideoRequested) == []
 

@@ -15,10 +15,10 @@ from gateway.eta.estimate import (
     Span,
     Took,
     left,
+    rounded,
     scene_left,
     slots,
     stage_left,
-    told,
     usual,
 )
 
@@ -139,7 +139,7 @@ def test_what_is_left_of_a_video(what: Ahead, mid: float) -> None:
 def test_what_people_are_told(
     span: Span, promised: float | None, seconds: int, range_: tuple[int, int], notice: str | None
 ) -> None:
-    eta = told(span, promised)
+    eta = rounded(span, promised)
     assert (eta.seconds, (eta.low, eta.high), eta.notice) == (seconds, range_, notice)
 
 

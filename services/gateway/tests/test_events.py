@@ -160,7 +160,7 @@ async def test_the_stream_includes_events_after_the_failure(served: httpx.AsyncC
 
 async def test_a_progress_hint_has_no_id(served: httpx.AsyncClient, gateway: Gateway, video: Any, happen: Any) -> None:
     video_id = UUID(video["videoId"])
-    [started] = await gateway.videos.events_after(video_id, 0)
+    [started] = await gateway.event_log.events_after(video_id, 0)
     await gateway.event_stream.publish(video_id, "anonymous", started)
     async with served.stream("GET", video["links"]["events"]) as answer:
         heard = frames(answer)

@@ -79,7 +79,7 @@ async def test_whoever_watches_is_told_once(api: httpx.AsyncClient, gateway: Gat
     await let_time_pass(gateway, video, 31)
     for _ in range(2):
         await sweep(gateway)
-    [event] = await gateway.videos.events_after(UUID(video["videoId"]), video["lastSeq"])
+    [event] = await gateway.event_log.events_after(UUID(video["videoId"]), video["lastSeq"])
     assert (event.type, event.data["status"], event.seq) == ("video_expired", "expired", video["lastSeq"] + 1)
     async with gateway.database.reading() as session:
         assert list(await session.scalars(select(WebhookDelivery.type))) == ["video.expired"]
@@ -151,7 +151,7 @@ async def test_a_date_that_was_told_stands_when_the_setting_changes(
     api: httpx.AsyncClient, gateway: Gateway, filmed: Any
 ) -> None:
     video = await filmed()
-    shorter = Expiry(gateway.videos, 1)
+    shorter = Expiry(gateway.queries, gateway.projector, 1)
     await let_time_pass(gateway, video, 2)
     await shorter.expire(gateway.database, 0, 100)
     assert (await api.get(video["links"]["self"])).json()["status"] == "completed"
@@ -164,10 +164,10 @@ async def test_of_an_old_video_that_has_ended_the_last_event_is_kept_and_of_one_
     ended = await filmed()
     going = (await api.post("/api/v1/videos", json={"prompt": "a fox", "sceneCount": 2})).json()
     await happen(*(await film_of(going["videoId"]))[:2])
-    before = await gateway.videos.events_after(UUID(going["videoId"]), 0)
+    before = await gateway.event_log.events_after(UUID(going["videoId"]), 0)
     async with gateway.database.sessions.begin() as session:
         await session.execute(update(VideoEvent).values(created_at=now(-31 * DAY)))
     await Retention("gateway", gateway.database, POLICIES).pass_once()
-    [last] = await gateway.videos.events_after(UUID(ended["videoId"]), 0)
+    [last] = await gateway.event_log.events_after(UUID(ended["videoId"]), 0)
     assert (last.type, last.seq) == ("video_completed", ended["lastSeq"])
-    assert await gateway.videos.events_after(UUID(going["videoId"]), 0) == before != []
+    assert await gateway.event_log.events_after(UUID(going["videoId"]), 0) == before != []

@@ -94,14 +94,14 @@ class Overheard:
 
 async def happen(gateway: Gateway, *events: Event) -> list[LiveEvent]:
     """Apply events to a video; returns the events for its subscribers, hints included."""
-    gateway.videos.ephemeral = overheard = Overheard()
+    gateway.event_log.ephemeral = overheard = Overheard()
     for event in events:
         async with transaction(gateway.database) as work:
             if isinstance(event, VideoRequested):
-                await gateway.videos.record_request(work, event)
+                await gateway.projector.record_request(work, event)
             else:
-                await gateway.videos.record(work, event)
-    await asyncio.gather(*gateway.videos.telling)
+                await gateway.projector.record(work, event)
+    await asyncio.gather(*gateway.event_log.publishing)
     return overheard.events
 
 

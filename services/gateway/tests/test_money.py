@@ -66,7 +66,7 @@ pytestmark = pytest.mark.connected
 async def tell(gateway: Gateway, *events: Any) -> None:
     for event in events:
         async with transaction(gateway.database) as work:
-            await gateway.videos.record(work, event)
+            await gateway.projector.record(work, event)
 
 
 def charged(
@@ -111,7 +111,7 @@ async def test_who_takes_long_holds_up_nobody_who_wants_money_of_the_same_day(
 ) -> None:
     """The first call has done everything but the commit when the second one comes."""
     gateway, api = await opened(budget_day_usd=2 * PRICE)
-    as_saved, is_saved, goes_on = gateway.videos.as_saved, asyncio.Event(), asyncio.Event()
+    as_saved, is_saved, goes_on = gateway.queries.as_saved, asyncio.Event(), asyncio.Event()
 
     async def slowly(*given: Any) -> Any:
         saved = await as_saved(*given)
@@ -120,7 +120,7 @@ async def test_who_takes_long_holds_up_nobody_who_wants_money_of_the_same_day(
             await goes_on.wait()
         return saved
 
-    monkeypatch.setattr(gateway.videos, "as_saved", slowly)
+    monkeypatch.setattr(gateway.queries, "as_saved", slowly)
     first = asyncio.create_task(api.post("/api/v1/videos", json=GOOD))
     await is_saved.wait()
     second = (await api.post("/api/v1/videos", json=GOOD)).status_code
@@ -133,14 +133,14 @@ async def test_money_that_went_to_somebody_else_meanwhile_is_refused_at_the_end(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway, api = await opened(budget_day_usd=PRICE)
-    both, as_saved = asyncio.Barrier(2), gateway.videos.as_saved
+    both, as_saved = asyncio.Barrier(2), gateway.queries.as_saved
 
     async def together(*given: Any) -> Any:
         saved = await as_saved(*given)
         await both.wait()
         return saved
 
-    monkeypatch.setattr(gateway.videos, "as_saved", together)
+    monkeypatch.setattr(gateway.queries, "as_saved", together)
     answers = await asyncio.gather(*(api.post("/api/v1/videos", json=GOOD) for _ in range(2)))
     assert sorted(answer.status_code for answer in answers) == [202, 402]
     assert (await api.get("/api/v1/videos")).json()["total"] == 1

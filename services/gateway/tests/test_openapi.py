@@ -66,7 +66,7 @@ async def test_the_document_is_valid_and_every_operation_is_described(api: httpx
             if int(status) >= 400:
                 assert list(answer["content"]) == ["application/problem+json"], (operation["operationId"], status)
     # What a page is tried out with has to be right itself.
-    examples = document["components"]["schemas"]["VideoWish"]["examples"]
+    examples = document["components"]["schemas"]["VideoRequest"]["examples"]
     assert [(await api.post("/api/v1/videos", json=one)).status_code for one in examples] == [202] * len(examples)
     assert len(examples) > 1
 
@@ -176,7 +176,7 @@ class Served:
                 events = [events[0].model_copy(update={"review": True})]
             for event in events:
                 async with transaction(gateway.database) as work:
-                    await gateway.videos.record(work, event)
+                    await gateway.projector.record(work, event)
             (self.awaiting if kind == "review" else self.ended).append(str(wish.video_id))
 
 

@@ -148,7 +148,7 @@ async def test_an_internal_error_does_not_show_its_cause(
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret dsn")
 
-    monkeypatch.setattr(gateway.videos, "get", fail)
+    monkeypatch.setattr(gateway.queries, "get", fail)
     with structlog.testing.capture_logs() as logged:
         answer = await api.get(f"{VIDEOS}/{uuid4()}")
     assert_problem(answer, 500)

@@ -21,7 +21,7 @@ def refusal(video_id: UUID = VIDEO, kind: str = "malformed") -> VideoFailed:
 
 
 async def row_of(gateway: Gateway, video_id: UUID) -> Video | None:
-    page = await gateway.videos.page(10, 0, owner=None)
+    page = await gateway.queries.page(10, 0, owner=None)
     return next((row for row in page.videos if row.video_id == str(video_id)), None)
 
 
@@ -55,7 +55,7 @@ async def test_a_conflict_with_a_video_that_is_not_known_yet_makes_no_row(gatewa
 async def test_the_good_request_that_is_heard_of_later_has_the_row(gateway: Gateway, happen: Any) -> None:
     await happen(refusal())
     async with transaction(gateway.database) as work:
-        await gateway.videos.record_request(work, VideoRequested(video_id=VIDEO, prompt="a fox", owner="anna"))
+        await gateway.projector.record_request(work, VideoRequested(video_id=VIDEO, prompt="a fox", owner="anna"))
     row = await row_of(gateway, VIDEO)
     assert row is not None
     assert (row.owner, row.post_id, row.status, row.current_step) == ("anna", None, "pending", "storyboard")

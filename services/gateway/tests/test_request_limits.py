@@ -230,7 +230,7 @@ async def test_a_call_that_takes_too_long_is_answered_with_503(
         finally:
             given_up.set()
 
-    monkeypatch.setattr(gateway.videos, "get", hang)
+    monkeypatch.setattr(gateway.queries, "get", hang)
     transport = httpx.ASGITransport(app=gateway.app(gateway.storage, routes=[]))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         headers = {"origin": PAGE, "authorization": f"Bearer {key}"}
@@ -250,7 +250,7 @@ async def test_a_trpc_call_that_takes_too_long_gets_a_trpc_error(
     async def hang(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(gateway.videos, "page", hang)
+    monkeypatch.setattr(gateway.queries, "page", hang)
     transport = httpx.ASGITransport(app=gateway.app(gateway.storage, routes=[]))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answer = await client.get("/api/trpc/video.list", headers={"authorization": f"Bearer {key}"})
@@ -312,7 +312,7 @@ async def test_internal_errors_stay_in_the_log_under_the_request_id(
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret dsn mysql://root:hunter2@db")
 
-    monkeypatch.setattr(gateway.videos, "get", broken)
+    monkeypatch.setattr(gateway.queries, "get", broken)
     answer = await api.get(f"/api/v1/videos/{uuid4()}", headers={"origin": PAGE})
     assert is_problem(answer, 500)
     assert answer.json()["title"] == "Internal server error"

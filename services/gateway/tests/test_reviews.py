@@ -57,7 +57,7 @@ def created(video_id: Any, *, review: bool = True, revision: int = 0, **changes:
 async def hear(gateway: Gateway, *events: Event) -> None:
     for event in events:
         async with transaction(gateway.database) as work:
-            await gateway.videos.record(work, event)
+            await gateway.projector.record(work, event)
 
 
 async def awaiting(api: httpx.AsyncClient, gateway: Gateway, **wish: Any) -> str:

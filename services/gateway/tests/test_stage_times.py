@@ -39,7 +39,7 @@ class Stage:
         self.gateway = gateway
         self.api = api
         self.seconds = 1_000_000.0
-        gateway.videos.stage_times.clock = lambda: self.seconds  # type: ignore[method-assign]
+        gateway.queries.etas.times.clock = lambda: self.seconds  # type: ignore[method-assign]
 
     async def ask(self, **wish: Any) -> str:
         answer = await self.api.post("/api/v1/videos", json={"prompt": "a fox", "sceneCount": 2, **wish})
@@ -47,14 +47,14 @@ class Stage:
 
     async def hear(self, *events: Event, after: float = 0.0) -> None:
         self.seconds += after
-        self.gateway.videos.stage_times.queues_at = 0.0
+        self.gateway.queries.etas.times.queues_at = 0.0
         for event in events:
             async with transaction(self.gateway.database) as work:
-                await self.gateway.videos.record(work, event)
+                await self.gateway.projector.record(work, event)
 
     async def look(self, video_id: str, *, after: float = 0.0) -> dict[str, Any]:
         self.seconds += after
-        self.gateway.videos.stage_times.queues_at = 0.0
+        self.gateway.queries.etas.times.queues_at = 0.0
         video: dict[str, Any] = (await self.api.get(f"/api/v1/videos/{video_id}")).json()
         return video
 
@@ -177,7 +177,7 @@ async def test_a_request_for_a_provider_that_is_not_configured_waits_in_the_queu
         await stage.ask(sceneCount=5)
     request = VideoRequested(video_id=uuid4(), prompt="a fox", scene_count=2, providers=("pika",))
     async with transaction(stage.gateway.database) as work:
-        await stage.gateway.videos.record_request(work, request)
+        await stage.gateway.projector.record_request(work, request)
     other = await stage.look(str(request.video_id))
     configured = await stage.look(await stage.ask())
     assert other["etaSeconds"] == pytest.approx(configured["etaSeconds"], rel=0.3)
@@ -217,7 +217,7 @@ async def test_watchers_are_told_the_same(stage: Stage) -> None:
     video_id = await stage.ask()
     await stage.hear(board(video_id), started(video_id, 1))
     video = await stage.look(video_id)
-    [newest] = await stage.gateway.videos.newest_event(UUID(video_id))
+    [newest] = await stage.gateway.queries.newest_event(UUID(video_id))
     assert newest.data["etaSeconds"] == video["etaSeconds"]
     assert newest.data["etaRangeSeconds"] == video["etaRangeSeconds"]
     [listed] = (await stage.api.get("/api/v1/videos")).json()["videos"]

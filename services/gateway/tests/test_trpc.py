@@ -19,7 +19,7 @@ from gateway.access.service import Caller, NotSignedIn
 from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.trpc.superjson import dump
-from gateway.videos.event_payloads import LIVE_NAMES, TOLD
+from gateway.videos.event_payloads import LIVE_NAMES, PAYLOADS
 from shared.contracts.events import (
     VideoExpired,
     VideoFailed,
@@ -379,7 +379,7 @@ async def test_an_internal_error_shows_only_the_request_id(
     async def page(*_: object, **__: object) -> None:
         raise ZeroDivisionError("mysql://root:secret@db")
 
-    monkeypatch.setattr(gateway.videos, "page", page)
+    monkeypatch.setattr(gateway.queries, "page", page)
     for headers in ({}, {"trpc-accept": "application/jsonl"}):
         answer = await trpc.query(("video.list", None), headers=headers)
         assert answer.status_code == (200 if headers else 500)
@@ -400,7 +400,7 @@ async def test_a_database_outage_is_reported_as_retryable(
     async def page(*_: object, **__: object) -> None:
         raise OperationalError("SELECT secret", {}, Exception(2003, "secret host"))
 
-    monkeypatch.setattr(gateway.videos, "page", page)
+    monkeypatch.setattr(gateway.queries, "page", page)
     answer = await trpc.query(("video.list", None))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert bad(answer)["data"]["code"] == "SERVICE_UNAVAILABLE"
@@ -419,7 +419,7 @@ async def test_a_last_event_id_from_the_future_gets_new_events(trpc: Trpc, gatew
     listening = asyncio.create_task(trpc.api.get("/api/trpc/video.events", params=asked))
     await asyncio.sleep(0.2)
     await trpc.mutate(("video.cancel", {"videoId": video_id}))
-    [event] = await gateway.videos.events_after(UUID(video_id), 1)
+    [event] = await gateway.event_log.events_after(UUID(video_id), 1)
     await gateway.event_stream.publish(UUID(video_id), "anonymous", event)
     assert "video_cancelled" in (await asyncio.wait_for(listening, 10)).text
 
@@ -430,7 +430,7 @@ async def test_a_call_that_takes_too_long_is_cancelled(
     async def page(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(gateway.videos, "page", page)
+    monkeypatch.setattr(gateway.queries, "page", page)
     server = procedures.server(gateway.videos, gateway.event_stream, gateway.access, gateway.idempotency, "", 0.01)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=server.route("")), base_url="http://x") as client:
         answer = await client.get("/video.list")
@@ -508,14 +508,16 @@ async def test_events_match_their_typescript_types(trpc: Trpc, gateway: Gateway,
     await film(video_id)
     other = UUID(await trpc.make())
     async with transaction(gateway.database) as work:
-        await gateway.videos.record(work, VideoFailed(video_id=other, stage="composer", kind="k", reason="r"))
-        await gateway.videos.record(work, VideoExpired(video_id=video_id))
+        await gateway.projector.record(work, VideoFailed(video_id=other, stage="composer", kind="k", reason="r"))
+        await gateway.projector.record(work, VideoExpired(video_id=video_id))
     cancelled = await trpc.make()
     await trpc.mutate(("video.cancel", {"videoId": cancelled}))
-    told = [event for one in (video_id, other, UUID(cancelled)) for event in await gateway.videos.events_after(one, 0)]
+    told = [
+        event for one in (video_id, other, UUID(cancelled)) for event in await gateway.event_log.events_after(one, 0)
+    ]
     assert {event.type for event in told} == set(LIVE_NAMES.values()) - {"video_scene_failed"}
     for event in told:
-        model = TOLD[event.type]
+        model = PAYLOADS[event.type]
         shown = TypeAdapter(model).validate_python(event.data)
         known = {field.alias for field in model.model_fields.values()}
         assert set(event.data) <= known, "a field that the types do not have"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.videos.projection import VideoView, fold
+from gateway.videos.projection import VideoProjection, apply
 from shared.contracts.events import (
     Event,
     SceneDelayed,
@@ -56,10 +56,10 @@ def rendered(n: int) -> SceneRendered:
     return SceneRendered(video_id=VIDEO, scene_number=n, clip=CLIP, duration=10, cost_usd="0.5", provider="p")
 
 
-def after(*events: Event) -> VideoView:
-    view = VideoView(scene_count=2)
+def after(*events: Event) -> VideoProjection:
+    view = VideoProjection(scene_count=2)
     for event in events:
-        view = fold(view, event)
+        view = apply(view, event)
     return view
 
 
@@ -72,8 +72,8 @@ def test_progress_goes_on_while_the_film_is_joined() -> None:
 
     half = after(BOARD, rendered(1), rendered(2), COMPOSING, joined(50))
     assert (half.current_step, half.progress) == ("combining", 90)
-    assert fold(half, joined(10)).progress == 90
-    assert fold(half, STORING).progress == 95
+    assert apply(half, joined(10)).progress == 90
+    assert apply(half, STORING).progress == 95
     assert after(BOARD, joined(50)) == after(BOARD)
 
 
@@ -99,7 +99,7 @@ def test_whatever_the_order_the_end_is_the_same_and_progress_never_falls() -> No
         random.Random(seed).shuffle(events)
         views = [after(*events[:n]) for n in range(len(events) + 1)]
         assert all(before.progress <= later.progress for before, later in itertools.pairwise(views))
-        end = fold(views[-1], COMPOSED)
+        end = apply(views[-1], COMPOSED)
         assert (end.status, end.progress, end.title, len(end.scenes)) == ("completed", 100, "t", 2)
         assert all(end.scene_state(n).state == "rendered" for n in (1, 2))
 

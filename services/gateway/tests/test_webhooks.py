@@ -153,7 +153,7 @@ async def fail_a_video(api: httpx.AsyncClient, gateway: Gateway, **request: obje
     video_id: str = (await api.post("/api/v1/videos", json={"prompt": "a fox", **request})).json()["videoId"]
     failed = VideoFailed(video_id=UUID(video_id), stage="composer", kind="broken", reason="It broke.")
     async with transaction(gateway.database) as work:
-        await gateway.videos.record(work, failed)
+        await gateway.projector.record(work, failed)
     return video_id
 
 
@@ -246,8 +246,8 @@ async def test_events_that_arrive_before_the_request_go_only_to_the_owner(
     video_id = uuid4()
     delayed = SceneDelayed(video_id=video_id, scene_number=1, provider="p", kind="busy", reason="It is full.")
     async with transaction(gateway.database) as work:
-        await gateway.videos.record(work, delayed)
-        await gateway.videos.record_request(work, VideoRequested(video_id=video_id, prompt="a fox", owner="factory"))
+        await gateway.projector.record(work, delayed)
+        await gateway.projector.record_request(work, VideoRequested(video_id=video_id, prompt="a fox", owner="factory"))
     await post_due(gateway, service)
     payloads = sorted(
         (post.verified(factory_s["secret"]) for post in receiver.posts), key=lambda one: one["data"]["seq"]
@@ -873,7 +873,7 @@ async def test_the_largest_storyboard_fits_into_a_webhook(
         story_script="s", aspect_ratio="16:9",
     )  # fmt: skip
     async with transaction(gateway.database) as work:
-        await gateway.videos.record(work, story)
+        await gateway.projector.record(work, story)
     await post_due(gateway, service)
     [post] = receiver.posts
     assert len(post.body) < MAX_BODY_BYTES

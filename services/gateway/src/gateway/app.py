@@ -21,8 +21,9 @@ from gateway.access.middleware import protect_metrics
 from gateway.access.service import Access
 from gateway.access.tokens import Tokens
 from gateway.billing import routes as money
-from gateway.billing.service import Money
-from gateway.eta.stage_times import StageTimes
+from gateway.billing.charges import Charges
+from gateway.billing.service import Billing
+from gateway.eta.service import Etas
 from gateway.handlers import Dependencies, router
 from gateway.http import documentation, problems
 from gateway.http.hosts import AllowedHosts, AllowedHostsMiddleware
@@ -39,7 +40,6 @@ from gateway.providers.service import Providers
 from gateway.retention import POLICIES
 from gateway.settings import Settings
 from gateway.storyboards import routes as storyboards
-from gateway.storyboards.reviews import Reviews
 from gateway.storyboards.service import Storyboards
 from gateway.upstream.middleware import UpstreamMiddleware
 from gateway.upstream.proxy import Proxy
@@ -47,15 +47,22 @@ from gateway.upstream.sockets import UpstreamSockets
 from gateway.upstream.trpc_forwarder import TrpcForwarder
 from gateway.videos import rating_routes as ratings
 from gateway.videos import retention_routes as retention
+from gateway.videos import review_routes as reviews
 from gateway.videos import routes as videos
-from gateway.videos.completion import Ending
-from gateway.videos.event_payloads import TOLD
+from gateway.videos.commands import VideoCommands
+from gateway.videos.completion import Completion
+from gateway.videos.costs import VideoCosts
+from gateway.videos.event_log import EventLog
+from gateway.videos.event_payloads import PAYLOADS
 from gateway.videos.event_stream import LOOK_EVERY_SECONDS, EventStream
 from gateway.videos.expiry import Expiry
 from gateway.videos.mapping import epoch_of
+from gateway.videos.projector import VideoProjector
+from gateway.videos.queries import VideoQueries
 from gateway.videos.ratings import Ratings
-from gateway.videos.service import Videos
+from gateway.videos.reviews import Reviews
 from gateway.videos.statistics import Statistics
+from gateway.videos.status import ACTIVE_STATUSES
 from gateway.webhooks import routes as webhooks
 from gateway.webhooks.deliveries import WebhookDeliveries
 from gateway.webhooks.endpoints import WebhookEndpoints
@@ -90,11 +97,15 @@ class Gateway:
         self.database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
         signer = LinkSigner(settings.media_secret.get_secret_value().encode(), f"{settings.public_url}/media")
         self.storage = open_storage(settings.storage_url, signer, writes=False)
-        self.money = Money(self.database, settings, settings.token_prices.storyboard)
-        self.videos = Videos(self.database, self.money, StageTimes(settings), settings.public_url)
-        self.reviews = Reviews(self.videos, self.money, settings.scene_seconds)
+        self.billing = Billing(self.database, settings, settings.token_prices.storyboard)
+        self.charges = Charges(self.database)
+        self.event_log = EventLog(self.database, settings.public_url)
+        self.queries = VideoQueries(self.database, Etas(settings, ACTIVE_STATUSES), self.event_log)
+        self.projector = VideoProjector(self.queries, self.event_log, VideoCosts(self.billing, self.charges))
+        self.videos = VideoCommands(self.queries, self.projector)
+        self.reviews = Reviews(self.projector, settings.scene_seconds)
         self.idempotency = Idempotency(self.database)
-        self.storyboards = Storyboards(self.database, self.money, settings.storyboard_wait_seconds)
+        self.storyboards = Storyboards(self.database, self.billing, settings.storyboard_wait_seconds)
         self.keys = Keys(self.database)
         self.access = Access(
             self.keys if settings.auth == "keys" else None,
@@ -104,18 +115,18 @@ class Gateway:
         webhook_sender = WebhookSender(GuardedNetwork(settings.webhook_private_hosts))
         self.webhook_endpoints = WebhookEndpoints(self.database, webhook_sender)
         self.webhook_deliveries = WebhookDeliveries(self.database, webhook_sender, settings.public_url)
-        self.expiry = Expiry(self.videos, settings.retention_days)
-        self.videos.announcers += [self.webhook_deliveries.announce, self.expiry.announce]
-        self.event_stream = EventStream(self.videos)
+        self.expiry = Expiry(self.queries, self.projector, settings.retention_days)
+        self.event_log.announcers += [self.webhook_deliveries.announce, self.expiry.announce]
+        self.event_stream = EventStream(self.queries)
         upstream = settings.app_upstream_url
         self.application = Proxy(upstream, error_response) if upstream else None
-        sockets = UpstreamSockets(upstream, TOLD, keeps_tokens=settings.auth == "keys") if upstream else None
+        sockets = UpstreamSockets(upstream, PAYLOADS, keeps_tokens=settings.auth == "keys") if upstream else None
         self.live = Rooms(self.event_stream, self.access, settings, sockets)
 
     def service(self, ephemeral: EphemeralPublisher) -> Service[Dependencies]:
         """Return the event handlers, with their dependencies and background tasks."""
-        self.videos.ephemeral = ephemeral
-        deps = Dependencies(self.database, self.videos, self.storyboards, self.event_stream, self.webhook_deliveries)
+        self.event_log.ephemeral = ephemeral
+        deps = Dependencies(self.database, self.projector, self.storyboards, self.event_stream, self.webhook_deliveries)
         background = (every(LOOK_EVERY_SECONDS, self.event_stream.catch_up, "event_stream"),)
         resources = (self.storage, self.event_stream.running(), self.application or contextlib.nullcontext())
         return Service(
@@ -141,14 +152,14 @@ class Gateway:
             return
         if isinstance(dead_letter.failure, MessageMalformed):
             return
-        if await self.videos.was_requested(dead_letter.video_id):
+        if await self.queries.was_requested(dead_letter.video_id):
             return  # the first request with this id is not affected
         failure = dead_letter.failure
         fields = {"kind": failure.kind, "reason": f"The request: {failure.reason}", "epoch": dead_letter.epoch}
         failed = VideoFailed(video_id=dead_letter.video_id, stage="storyboard", **fields)
         with contextlib.suppress(IntegrityError):  # a valid request with this id arrived at the same moment
             async with transaction(database) as work:
-                await self.videos.record(work, failed)
+                await self.projector.record(work, failed)
 
     def app(self, lifespan: contextlib.AbstractAsyncContextManager[None], routes: list[BaseRoute]) -> ASGIApp:
         """Return the ASGI app. `lifespan` is entered while it serves; `routes` are those of the process."""
@@ -164,14 +175,17 @@ class Gateway:
         problems.install(app, url)
         app.state.access = self.access
         app.state.idempotency_secret = self.access.tokens.secret
-        app.include_router(videos.routes(self.videos, self.reviews, self.idempotency, Ending(self.event_stream), url))
+        app.include_router(
+            videos.routes(self.videos, self.reviews, self.idempotency, Completion(self.event_stream), url)
+        )
         app.include_router(events.routes(self.event_stream, self.access))
-        app.include_router(storyboards.routes(self.storyboards, self.reviews, self.money, self.idempotency, url))
+        app.include_router(storyboards.routes(self.storyboards, self.billing.estimates, url))
+        app.include_router(reviews.routes(self.reviews, self.billing, self.idempotency, url))
         app.include_router(retention.routes(self.expiry, url))
-        app.include_router(ratings.routes(Ratings(self.videos), Statistics(self.database), url))
+        app.include_router(ratings.routes(Ratings(self.queries), Statistics(self.database), url))
         app.include_router(providers.routes(Providers(self.database, self.settings)))
-        app.include_router(money.routes(self.money, self.reviews))
-        app.include_router(media.routes(self.videos, self.storage))
+        app.include_router(money.routes(self.charges))
+        app.include_router(media.routes(self.queries, self.storage))
         app.include_router(webhooks.routes(self.webhook_endpoints, self.webhook_deliveries, url))
         webhooks.describe(app.webhooks)
         app.include_router(keys.routes(self.keys, self.access, url))

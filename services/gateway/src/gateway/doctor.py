@@ -98,7 +98,7 @@ async def _money(examined: Examined) -> AsyncIterator[Finding]:
     ):
         yield finding
     ended = (Video.status.in_(TERMINAL_STATUSES), Video.budget_day != "")
-    wrong = _differ(Video.promised_usd, Video.cost_usd + Video.held_usd)
+    wrong = _differ(Video.reserved_usd, Video.cost_usd + Video.held_usd)
     todo = "budgets of that day count too much or too little until the day is over"
     what = "ended videos that take another amount from the budgets than they cost"
     for finding in found(what, await _ids(examined.database, *ended, wrong), todo):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gateway.internal_messages import VideoUpdated, WebhookDue
 from gateway.storyboards.service import Storyboards
 from gateway.videos.event_stream import EventStream
-from gateway.videos.service import Videos
+from gateway.videos.projector import VideoProjector
 from gateway.webhooks.deliveries import WebhookDeliveries
 from gateway.webhooks.webhook_sender import EndpointBusy
 from shared.contracts.events import (
@@ -41,7 +41,7 @@ class Dependencies:
     """What the handlers work with."""
 
     database: Database
-    videos: Videos
+    projector: VideoProjector
     storyboards: Storyboards
     event_stream: EventStream
     webhook_deliveries: WebhookDeliveries
@@ -54,7 +54,7 @@ router: EventRouter[Dependencies] = EventRouter("gateway")
 async def record_request(event: VideoRequested, delivery: Delivery, deps: Dependencies) -> None:
     """A video was requested, here or by another service of the factory: it has a row from now on."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        await deps.videos.record_request(work, event)
+        await deps.projector.record_request(work, event)
 
 
 @router.on(
@@ -75,7 +75,7 @@ async def record_request(event: VideoRequested, delivery: Delivery, deps: Depend
 async def record(event: Event, delivery: Delivery, deps: Dependencies) -> None:
     """Something happened to a video: fold it into the row and the log of its events, in one transaction."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        await deps.videos.record(work, event)
+        await deps.projector.record(work, event)
 
 
 @router.on(StoryboardRequested, StoryboardDrafted, StoryboardFailed)
@@ -89,7 +89,7 @@ async def record_storyboard(event: Event, delivery: Delivery, deps: Dependencies
 async def note_progress(event: Event, _delivery: Delivery, deps: Dependencies) -> None:
     """A scene, or the film, has come further: the row shows it, the log does not keep it."""
     async with transaction(deps.database) as work:
-        await deps.videos.record(work, event)
+        await deps.projector.record(work, event)
 
 
 # The event stream keeps the order; handling one at a time would wait for an ack each time.

@@ -1,5 +1,6 @@
 """The rows only the gateway writes. `videos` is the existing application's own table, under its own names."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -7,7 +8,6 @@ from typing import Any, cast
 from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Double, Index, Integer, Numeric, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from gateway.eta.estimate import Eta
 from shared.contracts.story import DEFAULT_OWNER
 from shared.money.budget import budget_table
 from shared.persistence.database import Moment, identifier
@@ -17,6 +17,25 @@ from shared.persistence.outbox import outbox_table
 OwnerName = identifier(255)
 
 EMPTY_OBJECT = text("(json_object())")
+
+
+@dataclass(frozen=True)
+class Eta:
+    """How long a video still takes, in whole seconds: the middle and the range, and how much later than promised."""
+
+    seconds: int
+    low: int
+    high: int
+    slipped: int = 0
+
+    @property
+    def notice(self) -> str | None:
+        """Whether it takes longer than was promised, in words."""
+        if not self.slipped:
+            return None
+        # Above 20 seconds, people count in fives.
+        rounded = self.slipped if self.slipped < 20 else 5 * round(self.slipped / 5)
+        return f"It takes longer than usual: about {rounded} s more."
 
 
 class Base(DeclarativeBase):
@@ -66,7 +85,7 @@ class Video(Base):
     estimated_cost_usd: Mapped[Decimal] = mapped_column(
         "estimatedCostUsd", Numeric(10, 4), default=Decimal(0), server_default="0"
     )
-    promised_usd: Mapped[Decimal] = mapped_column("promisedUsd", Numeric(10, 4), default=Decimal(0), server_default="0")
+    reserved_usd: Mapped[Decimal] = mapped_column("promisedUsd", Numeric(10, 4), default=Decimal(0), server_default="0")
     """What the budgets of `budget_day` hold for it."""
     simulated: Mapped[bool] = mapped_column(Boolean, default=False, server_default="0")
     """Whether its money is not real, because who renders it is not."""
@@ -96,20 +115,20 @@ class Video(Base):
     expires_at: Mapped[datetime | None] = mapped_column("expiresAt", Moment, default=None)
     """When its film is going to be removed, or was; None: there is none yet, or it is kept."""
     deleted_at: Mapped[datetime | None] = mapped_column("deletedAt", Moment, default=None)
-    """Since then the row is a gravestone: it shows nothing, takes late news of money, and keeps its id from use."""
-    marks: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
-    """When its present stages began, and when it was promised to end; see `stage_times.py`."""
+    """Since then the row is a tombstone: it shows nothing, still takes late charges, and blocks its id."""
+    stage_timestamps: Mapped[dict[str, Any] | None] = mapped_column("marks", JSON, default=None)
+    """See `gateway.eta.stage_timestamps`."""
     waiting_scenes: Mapped[int] = mapped_column("waitingScenes", Integer, default=0, server_default="0")
     rendering_scenes: Mapped[int] = mapped_column("renderingScenes", Integer, default=0, server_default="0")
     renderer: Mapped[str] = mapped_column(String(50), default="", server_default="")
-    """Whom its scenes wait for, or are rendered by."""
+    """The provider its scenes wait for or are rendered by."""
     version: Mapped[int] = mapped_column(Integer, server_default="1")
     """Counts all changes of the row."""
 
     __mapper_args__ = {"version_id_col": version}
 
     eta = cast("Eta | None", None)
-    """How long it is still going to take. No column: `Videos` says so when it hands a row out."""
+    """No column: computed when a row is read."""
 
 
 class Storyboard(Base):

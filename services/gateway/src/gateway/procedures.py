@@ -20,12 +20,13 @@ from gateway.trpc.request_handler import Config, Limits
 from gateway.trpc.router import Call, Router, Tracked
 from gateway.trpc.server import Server
 from gateway.videos import status as video_status
+from gateway.videos.commands import VideoCommands
+from gateway.videos.errors import VideoNotFound
 from gateway.videos.event_payloads import FINAL_EVENTS
 from gateway.videos.event_stream import EventStream
 from gateway.videos.mapping import download_link
 from gateway.videos.projection import SceneStatus, Step
 from gateway.videos.schemas import SceneResource, VideoResource, video_resource
-from gateway.videos.service import VideoNotFound, Videos
 from shared.contracts.events import VideoRequested
 from shared.contracts.story import DEFAULT_NICHE, CameraAngle, Niche, Prompt, Transition
 from shared.http.json_bounds import check_json
@@ -41,7 +42,7 @@ class RequestContext:
 
     caller: Caller
     access: Access
-    videos: Videos
+    videos: VideoCommands
     event_stream: EventStream
     idempotency: Idempotency
     public_url: str
@@ -216,7 +217,7 @@ class VideoRow(_Output):
 
 
 VideoEvent = Annotated[dict[str, JsonValue], WithJsonSchema({"tsType": "VideoEvent"})]
-"""`{type, data}`: a name of `gateway.videos.event_payloads.TOLD`, and what goes with it."""
+"""`{type, data}`: a name of `gateway.videos.event_payloads.PAYLOADS`, and what goes with it."""
 
 
 class VideoList(_Output):
@@ -266,7 +267,7 @@ async def list_videos(call: Call[RequestContext], page: PageInput | None = None)
     context = call.context
     context.caller.require("read")
     part = page or PageInput()
-    found = await context.videos.page(part.limit, part.offset, owner=context.caller.visible_owner)
+    found = await context.videos.queries.page(part.limit, part.offset, owner=context.caller.visible_owner)
     return VideoList(videos=[_row(row, context.public_url) for row in found.videos], total=found.total)
 
 
@@ -309,7 +310,7 @@ async def events(call: Call[RequestContext], given: EventsInput) -> AsyncIterato
 async def _get(call: Call[RequestContext], video_id: UUID | str) -> Video:
     context = call.context
     context.caller.require("read")
-    return await context.videos.get(video_id, owner=context.caller.visible_owner)
+    return await context.videos.queries.get(video_id, owner=context.caller.visible_owner)
 
 
 def _row(row: Video, public_url: str) -> VideoRow:
@@ -328,7 +329,7 @@ def _scenes(shown: list[SceneResource]) -> list[SceneRow]:
 
 
 def server(
-    videos: Videos,
+    videos: VideoCommands,
     event_stream: EventStream,
     access: Access,
     idempotency: Idempotency,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gateway.procedures import router
 from gateway.trpc.typescript import IMPORTS, ROOT, Types, paragraphs, router_types
-from gateway.videos.event_payloads import TOLD
+from gateway.videos.event_payloads import PAYLOADS
 
 HEAD = """\
 // The types of the gateway's tRPC API and of its Socket.IO events. Written by `make types`; do not edit.
@@ -38,7 +38,7 @@ def text() -> str:
     """Return the generated file."""
     of_calls, of_events = Types(), Types(date="string")
     app_router = router_types(router, of_calls)
-    handlers = "\n".join(f"  {name}: (payload: {of_events.model(model)}) => void;" for name, model in TOLD.items())
+    handlers = "\n".join(f"  {name}: (payload: {of_events.model(model)}) => void;" for name, model in PAYLOADS.items())
     named = of_calls.named | of_events.named
     if clash := [name for name in of_calls.named if named[name] != of_calls.named[name]]:
         raise ValueError(f"two types are called {clash}")

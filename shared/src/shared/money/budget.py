@@ -80,6 +80,10 @@ class Caps:
         )
 
 
+UNCAPPED = Caps(None, None, None)
+"""For money that is spent already: it is counted, whatever the caps are."""
+
+
 class BudgetExceeded(Exception):
     """The money is not there. All amounts in USD."""
 

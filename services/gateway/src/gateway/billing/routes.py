@@ -1,49 +1,30 @@
-"""The REST API of money: estimates, what was spent, and charges that a person has to settle."""
+"""The REST API of money: what was spent, and charges that a person has to settle."""
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
 from gateway.access.dependencies import Admin, Reader
+from gateway.billing.charges import Charges
 from gateway.billing.schemas import (
     ChargePage,
     ChargeResource,
     ChargeState,
-    EstimateResource,
     Settlement,
-    SpendLine,
     SpendResource,
+    spend_resource,
 )
-from gateway.billing.service import Money
+from gateway.http.date_range import days_before
 from gateway.http.json_body import json_only
-from gateway.storyboards.reviews import Reviews
-from gateway.storyboards.schemas import VideoWish
-from gateway.videos.rating_routes import days_before
+
+DEFAULT_DAYS = 30
 
 
-def routes(money: Money, reviews: Reviews) -> APIRouter:
-    """All routes about money, on these tools."""
+def routes(charges: Charges) -> APIRouter:
+    """Return the routes of spending and charges."""
     router = APIRouter(tags=["money"])
-
-    @router.post("/api/v1/estimates", dependencies=[Depends(json_only)])
-    async def estimate_video(wish: VideoWish, caller: Reader) -> EstimateResource:
-        """Ask what a video would cost. Nothing is made."""
-        event = wish.event(caller.owner)
-        reviews.check(event.storyboard)
-        quote = await money.quote(event)
-        return EstimateResource(
-            provider=quote.provider,
-            estimate_usd=quote.estimate,
-            cap_per_video_usd=quote.caps.video,
-            cap_per_owner_and_day_usd=quote.caps.owner_day,
-            used_by_owner_today_usd=quote.used_by_owner_today,
-            cap_per_day_usd=quote.caps.day,
-            used_today_usd=quote.used_today,
-            simulated=quote.simulated,
-        )
 
     @router.get("/api/v1/spend")
     async def get_spend(
@@ -55,29 +36,8 @@ def routes(money: Money, reviews: Reviews) -> APIRouter:
     ) -> SpendResource:
         """See what was spent, by day (UTC), owner and provider."""
         until = last or datetime.now(UTC).date()
-        found = await money.spend(
-            first or days_before(until, 30), until, owner, provider, visible_owner=caller.visible_owner
-        )
-        lines = [
-            SpendLine(
-                day=date.fromisoformat(spent.day),
-                owner=spent.owner,
-                provider=spent.provider,
-                attempts=spent.attempts,
-                held_usd=spent.held,
-                unknown_usd=spent.unknown,
-                booked_usd=spent.booked,
-                simulated=spent.simulated,
-            )
-            for spent in found
-        ]
-        zero, real = Decimal(0), [line for line in lines if not line.simulated]
-        return SpendResource(
-            lines=lines,
-            held_usd=sum((line.held_usd for line in real), zero),
-            unknown_usd=sum((line.unknown_usd for line in real), zero),
-            booked_usd=sum((line.booked_usd for line in real), zero),
-        )
+        since = first or days_before(until, DEFAULT_DAYS)
+        return spend_resource(await charges.spend(since, until, (owner, caller.visible_owner), provider))
 
     @router.get("/api/v1/charges")
     async def list_charges(
@@ -87,7 +47,7 @@ def routes(money: Money, reviews: Reviews) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> ChargePage:
         """List charges, the latest first. Those that are `unknown` wait for a person to settle them."""
-        found = await money.charges(state, video_id, limit, owner=caller.visible_owner)
+        found = await charges.latest(state, video_id, limit, owner=caller.visible_owner)
         return ChargePage(charges=[ChargeResource.model_validate(charge) for charge in found])
 
     @router.post(
@@ -95,7 +55,7 @@ def routes(money: Money, reviews: Reviews) -> APIRouter:
     )
     async def settle_charge(attempt_id: UUID, settlement: Settlement, caller: Admin) -> ChargeResource:
         """Settle an unknown charge, once you have looked it up in the provider's account."""
-        charge = await money.review(
+        charge = await charges.settle(
             attempt_id,
             paid=settlement.paid,
             task_id=settlement.task_id,

@@ -1,4 +1,4 @@
-"""Estimates, spending and charges as the API shows them."""
+"""Estimates, spending and charges as the REST API takes and shows them."""
 
 from datetime import date
 from decimal import Decimal
@@ -8,9 +8,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from gateway.billing.charges import Spent
+from gateway.billing.service import Quote
 from gateway.http.resource import Resource
 
 ChargeState = Literal["held", "unknown", "settled"]
+Simulated = Annotated[bool, Field(description="Whether the money is not real, because the provider is simulated")]
 
 
 class EstimateResource(Resource):
@@ -23,11 +26,11 @@ class EstimateResource(Resource):
     used_by_owner_today_usd: Decimal
     cap_per_day_usd: Decimal | None
     used_today_usd: Decimal
-    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
+    simulated: Simulated
 
 
 class SpendLine(Resource):
-    """What one provider took for one owner on one day (UTC), in USD. `unknown` is a part of `held`."""
+    """What one provider charged one owner on one day (UTC), in USD. `unknown` is part of `held`."""
 
     day: date
     owner: str
@@ -36,11 +39,11 @@ class SpendLine(Resource):
     held_usd: Decimal
     unknown_usd: Decimal
     booked_usd: Decimal
-    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
+    simulated: Simulated
 
 
 class SpendResource(Resource):
-    """What was spent, by day, owner and provider, and the sums, in which simulated money does not count."""
+    """What was spent, by day, owner and provider, and the totals without simulated money."""
 
     lines: list[SpendLine]
     held_usd: Decimal
@@ -49,12 +52,12 @@ class SpendResource(Resource):
 
 
 class ChargeResource(Resource):
-    """What one paid attempt at a scene holds or took, in USD.
+    """What one paid attempt at a scene holds or cost, in USD.
 
-    `unknown`: it may have been paid and nobody can tell. Look it up in the provider's account, and settle it.
+    `unknown`: nobody knows whether it was paid. Look it up in the provider's account and settle it.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     attempt_id: UUID
     video_id: UUID
@@ -67,7 +70,7 @@ class ChargeResource(Resource):
     booked_usd: Decimal
     task_id: str | None
     reason: str | None
-    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
+    simulated: Simulated
 
 
 class ChargePage(Resource):
@@ -77,11 +80,11 @@ class ChargePage(Resource):
 
 
 class Settlement(BaseModel):
-    """What a person has found out about an unknown charge.
+    """What a person found out about an unknown charge.
 
-    Paid, with the provider's `taskId`: the provider is asked for it; if it knows the task, its clip is fetched and the
-    video goes on, else the charge stays unknown and its `reason` says what is wrong. Paid without: `costUsd` is booked
-    (default: what is held). Not paid: the money is free; with `again` the scene is tried once more.
+    Paid, with the provider's `taskId`: the task is looked up at the provider. If it exists, its clip is fetched and the
+    video continues; otherwise the charge stays unknown and `reason` says why. Paid without a `taskId`: `costUsd` is
+    booked (default: the amount held). Not paid: the money is released; with `again`, the scene is tried once more.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
@@ -90,3 +93,41 @@ class Settlement(BaseModel):
     task_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=255)] | None = None
     cost_usd: Annotated[Decimal, Field(ge=0, le=1000)] | None = None
     again: bool = False
+
+
+def estimate_resource(quote: Quote) -> EstimateResource:
+    """Show a quote."""
+    return EstimateResource(
+        provider=quote.provider,
+        estimate_usd=quote.estimate,
+        cap_per_video_usd=quote.caps.video,
+        cap_per_owner_and_day_usd=quote.caps.owner_day,
+        used_by_owner_today_usd=quote.used_by_owner_today,
+        cap_per_day_usd=quote.caps.day,
+        used_today_usd=quote.used_today,
+        simulated=quote.simulated,
+    )
+
+
+def spend_resource(spent: list[Spent]) -> SpendResource:
+    """Show what was spent, with totals."""
+    lines = [
+        SpendLine(
+            day=date.fromisoformat(line.day),
+            owner=line.owner,
+            provider=line.provider,
+            attempts=line.attempts,
+            held_usd=line.held,
+            unknown_usd=line.unknown,
+            booked_usd=line.booked,
+            simulated=line.simulated,
+        )
+        for line in spent
+    ]
+    zero, real = Decimal(0), [line for line in lines if not line.simulated]
+    return SpendResource(
+        lines=lines,
+        held_usd=sum((line.held_usd for line in real), zero),
+        unknown_usd=sum((line.unknown_usd for line in real), zero),
+        booked_usd=sum((line.booked_usd for line in real), zero),
+    )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
+from gateway.models import Eta
+
 ENOUGH = 3
 """So many times make a usual time."""
 RECENT = 20
@@ -205,23 +207,8 @@ def _take(free_at: list[float], count: int, seconds: float) -> None:
         heapq.heapreplace(free_at, free_at[0] + seconds)
 
 
-@dataclass(frozen=True)
-class Eta:
-    """What people are told, in whole seconds: the middle, the range around it, and how much later than promised."""
-
-    seconds: int
-    low: int
-    high: int
-    slipped: int = 0
-
-    @property
-    def notice(self) -> str | None:
-        """That it takes longer than was promised, if it does."""
-        return f"It takes longer than usual: about {_rounded(self.slipped)} s more." if self.slipped else None
-
-
-def told(span: Span, promised: float | None) -> Eta:
-    """A span as it is told. `promised`: when the video should have ended, from now; it may be past."""
+def rounded(span: Span, promised: float | None) -> Eta:
+    """Round a span to what people see. `promised`: when the video should be done, in seconds from now, or past."""
     seconds = max(round(span.mid), 1)
     slip = 0 if promised is None else math.ceil(span.mid - promised)
     return Eta(
@@ -232,12 +219,7 @@ def told(span: Span, promised: float | None) -> Eta:
     )
 
 
-def _rounded(seconds: int) -> int:
-    """As people say it: above 20 seconds in fives."""
-    return seconds if seconds < 20 else 5 * round(seconds / 5)
-
-
-# --- what is thought where nothing is known yet
+# --- guesses, where nothing was measured yet
 
 STORYBOARD_GUESS = Span(0.1, 3.0, 25.0)
 """The template writes at once, a language model takes its time."""

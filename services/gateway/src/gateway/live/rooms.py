@@ -208,7 +208,7 @@ class Rooms:
                 await self.server.enter_room(sid, _owner_room(caller.visible_owner))
                 return {"ok": True}
             subscription = _subscription(target)
-            row = await self.event_stream.videos.get(subscription.video_id, owner=caller.visible_owner)
+            row = await self.event_stream.queries.get(subscription.video_id, owner=caller.visible_owner)
             if not client.wants_all:
                 self.new.pop(sid, None)
                 await self.server.leave_room(sid, _owner_room(caller.visible_owner))

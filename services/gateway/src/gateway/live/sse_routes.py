@@ -82,7 +82,7 @@ def routes(event_stream: EventStream, access: Access) -> APIRouter:
         ] = None,
     ) -> Response:
         """Follow a video: first the events you missed, or the latest one. The stream ends with the last event."""
-        row = await event_stream.videos.get(video_id, owner=caller.visible_owner)
+        row = await event_stream.queries.get(video_id, owner=caller.visible_owner)
         # The header is newer: a browser that reconnects keeps the URL that it began with.
         last_seq = header if header is not None else query
         if last_seq is not None:
@@ -116,7 +116,7 @@ async def _until_end(
             yield event
             has_failed = event.data.get("status") == "failed" and event.seq is not None
             # Scenes in progress may end after the failure, and the video may have been resumed since.
-            if has_failed and await event_stream.videos.last_seq(video_id) == event.seq:
+            if has_failed and await event_stream.log.last_seq(video_id) == event.seq:
                 return
 
 

@@ -10,7 +10,7 @@ from gateway.access.dependencies import Reader
 from gateway.models import Video
 from gateway.videos.expiry import FilmExpired
 from gateway.videos.mapping import film_name
-from gateway.videos.service import Videos
+from gateway.videos.queries import VideoQueries
 from shared.contracts.media import MediaReference
 from shared.http.attachment import attachment
 from shared.storage.errors import ObjectMissing
@@ -20,7 +20,7 @@ from shared.storage.s3 import S3Storage
 Download = Annotated[bool, Query(description="Make browsers save the film under its title instead of playing it")]
 
 
-def routes(videos: Videos, storage: FolderStorage | S3Storage) -> APIRouter:
+def routes(videos: VideoQueries, storage: FolderStorage | S3Storage) -> APIRouter:
     """Return the routes of media."""
     router = APIRouter(tags=["media"])
 

@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from gateway.http.idempotency import Key
-from gateway.storyboards.reviews import StoryboardFaulty
+from gateway.storyboards.errors import StoryboardFaulty
 from shared.contracts.events import StoryboardDrafted, StoryboardRequested, VideoRequested
 from shared.contracts.story import (
     DEFAULT_NICHE,
@@ -51,7 +51,7 @@ class StoryboardBody(Storyboard):
         return Storyboard.model_validate(self.model_dump())
 
 
-class StoryWish(BaseModel):
+class StoryRequest(BaseModel):
     """A request for a story."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
@@ -63,16 +63,16 @@ class StoryWish(BaseModel):
     aspect_ratio: AspectRatio = "16:9"
 
 
-class StoryboardWish(StoryWish):
+class StoryboardRequest(StoryRequest):
     """A request for a storyboard alone."""
 
     storyboard_id: UUID | None = Field(None, description="An id of your own: asking again with it writes no second one")
 
     def event(self, owner: str, key: Key | None = None) -> StoryboardRequested:
-        """The wish as an event. A call with a key names the same storyboard each time."""
-        wish = self.model_dump(exclude={"storyboard_id"})
+        """The body as an event. A call with a key names the same storyboard each time."""
+        body = self.model_dump(exclude={"storyboard_id"})
         storyboard_id = self.storyboard_id or (key.uuid if key else uuid4())
-        return StoryboardRequested(video_id=storyboard_id, owner=owner, **wish)
+        return StoryboardRequested(video_id=storyboard_id, owner=owner, **body)
 
 
 MOST_FAULTS = 50
@@ -80,7 +80,7 @@ TAKEN = {"prompt": "overallPrompt", "niche": "niche"}
 """What a request takes from its storyboard where it says nothing itself."""
 
 
-class VideoWish(StoryWish):
+class VideoRequest(StoryRequest):
     """A request for a video.
 
     Prompt, niche, number of scenes and duration are those of the storyboard where there is one, unless they are given.
@@ -103,22 +103,22 @@ class VideoWish(StoryWish):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_the_storyboard_s(cls, wish: Any) -> Any:  # noqa: ANN401 - whatever was sent
-        storyboard = wish.get("storyboard") if isinstance(wish, dict) else None
+    def _take_the_storyboard_s(cls, body: Any) -> Any:  # noqa: ANN401 - whatever was sent
+        storyboard = body.get("storyboard") if isinstance(body, dict) else None
         if not isinstance(storyboard, dict):
-            return wish
-        return {name: storyboard[other] for name, other in TAKEN.items() if storyboard.get(other)} | wish
+            return body
+        return {name: storyboard[other] for name, other in TAKEN.items() if storyboard.get(other)} | body
 
     @model_validator(mode="wrap")
     @classmethod
-    def _tell_each_fault_once(cls, wish: Any, validate: ModelWrapValidatorHandler["VideoWish"]) -> "VideoWish":  # noqa: ANN401 - whatever was sent
+    def _tell_each_fault_once(cls, body: Any, validate: ModelWrapValidatorHandler["VideoRequest"]) -> "VideoRequest":  # noqa: ANN401 - whatever was sent
         """Where a prompt or niche is taken from the storyboard and wrong there, say so of the storyboard alone."""
         try:
-            return validate(wish)
+            return validate(body)
         except ValidationError as error:
             faults = error.errors(include_url=False)
             wrong = {fault["loc"][:2] for fault in faults}
-            again = {(name,) for name, other in TAKEN.items() if ("storyboard", other) in wrong and name not in wish}
+            again = {(name,) for name, other in TAKEN.items() if ("storyboard", other) in wrong and name not in body}
             if not again:
                 raise
             told = [
@@ -133,12 +133,12 @@ class VideoWish(StoryWish):
             raise ValidationError.from_exception_data(cls.__name__, told) from None
 
     def event(self, owner: str) -> VideoRequested:
-        """The wish as the event that starts the story.
+        """The body as the event that starts the story.
 
         Raises:
             StoryboardFaulty: it is not the storyboard of what else is wished.
         """
-        wish = self.model_dump(exclude={"video_id", "storyboard"})
+        body = self.model_dump(exclude={"video_id", "storyboard"})
         if self.storyboard is not None:
             storyboard = self.storyboard.storyboard().model_copy(update={"niche": self.niche})
             told = {"scene_count": len(storyboard.scenes), "duration": storyboard.total_duration}
@@ -150,8 +150,8 @@ class VideoWish(StoryWish):
             ]
             if faults:
                 raise StoryboardFaulty(faults)
-            wish |= told | {"storyboard": storyboard}
-        return VideoRequested(video_id=self.video_id or uuid4(), owner=owner, **wish)
+            body |= told | {"storyboard": storyboard}
+        return VideoRequested(video_id=self.video_id or uuid4(), owner=owner, **body)
 
 
 class Edit(BaseModel):

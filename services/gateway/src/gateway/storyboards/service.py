@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.billing.service import Money
+from gateway.billing.service import Billing
 from gateway.http.errors import ApiError, Problem
 from gateway.models import Storyboard as StoryboardRow
 from shared.contracts.events import Event, StoryboardDrafted, StoryboardFailed, StoryboardRequested
@@ -47,12 +47,12 @@ class StoryboardNotWritten(ApiError):
 class Storyboards:
     """All storyboards that were asked for alone. `wait_seconds`: how long somebody may wait for one at a time."""
 
-    def __init__(self, database: Database, money: Money, wait_seconds: float) -> None:
+    def __init__(self, database: Database, billing: Billing, wait_seconds: float) -> None:
         self.database = database
-        self.money = money
+        self.billing = billing
         self.wait_seconds = wait_seconds
 
-    async def request(self, wish: StoryboardRequested) -> None:
+    async def request(self, body: StoryboardRequested) -> None:
         """Accept a request: its row and the event are saved together. The same request again changes nothing.
 
         Raises:
@@ -61,13 +61,13 @@ class Storyboards:
         """
         try:
             async with transaction(self.database) as work:
-                if await self._open(work, wish):
-                    await self.money.check_storyboard(work.session, wish)
-                    await work.emit(wish)
+                if await self._open(work, body):
+                    await self.billing.check_storyboard(work.session, body)
+                    await work.emit(body)
         except IntegrityError:
             # The same id was used twice at once; the other one was faster.
             async with transaction(self.database) as work:
-                await self._open(work, wish)
+                await self._open(work, body)
 
     async def get(self, storyboard_id: UUID, *, owner: str | None) -> StoryboardRow:
         """One storyboard; `owner`: only theirs. Raises `StoryboardNotFound`."""
@@ -105,17 +105,17 @@ class Storyboards:
         elif isinstance(event, StoryboardFailed) and row.state != "drafted":
             row.state, row.error_kind, row.error_message = "failed", event.kind, event.reason
 
-    async def _open(self, work: UnitOfWork, wish: StoryboardRequested) -> bool:
+    async def _open(self, work: UnitOfWork, body: StoryboardRequested) -> bool:
         """Save what was asked for. Returns whether this was news."""
-        request = wish.model_dump(mode="json")
-        row = await _row(work.session, wish.video_id, lock=True)
+        request = body.model_dump(mode="json")
+        row = await _row(work.session, body.video_id, lock=True)
         if row is None:
-            row = _unknown(wish.video_id)
+            row = _unknown(body.video_id)
             work.session.add(row)
         elif row.request == request:
             return False
         elif row.request:
-            raise RequestConflicts(wish.video_id)
+            raise RequestConflicts(body.video_id)
         row.request = request
         return True
 

@@ -1,4 +1,4 @@
-"""Waits for the end of a video, for those who do not want to look again and again."""
+"""Waits until a video has ended, for callers that do not want to poll."""
 
 import asyncio
 from uuid import UUID
@@ -11,17 +11,17 @@ LOOK_EVERY_SECONDS = 5.0
 """How often the row is read anyway, in case the event stream is late or broken."""
 
 
-class Ending:
-    """Knows when a video has ended."""
+class Completion:
+    """Waits for the end of videos."""
 
     def __init__(self, event_stream: EventStream) -> None:
         self.event_stream = event_stream
 
     async def wait(self, video_id: UUID, seconds: float, *, owner: str | None) -> Video:
-        """The video, once nothing happens to it by itself any more, or else as it is after so many seconds.
+        """Return a video once it has ended or waits for a review, or after `seconds`.
 
         Raises:
-            VideoNotFound: there is none.
+            VideoNotFound: there is no such video.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
@@ -29,7 +29,7 @@ class Ending:
             while True:
                 buffer.arrived.clear()
                 buffer.events.clear()
-                row = await self.event_stream.videos.get(video_id, owner=owner)
+                row = await self.event_stream.queries.get(video_id, owner=owner)
                 left = end - loop.time()
                 if VideoStatus.of(row.status).is_terminal or row.current_step == "review" or left <= 0:
                     return row

@@ -1,4 +1,4 @@
-"""What watchers are told, by Socket.IO, SSE and tRPC: a name for what happened, and what they need to show it."""
+"""What watchers are payload, by Socket.IO, SSE and tRPC: a name for what happened, and what they need to show it."""
 
 from typing import Annotated
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue, WithJsonSchema
 
 from gateway.models import Video
-from gateway.videos.mapping import clip_link, film_link, thumbnail_link, view_of
+from gateway.videos.mapping import clip_link, film_link, projection_of, thumbnail_link
 from gateway.videos.projection import SceneStatus, Step
 from gateway.videos.status import Status, VideoStatus
 from shared.contracts.events import (
@@ -31,7 +31,7 @@ from shared.contracts.events import (
 from shared.contracts.story import Contract, Scene
 
 
-class SceneStanding(Contract):
+class SceneSummary(Contract):
     """How one scene is doing. `progress` is 0-100."""
 
     scene_number: int
@@ -39,8 +39,8 @@ class SceneStanding(Contract):
     progress: float
 
 
-class Told(Contract):
-    """How a video stands. `progress` is 0-100 and never falls; `seq` is null in hints, which are not kept."""
+class VideoPayload(Contract):
+    """How a video video_state. `progress` is 0-100 and never falls; `seq` is null in hints, which are not kept."""
 
     video_id: Annotated[UUID, WithJsonSchema({"type": "string"})]
     seq: int | None
@@ -52,51 +52,51 @@ class Told(Contract):
     notice: str | None = Field(description="Why it waits for more than its turn, if it does")
     eta_seconds: int | None = None
     eta_range_seconds: tuple[int, int] | None = None
-    scene_states: list[SceneStanding] = []
+    scene_states: list[SceneSummary] = []
 
 
-class SceneTold(Told):
-    """As `Told`, and how one scene is doing. `sceneProgress` is 0-100."""
+class ScenePayload(VideoPayload):
+    """As `VideoPayload`, and how one scene is doing. `sceneProgress` is 0-100."""
 
     scene_number: int
     scene_description: str | None
     scene_progress: float
 
 
-class SceneCompletedTold(SceneTold):
+class SceneCompletedPayload(ScenePayload):
     """A scene is rendered: its clip can be watched."""
 
     scene_video_url: str
 
 
-class SceneFailedTold(SceneTold):
+class SceneFailedPayload(ScenePayload):
     """A scene will not come, and why: `error` for people, `kind` for programs."""
 
     error: str
     kind: str
 
 
-class StoryboardInShort(Contract):
+class StoryboardSummary(Contract):
     """A story: its title, and its scenes in their order."""
 
     title: str | None
     scenes: list[Scene]
 
 
-class StoryboardTold(Told, StoryboardInShort):
+class StoryboardPayload(VideoPayload, StoryboardSummary):
     """The story is written. `storyboard` holds the same `title` and `scenes` once more."""
 
-    storyboard: StoryboardInShort
+    storyboard: StoryboardSummary
 
 
-class CompletedTold(Told):
+class CompletedPayload(VideoPayload):
     """The film can be watched."""
 
     video_url: str | None
     thumbnail_url: str | None
 
 
-class FailedTold(Told):
+class FailedPayload(VideoPayload):
     """The video will not be finished, and why. Somebody may resume it."""
 
     error: str
@@ -127,23 +127,23 @@ LIVE_NAMES: dict[type[Event], str] = {
 FINAL_EVENTS = tuple(f"video_{status}" for status in VideoStatus if status.is_final)
 """No event follows one of these, except that a film may expire."""
 
-TOLD: dict[str, type[Told]] = {
-    "video_generation_started": Told,
-    "video_storyboard_created": StoryboardTold,
-    "video_scene_processing": SceneTold,
-    "video_scene_completed": SceneCompletedTold,
-    "video_scene_failed": SceneFailedTold,
-    "video_combining_scenes": Told,
-    "video_completed": CompletedTold,
-    "video_failed": FailedTold,
-    "video_cancelled": Told,
-    "video_expired": Told,
+PAYLOADS: dict[str, type[VideoPayload]] = {
+    "video_generation_started": VideoPayload,
+    "video_storyboard_created": StoryboardPayload,
+    "video_scene_processing": ScenePayload,
+    "video_scene_completed": SceneCompletedPayload,
+    "video_scene_failed": SceneFailedPayload,
+    "video_combining_scenes": VideoPayload,
+    "video_completed": CompletedPayload,
+    "video_failed": FailedPayload,
+    "video_cancelled": VideoPayload,
+    "video_expired": VideoPayload,
 }
 """What goes with each name."""
 
 
 def linked(data: dict[str, JsonValue], public_url: str) -> dict[str, JsonValue]:
-    """What was told, with the links as they are now: `PUBLIC_URL` may have changed since it was kept."""
+    """What was payload, with the links as they are now: `PUBLIC_URL` may have changed since it was kept."""
     video_id = str(data["videoId"])
     links = {"videoUrl": film_link(video_id, public_url), "thumbnailUrl": thumbnail_link(video_id, public_url)}
     if isinstance(number := data.get("sceneNumber"), int):
@@ -151,49 +151,49 @@ def linked(data: dict[str, JsonValue], public_url: str) -> dict[str, JsonValue]:
     return {**data, **{name: link for name, link in links.items() if data.get(name) is not None}}
 
 
-def stands(row: Video) -> dict[str, JsonValue]:
-    """How a video stands, as far as its row knows."""
-    view = view_of(row)
+def video_state(row: Video) -> dict[str, JsonValue]:
+    """How a video video_state, as far as its row knows."""
+    video = projection_of(row)
     return {
         "status": row.status,
         "progress": row.progress,
         "currentStep": row.current_step,
-        "currentScene": view.current_scene,
+        "currentScene": video.current_scene,
         "totalScenes": row.scene_count,
-        "sceneStates": list(view.scene_standings),
+        "sceneStates": list(video.scene_standings),
         "etaSeconds": row.eta.seconds if row.eta else None,
         "etaRangeSeconds": [row.eta.low, row.eta.high] if row.eta else None,
-        "notice": view.notice or (row.eta.notice if row.eta else None),
+        "notice": video.notice or (row.eta.notice if row.eta else None),
     }
 
 
-def told_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue]:
-    """What watchers are told: how the video stands, and what this event adds. Links in it never end."""
-    told: dict[str, JsonValue] = {
+def payload_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue]:
+    """What watchers are payload: how the video video_state, and what this event adds. Links in it never end."""
+    payload: dict[str, JsonValue] = {
         "videoId": row.video_id,
         "seq": row.last_seq if event.stored else None,
-        **stands(row),
+        **video_state(row),
     }
     if isinstance(event, SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed):
-        view = view_of(row)
-        told["sceneNumber"] = event.scene_number
-        scene = next((scene for scene in view.scenes if scene.scene_number == event.scene_number), None)
-        told["sceneDescription"] = scene.description if scene else None
-        told["sceneProgress"] = view.scene_state(event.scene_number).percent
+        video = projection_of(row)
+        payload["sceneNumber"] = event.scene_number
+        scene = next((scene for scene in video.scenes if scene.scene_number == event.scene_number), None)
+        payload["sceneDescription"] = scene.description if scene else None
+        payload["sceneProgress"] = video.scene_state(event.scene_number).percent
     if isinstance(event, SceneRendered):
-        told["sceneVideoUrl"] = clip_link(row.video_id, event.scene_number, public_url)
+        payload["sceneVideoUrl"] = clip_link(row.video_id, event.scene_number, public_url)
     if isinstance(event, SceneFailed):
-        told["error"], told["kind"] = event.reason, event.kind
+        payload["error"], payload["kind"] = event.reason, event.kind
     if isinstance(event, StoryboardCreated):
         story: dict[str, JsonValue] = {
             "title": row.title,
-            "scenes": [scene.model_dump(mode="json") for scene in view_of(row).scenes],
+            "scenes": [scene.model_dump(mode="json") for scene in projection_of(row).scenes],
         }
-        told |= {**story, "storyboard": story}
+        payload |= {**story, "storyboard": story}
     if isinstance(event, VideoComposed):
-        told["videoUrl"] = film_link(row.video_id, public_url)
-        told["thumbnailUrl"] = thumbnail_link(row.video_id, public_url)
+        payload["videoUrl"] = film_link(row.video_id, public_url)
+        payload["thumbnailUrl"] = thumbnail_link(row.video_id, public_url)
     if isinstance(event, VideoFailed):
-        told["error"], told["kind"] = event.reason, event.kind
-        told["stage"] = event.stage
-    return told
+        payload["error"], payload["kind"] = event.reason, event.kind
+        payload["stage"] = event.stage
+    return payload

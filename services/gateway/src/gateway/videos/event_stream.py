@@ -17,7 +17,7 @@ from uuid import UUID
 
 from gateway.internal_messages import LiveEvent
 from gateway.videos.event_payloads import FINAL_EVENTS
-from gateway.videos.service import Videos
+from gateway.videos.queries import VideoQueries
 
 REMEMBERED_VIDEOS = 10_000
 MAX_BUFFERED = 1_000
@@ -60,8 +60,9 @@ class _Position:
 class EventStream:
     """All events of all videos. Every event and its video's owner go to each of `listeners`."""
 
-    def __init__(self, videos: Videos) -> None:
-        self.videos = videos
+    def __init__(self, queries: VideoQueries) -> None:
+        self.queries = queries
+        self.log = queries.event_log
         self.positions: OrderedDict[UUID, _Position] = OrderedDict()
         self.covered: datetime | None = None
         """Everything saved before this moment is published, or older than this replica."""
@@ -73,7 +74,7 @@ class EventStream:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Publish what is saved from now on. Call `catch_up` every few seconds until the block ends."""
-        self.covered = await self.videos.clock()
+        self.covered = await self.log.clock()
         try:
             yield
         finally:
@@ -99,7 +100,7 @@ class EventStream:
         """Publish logged events that the broker did not deliver."""
         if self.covered is None:
             return
-        changed, clock = await self.videos.changed_since(self.covered)
+        changed, clock = await self.log.changed_since(self.covered)
         for video in changed:
             async with self.lock:
                 position = await self._position(video.video_id)
@@ -113,7 +114,7 @@ class EventStream:
         if position is None:
             seq = 0
             if self.covered is not None and not first:
-                seq = await self.videos.last_seq_before(video_id, self.covered)
+                seq = await self.log.last_seq_before(video_id, self.covered)
             position = self.positions[video_id] = _Position(seq)
             while len(self.positions) > REMEMBERED_VIDEOS:
                 self.positions.popitem(last=False)
@@ -121,7 +122,7 @@ class EventStream:
         return position
 
     async def _catch_up(self, video_id: UUID, owner: str, position: _Position) -> None:
-        for event in await self.videos.events_after(video_id, position.seq):
+        for event in await self.log.events_after(video_id, position.seq):
             await self._pass_on(video_id, owner, event, position)
 
     async def _hint(self, video_id: UUID, owner: str, event: LiveEvent, position: _Position) -> None:
@@ -177,10 +178,10 @@ class EventStream:
     async def missed(self, video_id: UUID, last_seq: int | None) -> list[LiveEvent]:
         """Return the events after `last_seq`, or the newest one if it is None."""
         if last_seq is None:
-            events = await self.videos.newest_event(video_id)
+            events = await self.queries.newest_event(video_id)
         else:
-            events = await self.videos.events_after(video_id, last_seq)
-        progress = await self.videos.progress(video_id)
+            events = await self.log.events_after(video_id, last_seq)
+        progress = await self.log.progress(video_id)
         async with self.lock:
             # The caller is about to see this progress; a hint still on its way would go back behind it.
             position = await self._position(video_id)

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from gateway.http.errors import ApiError
 from gateway.internal_messages import LiveEvent
 from gateway.models import Video
-from gateway.videos.service import Videos
+from gateway.videos.projector import VideoProjector
+from gateway.videos.queries import VideoQueries
 from shared.contracts.events import VideoExpired
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import UnitOfWork, transaction
@@ -37,8 +38,9 @@ class FilmExpired(ApiError):
 class Expiry:
     """When films expire. A date once set stands, whatever `days` is later."""
 
-    def __init__(self, videos: Videos, days: int) -> None:
-        self.videos = videos
+    def __init__(self, queries: VideoQueries, projector: VideoProjector, days: int) -> None:
+        self.queries = queries
+        self.projector = projector
         self.days = days
 
     @property
@@ -58,13 +60,13 @@ class Expiry:
             VideoNotFound: there is none.
             FilmExpired: it is too late.
         """
-        row = await self.videos.locked(work, video_id, owner=owner)
+        row = await self.queries.locked(work, video_id, owner=owner)
         if row.status == "expired":
             raise FilmExpired(video_id, row.expires_at)
         if row.kept != keep:
             row.kept = keep
             row.expires_at = now(self.days * DAY_SECONDS) if row.status == "completed" and not keep else None
-        return await self.videos.as_saved(work, row)
+        return await self.queries.as_saved(work, row)
 
     async def date(self, database: Database, video_ids: Sequence[str]) -> int:
         """Set the date of completed films that have none and are not kept. Returns how many there were."""
@@ -90,6 +92,6 @@ class Expiry:
                 still_due = select(Video.id).where(Video.video_id == video_id, *is_due).with_for_update()
                 if await work.session.scalar(still_due) is not None:
                     event = VideoExpired(video_id=UUID(video_id))
-                    await self.videos.record(work, event)
+                    await self.projector.record(work, event)
                     await work.emit(event)
         return len(video_ids)

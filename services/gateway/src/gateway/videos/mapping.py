@@ -1,4 +1,4 @@
-"""A row of `videos`, between the database and the rules: how it begins, is read, saved and buried; its links.
+"""A row of `videos`, between the database and the rules: how it begins, is read, saved and soft-deleted; its links.
 
 The existing application may write rows of its own, with its own columns only; so what is read is taken as it can be.
 """
@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.models import Video
-from gateway.videos.projection import ALL_DONE, SceneState, Step, VideoView
+from gateway.videos.projection import ALL_DONE, SceneState, Step, VideoProjection
 from gateway.videos.status import VideoStatus
 from shared.contracts.media import MediaReference
 from shared.contracts.story import DEFAULT_NICHE, DEFAULT_OWNER, Scene
@@ -49,7 +49,7 @@ def unknown(video_id: UUID) -> Video:
         held_usd=FREE,
         estimated_cost_usd=FREE,
         simulated=False,
-        promised_usd=FREE,
+        reserved_usd=FREE,
         budget_day="",
         epoch=0,
         last_seq=0,
@@ -59,11 +59,11 @@ def unknown(video_id: UUID) -> Video:
     )
 
 
-def view_of(row: Video) -> VideoView:
-    """A row as the rules see it."""
+def projection_of(row: Video) -> VideoProjection:
+    """Return a row as the rules see it."""
     status = VideoStatus.of(row.status)
     scenes = _scenes(row.scenes)
-    return VideoView(
+    return VideoProjection(
         status=status,
         # The application says by the status alone that a video has ended.
         current_step=status.value if status in get_args(Step) else row.current_step,
@@ -88,32 +88,32 @@ async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
     return await session.scalar(select(Video.epoch).where(Video.video_id == str(video_id))) or 0
 
 
-def save(row: Video, view: VideoView, public_url: str) -> None:
-    """Bring a row to what the rules made of it."""
-    row.status = view.status.value
-    row.current_step = view.current_step
-    row.progress = view.progress
-    row.title = view.title
-    row.story_script = view.story_script
+def save(row: Video, video: VideoProjection, public_url: str) -> None:
+    """Write a projection into its row."""
+    row.status = video.status.value
+    row.current_step = video.current_step
+    row.progress = video.progress
+    row.title = video.title
+    row.story_script = video.story_script
     row.scenes = [
-        _scene_row(row.video_id, scene, view.scene_state(scene.scene_number), public_url) for scene in view.scenes
+        _scene_row(row.video_id, scene, video.scene_state(scene.scene_number), public_url) for scene in video.scenes
     ]
-    row.scene_count = view.scene_count
-    row.scene_states = {str(n): state.model_dump(mode="json") for n, state in view.scene_states.items()}
-    row.error_stage = view.error_stage
-    row.error_kind = view.error_kind
-    row.error_message = view.error_message
-    row.epoch = view.epoch
-    if view.film is not None and view.thumbnail is not None:
-        row.film = view.film.model_dump(mode="json")
-        row.thumbnail = view.thumbnail.model_dump(mode="json")
+    row.scene_count = video.scene_count
+    row.scene_states = {str(n): state.model_dump(mode="json") for n, state in video.scene_states.items()}
+    row.error_stage = video.error_stage
+    row.error_kind = video.error_kind
+    row.error_message = video.error_message
+    row.epoch = video.epoch
+    if video.film is not None and video.thumbnail is not None:
+        row.film = video.film.model_dump(mode="json")
+        row.thumbnail = video.thumbnail.model_dump(mode="json")
         row.video_url = film_link(row.video_id, public_url)
         row.thumbnail_url = thumbnail_link(row.video_id, public_url)
         row.completed_at = now()
-    if view.status is VideoStatus.EXPIRED:
+    if video.status is VideoStatus.EXPIRED:
         row.film = row.thumbnail = row.video_url = row.thumbnail_url = None
-    if view.resolution is not None:
-        width, height = view.resolution
+    if video.resolution is not None:
+        width, height = video.resolution
         row.meta = {**(row.meta or {}), "format": "mp4", "resolution": f"{width}x{height}"}
 
 
@@ -166,8 +166,8 @@ def forget_refusal(row: Video) -> None:
     row.error_stage = row.error_kind = row.error_message = None
 
 
-def bury(row: Video) -> None:
-    """Make a row a gravestone: what people wrote and made is gone; what it cost and how it ended stays."""
+def soft_delete(row: Video) -> None:
+    """Make a row a tombstone: texts and files are gone; what it cost and how it ended stays."""
     row.deleted_at = now()
     row.prompt = row.story_script = ""
     row.niche = DEFAULT_NICHE

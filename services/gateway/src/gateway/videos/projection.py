@@ -59,7 +59,7 @@ class SceneState(Contract):
     """The epoch that it failed in."""
 
 
-class VideoView(BaseModel):
+class VideoProjection(BaseModel):
     """A video as the gateway knows it."""
 
     status: Status = VideoStatus.PENDING
@@ -111,31 +111,31 @@ class VideoView(BaseModel):
         return min(done + 1, self.scene_count)
 
 
-def fold(view: VideoView, event: Event) -> VideoView:
-    """The view after an event; the same view where the event says nothing new."""
+def apply(video: VideoProjection, event: Event) -> VideoProjection:
+    """Return the video after an event; the same object if the event changes nothing."""
     if isinstance(event, VideoExpired):
-        return _expired(view) if view.status is VideoStatus.COMPLETED else view
-    if view.status.is_final:
-        return view
-    changed = view.model_copy(update=_changes(view, event))
-    return changed.model_copy(update={"progress": max(view.progress, changed.progress, _progress(changed))})
+        return _expired(video) if video.status is VideoStatus.COMPLETED else video
+    if video.status.is_final:
+        return video
+    changed = video.model_copy(update=_changes(video, event))
+    return changed.model_copy(update={"progress": max(video.progress, changed.progress, _progress(changed))})
 
 
-def _expired(view: VideoView) -> VideoView:
+def _expired(video: VideoProjection) -> VideoProjection:
     """A film that is removed, with its clips. The story stays."""
-    states = {number: state.model_copy(update={"clip": None}) for number, state in view.scene_states.items()}
-    return view.model_copy(
+    states = {number: state.model_copy(update={"clip": None}) for number, state in video.scene_states.items()}
+    return video.model_copy(
         update={"status": VideoStatus.EXPIRED, "film": None, "thumbnail": None, "scene_states": states}
     )
 
 
-def _changes(view: VideoView, event: Event) -> dict[str, object]:
+def _changes(video: VideoProjection, event: Event) -> dict[str, object]:
     match event:
-        case StoryboardCreated() if event.revision < view.revision:
+        case StoryboardCreated() if event.revision < video.revision:
             return {}
         case StoryboardCreated():
             return {
-                **_step_after_storyboard(view, event),
+                **_step_after_storyboard(video, event),
                 "revision": event.revision,
                 "title": event.title,
                 "story_script": event.story_script,
@@ -143,17 +143,17 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
                 "scene_count": len(event.scenes),
             }
         case StoryboardApproved():
-            return _leaves_review(view, event.storyboard)
+            return _leaves_review(video, event.storyboard)
         case SceneDelayed() | SceneStarted() | SceneProgressed() | SceneRendered() | SceneFailed():
-            return _scene_changes(view, event)
-        case VideoComposing() if view.current_step == "storing":
+            return _scene_changes(video, event)
+        case VideoComposing() if video.current_step == "storing":
             return {}
         case VideoComposing():
-            return {**_goes_on(view), "current_step": "combining"}
-        case VideoProgressed() if view.current_step == "combining":
+            return {**_goes_on(video), "current_step": "combining"}
+        case VideoProgressed() if video.current_step == "combining":
             return {"progress": COMBINING + (STORING - COMBINING) * event.percent / 100}
         case VideoStoring():
-            return {**_goes_on(view), "current_step": "storing"} if view.status is not VideoStatus.FAILED else {}
+            return {**_goes_on(video), "current_step": "storing"} if video.status is not VideoStatus.FAILED else {}
         case VideoComposed():
             return {
                 "status": VideoStatus.COMPLETED,
@@ -163,11 +163,11 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
                 "resolution": (event.width, event.height),
                 **_no_error(),
             }
-        case VideoFailed() | VideoResumed() if view.standing.after(event) == view.standing:
+        case VideoFailed() | VideoResumed() if video.standing.after(event) == video.standing:
             return {}
         case VideoFailed():
             return {
-                **_in_epoch(view, event.epoch),
+                **_in_epoch(video, event.epoch),
                 "status": VideoStatus.FAILED,
                 "current_step": "failed",
                 "error_stage": event.stage,
@@ -175,7 +175,7 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
                 "error_message": event.reason,
             }
         case VideoResumed():
-            return {**_in_epoch(view, event.epoch), **_revived(view)}
+            return {**_in_epoch(video, event.epoch), **_revived(video)}
         case VideoCancelled():
             return {"status": VideoStatus.CANCELLED, "current_step": "cancelled"}
         case _:
@@ -183,10 +183,10 @@ def _changes(view: VideoView, event: Event) -> dict[str, object]:
 
 
 def _scene_changes(
-    view: VideoView, event: SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed
+    video: VideoProjection, event: SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed
 ) -> dict[str, object]:
-    before = view.scene_state(event.scene_number)
-    if before.state == "rendered" or (isinstance(event, SceneFailed) and event.epoch < view.epoch):
+    before = video.scene_state(event.scene_number)
+    if before.state == "rendered" or (isinstance(event, SceneFailed) and event.epoch < video.epoch):
         return {}
     match event:
         case SceneDelayed():
@@ -215,21 +215,21 @@ def _scene_changes(
                 failed_in=event.epoch,
             )
     return {
-        **_goes_on(view),
-        **_leaves_review(view, None),
-        "scene_states": {**view.scene_states, event.scene_number: after},
+        **_goes_on(video),
+        **_leaves_review(video, None),
+        "scene_states": {**video.scene_states, event.scene_number: after},
     }
 
 
-def _step_after_storyboard(view: VideoView, event: StoryboardCreated) -> dict[str, object]:
+def _step_after_storyboard(video: VideoProjection, event: StoryboardCreated) -> dict[str, object]:
     if event.review:
-        return {"current_step": "review"} if view.current_step == "storyboard" else {}
-    is_next = view.current_step in ("storyboard", "review")
-    return {**_goes_on(view), "current_step": "scenes" if is_next else view.current_step}
+        return {"current_step": "review"} if video.current_step == "storyboard" else {}
+    is_next = video.current_step in ("storyboard", "review")
+    return {**_goes_on(video), "current_step": "scenes" if is_next else video.current_step}
 
 
-def _leaves_review(view: VideoView, edited: Storyboard | None) -> dict[str, object]:
-    if view.current_step != "review":
+def _leaves_review(video: VideoProjection, edited: Storyboard | None) -> dict[str, object]:
+    if video.current_step != "review":
         return {}
     changed: dict[str, object] = {"status": VideoStatus.PROCESSING, "current_step": "scenes"}
     if edited is not None:
@@ -238,26 +238,26 @@ def _leaves_review(view: VideoView, edited: Storyboard | None) -> dict[str, obje
     return changed
 
 
-def _goes_on(view: VideoView) -> dict[str, object]:
+def _goes_on(video: VideoProjection) -> dict[str, object]:
     """Work is being done; that alone does not bring a failed video back."""
-    return {"status": VideoStatus.PROCESSING} if view.status is VideoStatus.PENDING else {}
+    return {"status": VideoStatus.PROCESSING} if video.status is VideoStatus.PENDING else {}
 
 
-def _revived(view: VideoView) -> dict[str, object]:
+def _revived(video: VideoProjection) -> dict[str, object]:
     """A failed video goes on where it was, as far as nothing later was heard of."""
-    if view.status is not VideoStatus.FAILED:
+    if video.status is not VideoStatus.FAILED:
         return {}
-    step = view.current_step if view.current_step != "failed" else "scenes" if view.scenes else "storyboard"
+    step = video.current_step if video.current_step != "failed" else "scenes" if video.scenes else "storyboard"
     return {"status": VideoStatus.PROCESSING, "current_step": step, **_no_error()}
 
 
-def _in_epoch(view: VideoView, epoch: int) -> dict[str, object]:
+def _in_epoch(video: VideoProjection, epoch: int) -> dict[str, object]:
     """The scenes that failed in an earlier epoch wait again."""
     states = {
         number: SceneState(percent=state.percent, provider=state.provider)
         if state.state == "failed" and state.failed_in < epoch
         else state
-        for number, state in view.scene_states.items()
+        for number, state in video.scene_states.items()
     }
     return {"epoch": epoch, "scene_states": states}
 
@@ -266,14 +266,14 @@ def _no_error() -> dict[str, object]:
     return {"error_stage": None, "error_kind": None, "error_message": None}
 
 
-def _progress(view: VideoView) -> float:
-    if view.status is VideoStatus.COMPLETED:
+def _progress(video: VideoProjection) -> float:
+    if video.status is VideoStatus.COMPLETED:
         return ALL_DONE
-    if view.current_step == "storing":
+    if video.current_step == "storing":
         return STORING
-    if view.current_step == "combining":
+    if video.current_step == "combining":
         return COMBINING
-    if not view.scenes:
+    if not video.scenes:
         return 0.0
-    done = sum(view.scene_state(scene.scene_number).percent for scene in view.scenes) / len(view.scenes)
+    done = sum(video.scene_state(scene.scene_number).percent for scene in video.scenes) / len(video.scenes)
     return round(STORYBOARD_DONE + (SCENES_DONE - STORYBOARD_DONE) * done / 100, 1)

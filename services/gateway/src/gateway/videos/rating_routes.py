@@ -1,15 +1,16 @@
 """The REST API of ratings and figures: how films are liked, and how well they are made."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
 from gateway.access.dependencies import Reader, Writer
+from gateway.http.date_range import days_before
 from gateway.http.json_body import json_only
 from gateway.videos.ratings import Ratings
-from gateway.videos.schemas import RatingWish, StatisticsResource, VideoResource, video_resource
+from gateway.videos.schemas import RatingRequest, StatisticsResource, VideoResource, video_resource
 from gateway.videos.statistics import Statistics
 from shared.persistence.unit_of_work import transaction
 
@@ -23,10 +24,10 @@ def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRout
     @router.put(
         "/api/v1/videos/{video_id}/rating", dependencies=[Depends(json_only)], tags=["videos"], responses={409: {}}
     )
-    async def rate_video(video_id: UUID, wish: RatingWish, caller: Writer) -> VideoResource:
+    async def rate_video(video_id: UUID, body: RatingRequest, caller: Writer) -> VideoResource:
         """Say how you like a film. Saying it again replaces what you said."""
-        async with transaction(ratings.videos.database) as work:
-            row = await ratings.rate(work, video_id, wish.rating, wish.comment or None, owner=caller.visible_owner)
+        async with transaction(ratings.queries.database) as work:
+            row = await ratings.rate(work, video_id, body.rating, body.comment or None, owner=caller.visible_owner)
             return video_resource(row, public_url)
 
     @router.delete("/api/v1/videos/{video_id}/rating", status_code=204, tags=["videos"])
@@ -56,8 +57,3 @@ def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRout
         )
 
     return router
-
-
-def days_before(day: date, count: int) -> date:
-    """The day so many days earlier, as far as there are days."""
-    return day - timedelta(days=min(count, (day - date.min).days))

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from gateway.http.errors import ApiError
 from gateway.models import Video
-from gateway.videos.service import Videos
+from gateway.videos.queries import VideoQueries
 from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 
@@ -22,8 +22,8 @@ class NothingToRate(ApiError):
 class Ratings:
     """The rating of each video: 1 to 5, and a word."""
 
-    def __init__(self, videos: Videos) -> None:
-        self.videos = videos
+    def __init__(self, queries: VideoQueries) -> None:
+        self.queries = queries
 
     async def rate(
         self, work: UnitOfWork, video_id: UUID, rating: int, comment: str | None, *, owner: str | None
@@ -34,14 +34,14 @@ class Ratings:
             VideoNotFound: there is none.
             NothingToRate: it is not made, or not yet.
         """
-        row = await self.videos.locked(work, video_id, owner=owner)
+        row = await self.queries.locked(work, video_id, owner=owner)
         if row.status != "completed":
             raise NothingToRate(video_id, row.status)
         row.rating, row.rating_comment = rating, comment
-        return await self.videos.as_saved(work, row)
+        return await self.queries.as_saved(work, row)
 
     async def take_back(self, video_id: UUID, *, owner: str | None) -> None:
         """Forget how a film was rated, where it was. Raises `VideoNotFound`."""
-        async with transaction(self.videos.database) as work:
-            row = await self.videos.locked(work, video_id, owner=owner)
+        async with transaction(self.queries.database) as work:
+            row = await self.queries.locked(work, video_id, owner=owner)
             row.rating = row.rating_comment = None

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from gateway.access.dependencies import Writer
 from gateway.http.json_body import json_only
 from gateway.videos.expiry import Expiry
-from gateway.videos.schemas import RetentionWish, VideoResource, video_resource
+from gateway.videos.schemas import RetentionRequest, VideoResource, video_resource
 from shared.persistence.unit_of_work import transaction
 
 
@@ -20,10 +20,10 @@ def routes(expiry: Expiry, public_url: str) -> APIRouter:
         dependencies=[Depends(json_only)],
         responses={410: {"description": "Its film has expired already"}},
     )
-    async def set_retention(video_id: UUID, wish: RetentionWish, caller: Writer) -> VideoResource:
+    async def set_retention(video_id: UUID, body: RetentionRequest, caller: Writer) -> VideoResource:
         """Keep a video for as long as you want, or let its film expire again. `expiresAt` says when it does."""
-        async with transaction(expiry.videos.database) as work:
-            row = await expiry.keep(work, video_id, keep=wish.keep, owner=caller.visible_owner)
+        async with transaction(expiry.queries.database) as work:
+            row = await expiry.keep(work, video_id, keep=body.keep, owner=caller.visible_owner)
             return video_resource(row, public_url)
 
     return router

@@ -20,11 +20,11 @@ from gateway.http.idempotency_headers import LOOK_AGAIN_SECONDS, IdempotencyKey,
 from gateway.http.json_body import json_only
 from gateway.http.preconditions import matches, wait_of
 from gateway.models import Video
-from gateway.storyboards.reviews import Reviews
-from gateway.storyboards.schemas import VideoWish
-from gateway.videos.completion import Ending
+from gateway.storyboards.schemas import VideoRequest
+from gateway.videos.commands import VideoCommands
+from gateway.videos.completion import Completion
+from gateway.videos.reviews import Reviews
 from gateway.videos.schemas import VideoPage, VideoResource, video_resource
-from gateway.videos.service import Videos
 from gateway.videos.status import Status, VideoStatus
 from shared.persistence.unit_of_work import UnitOfWork
 
@@ -39,7 +39,7 @@ Prefer = Annotated[
 ]
 
 
-class ListWish(BaseModel):
+class ListRequest(BaseModel):
     """Which videos, and how many."""
 
     model_config = ConfigDict(extra="forbid")
@@ -49,7 +49,9 @@ class ListWish(BaseModel):
     status: Status | None = None
 
 
-def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: Ending, public_url: str) -> APIRouter:
+def routes(
+    videos: VideoCommands, reviews: Reviews, idempotency: Idempotency, completion: Completion, public_url: str
+) -> APIRouter:
     """All routes of videos, on these tools."""
     router = APIRouter(tags=["videos"])
     # Another form of the same row is another answer.
@@ -87,10 +89,14 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
         },
     )
     async def request_video(
-        wish: VideoWish, request: Request, caller: Writer, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
+        body: VideoRequest,
+        request: Request,
+        caller: Writer,
+        idempotency_key: IdempotencyKey = None,
+        prefer: Prefer = None,
     ) -> Response:
         """Ask for a video. It is accepted and made in the background; follow it by `links.self` or `links.events`."""
-        event = wish.event(caller.owner)
+        event = body.event(caller.owner)
         reviews.check(event.storyboard)
 
         async def do(work: UnitOfWork) -> dict[str, object]:
@@ -98,12 +104,12 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
         answer = await idempotency.once(
-            key_of(request, caller.owner, idempotency_key), wish.model_dump(mode="json"), do
+            key_of(request, caller.owner, idempotency_key), body.model_dump(mode="json"), do
         )
         seconds = wait_of(prefer)
         if seconds is None:
             return accepted(answer)
-        row = await ending.wait(UUID(answer.body["videoId"]), seconds, owner=caller.visible_owner)
+        row = await completion.wait(UUID(answer.body["videoId"]), seconds, owner=caller.visible_owner)
         response = shown(row, 200 if VideoStatus.of(row.status).is_terminal else 202)
         response.headers["Location"] = answer.body["links"]["self"]
         response.headers["Preference-Applied"] = f"wait={seconds}"
@@ -111,12 +117,12 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
         return response
 
     @router.get("/api/v1/videos", responses={200: {"headers": told("Link")}})
-    async def list_videos(caller: Reader, wish: Annotated[ListWish, Query()], response: Response) -> VideoPage:
+    async def list_videos(caller: Reader, body: Annotated[ListRequest, Query()], response: Response) -> VideoPage:
         """List the videos, newest first."""
-        part = await videos.page_after(wish.limit, _place(wish.after), wish.status, owner=caller.visible_owner)
+        part = await videos.queries.page_after(body.limit, _place(body.after), body.status, owner=caller.visible_owner)
         cursor = _cursor(part.next) if part.next is not None else None
         if cursor is not None:
-            query = {"limit": wish.limit, "after": cursor} | ({"status": wish.status} if wish.status else {})
+            query = {"limit": body.limit, "after": cursor} | ({"status": body.status} if body.status else {})
             response.headers["Link"] = f'<{public_url}/api/v1/videos?{urlencode(query)}>; rel="next"'
         return VideoPage(
             videos=[video_resource(row, public_url) for row in part.videos],
@@ -132,12 +138,12 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
     async def get_video(video_id: UUID, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
         """Look at a video. While it is being made, `Retry-After` says when to look again."""
         if if_none_match is not None:
-            version, status = await videos.version(video_id, owner=caller.visible_owner)
+            version, status = await videos.queries.version(video_id, owner=caller.visible_owner)
             tag = tag_of(version)
             if matches(if_none_match, tag):
                 again = {} if VideoStatus.of(status).is_terminal else {"Retry-After": LOOK_AGAIN_SECONDS}
                 return Response(None, 304, {"ETag": tag, "Cache-Control": "private, no-cache", **again})
-        return shown(await videos.get(video_id, owner=caller.visible_owner))
+        return shown(await videos.queries.get(video_id, owner=caller.visible_owner))
 
     @router.post(
         "/api/v1/videos/{video_id}/cancel",
@@ -151,8 +157,8 @@ def routes(videos: Videos, reviews: Reviews, idempotency: Idempotency, ending: E
     )
     async def cancel_video(video_id: UUID, caller: Writer) -> Response:
         """Cancel a video. Scenes that wait never start; what has started is not paid again."""
-        news = await videos.cancel_once(video_id, by=caller.owner, reason=REASON, owner=caller.visible_owner)
-        return shown(await videos.get(video_id, owner=caller.visible_owner), 202 if news else 200)
+        news = await videos.cancel(video_id, by=caller.owner, reason=REASON, owner=caller.visible_owner)
+        return shown(await videos.queries.get(video_id, owner=caller.visible_owner), 202 if news else 200)
 
     @router.delete("/api/v1/videos/{video_id}", status_code=204, responses={409: {}})
     async def delete_video(video_id: UUID, caller: Writer) -> None:

@@ -6,10 +6,10 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
-from pydantic.alias_generators import to_camel
 
+from gateway.http.resource import Resource
 from gateway.models import Video
-from gateway.videos.mapping import clip_link, film_link, thumbnail_link, view_of
+from gateway.videos.mapping import clip_link, film_link, projection_of, thumbnail_link
 from gateway.videos.projection import SceneStatus, Step
 from gateway.videos.status import Status
 from shared.contracts.story import (
@@ -18,11 +18,7 @@ from shared.contracts.story import (
 )
 
 
-class _Resource(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-
-class SceneResource(_Resource):
+class SceneResource(Resource):
     """A scene of a video. `progress` is 0-100, `duration` in seconds."""
 
     scene_number: int
@@ -39,7 +35,7 @@ class SceneResource(_Resource):
     error_message: str | None
 
 
-class VideoLinks(_Resource):
+class VideoLinks(Resource):
     """Where to go on. `approve` is there where a review is awaited, `animatic` where there is a storyboard to draw."""
 
     self: str
@@ -50,7 +46,7 @@ class VideoLinks(_Resource):
     animatic: str | None
 
 
-class VideoResource(_Resource):
+class VideoResource(Resource):
     """A video. `progress` is 0-100, `duration` and `etaSeconds` in seconds, amounts in USD."""
 
     video_id: str = Field(description="A UUID, unless another application wrote this row")
@@ -96,7 +92,7 @@ class VideoResource(_Resource):
     links: VideoLinks
 
 
-class VideoPage(_Resource):
+class VideoPage(Resource):
     """Videos, newest first. `nextCursor` goes into `after` for those that are older."""
 
     videos: list[VideoResource]
@@ -105,7 +101,7 @@ class VideoPage(_Resource):
     next_cursor: str | None
 
 
-class RatingWish(BaseModel):
+class RatingRequest(BaseModel):
     """How somebody liked a film."""
 
     model_config = ConfigDict(
@@ -116,7 +112,7 @@ class RatingWish(BaseModel):
     comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)] | None = None
 
 
-class RetentionWish(BaseModel):
+class RetentionRequest(BaseModel):
     """Whether a video is kept, or its film expires."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keep": True}]})
@@ -124,7 +120,7 @@ class RetentionWish(BaseModel):
     keep: Annotated[bool, Field(strict=True)]
 
 
-class StatisticsResource(_Resource):
+class StatisticsResource(Resource):
     """Of the videos requested in a time; null where there is nothing to take it from. Free previews do not count."""
 
     requested: int
@@ -140,11 +136,11 @@ class StatisticsResource(_Resource):
 
 def video_resource(row: Video, public_url: str) -> VideoResource:
     """A row as the API shows it."""
-    view = view_of(row)
+    video = projection_of(row)
     own = f"{public_url}/api/v1/videos/{row.video_id}"
     scenes = []
-    for scene in view.scenes:
-        state = view.scene_state(scene.scene_number)
+    for scene in video.scenes:
+        state = video.scene_state(scene.scene_number)
         clip = clip_link(row.video_id, scene.scene_number, public_url) if state.clip else None
         scenes.append(
             SceneResource(
@@ -159,27 +155,27 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         )
     return VideoResource(
         video_id=row.video_id,
-        status=view.status,
-        is_terminal=view.status.is_terminal,
-        progress=view.progress,
-        current_step=view.current_step,
-        awaiting_review=view.current_step == "review",
-        current_scene=view.current_scene,
-        total_scenes=view.scene_count,
+        status=video.status,
+        is_terminal=video.status.is_terminal,
+        progress=video.progress,
+        current_step=video.current_step,
+        awaiting_review=video.current_step == "review",
+        current_scene=video.current_scene,
+        total_scenes=video.scene_count,
         eta_seconds=row.eta.seconds if row.eta else None,
         eta_range_seconds=(row.eta.low, row.eta.high) if row.eta else None,
-        title=view.title,
+        title=video.title,
         prompt=row.prompt,
         niche=row.niche,
         aspect_ratio=row.aspect_ratio,
         duration=row.duration,
-        story_script=view.story_script,
+        story_script=video.story_script,
         scenes=scenes,
-        video_url=film_link(row.video_id, public_url) if view.film else row.video_url,
-        thumbnail_url=thumbnail_link(row.video_id, public_url) if view.thumbnail else row.thumbnail_url,
-        error_kind=view.error_kind,
-        error_message=view.error_message,
-        notice=view.notice or (row.eta.notice if row.eta else None),
+        video_url=film_link(row.video_id, public_url) if video.film else row.video_url,
+        thumbnail_url=thumbnail_link(row.video_id, public_url) if video.thumbnail else row.thumbnail_url,
+        error_kind=video.error_kind,
+        error_message=video.error_message,
+        notice=video.notice or (row.eta.notice if row.eta else None),
         cost_usd=row.cost_usd,
         held_usd=row.held_usd,
         estimated_cost_usd=row.estimated_cost_usd,
@@ -201,7 +197,7 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
             events=f"{own}/events",
             cancel=f"{own}/cancel",
             storyboard=f"{own}/storyboard" if row.storyboard else None,
-            approve=f"{own}/approve" if view.current_step == "review" else None,
+            approve=f"{own}/approve" if video.current_step == "review" else None,
             animatic=f"{own}/animatic" if row.storyboard else None,
         ),
     )

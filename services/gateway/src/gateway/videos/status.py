@@ -39,6 +39,7 @@ class VideoStatus(StrEnum):
 
 TERMINAL_STATUSES = tuple(status.value for status in VideoStatus if status.is_terminal)
 """For queries."""
+ACTIVE_STATUSES = tuple(status.value for status in VideoStatus if not status.is_terminal)
 
 # Inline, because a named enum would change the types that clients generate.
 Status = Annotated[VideoStatus, WithJsonSchema({"type": "string", "enum": [status.value for status in VideoStatus]})]

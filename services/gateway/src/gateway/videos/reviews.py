@@ -3,32 +3,16 @@
 import hashlib
 from uuid import UUID, uuid5
 
-from gateway.billing.service import Money
-from gateway.http.errors import ApiError, FieldError, InvalidRequest
+from gateway.http.errors import ApiError
 from gateway.models import Video
-from gateway.videos.mapping import view_of
-from gateway.videos.service import Videos
+from gateway.storyboards.errors import StoryboardFaulty
+from gateway.videos.mapping import projection_of
+from gateway.videos.projector import VideoProjector
 from shared.contracts.events import StoryboardApproved, StoryboardCreated, VideoRequested
 from shared.contracts.provider_selection import FREE_PROVIDER
 from shared.contracts.story import Storyboard
-from shared.contracts.story_rules import Fault, SceneSeconds, faults_of
+from shared.contracts.story_rules import SceneSeconds, faults_of
 from shared.persistence.unit_of_work import UnitOfWork
-
-BESIDE_STORYBOARD = ("sceneCount", "duration")
-
-
-class StoryboardFaulty(InvalidRequest):
-    """An edited storyboard cannot be filmed; `faults` says where and why."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(fault.text for fault in faults), tuple(map(_field_error, faults)))
-
-
-def _field_error(fault: Fault) -> FieldError:
-    # A place in the story is one in the storyboard; a field beside it has its own name only.
-    place = tuple(map(str, fault.place))
-    path = place if place[0] in BESIDE_STORYBOARD else ("storyboard", *place)
-    return FieldError(("body", *path), "storyboard", fault.text)
 
 
 class NotAwaitingReview(ApiError):
@@ -55,9 +39,10 @@ class NoStoryboardYet(ApiError):
 class Reviews:
     """What can be asked of videos that have a storyboard. `seconds`: how long scenes can be."""
 
-    def __init__(self, videos: Videos, money: Money, seconds: SceneSeconds) -> None:
-        self.videos = videos
-        self.money = money
+    def __init__(self, projector: VideoProjector, seconds: SceneSeconds) -> None:
+        self.queries = projector.queries
+        self.projector = projector
+        self.costs = projector.costs
         self.seconds = seconds
 
     def check(self, edited: Storyboard | None) -> None:
@@ -68,7 +53,7 @@ class Reviews:
 
     async def storyboard(self, video_id: UUID, *, owner: str | None) -> Storyboard:
         """The storyboard of a video, as it can be edited. Raises `NoStoryboardYet`."""
-        return _storyboard_of(await self.videos.get(video_id, owner=owner))
+        return _storyboard_of(await self.queries.get(video_id, owner=owner))
 
     async def approve(
         self, work: UnitOfWork, video_id: UUID, edited: Storyboard | None, by: str, *, owner: str | None
@@ -83,13 +68,13 @@ class Reviews:
         """
         self.check(edited)
         event = StoryboardApproved(video_id=video_id, storyboard=edited, by=by)
-        row = await self.videos.locked(work, video_id, owner=owner)
+        row = await self.queries.locked(work, video_id, owner=owner)
         if row.current_step != "review":
             raise NotAwaitingReview(video_id, row.status, row.current_step)
-        await self.money.promise_anew(work, row, edited.scenes if edited else view_of(row).scenes)
-        await self.videos.record(work, event)
+        await self.costs.reserve_again(work, row, edited.scenes if edited else projection_of(row).scenes)
+        await self.projector.record(work, event)
         await work.emit(event)
-        return await self.videos.as_saved(work, row)
+        return await self.queries.as_saved(work, row)
 
     async def animatic(
         self, work: UnitOfWork, video_id: UUID, edited: Storyboard | None, *, owner: str | None
@@ -102,7 +87,7 @@ class Reviews:
             StoryboardFaulty: what was edited cannot be filmed.
         """
         self.check(edited)
-        row = await self.videos.locked(work, video_id, owner=owner)
+        row = await self.queries.locked(work, video_id, owner=owner)
         storyboard = edited or _storyboard_of(row)
         request = VideoRequested(
             video_id=await self._animatic_id(work, video_id, storyboard),
@@ -117,11 +102,11 @@ class Reviews:
             providers=(FREE_PROVIDER,),
         )
         row.animatic_id = str(request.video_id)
-        if await self.videos.record_request(work, request):
+        if await self.projector.record_request(work, request):
             await work.emit(request)
-        film = await self.videos.locked(work, request.video_id, owner=None)
+        film = await self.queries.locked(work, request.video_id, owner=None)
         film.animatic_of = str(video_id)
-        return await self.videos.as_saved(work, film)
+        return await self.queries.as_saved(work, film)
 
     async def _animatic_id(self, work: UnitOfWork, video_id: UUID, storyboard: Storyboard) -> UUID:
         """Derived, so that asking again makes no second film; one that has died is no film."""
@@ -129,7 +114,7 @@ class Reviews:
         number = 0
         while True:
             animatic_id = uuid5(video_id, f"animatic {content} {number}")
-            if not await self.videos.is_over(work, animatic_id):
+            if not await self.projector.is_over(work, animatic_id):
                 return animatic_id
             number += 1
 
