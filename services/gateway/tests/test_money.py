@@ -100,7 +100,7 @@ async def test_of_200_parallel_requests_on_a_budget_for_10_exactly_10_are_accept
     assert sorted(answer.status_code for answer in answers) == [202] * 10 + [402] * 190
     [refusal] = [answer.json() for answer in answers if answer.status_code == 402][:1]
     assert (float(refusal["estimateUsd"]), float(refusal["capUsd"])) == (PRICE, 36)
-    assert refusal["detail"].startswith("$3.60 are needed, but of the $36.00 for everybody's day $0.00 are left.")
+    assert refusal["detail"].startswith("Budget exceeded: $3.60 required, $0.00 of $36.00 left for all videos today.")
     assert (await api.get("/api/v1/videos")).json()["total"] == 10
     requested = [event for event in await published(gateway.database) if isinstance(event, VideoRequested)]
     assert len(requested) == 10
@@ -152,7 +152,7 @@ async def test_each_cap_refuses_with_the_figure_and_takes_nothing(opened: Open, 
     _, api = await opened(**{cap: PRICE - 0.01})
     answer = await api.post("/api/v1/videos", json=GOOD)
     assert (answer.status_code, answer.headers["content-type"]) == (402, "application/problem+json")
-    assert "$3.60 are needed" in answer.json()["detail"]
+    assert "$3.60 required" in answer.json()["detail"]
     cheaper = await api.post("/api/v1/videos", json={**GOOD, "duration": 15})
     assert cheaper.status_code == 202
 

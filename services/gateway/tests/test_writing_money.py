@@ -89,7 +89,7 @@ async def test_a_storyboard_alone_counts_and_is_refused_where_nothing_is_left(
     assert (await api.get("/api/v1/videos")).json()["total"] == 0
     refused = await api.post("/api/v1/storyboards", json=WISH)
     assert refused.status_code == 402, refused.text
-    assert "everybody's day" in refused.json()["detail"]
+    assert "all videos today" in refused.json()["detail"]
     assert not any(isinstance(event, StoryboardRequested) for event in await published(gateway.database))
 
 

@@ -51,16 +51,16 @@ export type AppRouter = BuiltRouter<Root, {
 }>;
 
 export interface ServerToClientEvents {
-  video_generation_started: (payload: Told) => void;
-  video_storyboard_created: (payload: StoryboardTold) => void;
-  video_scene_processing: (payload: SceneTold) => void;
-  video_scene_completed: (payload: SceneCompletedTold) => void;
-  video_scene_failed: (payload: SceneFailedTold) => void;
-  video_combining_scenes: (payload: Told) => void;
-  video_completed: (payload: CompletedTold) => void;
-  video_failed: (payload: FailedTold) => void;
-  video_cancelled: (payload: Told) => void;
-  video_expired: (payload: Told) => void;
+  video_generation_started: (payload: VideoPayload) => void;
+  video_storyboard_created: (payload: StoryboardPayload) => void;
+  video_scene_processing: (payload: ScenePayload) => void;
+  video_scene_completed: (payload: SceneCompletedPayload) => void;
+  video_scene_failed: (payload: SceneFailedPayload) => void;
+  video_combining_scenes: (payload: VideoPayload) => void;
+  video_completed: (payload: CompletedPayload) => void;
+  video_failed: (payload: FailedPayload) => void;
+  video_cancelled: (payload: VideoPayload) => void;
+  video_expired: (payload: VideoPayload) => void;
 }
 
 /** A video, and the last `seq` that the client has: later events are sent first. */
@@ -188,15 +188,15 @@ export interface EventsInput {
   lastSeq?: number | null;
 }
 
-/** How one scene is doing. `progress` is 0-100. */
-export interface SceneStanding {
+/** The state of one scene. `progress` is 0-100. */
+export interface SceneSummary {
   sceneNumber: number;
   state: "waiting" | "unconfirmed" | "rendering" | "rendered" | "failed";
   progress: number;
 }
 
-/** How a video stands. `progress` is 0-100 and never falls; `seq` is null in hints, which are not kept. */
-export interface Told {
+/** The state of a video. `progress` is 0-100 and never falls; `seq` is null in hints, which are not stored. */
+export interface VideoPayload {
   videoId: string;
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -209,7 +209,7 @@ export interface Told {
   notice: string | null;
   etaSeconds?: number | null;
   etaRangeSeconds?: unknown[] | null;
-  sceneStates?: SceneStanding[];
+  sceneStates?: SceneSummary[];
 }
 
 /** One scene of a story. `duration` is in seconds; `transition` leads to the next scene. */
@@ -223,13 +223,13 @@ export interface Scene {
 }
 
 /** A story: its title, and its scenes in their order. */
-export interface StoryboardInShort {
+export interface StoryboardSummary {
   title: string | null;
   scenes: Scene[];
 }
 
 /** The story is written. `storyboard` holds the same `title` and `scenes` once more. */
-export interface StoryboardTold {
+export interface StoryboardPayload {
   title: string | null;
   scenes: Scene[];
   videoId: string;
@@ -244,12 +244,12 @@ export interface StoryboardTold {
   notice: string | null;
   etaSeconds?: number | null;
   etaRangeSeconds?: unknown[] | null;
-  sceneStates?: SceneStanding[];
-  storyboard: StoryboardInShort;
+  sceneStates?: SceneSummary[];
+  storyboard: StoryboardSummary;
 }
 
-/** As `Told`, and how one scene is doing. `sceneProgress` is 0-100. */
-export interface SceneTold {
+/** A video's state and that of one scene. `sceneProgress` is 0-100. */
+export interface ScenePayload {
   videoId: string;
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -262,14 +262,14 @@ export interface SceneTold {
   notice: string | null;
   etaSeconds?: number | null;
   etaRangeSeconds?: unknown[] | null;
-  sceneStates?: SceneStanding[];
+  sceneStates?: SceneSummary[];
   sceneNumber: number;
   sceneDescription: string | null;
   sceneProgress: number;
 }
 
 /** A scene is rendered: its clip can be watched. */
-export interface SceneCompletedTold {
+export interface SceneCompletedPayload {
   videoId: string;
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -282,15 +282,15 @@ export interface SceneCompletedTold {
   notice: string | null;
   etaSeconds?: number | null;
   etaRangeSeconds?: unknown[] | null;
-  sceneStates?: SceneStanding[];
+  sceneStates?: SceneSummary[];
   sceneNumber: number;
   sceneDescription: string | null;
   sceneProgress: number;
   sceneVideoUrl: string;
 }
 
-/** A scene will not come, and why: `error` for people, `kind` for programs. */
-export interface SceneFailedTold {
+/** A scene failed: `error` for people, `kind` for programs. */
+export interface SceneFailedPayload {
   videoId: string;
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -303,7 +303,7 @@ export interface SceneFailedTold {
   notice: string | null;
   etaSeconds?: number | null;
   etaRangeSeconds?: unknown[] | null;
-  sceneStates?: SceneStanding[];
+  sceneStates?: SceneSummary[];
   sceneNumber: number;
   sceneDescription: string | null;
   sceneProgress: number;
@@ -312,7 +312,7 @@ export interface SceneFailedTold {
 }
 
 /** The film can be watched. */
-export interface CompletedTold {
+export interface CompletedPayload {
   videoId: string;
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -325,13 +325,13 @@ export interface CompletedTold {
   notice: string | null;
   etaSeconds?: number | null;
   etaRangeSeconds?: unknown[] | null;
-  sceneStates?: SceneStanding[];
+  sceneStates?: SceneSummary[];
   videoUrl: string | null;
   thumbnailUrl: string | null;
 }
 
-/** The video will not be finished, and why. Somebody may resume it. */
-export interface FailedTold {
+/** The video failed: `error` for people, `kind` for programs. It may be resumed. */
+export interface FailedPayload {
   videoId: string;
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -344,7 +344,7 @@ export interface FailedTold {
   notice: string | null;
   etaSeconds?: number | null;
   etaRangeSeconds?: unknown[] | null;
-  sceneStates?: SceneStanding[];
+  sceneStates?: SceneSummary[];
   error: string;
   kind: string;
   stage: string;

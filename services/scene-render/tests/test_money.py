@@ -137,7 +137,9 @@ async def test_simulated_money_has_budgets_of_its_own_and_is_marked(desk: Any, s
     events = await offer(desk)
     assert all(charge.simulated for charge in of(SceneCharged, events))
     [failed] = of(SceneFailed, await offer(desk))
-    assert failed.reason == ("$0.75 are needed, but of the $1.00 for everybody's day (simulated money) $0.25 are left.")
+    assert failed.reason == (
+        "Budget exceeded: $0.75 required, $0.25 of $1.00 left for all videos today (simulated money)."
+    )
     await desk.hear(of(CheckDue, events)[0])
     assert await desk.rows("SELECT DISTINCT scope FROM budgets WHERE scope NOT LIKE 'simulated %'") == []
     assert await used(desk, "simulated all") == Decimal("0.6")
@@ -153,8 +155,8 @@ async def test_a_scene_that_does_not_fit_any_more_fails_with_the_figure_and_noth
     await offer(desk)
     [failed] = of(SceneFailed, await offer(desk))
     assert (failed.kind, failed.scene_number) == ("budget", 2)
-    assert failed.reason.startswith("$0.75 are needed, but of the $1.00 for")
-    assert failed.reason.endswith("$0.25 are left.")
+    assert failed.reason.startswith("Budget exceeded: $0.75 required")
+    assert "$0.25 of $1.00 left for" in failed.reason
     assert len(desk.ledger.taken) == 1
     assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
 
@@ -345,7 +347,7 @@ async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_sa
     await desk.hear(second)
     [charge] = await desk.published()
     assert charge.reason.endswith(
-        "It is not ordered again: $0.75 are needed, but of the $1.00 for what is paid again in a day $0.25 are left."
+        "It is not ordered again: Budget exceeded: $0.75 required, $0.25 of $1.00 left for repeated attempts today."
     )
     assert await desk.rows("SELECT state FROM renders ORDER BY video_id") == [("waiting",), ("failed",)]
 

@@ -52,7 +52,7 @@ async def test_what_does_not_fit_into_a_budget_is_not_asked(studio, cap: str) ->
     [failed] = await published(studio.database)
     assert isinstance(failed, VideoFailed)
     assert (failed.stage, failed.kind) == ("storyboard", "budget")
-    assert "are needed, but of the $0.01" in failed.reason
+    assert "of $0.01 left for" in failed.reason
     assert await studio.calls() == 0
     assert await used(studio) <= {Decimal(0)}
 

@@ -48,7 +48,11 @@ budgets = budget_table(Base.metadata)
 
 
 class Video(Base):
-    """A video, from its request to its end. `progress` is 0-100 and never falls; `last_seq` numbers its events."""
+    """A video, from its request to its end. `progress` is 0-100 and never falls; `last_seq` numbers its events.
+
+    A new field touches this class (with a migration), `videos/mapping.py` if events set it, and `videos/schemas.py` if
+    the API shows it.
+    """
 
     __tablename__ = "videos"
     __table_args__ = (Index("ix_videos_expiry", "status", "expiresAt"),)

@@ -50,10 +50,10 @@ class Budget:
         scope = self.scope.removeprefix(SIMULATED)
         kind, _, who = scope.partition(":")
         name = {
-            "all": "everybody's day",
-            "owner": f"{who}'s day",
+            "all": "all videos today",
+            "owner": f"{who} today",
             "video": "one video",
-            "again": "what is paid again in a day",
+            "again": "repeated attempts today",
         }[kind]
         return name if scope == self.scope else f"{name} (simulated money)"
 
@@ -91,7 +91,7 @@ class BudgetExceeded(Exception):
         cap = budget.cap or Decimal(0)
         left = max(cap - used, Decimal(0))
         super().__init__(
-            f"{_shown(wanted)} are needed, but of the {_shown(cap)} for {budget.name} {_shown(left)} are left."
+            f"Budget exceeded: {_shown(wanted)} required, {_shown(left)} of {_shown(cap)} left for {budget.name}."
         )
         self.budget = budget
         self.wanted = wanted

@@ -1,4 +1,4 @@
-"""How long a video is still going to take: rules, without any I/O or clock. All times are in seconds.
+"""How long a video still takes: rules, without any I/O or clock. All times are in seconds.
 
 What is said is a range. It comes from how long the same stages took before, of the same model and length where there
 is enough of that, and from the scenes that are ahead in the queue. The upper end of the first range is a promise: once
@@ -15,12 +15,12 @@ from typing import Literal
 from gateway.models import Eta
 
 ENOUGH = 3
-"""So many times make a usual time."""
+"""How many measurements make a usual time."""
 RECENT = 20
 LATE = 0.1
-"""Of the time that has passed: what a stage that takes longer than ever is thought to take still."""
+"""Share of the elapsed time that a stage is expected to still take once it is slower than ever before."""
 SLACK_SECONDS = 1.0
-"""For the messages between stages, in the upper end."""
+"""Added to the upper end for the messages between stages."""
 LEAST_SLIP_SECONDS = 3
 
 Figure = Literal["low", "mid", "high"]
@@ -28,7 +28,7 @@ Figure = Literal["low", "mid", "high"]
 
 @dataclass(frozen=True)
 class Span:
-    """A time that is not known exactly: hardly below `low`, as often below `mid` as above, rarely above `high`."""
+    """A time that is not known exactly: about the 5th, 50th and 95th percentile."""
 
     low: float
     mid: float
@@ -38,7 +38,7 @@ class Span:
         return Span(self.low + other.low, self.mid + other.mid, self.high + other.high)
 
     def times(self, factor: float) -> "Span":
-        """The span for so many times the work."""
+        """Return the span for `factor` times the work."""
         return Span(self.low * factor, self.mid * factor, self.high * factor)
 
 
@@ -60,7 +60,7 @@ class Took:
 
 
 def usual(took: Sequence[Took], model: str, length: float) -> Span | None:
-    """How long a stage usually takes, of what took how long before, the newest first; None where nothing did."""
+    """Return how long a stage usually takes, from earlier times, the newest first; None: there are none."""
     scaled = [(one, one.seconds * _for_length(length / one.length if one.length else 1.0)) for one in took]
     of_model = [(one, seconds) for one, seconds in scaled if one.model == model]
     same = [(one, seconds) for one, seconds in of_model if round(one.length) == round(length)]
@@ -70,7 +70,7 @@ def usual(took: Sequence[Took], model: str, length: float) -> Span | None:
 
 
 def _for_length(ratio: float) -> float:
-    """How much longer something takes that is so many times as long: half of the time goes by the length."""
+    """Return the factor for a clip `ratio` times as long: half of the time depends on the length."""
     return (1 + ratio) / 2
 
 
@@ -84,7 +84,7 @@ def _span_of(seconds: Sequence[float]) -> Span:
 
 
 def slots(took: Sequence[Took], guess: int) -> int:
-    """How many scenes a provider has at once: as many as it had while others waited."""
+    """Return how many scenes a provider renders at once: as many as it had while others waited."""
     full = [one.busy for one in took if one.waiting > 0 and one.busy > 0][:RECENT]
     return round(median(full)) if full else max([guess, *(one.busy for one in took[:RECENT])])
 
@@ -103,7 +103,7 @@ class SceneAhead:
 
 
 def stage_left(takes: Span, elapsed: float) -> Span:
-    """What is left of something that has been going on for so long."""
+    """Return what is left of a stage that has been running for `elapsed`."""
     least = LATE * elapsed
     high = max(takes.high - elapsed, 2 * least)
     # Whoever is over the usual time is not done at once.
@@ -112,7 +112,7 @@ def stage_left(takes: Span, elapsed: float) -> Span:
 
 
 def scene_left(scene: SceneAhead) -> Span:
-    """What is left of a scene: by its usual time at first, by how far it is the further it is."""
+    """Return what is left of a scene: first by its usual time, later by its progress."""
     if scene.elapsed is None:
         return scene.takes
     by_time = stage_left(scene.takes, scene.elapsed)
@@ -156,7 +156,7 @@ class Ahead:
 
     owner: str
     storyboard: Span | None
-    """What is left of the writing."""
+    """What is left of writing it."""
     scenes: Sequence[SceneAhead]
     queue: Queue
     combining: Span
@@ -164,7 +164,7 @@ class Ahead:
 
 
 def left(ahead: Ahead) -> Span:
-    """How long a video is still going to take."""
+    """Return how long a video still takes."""
     storyboard = ahead.storyboard or NOTHING
     # One after the other: each figure is its own course of things.
     running = [scene_left(scene) for scene in ahead.scenes if scene.elapsed is not None]
@@ -176,7 +176,7 @@ def left(ahead: Ahead) -> Span:
 
 
 def _scenes_done(ahead: Ahead, figure: Figure, begin: float, running: Sequence[Span]) -> float:
-    """When the last scene is rendered, if those that wait are taken in turn as slots become free."""
+    """Return when the last scene is rendered, if waiting scenes take free slots in turn."""
     queue = ahead.queue
     other: float = getattr(queue.takes, figure)
     ends: list[float] = [begin, *(getattr(span, figure) for span in running)]
@@ -199,7 +199,7 @@ def _scenes_done(ahead: Ahead, figure: Figure, begin: float, running: Sequence[S
 
 
 def _take(free_at: list[float], count: int, seconds: float) -> None:
-    """Have so many scenes taken, each by the slot that is free first."""
+    """Assign `count` scenes, each to the slot that is free first."""
     rounds = max(count // len(free_at) - 1, 0)
     if rounds:
         free_at[:] = [moment + rounds * seconds for moment in free_at]
@@ -222,7 +222,7 @@ def rounded(span: Span, promised: float | None) -> Eta:
 # --- guesses, where nothing was measured yet
 
 STORYBOARD_GUESS = Span(0.1, 3.0, 25.0)
-"""The template writes at once, a language model takes its time."""
+"""The template is instant, a language model is slow."""
 GIVEN_STORYBOARD_GUESS = Span(0.0, 0.3, 2.0)
 COMBINING_GUESS = Span(0.08, 0.25, 0.6)
 """For a second of film."""
@@ -230,7 +230,7 @@ ANIMATIC_GUESS = Span(0.2, 0.6, 1.5)
 """For a second of clip."""
 TASK_SECONDS: dict[str, float] = {"runway": 70.0, "luma": 60.0, "pika": 60.0}
 SLOTS_GUESS: dict[str, int] = {"animatic": 2, "runway": 2, "luma": 10, "pika": 2}
-"""As the settings are where nobody changes them."""
+"""The defaults of the settings."""
 
 
 def scene_guess(provider: str, length: float, tasks: int, said: float | None) -> Span:

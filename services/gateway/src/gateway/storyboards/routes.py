@@ -18,7 +18,7 @@ def routes(storyboards: Storyboards, estimates: Estimates, public_url: str) -> A
     """Return the routes of storyboards without a video."""
     router = APIRouter()
     pending = {
-        202: {"model": PendingStoryboard, "description": "It is still being written; look again at `Location`"},
+        202: {"model": PendingStoryboard, "description": "It is still being written; poll `Location`"},
         409: {"description": "The id was used for another request"},
         502: {"description": "It could not be written"},
     }
@@ -36,7 +36,7 @@ def routes(storyboards: Storyboards, estimates: Estimates, public_url: str) -> A
         caller: Writer,
         idempotency_key: IdempotencyKey = None,
     ) -> StoryboardBody | PendingStoryboard:
-        """Ask for a storyboard alone, and wait for it. Nothing is rendered; it can be sent back with a video."""
+        """Request a storyboard and wait for it. Nothing is rendered; send it back with a video request to film it."""
         event = body.event(caller.owner, key_of(request, caller.owner, idempotency_key))
         await storyboards.request(event)
         return await _answer(event.video_id, response, caller.visible_owner)
@@ -49,7 +49,7 @@ def routes(storyboards: Storyboards, estimates: Estimates, public_url: str) -> A
     async def get_storyboard(
         storyboard_id: UUID, response: Response, caller: Reader
     ) -> StoryboardBody | PendingStoryboard:
-        """Look at a storyboard that was asked for alone."""
+        """Read a storyboard that was requested without a video."""
         return await _answer(storyboard_id, response, caller.visible_owner)
 
     async def _answer(storyboard_id: UUID, response: Response, owner: str | None) -> StoryboardBody | PendingStoryboard:

@@ -1,4 +1,4 @@
-"""Storyboards as the API takes and shows them: what it shows can be edited by a person and sent back."""
+"""Storyboards as the API takes and shows them: people edit what it shows and send it back."""
 
 from decimal import Decimal
 from typing import Annotated, Any
@@ -24,15 +24,15 @@ from shared.contracts.story_rules import Fault
 
 
 class SceneBody(ShotScene):
-    """A scene as a person edits it. `shot` is what a video provider is asked for; empty: the action."""
+    """A scene for editing. `shot` is the prompt for the video provider; empty: the action is used."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class StoryboardBody(Storyboard):
-    """A storyboard as a person edits it. `style` is repeated in every shot.
+    """A storyboard for editing. `style` is repeated in every shot.
 
-    `estimatedCostUsd` and `repairs` are told, and passed over where they come back.
+    `estimatedCostUsd` and `repairs` are read-only; they are ignored when sent back.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,11 +43,11 @@ class StoryboardBody(Storyboard):
 
     @classmethod
     def of(cls, storyboard: Storyboard, estimate: Decimal, repairs: tuple[str, ...] = ()) -> "StoryboardBody":
-        """A storyboard to show."""
+        """Show a storyboard."""
         return cls.model_validate({**storyboard.model_dump(), "estimatedCostUsd": estimate, "repairs": repairs})
 
     def storyboard(self) -> Storyboard:
-        """What is to be filmed."""
+        """Return the storyboard to film."""
         return Storyboard.model_validate(self.model_dump())
 
 
@@ -64,12 +64,12 @@ class StoryRequest(BaseModel):
 
 
 class StoryboardRequest(StoryRequest):
-    """A request for a storyboard alone."""
+    """A request for a storyboard without a video."""
 
     storyboard_id: UUID | None = Field(None, description="An id of your own: asking again with it writes no second one")
 
     def event(self, owner: str, key: Key | None = None) -> StoryboardRequested:
-        """The body as an event. A call with a key names the same storyboard each time."""
+        """Return the request as an event. With an idempotency key, repeats name the same storyboard."""
         body = self.model_dump(exclude={"storyboard_id"})
         storyboard_id = self.storyboard_id or (key.uuid if key else uuid4())
         return StoryboardRequested(video_id=storyboard_id, owner=owner, **body)
@@ -77,7 +77,7 @@ class StoryboardRequest(StoryRequest):
 
 MOST_FAULTS = 50
 TAKEN = {"prompt": "overallPrompt", "niche": "niche"}
-"""What a request takes from its storyboard where it says nothing itself."""
+"""What a request takes from its storyboard unless it sets it."""
 
 
 class VideoRequest(StoryRequest):
@@ -112,7 +112,7 @@ class VideoRequest(StoryRequest):
     @model_validator(mode="wrap")
     @classmethod
     def _tell_each_fault_once(cls, body: Any, validate: ModelWrapValidatorHandler["VideoRequest"]) -> "VideoRequest":  # noqa: ANN401 - whatever was sent
-        """Where a prompt or niche is taken from the storyboard and wrong there, say so of the storyboard alone."""
+        """Report an invalid prompt or niche of the storyboard once, although the request copies it."""
         try:
             return validate(body)
         except ValidationError as error:
@@ -133,10 +133,10 @@ class VideoRequest(StoryRequest):
             raise ValidationError.from_exception_data(cls.__name__, told) from None
 
     def event(self, owner: str) -> VideoRequested:
-        """The body as the event that starts the story.
+        """Return the request as an event.
 
         Raises:
-            StoryboardFaulty: it is not the storyboard of what else is wished.
+            StoryboardFaulty: the storyboard contradicts other fields of the request.
         """
         body = self.model_dump(exclude={"video_id", "storyboard"})
         if self.storyboard is not None:
@@ -155,7 +155,7 @@ class VideoRequest(StoryRequest):
 
 
 class Edit(BaseModel):
-    """A storyboard that is to take the place of the one that was written; without one, that one is meant."""
+    """An edited storyboard; without it, the written one is used."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -172,6 +172,6 @@ class PendingStoryboard(BaseModel):
 
 
 def drafted(row_drafted: dict[str, Any]) -> tuple[Storyboard, tuple[str, ...]]:
-    """A storyboard and its repairs, as they were told."""
+    """Return a written storyboard and its repairs."""
     event = StoryboardDrafted.model_validate(row_drafted)
     return event.storyboard, event.repairs

@@ -1,4 +1,4 @@
-"""Storyboards alone: ask for one, look whether it is written. Another service writes it; both meet in events."""
+"""Storyboards without a video: request one, read it. The storyboard service writes it and answers by event."""
 
 import asyncio
 from dataclasses import replace
@@ -30,7 +30,7 @@ class StoryboardNotFound(ApiError):
 
 
 class StoryboardNotWritten(ApiError):
-    """The storyboard that was asked for alone was not written."""
+    """The storyboard could not be written."""
 
     http_status, problem_type, title = 502, "storyboard-not-written", "No storyboard"
 
@@ -45,7 +45,7 @@ class StoryboardNotWritten(ApiError):
 
 
 class Storyboards:
-    """All storyboards that were asked for alone. `wait_seconds`: how long somebody may wait for one at a time."""
+    """Requests and reads storyboards without a video. `wait_seconds`: how long one request waits for one."""
 
     def __init__(self, database: Database, billing: Billing, wait_seconds: float) -> None:
         self.database = database
@@ -53,7 +53,7 @@ class Storyboards:
         self.wait_seconds = wait_seconds
 
     async def request(self, body: StoryboardRequested) -> None:
-        """Accept a request: its row and the event are saved together. The same request again changes nothing.
+        """Accept a request. The same request again changes nothing.
 
         Raises:
             RequestConflicts: the id was used for another request.
@@ -70,7 +70,7 @@ class Storyboards:
                 await self._open(work, body)
 
     async def get(self, storyboard_id: UUID, *, owner: str | None) -> StoryboardRow:
-        """One storyboard; `owner`: only theirs. Raises `StoryboardNotFound`."""
+        """Return one storyboard, of one owner if given. Raises `StoryboardNotFound`."""
         async with self.database.reading() as session:
             row = await _row(session, storyboard_id)
         if row is None or owner not in (None, row.request.get("owner")):
@@ -78,8 +78,8 @@ class Storyboards:
         return row
 
     async def wait(self, storyboard_id: UUID, *, owner: str | None) -> StoryboardRow:
-        """One storyboard, as soon as it is written or has failed, or else as it is after a while."""
-        # Looked for, not listened for: the answer may come to another replica, and the row is there for all.
+        """Return one storyboard once it is written or has failed, or after `wait_seconds`."""
+        # Polled: the answer may arrive at another replica, and all of them see the row.
         pause = FIRST_LOOK_SECONDS
         end = asyncio.get_running_loop().time() + self.wait_seconds
         while (
@@ -90,7 +90,7 @@ class Storyboards:
         return row
 
     async def record(self, work: UnitOfWork, event: Event) -> None:
-        """Save what was asked for or what became of it; what is written stays written."""
+        """Save a request or its result; a written storyboard is never replaced."""
         if isinstance(event, StoryboardRequested):
             await self._open(work, event)
             return
@@ -106,7 +106,7 @@ class Storyboards:
             row.state, row.error_kind, row.error_message = "failed", event.kind, event.reason
 
     async def _open(self, work: UnitOfWork, body: StoryboardRequested) -> bool:
-        """Save what was asked for. Returns whether this was news."""
+        """Save a request. Returns whether it is new."""
         request = body.model_dump(mode="json")
         row = await _row(work.session, body.video_id, lock=True)
         if row is None:

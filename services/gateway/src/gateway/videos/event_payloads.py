@@ -1,4 +1,4 @@
-"""What watchers are payload, by Socket.IO, SSE and tRPC: a name for what happened, and what they need to show it."""
+"""The payloads of live events, the same for Socket.IO, SSE, tRPC and webhooks: a name, and what a page shows."""
 
 from typing import Annotated
 from uuid import UUID
@@ -32,7 +32,7 @@ from shared.contracts.story import Contract, Scene
 
 
 class SceneSummary(Contract):
-    """How one scene is doing. `progress` is 0-100."""
+    """The state of one scene. `progress` is 0-100."""
 
     scene_number: int
     state: SceneStatus
@@ -40,7 +40,7 @@ class SceneSummary(Contract):
 
 
 class VideoPayload(Contract):
-    """How a video video_state. `progress` is 0-100 and never falls; `seq` is null in hints, which are not kept."""
+    """The state of a video. `progress` is 0-100 and never falls; `seq` is null in hints, which are not stored."""
 
     video_id: Annotated[UUID, WithJsonSchema({"type": "string"})]
     seq: int | None
@@ -56,7 +56,7 @@ class VideoPayload(Contract):
 
 
 class ScenePayload(VideoPayload):
-    """As `VideoPayload`, and how one scene is doing. `sceneProgress` is 0-100."""
+    """A video's state and that of one scene. `sceneProgress` is 0-100."""
 
     scene_number: int
     scene_description: str | None
@@ -70,7 +70,7 @@ class SceneCompletedPayload(ScenePayload):
 
 
 class SceneFailedPayload(ScenePayload):
-    """A scene will not come, and why: `error` for people, `kind` for programs."""
+    """A scene failed: `error` for people, `kind` for programs."""
 
     error: str
     kind: str
@@ -97,7 +97,7 @@ class CompletedPayload(VideoPayload):
 
 
 class FailedPayload(VideoPayload):
-    """The video will not be finished, and why. Somebody may resume it."""
+    """The video failed: `error` for people, `kind` for programs. It may be resumed."""
 
     error: str
     kind: str
@@ -122,7 +122,7 @@ LIVE_NAMES: dict[type[Event], str] = {
     VideoCancelled: "video_cancelled",
     VideoExpired: "video_expired",
 }
-"""What watchers hear for each event; the other events change the row in silence."""
+"""The name of each event for clients; the other events only change the row."""
 
 FINAL_EVENTS = tuple(f"video_{status}" for status in VideoStatus if status.is_final)
 """No event follows one of these, except that a film may expire."""
@@ -139,11 +139,11 @@ PAYLOADS: dict[str, type[VideoPayload]] = {
     "video_cancelled": VideoPayload,
     "video_expired": VideoPayload,
 }
-"""What goes with each name."""
+"""The payload of each name."""
 
 
 def linked(data: dict[str, JsonValue], public_url: str) -> dict[str, JsonValue]:
-    """What was payload, with the links as they are now: `PUBLIC_URL` may have changed since it was kept."""
+    """Return a stored payload with current links: `PUBLIC_URL` may have changed since."""
     video_id = str(data["videoId"])
     links = {"videoUrl": film_link(video_id, public_url), "thumbnailUrl": thumbnail_link(video_id, public_url)}
     if isinstance(number := data.get("sceneNumber"), int):
@@ -152,7 +152,7 @@ def linked(data: dict[str, JsonValue], public_url: str) -> dict[str, JsonValue]:
 
 
 def video_state(row: Video) -> dict[str, JsonValue]:
-    """How a video video_state, as far as its row knows."""
+    """Return the state of a video for its payloads."""
     video = projection_of(row)
     return {
         "status": row.status,
@@ -168,7 +168,7 @@ def video_state(row: Video) -> dict[str, JsonValue]:
 
 
 def payload_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue]:
-    """What watchers are payload: how the video video_state, and what this event adds. Links in it never end."""
+    """Return an event's payload: the video's state, and what the event adds. Links in it do not expire."""
     payload: dict[str, JsonValue] = {
         "videoId": row.video_id,
         "seq": row.last_seq if event.stored else None,

@@ -1,4 +1,4 @@
-"""Films end: each is removed some days after it was made, unless somebody keeps it. Its story stays."""
+"""Expiry: each film is removed some days after it was made, unless it is kept. Its story stays."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ SWEEP_SECONDS = 600.0
 
 
 class FilmExpired(ApiError):
-    """The film was removed, because it had been kept as long as films are."""
+    """The film has expired and was removed."""
 
     http_status, problem_type, title = 410, "film-expired", "Film expired"
 
@@ -36,7 +36,7 @@ class FilmExpired(ApiError):
 
 
 class Expiry:
-    """When films expire. A date once set stands, whatever `days` is later."""
+    """Sets and applies expiry dates. A date that is set stays, even if `days` changes later."""
 
     def __init__(self, queries: VideoQueries, projector: VideoProjector, days: int) -> None:
         self.queries = queries
@@ -45,20 +45,20 @@ class Expiry:
 
     @property
     def policy(self) -> Policy:
-        """The sweep that lets films expire, which are due by their own date."""
+        """Return the sweep that expires films."""
         return Policy("films", 0, self.expire, BATCH, SWEEP_SECONDS)
 
     async def announce(self, _work: UnitOfWork, row: Video, live: LiveEvent) -> None:
-        """Set the date of a film that has just been made."""
+        """Set the expiry date of a new film."""
         if live.type == "video_completed" and not row.kept:
             row.expires_at = now(self.days * DAY_SECONDS)
 
     async def keep(self, work: UnitOfWork, video_id: UUID, *, keep: bool, owner: str | None) -> Video:
-        """Keep a video, or let it expire again: after as many days as if it had been made now.
+        """Keep a video, or let it expire again, counting the days from now.
 
         Raises:
-            VideoNotFound: there is none.
-            FilmExpired: it is too late.
+            VideoNotFound: there is no such video.
+            FilmExpired: its film is gone already.
         """
         row = await self.queries.locked(work, video_id, owner=owner)
         if row.status == "expired":
@@ -81,14 +81,14 @@ class Expiry:
         return dated
 
     async def expire(self, database: Database, _seconds: float, batch: int) -> int:
-        """Let films expire that are due, each in a transaction of its own. Returns how many were due."""
+        """Expire films that are due, each in its own transaction. Returns how many were due."""
         is_due = (Video.status == "completed", Video.expires_at < now(), Video.deleted_at.is_(None))
         due = select(Video.video_id).where(*is_due).order_by(Video.expires_at).limit(batch)
         async with database.reading() as session:
             video_ids = (await session.scalars(due)).all()
         for video_id in video_ids:
             async with transaction(database) as work:
-                # Somebody may have kept it meanwhile, or another replica been faster.
+                # It may have been kept meanwhile, or another replica was faster.
                 still_due = select(Video.id).where(Video.video_id == video_id, *is_due).with_for_update()
                 if await work.session.scalar(still_due) is not None:
                     event = VideoExpired(video_id=UUID(video_id))

@@ -1,4 +1,4 @@
-"""A row of `videos`, between the database and the rules: how it begins, is read, saved and soft-deleted; its links.
+"""A row of `videos`, mapped to the rules' projection and back; its links.
 
 The existing application may write rows of its own, with its own columns only; so what is read is taken as it can be.
 """
@@ -22,7 +22,7 @@ from shared.money.prices import FREE
 from shared.persistence.database import now
 
 UNFIT = re.compile(r'[/\\:*?"<>|%]')
-"""What no name of a file may hold on one system or another."""
+"""Characters that some file system forbids in file names."""
 JOINERS = "\u200c\u200d"
 """Control characters that Persian and emoji are written with."""
 LONGEST_NAME = 150
@@ -30,7 +30,7 @@ LONGEST_NAME = 150
 
 
 def unknown(video_id: UUID) -> Video:
-    """A video of which we heard before its request came, or whose request could not be read."""
+    """Return the row of a video whose request has not arrived yet, or could not be parsed."""
     return Video(
         video_id=str(video_id),
         niche=DEFAULT_NICHE,
@@ -84,7 +84,7 @@ def projection_of(row: Video) -> VideoProjection:
 
 
 async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
-    """The latest epoch of a video that was heard of."""
+    """Return the latest known epoch of a video."""
     return await session.scalar(select(Video.epoch).where(Video.video_id == str(video_id))) or 0
 
 
@@ -118,13 +118,13 @@ def save(row: Video, video: VideoProjection, public_url: str) -> None:
 
 
 def _scene_row(video_id: str, scene: Scene, state: SceneState, public_url: str) -> dict[str, Any]:
-    """A scene as the column `scenes` has it, which the application reads: with its clip, once there is one."""
+    """Return a scene as the application reads it in the column `scenes`: with its clip, once there is one."""
     shown = scene.model_dump(mode="json")
     return shown | {"videoUrl": clip_link(video_id, scene.scene_number, public_url)} if state.clip else shown
 
 
 def _scenes(column: object) -> tuple[Scene, ...]:
-    """The scenes of a row, without those that are none."""
+    """Return the valid scenes of a row."""
     scenes = []
     for scene in column if isinstance(column, list) else ():
         with contextlib.suppress(ValidationError):
@@ -133,17 +133,17 @@ def _scenes(column: object) -> tuple[Scene, ...]:
 
 
 def film_link(video_id: str, public_url: str = "") -> str:
-    """Where a film can always be asked for; it leads on to a link that ends soon."""
+    """Return the permanent URL of a film; it redirects to a link that expires."""
     return f"{public_url}/api/v1/videos/{video_id}/content"
 
 
 def download_link(video_id: str, public_url: str = "") -> str:
-    """As `film_link`; browsers save the film instead of showing it. Players play it all the same."""
+    """Return a film's permanent URL with which browsers save the film; players still play it."""
     return f"{film_link(video_id, public_url)}?download=1"
 
 
 def film_name(row: Video) -> str:
-    """What a film is saved as: its title, as far as any file system takes it, and its id."""
+    """Return the file name of a film: its title, as far as every file system allows, and its id."""
     kept = "".join(c if c in JOINERS or unicodedata.category(c)[0] != "C" else " " for c in row.title or "")
     title = " ".join(UNFIT.sub(" ", kept).split()).strip(". ")
     title = title.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip(". ")
@@ -151,17 +151,17 @@ def film_name(row: Video) -> str:
 
 
 def thumbnail_link(video_id: str, public_url: str = "") -> str:
-    """Where a thumbnail can always be asked for."""
+    """Return the permanent URL of a thumbnail."""
     return f"{public_url}/api/v1/videos/{video_id}/thumbnail"
 
 
 def clip_link(video_id: str, scene_number: int, public_url: str = "") -> str:
-    """Where the clip of a scene can always be asked for."""
+    """Return the permanent URL of a scene's clip."""
     return f"{public_url}/api/v1/videos/{video_id}/scenes/{scene_number}/content"
 
 
 def forget_refusal(row: Video) -> None:
-    """Make a row that told of a refused request that of the good one which came after it."""
+    """Reset a row that showed a refused request, because a valid one with the same id followed."""
     row.status, row.current_step = ("processing", "scenes") if row.scenes else ("pending", "storyboard")
     row.error_stage = row.error_kind = row.error_message = None
 

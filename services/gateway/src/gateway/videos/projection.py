@@ -1,4 +1,4 @@
-"""What is known of a video, and how each event changes it: rules, without any I/O.
+"""The state of a video, and how each event changes it: rules, without any I/O.
 
 Events may come in any order and more than once. Progress has one scale and never falls: storyboard done 20, scenes
 20-80 by each scene's own progress, combining 85-95, storing 95, done 100. A video whose storyboard awaits its review is
@@ -33,7 +33,7 @@ from shared.contracts.media import MediaReference
 from shared.contracts.story import Contract, Scene, Storyboard
 
 SceneStatus = Literal["waiting", "unconfirmed", "rendering", "rendered", "failed"]
-"""`unconfirmed`: it was ordered, and its provider has not said yet whether it took it."""
+"""`unconfirmed`: it was submitted, and the provider has not confirmed it yet."""
 Step = Literal["storyboard", "review", "scenes", "combining", "storing", "completed", "failed", "cancelled"]
 
 STORYBOARD_DONE = 20.0
@@ -44,7 +44,7 @@ ALL_DONE = 100.0
 
 
 class SceneState(Contract):
-    """How one scene is doing. `percent` is 0-100."""
+    """The state of one scene. `percent` is 0-100."""
 
     state: SceneStatus = "waiting"
     percent: float = 0.0
@@ -53,14 +53,14 @@ class SceneState(Contract):
     kind: str | None = None
     reason: str | None = None
     notice: str | None = None
-    """Why it waits for more than its turn."""
+    """Why it waits longer than its place in the queue explains."""
     clip: MediaReference | None = None
     failed_in: int = 0
-    """The epoch that it failed in."""
+    """The epoch it failed in."""
 
 
 class VideoProjection(BaseModel):
-    """A video as the gateway knows it."""
+    """A video as its events so far describe it."""
 
     status: Status = VideoStatus.PENDING
     current_step: Step = "storyboard"
@@ -83,29 +83,29 @@ class VideoProjection(BaseModel):
 
     @property
     def standing(self) -> Standing:
-        """Whether it has failed, and in which epoch."""
+        """Return whether it has failed, and in which epoch."""
         return Standing(self.epoch, self.status is VideoStatus.FAILED)
 
     def scene_state(self, number: int) -> SceneState:
-        """How a scene is doing, as far as anything was heard of it."""
+        """Return the state of a scene; before any event of it, it is waiting."""
         return self.scene_states.get(number, SceneState())
 
     @property
     def scene_standings(self) -> list[dict[str, JsonValue]]:
-        """How each scene is doing, in few words."""
+        """Return the state of each scene for payloads."""
         states = ((n, self.scene_state(n)) for n in range(1, self.scene_count + 1))
         return [{"sceneNumber": n, "state": state.state, "progress": state.percent} for n, state in states]
 
     @property
     def notice(self) -> str | None:
-        """Why the video waits for more than its turn, if it does."""
+        """Return why the video waits longer than its place in the queue explains, if it does."""
         if self.status.is_terminal:
             return None
         return next((state.notice for _, state in sorted(self.scene_states.items()) if state.notice), None)
 
     @property
     def current_scene(self) -> int:
-        """One more than the scenes that are rendered, at most `scene_count`: watchers count what is done from it."""
+        """Return the number of rendered scenes plus one, at most `scene_count`, as clients expect it."""
         numbers = range(1, self.scene_count + 1)
         done = sum(self.scene_state(n).state == "rendered" for n in numbers)
         return min(done + 1, self.scene_count)
@@ -122,7 +122,7 @@ def apply(video: VideoProjection, event: Event) -> VideoProjection:
 
 
 def _expired(video: VideoProjection) -> VideoProjection:
-    """A film that is removed, with its clips. The story stays."""
+    """Remove film and clips; the story stays."""
     states = {number: state.model_copy(update={"clip": None}) for number, state in video.scene_states.items()}
     return video.model_copy(
         update={"status": VideoStatus.EXPIRED, "film": None, "thumbnail": None, "scene_states": states}
@@ -239,12 +239,12 @@ def _leaves_review(video: VideoProjection, edited: Storyboard | None) -> dict[st
 
 
 def _goes_on(video: VideoProjection) -> dict[str, object]:
-    """Work is being done; that alone does not bring a failed video back."""
+    """Mark a pending video as processing. A failed one stays failed: only `video.resumed` revives it."""
     return {"status": VideoStatus.PROCESSING} if video.status is VideoStatus.PENDING else {}
 
 
 def _revived(video: VideoProjection) -> dict[str, object]:
-    """A failed video goes on where it was, as far as nothing later was heard of."""
+    """Continue a failed video at the step it had reached."""
     if video.status is not VideoStatus.FAILED:
         return {}
     step = video.current_step if video.current_step != "failed" else "scenes" if video.scenes else "storyboard"
@@ -252,7 +252,7 @@ def _revived(video: VideoProjection) -> dict[str, object]:
 
 
 def _in_epoch(video: VideoProjection, epoch: int) -> dict[str, object]:
-    """The scenes that failed in an earlier epoch wait again."""
+    """Enter an epoch: scenes that failed in an earlier one wait again."""
     states = {
         number: SceneState(percent=state.percent, provider=state.provider)
         if state.state == "failed" and state.failed_in < epoch

@@ -1,4 +1,4 @@
-"""The REST API of ratings and figures: how films are liked, and how well they are made."""
+"""The REST API of ratings and statistics."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated
@@ -18,21 +18,21 @@ DAYS = 30
 
 
 def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRouter:
-    """All routes of ratings and figures, on these tools."""
+    """Return the routes of ratings and statistics."""
     router = APIRouter()
 
     @router.put(
         "/api/v1/videos/{video_id}/rating", dependencies=[Depends(json_only)], tags=["videos"], responses={409: {}}
     )
     async def rate_video(video_id: UUID, body: RatingRequest, caller: Writer) -> VideoResource:
-        """Say how you like a film. Saying it again replaces what you said."""
+        """Rate a film. A second rating replaces the first."""
         async with transaction(ratings.queries.database) as work:
             row = await ratings.rate(work, video_id, body.rating, body.comment or None, owner=caller.visible_owner)
             return video_resource(row, public_url)
 
     @router.delete("/api/v1/videos/{video_id}/rating", status_code=204, tags=["videos"])
     async def unrate_video(video_id: UUID, caller: Writer) -> None:
-        """Take a rating back."""
+        """Remove a rating."""
         await ratings.take_back(video_id, owner=caller.visible_owner)
 
     @router.get("/api/v1/statistics", tags=["figures"])
@@ -41,7 +41,7 @@ def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRout
         first: Annotated[date | None, Query(alias="from", description=f"Default: {DAYS} days before")] = None,
         last: Annotated[date | None, Query(alias="to", description="Default: today (UTC)")] = None,
     ) -> StatisticsResource:
-        """See how many videos succeed, how long they take, what they cost, and how they are liked."""
+        """Read how many videos succeed, how long they take, what they cost and how they are rated."""
         until = last or datetime.now(UTC).date()
         figures = await statistics.figures(first or days_before(until, DAYS), until, owner=caller.visible_owner)
         return StatisticsResource(

@@ -1,4 +1,4 @@
-"""How people liked their films."""
+"""Ratings of films."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 
 class NothingToRate(ApiError):
-    """There is no film that could be rated."""
+    """There is no film to rate."""
 
     http_status, problem_type, title = 409, "nothing-to-rate", "Nothing to rate"
 
@@ -20,7 +20,7 @@ class NothingToRate(ApiError):
 
 
 class Ratings:
-    """The rating of each video: 1 to 5, and a word."""
+    """Saves one rating per video: 1 to 5, and a comment."""
 
     def __init__(self, queries: VideoQueries) -> None:
         self.queries = queries
@@ -28,11 +28,11 @@ class Ratings:
     async def rate(
         self, work: UnitOfWork, video_id: UUID, rating: int, comment: str | None, *, owner: str | None
     ) -> Video:
-        """Rate a film, or rate it anew.
+        """Rate a film, replacing an earlier rating.
 
         Raises:
-            VideoNotFound: there is none.
-            NothingToRate: it is not made, or not yet.
+            VideoNotFound: there is no such video.
+            NothingToRate: it is not completed.
         """
         row = await self.queries.locked(work, video_id, owner=owner)
         if row.status != "completed":
@@ -41,7 +41,7 @@ class Ratings:
         return await self.queries.as_saved(work, row)
 
     async def take_back(self, video_id: UUID, *, owner: str | None) -> None:
-        """Forget how a film was rated, where it was. Raises `VideoNotFound`."""
+        """Remove a rating. Raises `VideoNotFound`."""
         async with transaction(self.queries.database) as work:
             row = await self.queries.locked(work, video_id, owner=owner)
             row.rating = row.rating_comment = None

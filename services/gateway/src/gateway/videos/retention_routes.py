@@ -12,7 +12,7 @@ from shared.persistence.unit_of_work import transaction
 
 
 def routes(expiry: Expiry, public_url: str) -> APIRouter:
-    """All routes of expiry, on these tools."""
+    """Return the routes of expiry."""
     router = APIRouter(tags=["videos"])
 
     @router.put(
@@ -21,7 +21,7 @@ def routes(expiry: Expiry, public_url: str) -> APIRouter:
         responses={410: {"description": "Its film has expired already"}},
     )
     async def set_retention(video_id: UUID, body: RetentionRequest, caller: Writer) -> VideoResource:
-        """Keep a video for as long as you want, or let its film expire again. `expiresAt` says when it does."""
+        """Keep a video permanently, or let its film expire again at `expiresAt`."""
         async with transaction(expiry.queries.database) as work:
             row = await expiry.keep(work, video_id, keep=body.keep, owner=caller.visible_owner)
             return video_resource(row, public_url)

@@ -1,4 +1,4 @@
-"""Reviews before money is spent: approve the storyboard of a video, edited or not, or see it for nothing first."""
+"""Reviews: approve a video's storyboard before money is spent, edited or not, or have it drawn for free first."""
 
 import hashlib
 from uuid import UUID, uuid5
@@ -16,18 +16,18 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 
 class NotAwaitingReview(ApiError):
-    """There is nothing to approve: the video waits for no review."""
+    """The video does not await a review."""
 
     http_status, problem_type, title = 409, "not-awaiting-review", "Not awaiting review"
 
     def __init__(self, video_id: UUID, status: str, step: str) -> None:
-        about = f"{status}, at the step {step}" if status in ("pending", "processing") else status
+        about = f"{status} (step: {step})" if status in ("pending", "processing") else status
         super().__init__(f"Video {video_id} does not await a review: it is {about}.")
         self.video_id = video_id
 
 
 class NoStoryboardYet(ApiError):
-    """The storyboard of the video is not written yet, or never was."""
+    """The video has no storyboard."""
 
     http_status, problem_type, title = 409, "no-storyboard-yet", "No storyboard yet"
 
@@ -37,7 +37,7 @@ class NoStoryboardYet(ApiError):
 
 
 class Reviews:
-    """What can be asked of videos that have a storyboard. `seconds`: how long scenes can be."""
+    """Reviews videos that have a storyboard. `seconds`: the range of scene lengths."""
 
     def __init__(self, projector: VideoProjector, seconds: SceneSeconds) -> None:
         self.queries = projector.queries
@@ -46,25 +46,25 @@ class Reviews:
         self.seconds = seconds
 
     def check(self, edited: Storyboard | None) -> None:
-        """Raise `StoryboardFaulty` unless an edited storyboard, where there is one, can be filmed."""
+        """Raise `StoryboardFaulty` if an edited storyboard cannot be filmed."""
         faults = faults_of(edited, self.seconds) if edited else []
         if faults:
             raise StoryboardFaulty(faults)
 
     async def storyboard(self, video_id: UUID, *, owner: str | None) -> Storyboard:
-        """The storyboard of a video, as it can be edited. Raises `NoStoryboardYet`."""
+        """Return a video's storyboard for editing. Raises `NoStoryboardYet`."""
         return _storyboard_of(await self.queries.get(video_id, owner=owner))
 
     async def approve(
         self, work: UnitOfWork, video_id: UUID, edited: Storyboard | None, by: str, *, owner: str | None
     ) -> Video:
-        """Let a video that awaits its review go on, with an edited storyboard where there is one.
+        """Approve a video that awaits its review, with an edited storyboard if there is one.
 
         Raises:
-            VideoNotFound: there is none.
-            NotAwaitingReview: it was approved before, or has ended, or never waited.
-            StoryboardFaulty: what was edited cannot be filmed.
-            BudgetExceeded: there is no money for it today; it goes on waiting.
+            VideoNotFound: there is no such video.
+            NotAwaitingReview: it was approved before, has ended, or needs no review.
+            StoryboardFaulty: the edited storyboard cannot be filmed.
+            BudgetExceeded: there is no money for it today; it still awaits its review.
         """
         self.check(edited)
         event = StoryboardApproved(video_id=video_id, storyboard=edited, by=by)
@@ -79,12 +79,12 @@ class Reviews:
     async def animatic(
         self, work: UnitOfWork, video_id: UUID, edited: Storyboard | None, *, owner: str | None
     ) -> Video:
-        """The free film of a video's storyboard, or of an edited one: another video. The same storyboard has one.
+        """Request the free film of a video's storyboard, or of an edited one: a second video, one per storyboard.
 
         Raises:
-            VideoNotFound: there is none.
-            NoStoryboardYet: there is nothing to draw yet.
-            StoryboardFaulty: what was edited cannot be filmed.
+            VideoNotFound: there is no such video.
+            NoStoryboardYet: there is no storyboard to draw.
+            StoryboardFaulty: the edited storyboard cannot be filmed.
         """
         self.check(edited)
         row = await self.queries.locked(work, video_id, owner=owner)
@@ -109,7 +109,7 @@ class Reviews:
         return await self.queries.as_saved(work, film)
 
     async def _animatic_id(self, work: UnitOfWork, video_id: UUID, storyboard: Storyboard) -> UUID:
-        """Derived, so that asking again makes no second film; one that has died is no film."""
+        """Derive the id, so that asking again makes no second film unless the first one failed."""
         content = hashlib.sha256(storyboard.model_dump_json().encode()).hexdigest()
         number = 0
         while True:

@@ -1,4 +1,4 @@
-"""The REST API of videos: ask for one, look at it, list them, cancel it, delete it."""
+"""The REST API of videos: request, read, list, cancel and delete them."""
 
 import base64
 import binascii
@@ -32,15 +32,15 @@ REASON = "Cancelled by request."
 LARGEST_PLACE = 2**62
 
 IfNoneMatch = Annotated[
-    str | None, Header(alias="If-None-Match", description="The `ETag` that you have: 304 where it still holds")
+    str | None, Header(alias="If-None-Match", description="The `ETag` you have: 304 if it is still current")
 ]
 Prefer = Annotated[
-    str | None, Header(alias="Prefer", description="`wait=n`: answer when the video has ended, in at most n <= 30 s")
+    str | None, Header(alias="Prefer", description="`wait=n`: respond when the video has ended, or after n <= 30 s")
 ]
 
 
 class ListRequest(BaseModel):
-    """Which videos, and how many."""
+    """The query of a list of videos."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,16 +52,16 @@ class ListRequest(BaseModel):
 def routes(
     videos: VideoCommands, reviews: Reviews, idempotency: Idempotency, completion: Completion, public_url: str
 ) -> APIRouter:
-    """All routes of videos, on these tools."""
+    """Return the routes of videos."""
     router = APIRouter(tags=["videos"])
-    # Another form of the same row is another answer.
+    # The same row in another format needs another ETag.
     form = hashlib.sha256(json.dumps([VideoResource.model_json_schema(), public_url]).encode()).hexdigest()[:8]
 
-    # Those who looked at the same time are shown the same.
+    # Callers of one batch share the row, so they share its JSON.
     contents: WeakKeyDictionary[Video, str] = WeakKeyDictionary()
 
     def tag_of(version: int) -> str:
-        # Weak: `etaSeconds` goes on by the clock, and whoever has the rest can count it down.
+        # Weak: `etaSeconds` changes with the clock; clients can count it down themselves.
         return f'W/"{version}-{form}"'
 
     def shown(row: Video, status_code: int = 200) -> Response:
@@ -79,9 +79,9 @@ def routes(
         response_model=VideoResource,
         dependencies=[Depends(json_only)],
         responses={
-            200: {"model": VideoResource, "description": "It has ended, within the time you wanted to wait"},
+            200: {"model": VideoResource, "description": "It ended within the time of `Prefer: wait`"},
             202: {
-                "description": "Accepted; look at `Location` for what becomes of it",
+                "description": "Accepted; its state is at `Location`",
                 "headers": told("Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied"),
             },
             402: {},
@@ -95,7 +95,7 @@ def routes(
         idempotency_key: IdempotencyKey = None,
         prefer: Prefer = None,
     ) -> Response:
-        """Ask for a video. It is accepted and made in the background; follow it by `links.self` or `links.events`."""
+        """Request a video. It is made in the background; follow it at `links.self` or `links.events`."""
         event = body.event(caller.owner)
         reviews.check(event.storyboard)
 
@@ -136,7 +136,7 @@ def routes(
         "/api/v1/videos/{video_id}", response_model=VideoResource, responses={304: {"description": "As before"}}
     )
     async def get_video(video_id: UUID, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
-        """Look at a video. While it is being made, `Retry-After` says when to look again."""
+        """Read a video. While it is being made, `Retry-After` says when to poll again."""
         if if_none_match is not None:
             version, status = await videos.queries.version(video_id, owner=caller.visible_owner)
             tag = tag_of(version)
@@ -151,25 +151,25 @@ def routes(
         response_model=VideoResource,
         responses={
             200: {"model": VideoResource, "description": "It was cancelled before"},
-            202: {"description": "Cancelled; whoever works on it hears of it now"},
+            202: {"description": "Cancelled"},
             409: {},
         },
     )
     async def cancel_video(video_id: UUID, caller: Writer) -> Response:
-        """Cancel a video. Scenes that wait never start; what has started is not paid again."""
+        """Cancel a video. Waiting scenes never start; scenes already submitted may still be charged."""
         news = await videos.cancel(video_id, by=caller.owner, reason=REASON, owner=caller.visible_owner)
         return shown(await videos.queries.get(video_id, owner=caller.visible_owner), 202 if news else 200)
 
     @router.delete("/api/v1/videos/{video_id}", status_code=204, responses={409: {}})
     async def delete_video(video_id: UUID, caller: Writer) -> None:
-        """Delete a video that has ended, with its film and its clips. What it has cost stays in the books."""
+        """Delete a video that has ended, with its film and clips. Its charges stay on record."""
         await videos.delete(video_id, by=caller.owner, owner=caller.visible_owner)
 
     return router
 
 
 def told(*names: str) -> dict[str, Any]:
-    """Headers of an answer, as OpenAPI describes them."""
+    """Return response headers as OpenAPI describes them."""
     return {name: {"schema": {"type": "string"}} for name in names}
 
 
@@ -178,7 +178,7 @@ def _cursor(place: int) -> str:
 
 
 def _place(cursor: str | None) -> int | None:
-    """The place in the list that a cursor names; None: its beginning."""
+    """Parse a cursor. None: the list begins at its start."""
     if cursor is None:
         return None
     with contextlib.suppress(binascii.Error, ValueError):
@@ -186,5 +186,5 @@ def _place(cursor: str | None) -> int | None:
         place = int(text.removeprefix("before "))
         if cursor == _cursor(place) and 0 < place < LARGEST_PLACE:
             return place
-    fault = {"type": "cursor", "loc": ("query", "after"), "msg": "It is no cursor that was given out", "input": cursor}
+    fault = {"type": "cursor", "loc": ("query", "after"), "msg": "Not a cursor of this list", "input": cursor}
     raise RequestValidationError([fault])

@@ -1,4 +1,4 @@
-"""The values of the REST API."""
+"""Videos, ratings and statistics as the REST API takes and shows them."""
 
 from datetime import UTC
 from decimal import Decimal
@@ -36,7 +36,7 @@ class SceneResource(Resource):
 
 
 class VideoLinks(Resource):
-    """Where to go on. `approve` is there where a review is awaited, `animatic` where there is a storyboard to draw."""
+    """Related URLs. `approve` is set while a review is awaited, `animatic` once there is a storyboard to draw."""
 
     self: str
     events: str
@@ -93,7 +93,7 @@ class VideoResource(Resource):
 
 
 class VideoPage(Resource):
-    """Videos, newest first. `nextCursor` goes into `after` for those that are older."""
+    """Videos, newest first. Send `nextCursor` as `after` for the next page."""
 
     videos: list[VideoResource]
     total: int = Field(description="How many there are in all")
@@ -102,7 +102,7 @@ class VideoPage(Resource):
 
 
 class RatingRequest(BaseModel):
-    """How somebody liked a film."""
+    """A rating of a film."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"rating": 5, "comment": "The kite at the end!"}]}
@@ -121,7 +121,7 @@ class RetentionRequest(BaseModel):
 
 
 class StatisticsResource(Resource):
-    """Of the videos requested in a time; null where there is nothing to take it from. Free previews do not count."""
+    """Figures of the videos requested in a period; null: no data. Free previews do not count."""
 
     requested: int
     completed: int
@@ -135,7 +135,7 @@ class StatisticsResource(Resource):
 
 
 def video_resource(row: Video, public_url: str) -> VideoResource:
-    """A row as the API shows it."""
+    """Return a row as the API shows it."""
     video = projection_of(row)
     own = f"{public_url}/api/v1/videos/{row.video_id}"
     scenes = []

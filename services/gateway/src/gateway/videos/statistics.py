@@ -1,4 +1,4 @@
-"""How well videos are made: how many succeed, how long they take, what they cost, how they are liked."""
+"""Statistics: how many videos succeed, how long they take, what they cost and how they are rated."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,7 +16,7 @@ from shared.persistence.database import Database
 
 
 class seconds_between(ColumnElement[float]):  # noqa: N801 - it reads as the SQL function it is
-    """The seconds from one moment to another, as the database counts them."""
+    """The SQL expression for the seconds between two moments."""
 
     inherit_cache = False
     type = Double()
@@ -41,7 +41,7 @@ def _between_mysql(element: seconds_between, compiler: SQLCompiler, **options: A
 
 @dataclass(frozen=True)
 class Figures:
-    """Of the videos requested in a time; None where there is nothing to take it from. Free previews do not count.
+    """Figures of the videos requested in a period; None: no data. Free previews do not count.
 
     `success_rate` is of those that were completed or failed, 0-1; `average_seconds` to a film, from its request or
     its approval; `average_cost` of a film, in USD; `average_rating` 1-5, of `ratings` ratings.
@@ -59,13 +59,13 @@ class Figures:
 
 
 class Statistics:
-    """Figures of all videos, also of those that were deleted."""
+    """Computes figures of all videos, including deleted ones."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     async def figures(self, first: date, last: date, *, owner: str | None) -> Figures:
-        """Figures of the videos requested from the first day to the last (UTC); `owner`: only theirs."""
+        """Return figures of the videos requested from the first day to the last (UTC), of one owner if given."""
         begin = datetime.combine(first, datetime.min.time())
         which = [Video.created_at >= begin, Video.animatic_of.is_(None)]
         if last < date.max:
