@@ -1,7 +1,9 @@
-"""Pika, through fal.ai and its client with all repeating turned off. Source: fal-client 1.0, fal.ai/docs."""
+"""Pika, through fal.ai's queue API. Source: fal.ai/docs, fal-client 1.0.
+
+Over plain HTTP: fal's own client retries submissions, and offers no way to turn that off.
+"""
 
 import base64
-import json
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +11,6 @@ from typing import Any, Self
 from urllib.parse import quote
 from uuid import UUID
 
-import fal_client
 import httpx
 
 from scene_render.clips.download import Downloader
@@ -38,54 +39,8 @@ CALLBACK_SECONDS = 900.0
 PLATFORM_FAILURES = ("runner_", "request_timeout", "startup_timeout", "internal_error", "client_disconnected")
 HEADERS = {"X-Fal-No-Retry": "1", "x-app-fal-disable-fallback": "true"}
 """So that fal neither runs a request again by itself nor runs another model."""
-NO: Mapping[str, int] = {"/cancel": 400, "": 422}
-"""How fal says that a request has ended already, and that its model has made nothing; all else is no answer."""
-REPEATED_BY_CLIENT = frozenset({408, 409, 429, 502, 503, 504})
-
-
-class _Answered(Exception):
-    """An answer that the client would repeat its request after; it is ours to judge."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        super().__init__(f"HTTP {answer.status_code}")
-        self.answer = answer
-
-
-class _Unanswered(Exception):
-    """There was no answer, after which the client would repeat its request."""
-
-
-class _Once(httpx.AsyncBaseTransport):
-    """Sends each request once, to `url` instead of fal's queue. The client repeats only errors that it knows."""
-
-    def __init__(self, url: str) -> None:
-        self.url = httpx.URL(url)
-        self.network = httpx.AsyncHTTPTransport(trust_env=False)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        request.url = self.url.copy_with(raw_path=self.url.raw_path.rstrip(b"/") + request.url.raw_path)
-        request.headers["host"] = self.url.netloc.decode()
-        try:
-            answer = await self.network.handle_async_request(request)
-            await answer.aread()
-        except httpx.HTTPError as error:
-            raise _Unanswered(str(error)) from error
-        if answer.status_code in REPEATED_BY_CLIENT:
-            raise _Answered(answer)
-        return answer
-
-    async def aclose(self) -> None:
-        await self.network.aclose()
-
-
-class _Client(fal_client.AsyncClient):
-    """fal's client on an HTTP client of ours."""
-
-    http: httpx.AsyncClient
-
-    @property
-    async def _client(self) -> httpx.AsyncClient:
-        return self.http
+ENDED_STATUS: Mapping[str, int] = {"/cancel": 400, "": 422}
+"""The status, by path, with which fal says that a request has ended already, or that its model has made nothing."""
 
 
 class Pika:
@@ -116,13 +71,11 @@ class Pika:
         self.downloader = downloader
         self.callbacks = callbacks
         self._http = httpx.AsyncClient(
-            transport=_Once(url),
+            base_url=url,
             headers={"Authorization": f"Key {key}"},
             timeout=httpx.Timeout(submit_seconds, connect=5.0),
             trust_env=False,
         )
-        self.client = _Client(key=key, default_timeout=submit_seconds)
-        self.client.http = self._http
 
     async def __aenter__(self) -> Self:
         """Connect when the first call is made."""
@@ -140,20 +93,19 @@ class Pika:
     async def submit(self, attempt_id: str, shot: Shot) -> str:
         """See `Provider.submit`. The attempt's id stands in the callback address, if there is one."""
         path, order = order_of(shot, self.resolution)
-        callback = self.callbacks.address(self.name, attempt_id) if self.callbacks.enabled else None
+        callback = {"fal_webhook": self.callbacks.address(self.name, attempt_id)} if self.callbacks.enabled else {}
         try:
-            handle = await self.client.submit(f"{self.app}/{path}", order, webhook_url=callback, headers=HEADERS)
-            return str(UUID(handle.request_id))
-        except _Unanswered as error:
-            raise provider_http.not_taken(self.name, error.__cause__) or error from error
-        except _Answered as error:
-            answer = error.answer
-            raise provider_http.refused(self.name, answer.status_code, answer.text, answer.headers) or error from error
-        except fal_client.FalClientHTTPError as error:
-            outcome = provider_http.refused(self.name, error.status_code, _said(error), error.response_headers)
-            raise outcome or error from error
+            answer = await self._http.post(f"{self.app}/{path}", json=order, params=callback, headers=HEADERS)
+        except httpx.HTTPError as error:
+            raise provider_http.not_taken(self.name, error) or error from error
+        if not answer.is_success:
+            said = provider_http.sentence(provider_http.body_of(answer))
+            outcome = provider_http.refused(self.name, answer.status_code, said, answer.headers)
+            raise outcome or AnswerUnreadable(self.name, said)
+        try:
+            return str(UUID(answer.json()["request_id"]))
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise AnswerUnreadable(self.name, error) from error
+            raise AnswerUnreadable(self.name, answer.text) from error
 
     async def find(self, _attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
         """Fal lists no requests; all that may still come is the callback."""
@@ -205,15 +157,15 @@ class Pika:
     async def _ask(self, method: str, task_id: str, what: str) -> dict[str, Any] | None:
         """A free question about a request, at the address that we know, whatever an answer names."""
         owner, alias, *_ = self.app.split("/")
-        url = f"https://queue.fal.run/{owner}/{alias}/requests/{quote(task_id, safe='')}{what}"
+        url = f"{owner}/{alias}/requests/{quote(task_id, safe='')}{what}"
         try:
             answer = await self._http.request(method, url, timeout=provider_http.CHECK_SECONDS)
             body = answer.json()
-        except (_Answered, _Unanswered, httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ValueError) as error:
             raise provider_http.silent(self.name, error) from error
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        if not (answer.is_success or answer.status_code == NO.get(what)) or not isinstance(body, dict):
+        if not (answer.is_success or answer.status_code == ENDED_STATUS.get(what)) or not isinstance(body, dict):
             raise ProviderSilent(f"fal answered with HTTP {answer.status_code}.")
         return body
 
@@ -259,8 +211,3 @@ def _failure(status: Mapping[str, Any]) -> Failed:
     if kind == "no_media_generated" or not kind:
         return Failed("job_failed", f"Pika failed: {said}", cost, again=True)
     return Failed("invalid_request", f"Pika does not take this order: {said}", cost, again=False)
-
-
-def _said(error: fal_client.FalClientHTTPError) -> str:
-    message: Any = error.message
-    return provider_http.sentence(message) if isinstance(message, list | dict) else str(message or json.dumps(None))

@@ -112,6 +112,14 @@ def sentence(body: Any) -> str:  # noqa: ANN401 - whatever a provider sends
     return str(body)
 
 
+def body_of(answer: httpx.Response) -> Any:  # noqa: ANN401 - whatever a provider sends
+    """Return the JSON of an answer, or its text if it is not JSON."""
+    try:
+        return answer.json()
+    except ValueError:
+        return answer.text
+
+
 def _issue(issue: Any) -> str:  # noqa: ANN401 - as above
     if not isinstance(issue, Mapping):
         return str(issue)
