@@ -261,7 +261,7 @@ def shown(progress: int, status: str = "processing") -> dict[str, Any]:
 
 async def test_without_events_it_looks_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(client_module, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(client_module, "SHORTEST_PAUSE_SECONDS", 0.0)
     looks = iter([shown(0), shown(0), shown(50), shown(100, "completed")])
 
     def answer(request: httpx.Request) -> httpx.Response:

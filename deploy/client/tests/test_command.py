@@ -86,7 +86,7 @@ async def test_the_exit_code_says_how_it_went(shell: Shell, served: Any, tmp_pat
     _, out, _ = await shell.run("make", "a fox", "--detach")
     video_id = out.strip()
     code, out, err = await shell.run("get", "--download")
-    assert (code, video_id in out, "no film yet" in err) == (1, True, True)
+    assert (code, video_id in out, "not finished" in err) == (1, True, True)
     assert (await shell.run("cancel", video_id))[0] == 0
     code, _, err = await shell.run("watch", video_id)
     assert (code, "not made" in err) == (1, True)
@@ -94,9 +94,9 @@ async def test_the_exit_code_says_how_it_went(shell: Shell, served: Any, tmp_pat
         (["make", "a fox", "--scenes", "9"], "sceneCount"),
         (["make"], "prompt"),
         (["get", "11111111-1111-4111-8111-111111111111"], "Video not found"),
-        (["cancel", "../videos"], "no film's id"),
+        (["cancel", "../videos"], "is not a valid video id"),
         (["get", "--download", video_id], "not a folder"),
-        (["list", "--limit", "0"], "from 1 on"),
+        (["list", "--limit", "0"], "at least 1"),
         (["approve", video_id], "does not await a review"),
         (["make", "--storyboard", "missing.json"], "missing.json"),
         (["nonsense"], "invalid choice"),

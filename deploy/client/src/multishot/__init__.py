@@ -1,4 +1,4 @@
-"""A client of Multishot: ask for videos, follow them, take them home.
+"""A client of Multishot: request videos, follow their progress, download them.
 
     async with Multishot("http://localhost:8000", key="...") as multishot:
         video = await multishot.make("A lighthouse keeper befriends a storm", scenes=4)
@@ -6,7 +6,7 @@
             print(video["progress"], video["etaRangeSeconds"])
         await multishot.download(video, Path("films"))
 
-It is asynchronous, as the services are that use it; a script says `asyncio.run(...)` around it.
+It is asynchronous; a script wraps it in `asyncio.run(...)`.
 """
 
 from multishot.client import Multishot

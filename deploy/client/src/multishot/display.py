@@ -1,4 +1,4 @@
-"""How a video comes into being, in the terminal: bars that move; without a terminal, a line for each step."""
+"""Shows the progress of a video: moving bars in a terminal, otherwise a line for each step."""
 
 import contextlib
 import time
@@ -16,12 +16,12 @@ from multishot.client import WATCH_PATIENCE_SECONDS, Multishot
 from multishot.videos import Video
 
 BAR_WIDTH = 24
-A_MINUTE_OR_TWO = 100
-"""Seconds; what is longer is told in minutes."""
-ROOMY = 72
-"""Columns of a terminal."""
+LONGEST_IN_SECONDS = 100
+"""Longer times are shown in minutes."""
+WIDE_COLUMNS = 72
+"""From this terminal width on, no column of a list is cut but the title."""
 SILENT_SECONDS = 3.0
-"""After how long it is told that nobody answers."""
+"""After this long without an answer it says so."""
 
 STEPS = {
     "storyboard": "writing the story",
@@ -36,7 +36,7 @@ STEPS = {
 
 
 class Display:
-    """Shows one video while it is open. Lines end with the last one; bars stay as they were last."""
+    """Shows one video while it is open."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -60,7 +60,7 @@ class Display:
             self.live.stop()
 
     def show(self, video: Video) -> None:
-        """Show how the video is now."""
+        """Show the current state of the video."""
         self.video, self.shown_at = video, time.monotonic()
         if self.live:
             self.live.refresh()
@@ -77,9 +77,9 @@ class Display:
 
 
 def picture(video: Video, age: float, silence: float = 0.0) -> RenderableType:
-    """The whole film in a line, then a line for each scene.
+    """Return a line for the film and one for each scene.
 
-    `age`: the seconds since the video was like this; `silence`: for how many seconds the gateway has not answered.
+    `age`: seconds since the video was read; `silence`: seconds since the gateway stopped answering.
     """
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(width=9, no_wrap=True)
@@ -103,7 +103,7 @@ def picture(video: Video, age: float, silence: float = 0.0) -> RenderableType:
 
 
 def _bar(percent: float, failed: bool) -> ProgressBar:
-    # Colours that every terminal has, and tells from that of what is missing.
+    # Colours of the basic palette, distinct from that of the empty part.
     style = "red" if failed else "cyan"
     return ProgressBar(
         total=100, completed=percent, width=BAR_WIDTH, complete_style=style, finished_style="red" if failed else "green"
@@ -123,7 +123,7 @@ def _step(video: Video) -> str:
 
 
 def _line(video: Video) -> str:
-    """A video in a line that changes only where it is worth a new one."""
+    """Return a line that changes only when there is something new to print."""
     rendered = sum(scene["state"] == "rendered" for scene in video["scenes"])
     scenes = f" ({rendered} of {video['totalScenes']} done)" if video["currentStep"] == "scenes" else ""
     notice = f", {video['notice']}" if video["notice"] and "longer than usual" not in video["notice"] else ""
@@ -132,12 +132,12 @@ def _line(video: Video) -> str:
 
 
 def time_left(video: Video, age: float) -> str:
-    """How long it still takes, as people say it; the seconds since it was told are gone."""
-    told = video["etaRangeSeconds"] or ([video["etaSeconds"]] * 2 if video["etaSeconds"] else None)
-    if told is None:
+    """Return the remaining time in words. `age`: seconds since the video was read."""
+    eta = video["etaRangeSeconds"] or ([video["etaSeconds"]] * 2 if video["etaSeconds"] else None)
+    if eta is None:
         return ""
-    low, high = (max(seconds - age, 0.0) for seconds in told)
-    if high > A_MINUTE_OR_TWO:
+    low, high = (max(seconds - age, 0.0) for seconds in eta)
+    if high > LONGEST_IN_SECONDS:
         return f"{_range(round(low / 60), round(high / 60))} min left"
     return f"{_range(_rounded(low), max(_rounded(high), 1))} s left"
 
@@ -149,14 +149,14 @@ def _range(low: int, high: int) -> str:
 
 
 def _rounded(seconds: float) -> int:
-    """Above 20 seconds in fives."""
+    """Round to whole seconds, above 20 s to multiples of 5."""
     return round(seconds) if seconds < 20 else 5 * round(seconds / 5)
 
 
 async def follow(
     multishot: Multishot, video_id: str, display: Display, *, patience: float = WATCH_PATIENCE_SECONDS
 ) -> Video:
-    """Show a video until it has ended or awaits its review, and return what it is then."""
+    """Show a video until it ends or awaits its review, and return its last state."""
     display.silent_since = lambda: multishot.silent_since
     async with contextlib.aclosing(multishot.watch(video_id, patience=patience)) as states:
         async for video in states:
@@ -167,7 +167,7 @@ async def follow(
 
 
 def print_list(console: Console, videos: Sequence[Video]) -> None:
-    """Videos (at least one) as a table, or a line each with tabs between where programs read it."""
+    """Print videos (at least one) as a table, or as tab-separated lines if the output is no terminal."""
     rows = [
         (
             video["videoId"],
@@ -179,18 +179,17 @@ def print_list(console: Console, videos: Sequence[Video]) -> None:
         for video in videos
     ]
     if not console.is_terminal:
-        # Rich would make blanks of tabs.
+        # Rich replaces tabs by spaces.
         console.file.writelines("\t".join(row) + "\n" for row in rows)
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column, title in enumerate(("video", "is", "")):
-        # What a command is given is never cut, however narrow the terminal is.
+        # Ids are copied into commands: never cut them.
         width = max(len(row[column]) for row in rows)
         table.add_column(title, no_wrap=True, width=width, justify="left" if title else "right")
-    # Only where there is room, it is kept whole before the title is.
-    table.add_column("left", overflow="ellipsis", no_wrap=console.width >= ROOMY)
+    # In a narrow terminal the title has priority.
+    table.add_column("left", overflow="ellipsis", no_wrap=console.width >= WIDE_COLUMNS)
     table.add_column("title", overflow="ellipsis")
     for row in rows:
-        # Cut, not broken into lines.
         table.add_row(*(Text(cell, no_wrap=True) for cell in row))
     console.print(table)

@@ -1,4 +1,4 @@
-"""What can go wrong with a call."""
+"""The errors of a call."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from multishot.sanitized import sanitized
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a request that is wrong, and why."""
+    """An invalid field of a request, and the reason."""
 
     name: str
     code: str
@@ -18,9 +18,9 @@ class Field:
 
 
 class Refused(Exception):
-    """The gateway says no; asking again in the same way would not help.
+    """The gateway refused the call; repeating it unchanged would not help.
 
-    `status` is that of HTTP, `kind` is for programs (e.g. `budget-exceeded`), `facts` is the whole problem.
+    `status`: the HTTP status; `kind`: for programs (e.g. `budget-exceeded`); `facts`: the whole problem document.
     """
 
     def __init__(self, status: int, facts: dict[str, Any]) -> None:
@@ -33,14 +33,14 @@ class Refused(Exception):
             Field(str(error.get("field", "")), str(error.get("code", "")), str(error.get("detail", "")))
             for error in facts.get("errors", ())
         )
-        # The fields say it better than the detail, which sums them up.
+        # The detail only sums up the fields.
         lines = [f"{self.title}: {self.detail}" if self.detail and not self.fields else self.title]
         lines += [f"  {field.name}: {field.detail}" for field in self.fields]
         super().__init__("\n".join(lines))
 
 
 class NotReachable(Exception):
-    """Nobody answers at the gateway's address, or only that it cannot at the moment."""
+    """The gateway does not answer, or cannot serve calls at the moment."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"Multishot does not answer at {url}: {reason}")
@@ -49,7 +49,7 @@ class NotReachable(Exception):
 
 
 def refused(answer: httpx.Response) -> Refused:
-    """The no that an answer is; it is a problem (RFC 9457), unless something between us has answered."""
+    """Return the error of an answer: of a problem document (RFC 9457), or of the text that a proxy sent."""
     try:
         facts = sanitized(answer.json())
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the command line reads from the environment; a program names both itself."""
+"""The environment variables of the command line."""
 
 import os
 
@@ -6,11 +6,11 @@ DEFAULT_URL = "http://localhost:8000"
 
 
 def url() -> str:
-    """Where the gateway is: `MULTISHOT_URL`."""
-    told = os.environ.get("MULTISHOT_URL") or DEFAULT_URL
-    return told if "://" in told else f"http://{told}"
+    """Return the address of the gateway: `MULTISHOT_URL`."""
+    address = os.environ.get("MULTISHOT_URL") or DEFAULT_URL
+    return address if "://" in address else f"http://{address}"
 
 
 def key() -> str | None:
-    """The API key: `MULTISHOT_KEY`. None: the gateway asks for none."""
+    """Return the API key: `MULTISHOT_KEY`; None: no key."""
     return os.environ.get("MULTISHOT_KEY") or None

@@ -1,4 +1,4 @@
-"""A video as the API shows it: its JSON, with types for what is used most. Times are in seconds, progress is 0-100."""
+"""A video as the API returns it: JSON, with types for the common fields. Times are in seconds, progress is 0-100."""
 
 import re
 import unicodedata
@@ -23,7 +23,7 @@ class Scene(TypedDict):
 
 
 class Video(TypedDict):
-    """A video. There is more in it than is named here."""
+    """A video, with its common fields; there are more."""
 
     videoId: str
     status: str
@@ -51,7 +51,7 @@ class Video(TypedDict):
 
 @dataclass(frozen=True)
 class VideoEvent:
-    """Something that happened to a video. A hint of progress, which is not kept, has no `seq`."""
+    """An event of a video. Ephemeral progress events have no `seq`."""
 
     seq: int | None
     type: str
@@ -59,12 +59,12 @@ class VideoEvent:
 
 
 def has_ended(video: Video) -> bool:
-    """Whether nothing is being done about a video any more."""
+    """Return whether a video has reached its final state."""
     return video["isTerminal"]
 
 
 def file_name(video: Video) -> str:
-    """The name of a film's file: its title, and enough of its id."""
+    """Return the file name of a film: its title and the beginning of its id."""
     plain = unicodedata.normalize("NFKC", video["title"] or "film").lower()
     title = re.sub(r"\W+", "-", plain)[:TITLE_LENGTH].strip("-_")
     return f"{title or 'film'}-{video['videoId'][:8]}.mp4"
