@@ -177,7 +177,7 @@ REFUSED = [
     ("runway", {"status": 405, "body": {"error": "Not allowed here"}}, "moderation", "Not allowed"),
     ("luma", {"status": 400, "body": {"detail": "Prompt is too short"}}, "invalid_request", "too short"),
     ("luma", {"status": 422, "body": {"detail": "No keyframes provided"}}, "invalid_request", "keyframes"),
-    ("luma", {"status": 400, "body": {"detail": "prompt not allowed"}}, "moderation", "not want to show"),
+    ("luma", {"status": 400, "body": {"detail": "prompt not allowed"}}, "moderation", "refused the prompt"),
     ("pika", {"status": 422, "body": POLICY}, "moderation", "content_policy_violation"),
     ("pika", {"status": 422, "body": LITERAL}, "invalid_request", "body.duration: literal_error Input should be 5"),
     ("pika", {"status": 400, "body": {"detail": "bad", "error_type": "bad_request"}}, "invalid_request", "bad"),
@@ -197,17 +197,17 @@ async def test_a_refused_order_fails_the_scene_at_once_and_costs_nothing(
 
 PUT_OFF = [
     ("runway", {"status": 400, "body": NO_CREDITS}, "credits", "no credit left"),
-    ("runway", {"status": 401, "body": {"error": "No key"}}, "auth", "does not accept the key"),
-    ("runway", {"status": 429, "body": DAILY, "headers": {"Retry-After": "30"}}, "rate_limit", "fewer requests"),
-    ("runway", {"status": 429, "body": {"error": "Slow down"}}, "rate_limit", "fewer requests"),
-    ("luma", {"status": 401, "body": {"detail": "Invalid API key"}}, "auth", "does not accept the key"),
-    ("luma", {"status": 403, "body": {"detail": "Forbidden"}}, "auth", "does not accept the key"),
+    ("runway", {"status": 401, "body": {"error": "No key"}}, "auth", "rejected the API key"),
+    ("runway", {"status": 429, "body": DAILY, "headers": {"Retry-After": "30"}}, "rate_limit", "limits the rate"),
+    ("runway", {"status": 429, "body": {"error": "Slow down"}}, "rate_limit", "limits the rate"),
+    ("luma", {"status": 401, "body": {"detail": "Invalid API key"}}, "auth", "rejected the API key"),
+    ("luma", {"status": 403, "body": {"detail": "Forbidden"}}, "auth", "rejected the API key"),
     ("luma", {"status": 402, "body": {"detail": "Pay"}}, "credits", "no credit left"),
     ("luma", {"status": 400, "body": {"detail": "Insufficient credits"}}, "credits", "no credit left"),
-    ("luma", {"status": 429, "body": {"detail": "Slow down"}}, "rate_limit", "fewer requests"),
-    ("pika", {"status": 401, "body": {"detail": "Who?"}}, "auth", "does not accept the key"),
+    ("luma", {"status": 429, "body": {"detail": "Slow down"}}, "rate_limit", "limits the rate"),
+    ("pika", {"status": 401, "body": {"detail": "Who?"}}, "auth", "rejected the API key"),
     ("pika", {"status": 403, "body": LOCKED}, "credits", "no credit left"),
-    ("pika", {"status": 429, "body": {"detail": "Slow down"}}, "rate_limit", "fewer requests"),
+    ("pika", {"status": 429, "body": {"detail": "Slow down"}}, "rate_limit", "limits the rate"),
 ]
 
 
@@ -262,12 +262,12 @@ async def test_runway_sheds_load_and_is_asked_again(
 
 
 FAILURES = [
-    ("runway", "SAFETY.INPUT.TEXT", "", "moderation", 1, "moderation does not allow the prompt"),
-    ("runway", "SAFETY.OUTPUT.VIDEO", "", "moderation", 1, "moderation does not allow what came out"),
+    ("runway", "SAFETY.INPUT.TEXT", "", "moderation", 1, "moderation rejected the prompt"),
+    ("runway", "SAFETY.OUTPUT.VIDEO", "", "moderation", 1, "moderation rejected the result"),
     ("runway", "INPUT_PREPROCESSING.SAFETY.TEXT", "", "moderation", 1, "moderation"),
     ("runway", "INPUT_PREPROCESSING.INTERNAL", "", "transient", 3, "Runway failed"),
-    ("runway", "INTERNAL.BAD_OUTPUT.01", "", "bad_output", 2, "not content"),
-    ("runway", "INTERNAL.BAD_OUTPUT.CODE01", "", "bad_output", 2, "not content"),
+    ("runway", "INTERNAL.BAD_OUTPUT.01", "", "bad_output", 2, "rejected its own"),
+    ("runway", "INTERNAL.BAD_OUTPUT.CODE01", "", "bad_output", 2, "rejected its own"),
     ("runway", "ASSET.INVALID", "", "invalid_request", 1, "first frame"),
     ("runway", "THIRD_PARTY.UNAVAILABLE", "", "transient", 3, "partner"),
     ("runway", "INTERNAL", "It broke.", "transient", 3, "It broke."),

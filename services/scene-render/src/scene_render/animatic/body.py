@@ -1,4 +1,4 @@
-"""The person of the film, from every distance: one outfit, one skin, one hair throughout."""
+"""Draws the person of the film at every distance, always with the same outfit, skin and hair."""
 
 from scene_render.animatic.canvas import Blend, Canvas, Point
 from scene_render.animatic.head import hair_behind, head
@@ -8,7 +8,7 @@ SHADE = (12, 10, 24)
 
 
 class Body:
-    """Coordinates of a body: `at(x, y)` in half heads, from the centre of its head, right and down."""
+    """The coordinates of a body: half heads from the centre of its head, right and down."""
 
     def __init__(self, canvas: Canvas, centre: Point, size: float) -> None:
         self.canvas = canvas
@@ -18,16 +18,16 @@ class Body:
         self.dy = size * canvas.unit / canvas.height
 
     def at(self, x: float, y: float) -> Point:
-        """A place on the canvas."""
+        """Return a point on the canvas."""
         return self.centre[0] + x * self.dx, self.centre[1] + y * self.dy
 
     def points(self, *places: Point) -> list[Point]:
-        """Several places on the canvas."""
+        """Return several points on the canvas."""
         return [self.at(x, y) for x, y in places]
 
 
 def standing(canvas: Canvas, palette: Palette, foot: Point, size: float) -> None:
-    """A whole person seen from behind, standing at `foot`; `size` is half the height of the head."""
+    """Draw a whole person from behind, standing at `foot`. `size`: half the height of the head."""
     body = Body(canvas, (foot[0], foot[1] - 13.2 * size * canvas.unit / canvas.height), size)
     trousers = Blend(mix(palette.near, palette.outfit, 0.12), mix(palette.near, SHADE, 0.4))
     for side in (-1, 1):
@@ -51,7 +51,7 @@ def standing(canvas: Canvas, palette: Palette, foot: Point, size: float) -> None
 
 
 def long_shadow(canvas: Canvas, foot: Point, size: float) -> None:
-    """The shadow that `standing` casts towards us, away from a low light at the upper right."""
+    """Draw the shadow of `standing` under a low light at the upper right."""
     body = Body(canvas, foot, size)
     shape = body.points((-0.9, -0.2), (1.2, -0.2), (-3.4, 3.1), (-4.6, 4.4), (-6.6, 5.0), (-7.2, 4.4), (-5.6, 3.2))
     canvas.shape(shape, SHADE, 0.4, blur=size * 0.35)
@@ -59,7 +59,7 @@ def long_shadow(canvas: Canvas, foot: Point, size: float) -> None:
 
 
 def waist_up(canvas: Canvas, palette: Palette, centre: Point, size: float) -> None:
-    """A person from the waist up, both hands round something that glows."""
+    """Draw a person from the waist up, holding a glowing cup in both hands."""
     body = Body(canvas, centre, size)
     if palette.cut != "short":
         hair_behind(canvas, body, palette)
@@ -83,7 +83,7 @@ def waist_up(canvas: Canvas, palette: Palette, centre: Point, size: float) -> No
 
 
 def face(canvas: Canvas, palette: Palette, centre: Point, size: float) -> None:
-    """A face that fills the frame, lit from the right."""
+    """Draw a face that fills the frame, lit from the right."""
     body = Body(canvas, centre, size)
     if palette.cut != "short":
         hair_behind(canvas, body, palette)
@@ -93,7 +93,7 @@ def face(canvas: Canvas, palette: Palette, centre: Point, size: float) -> None:
 
 
 def from_above(canvas: Canvas, palette: Palette, centre: Point, size: float) -> None:
-    """A person looked straight down at, walking up the picture, with the long shadow of a low light."""
+    """Draw a person from straight above, walking up the picture, with a long shadow."""
     person = Canvas(canvas.width, canvas.height)
     body = Body(person, centre, size)
     for side, stride in ((-1, -1.0), (1, 0.9)):
@@ -119,7 +119,7 @@ def from_above(canvas: Canvas, palette: Palette, centre: Point, size: float) -> 
 
 
 def own_hands(canvas: Canvas, palette: Palette) -> None:
-    """Our own arms, from the lower corners, hands reaching forward."""
+    """Draw the viewer's own arms from the lower corners, reaching forward."""
     for side in (-1, 1):
         body = Body(canvas, (0.5 + side * 0.24, 0.7), 0.092)
         arm = [(-0.55, 1.3), (0.55, 1.2), (2.6, 5.0), (0.4, 5.2)]
@@ -137,7 +137,7 @@ def own_hands(canvas: Canvas, palette: Palette) -> None:
 
 
 def _shoulders(body: Body, palette: Palette, waist: float) -> None:
-    """Neck, collar and coat down to `waist`."""
+    """Draw neck, collar and coat down to `waist`."""
     canvas, size = body.canvas, body.size
     coat = [(0, 1.5), (0.8, 1.6), (1.65, 1.95), (2.05, 2.6), (1.95, 5.0), (1.85, waist), (0, waist + 0.5)]
     canvas.curve(_mirrored(body, coat), _cloth(palette))
@@ -172,6 +172,6 @@ def _sleeve(palette: Palette) -> Colour:
 
 
 def _mirrored(body: Body, right: list[Point]) -> list[Point]:
-    """A whole outline from its right half, which begins and ends on the middle line."""
+    """Return a whole outline from its right half, which starts and ends on the middle line."""
     left = [(-x, y) for x, y in reversed(right[1:-1])]
     return body.points(*right, *left)

@@ -1,4 +1,4 @@
-"""A sheet to paint a layer on: coordinates are shares of the sheet, edges are smooth."""
+"""A canvas for one layer: coordinates are shares of its size, edges are anti-aliased."""
 
 import math
 import random
@@ -12,16 +12,16 @@ from scene_render.animatic.palette import Colour, mix
 SMOOTHING = 2
 CURVE_STEPS = 8
 CAP_POINTS = 2
-"""A line's round end is told from its body by having only the corners of its box."""
+"""A line's round end is given by the two corners of its box, its body by more points."""
 GRAIN_TILE = 256
 GRAIN = 2
-"""How opaque grain is, of 255: just enough that no bands are seen; more would cost bits."""
+"""The opacity of grain, of 255: enough to hide banding; more would cost bits."""
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Blend:
-    """A fill that goes from one colour at a shape's top to another at its bottom."""
+    """A vertical gradient from a shape's top to its bottom."""
 
     top: Colour
     bottom: Colour
@@ -31,7 +31,7 @@ Fill = Colour | Blend
 
 
 def rounded(points: Sequence[Point]) -> list[Point]:
-    """A closed line through all points, without corners."""
+    """Return a smooth closed line through all points."""
     count = len(points)
     line = []
     for n in range(count):
@@ -41,7 +41,7 @@ def rounded(points: Sequence[Point]) -> list[Point]:
 
 
 def _bent(points: Sequence[Point]) -> list[Point]:
-    """An open line through all points, without corners."""
+    """Return a smooth open line through all points."""
     ends = [points[0], *points, points[-1]]
     line = []
     for before, begin, end, after in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
@@ -50,7 +50,7 @@ def _bent(points: Sequence[Point]) -> list[Point]:
 
 
 def _ribbon(line: Sequence[Point], half: float) -> list[Point]:
-    """The outline of a line that reaches `half` to both sides."""
+    """Return the outline of a line that is `half` wide on both sides."""
     sides: tuple[list[Point], list[Point]] = ([], [])
     for n, (x, y) in enumerate(line):
         (x0, y0), (x1, y1) = line[max(0, n - 1)], line[min(len(line) - 1, n + 1)]
@@ -62,7 +62,7 @@ def _ribbon(line: Sequence[Point], half: float) -> list[Point]:
 
 
 def _between(before: Point, begin: Point, end: Point, after: Point, share: float) -> Point:
-    """A point of the Catmull-Rom spline from `begin` to `end`."""
+    """Return a point of the Catmull-Rom spline from `begin` to `end`."""
 
     def along(a: float, b: float, c: float, d: float) -> float:
         curve = 2 * b + (c - a) * share
@@ -74,7 +74,7 @@ def _between(before: Point, begin: Point, end: Point, after: Point, share: float
 
 
 class Canvas:
-    """A transparent sheet of `width` x `height` pixels. (0, 0) is its top left, (1, 1) its bottom right corner.
+    """A transparent canvas of `width` x `height` pixels. (0, 0) is its top left, (1, 1) its bottom right corner.
 
     Radii and line widths are shares of its shorter side.
     """
@@ -94,7 +94,7 @@ class Canvas:
         draw: Callable[[ImageDraw.ImageDraw, Sequence[Point]], object],
         blur: float = 0.0,
     ) -> None:
-        """Draw polygons, in pixels, with one fill; only the part of the sheet that they touch is worked on."""
+        """Draw polygons, in pixels, with one fill, processing only their bounding box."""
         edge = width + 3 * blur + 2
         xs = [x for points in polygons for x, _ in points]
         ys = [y for points in polygons for _, y in points]
@@ -122,30 +122,30 @@ class Canvas:
         return [(x * self.width, y * self.height) for x, y in points]
 
     def shape(self, points: Sequence[Point], fill: Fill, opacity: float = 1.0, blur: float = 0.0) -> None:
-        """A filled polygon; `blur` softens its edge, as a share of the shorter side."""
+        """Fill a polygon. `blur` softens its edge, as a share of the shorter side."""
         self.shapes([points], fill, opacity, blur)
 
     def shapes(self, polygons: Sequence[Sequence[Point]], fill: Fill, opacity: float = 1.0, blur: float = 0.0) -> None:
-        """Many filled polygons of one fill at once."""
+        """Fill many polygons at once."""
         pixels = [self._pixels(points) for points in polygons]
         draw = lambda pen, points: pen.polygon(list(points), fill=255)  # noqa: E731 - as short as its neighbours
         self._paint(pixels, 0, fill, opacity, draw, blur * self.unit)
 
     def curve(self, points: Sequence[Point], fill: Fill, opacity: float = 1.0, blur: float = 0.0) -> None:
-        """A filled shape without corners, through all points."""
+        """Fill a smooth shape through all points."""
         self.shapes([rounded(points)], fill, opacity, blur)
 
     def box(self, corner: Point, opposite: Point, fill: Fill, opacity: float = 1.0) -> None:
-        """A filled rectangle."""
+        """Fill a rectangle."""
         (left, top), (right, bottom) = corner, opposite
         self.shape([(left, top), (right, top), (right, bottom), (left, bottom)], fill, opacity)
 
     def oval(self, centre: Point, radii: Point, colour: Fill, opacity: float = 1.0, blur: float = 0.0) -> None:
-        """A filled ellipse; `blur` softens its edge, as a share of the shorter side."""
+        """Fill an ellipse. `blur` softens its edge, as a share of the shorter side."""
         self._ovals([(centre, radii)], colour, opacity, blur * self.unit)
 
     def ovals(self, circles: Sequence[tuple[Point, float]], colour: Colour, opacity: float = 1.0) -> None:
-        """Many circles of one colour at once."""
+        """Fill many circles at once."""
         self._ovals([(centre, (radius, radius)) for centre, radius in circles], colour, opacity, 0.0)
 
     def _ovals(self, ovals: Sequence[tuple[Point, Point]], colour: Fill, opacity: float, blur: float) -> None:
@@ -156,7 +156,7 @@ class Canvas:
         self._paint(boxes, 0, colour, opacity, lambda pen, points: pen.ellipse(list(points), fill=255), blur)
 
     def line(self, points: Sequence[Point], width: float, colour: Fill, opacity: float = 1.0) -> None:
-        """A line with round ends, bent smoothly where it has more than two points."""
+        """Draw a smooth line with round ends."""
         half = max(0.5, width * self.unit / 2)
         bent = _bent(self._pixels(points))
         caps = [[(x - half, y - half), (x + half, y + half)] for x, y in (bent[0], bent[-1])]
@@ -167,7 +167,7 @@ class Canvas:
         self._paint([_ribbon(bent, half), *caps], 0, colour, opacity, draw)
 
     def gradient(self, top: Colour, bottom: Colour, begin: float = 0.0, end: float = 1.0) -> None:
-        """Fill the sheet from `top` to `bottom`; the change happens between these shares of its height."""
+        """Fill the canvas with a gradient that lies between these shares of its height."""
         column = Image.new("RGB", (1, self.height))
         for y in range(self.height):
             share = min(1.0, max(0.0, (y / self.height - begin) / (end - begin)))
@@ -175,7 +175,7 @@ class Canvas:
         self.sheet.alpha_composite(column.resize(self.sheet.size).convert("RGBA"))
 
     def veil(self, colour: Colour, top: float, bottom: float) -> None:
-        """Haze over what is painted: from opacity `top` at the upper edge to `bottom` at the lower one."""
+        """Put haze over the layer, from opacity `top` at the upper edge to `bottom` at the lower one."""
         mask = Image.linear_gradient("L").resize(self.sheet.size)
         mask = mask.point(lambda value: round(255 * (top + (bottom - top) * value / 255)))
         alpha = ImageChops.multiply(mask, self.sheet.getchannel("A"))
@@ -184,15 +184,15 @@ class Canvas:
         self.sheet.alpha_composite(layer)
 
     def blurred(self, radius: float) -> None:
-        """Put the sheet out of focus; `radius` is a share of the shorter side."""
+        """Blur the layer. `radius` is a share of the shorter side."""
         small = self.sheet.convert("RGBa").resize((self.width // 4, self.height // 4), Image.Resampling.BOX)
         small = small.filter(ImageFilter.GaussianBlur(radius * self.unit / 4))
         self.sheet = small.resize((self.width, self.height), Image.Resampling.BICUBIC).convert("RGBA")
 
     def lit(self, light: Colour, shade: Colour, depth: float, strength: float = 0.6) -> None:
-        """Light what is painted from the upper right: a bright rim there, and a soft shade on the other side.
+        """Light the layer from the upper right, with a bright rim and a soft shade on the other side.
 
-        `depth` is how far the shade reaches in, as a share of the shorter side.
+        `depth`: the width of the shade, as a share of the shorter side.
         """
         box = self.sheet.getbbox()
         if box is None:
@@ -207,7 +207,7 @@ class Canvas:
         self.sheet.paste(body, box[:2])
 
     def grained(self, chance: random.Random) -> None:
-        """A fine grain over the whole sheet: wide gradients would show as bands without it."""
+        """Add fine grain, against banding in wide gradients."""
         noise = Image.frombytes("L", (GRAIN_TILE, GRAIN_TILE), chance.randbytes(GRAIN_TILE**2))
         tiles = Image.new("L", self.sheet.size)
         for x in range(0, self.width, GRAIN_TILE):
@@ -217,7 +217,7 @@ class Canvas:
         self.sheet.alpha_composite(layer)
 
     def paste(self, other: "Canvas") -> None:
-        """Lay another sheet of the same size on this one."""
+        """Draw another canvas of the same size on this one."""
         self.sheet.alpha_composite(other.sheet)
 
 
@@ -229,7 +229,7 @@ def _filled(size: tuple[int, int], fill: Fill) -> Image.Image:
 
 
 def _edge(alpha: Image.Image, reach: float) -> Image.Image:
-    """What of a body is nearer to its upper right edge than `reach` pixels; the lower left one if that is negative."""
+    """Return the mask within `reach` pixels of the upper right edge; of the lower left one if negative."""
     step = round(reach) or 1
     moved = Image.new("L", alpha.size, 0)
     moved.paste(alpha, (-step, step // 2))

@@ -1,4 +1,4 @@
-"""Words on the picture: the slate of a scene and its action, over shade and framing guides."""
+"""Draws the captions of a scene: slate and action, over shade and framing guides."""
 
 from PIL import Image, ImageDraw
 
@@ -8,13 +8,13 @@ from shared.contracts.story import Scene
 
 MOST_LINES = 3
 SAFE = 0.06
-"""The margin that stays free of words, as a share of the shorter side."""
+"""The margin without text, as a share of the shorter side."""
 WIDEST = 0.76
-"""How much of the frame's width a line takes at most: longer ones are hard to read."""
+"""The longest line, as a share of the frame's width: longer ones are hard to read."""
 
 
 def overlay(size: tuple[int, int], scene: Scene, scene_count: int, palette: Palette) -> Image.Image:
-    """What lies still over the moving picture: a vignette, framing guides, the slate and the action."""
+    """Return the still overlay: a vignette, framing guides, the slate and the action."""
     sheet = Image.new("RGBA", size, (0, 0, 0, 0))
     sheet.alpha_composite(_shade(size))
     pen = ImageDraw.Draw(sheet)
@@ -26,7 +26,7 @@ def overlay(size: tuple[int, int], scene: Scene, scene_count: int, palette: Pale
 
 
 def _shade(size: tuple[int, int]) -> Image.Image:
-    """Darker edges, and a dark ground behind the words at the lower edge."""
+    """Return darker edges and a dark background for the text at the bottom."""
     vignette = Image.radial_gradient("L").resize(size).point(lambda value: max(0, value - 130) * 0.9)
     ground = Image.linear_gradient("L").resize(size).point(lambda value: max(0, value - 140) * 1.75)
     alpha = Image.composite(ground, vignette, ground.point(lambda value: min(255, value * 4)))
@@ -36,7 +36,7 @@ def _shade(size: tuple[int, int]) -> Image.Image:
 
 
 def _guides(pen: ImageDraw.ImageDraw, size: tuple[int, int], margin: int) -> None:
-    """The corners of the safe area, and the middle of the frame."""
+    """Draw the corners of the safe area."""
     width, height = size
     length, pale = round(min(size) * 0.045), (255, 255, 255, 120)
     for x, right in ((margin, 1), (width - margin, -1)):
@@ -46,7 +46,7 @@ def _guides(pen: ImageDraw.ImageDraw, size: tuple[int, int], margin: int) -> Non
 
 
 def _slate(sheet: Image.Image, margin: int, scene: Scene, scene_count: int, palette: Palette) -> None:
-    """Which scene this is, from which angle, and how long: small, on a dark ground, beside the upper left corner."""
+    """Draw number, angle and duration of the scene at the upper left."""
     unit = min(sheet.size)
     text = f"SCENE {scene.scene_number}/{scene_count}  ·  {scene.camera_angle.upper()}  ·  {scene.duration:g} s"
     line = line_of(text, round(unit * 0.031), (255, 255, 255, 235))
@@ -59,7 +59,7 @@ def _slate(sheet: Image.Image, margin: int, scene: Scene, scene_count: int, pale
 
 
 def _action(sheet: Image.Image, action: str, margin: int, palette: Palette) -> None:
-    """What happens, in the middle above the lower edge of the safe area."""
+    """Draw the action, centred above the lower edge of the safe area."""
     width, height = sheet.size
     unit = min(sheet.size)
     white = (*mix((255, 255, 255), palette.light, 0.2), 255)

@@ -1,4 +1,4 @@
-"""Sets the painted layers in motion: one ffmpeg run from still sheets to a clip in the film's form."""
+"""Animates the painted layers: one run of ffmpeg from still pictures to a clip."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -40,10 +40,10 @@ async def draw(
     workspace: Path,
     on_progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Draw the clip of a scene as `target`; sheets are kept in `workspace` meanwhile. Progress is told in percent.
+    """Draw the clip of a scene to `target`, with temporary files in `workspace`. Progress is 0-100.
 
     Raises:
-        FfmpegFailed, FfmpegTimedOut: ffmpeg did not do it.
+        FfmpegFailed, FfmpegTimedOut: ffmpeg could not encode it.
     """
     size = FRAME_SIZE[order.aspect_ratio]
     sheets, move = await asyncio.to_thread(_paint, order, size, workspace)
@@ -59,7 +59,7 @@ async def draw(
 
 @dataclass(frozen=True)
 class Sheet:
-    """The pictures of a layer in a file, one after the other; `left` and `top` say where they lie in the layer."""
+    """A file with the pictures of a layer, one after the other, at `left` and `top` of the layer."""
 
     path: Path
     layer: Layer
@@ -72,8 +72,8 @@ class Sheet:
 
 
 def _paint(order: AnimaticOrder, size: tuple[int, int], folder: Path) -> tuple[list[Sheet], Move | None]:
-    """Paint everything; the last sheet lies still before the camera."""
-    # Skia takes a while to import: a process that draws nothing does without it.
+    """Paint all layers; the last sheet is not moved by the camera."""
+    # Importing Skia is slow; only processes that draw need it.
     from scene_render.animatic.captions import overlay
 
     palette = palette_of(order.niche, order.seed, order.scene.scene_number)
@@ -84,7 +84,7 @@ def _paint(order: AnimaticOrder, size: tuple[int, int], folder: Path) -> tuple[l
 
 
 def _kept(layer: Layer, path: Path, *, opaque: bool) -> Sheet:
-    """Write the pictures of a layer to a file, without the empty space around what is painted."""
+    """Write the pictures of a layer to a file, without empty margins."""
     pictures = layer.pictures
     whole = (0, 0, *pictures[0].size)
     boxes = [whole] if opaque else [box for picture in _different(pictures) if (box := picture.getbbox())]
@@ -121,7 +121,7 @@ def _arguments(
         picture,
         ffmpeg.input(silence_source(), f="lavfi", t=f"{frames / FRAME_RATE:.6f}").audio,
         str(target),
-        # Quick to encode rather than small: the composer encodes it once more.
+        # Fast rather than small: the composer encodes it again.
         **{"frames:v": frames, "preset": "superfast", "crf": 20},
         **CLIP_VIDEO,
         **CLIP_AUDIO,
@@ -131,7 +131,7 @@ def _arguments(
 
 
 def _endless(sheet: Sheet, pixels: str) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
-    """The pictures of a sheet, over and over."""
+    """Return the pictures of a sheet as an endless stream."""
     stream = ffmpeg.input(
         str(sheet.path),
         f="rawvideo",
@@ -151,7 +151,7 @@ def _laid(picture: Any, sheet: Sheet, size: tuple[int, int], frames: int) -> Any
 
 
 def _position(sheet: Sheet, size: tuple[int, int], frames: int) -> tuple[str, str]:
-    """Where a sheet's top left corner is at frame n, as ffmpeg expressions in pixels."""
+    """Return a sheet's top left corner at frame n, as ffmpeg expressions in pixels."""
     layer, offset = sheet.layer, (sheet.left, sheet.top)
     if layer.pictures[0].size == size:
         return str(offset[0]), str(offset[1])
@@ -165,6 +165,6 @@ def _position(sheet: Sheet, size: tuple[int, int], frames: int) -> tuple[str, st
     if layer.glide:
         round_frames = len(layer.pictures) * FRAME_RATE // layer.rate
         begin = offset[0] - (layer.pictures[0].width - size[0] + layer.glide * frames // round_frames) // 2
-        # By time, for ffmpeg's filters do not agree on the number of the first frame.
+        # By time: ffmpeg's filters disagree on the number of the first frame.
         expressions[0] = f"{begin}+{layer.glide}*floor((t*{FRAME_RATE}+0.1)/{round_frames})"
     return expressions[0], expressions[1]

@@ -1,4 +1,4 @@
-"""A head from the front, with the hair of the film's person."""
+"""Draws a head from the front, with its hair."""
 
 from typing import Protocol
 
@@ -8,11 +8,11 @@ from scene_render.animatic.palette import Colour, Palette, mix
 SHADE = (30, 14, 22)
 WHITE = (250, 246, 240)
 EYE = (0.34, 0.06)
-"""How far from the middle an eye is, and how far below the centre of the head."""
+"""The position of an eye: from the middle, and below the centre of the head."""
 
 
 class Frame(Protocol):
-    """Where the parts of a head are, in half heads from its centre."""
+    """The coordinates of a head: half heads from its centre."""
 
     size: float
 

@@ -1,4 +1,4 @@
-"""Where a film plays, looked straight down at."""
+"""Draws the place of a film from straight above."""
 
 import math
 import random
@@ -10,11 +10,11 @@ SHADE = (10, 9, 18)
 WHITE = (255, 255, 255)
 LEAVES: Colour = (66, 104, 74)
 FALL: Point = (-0.045, 0.04)
-"""How far shadows fall, in shares of the shorter side: away from a low light at the upper right."""
+"""The direction and length of shadows, in shares of the shorter side: the light is low at the upper right."""
 
 
 def floor_plan(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
-    """The ground and everything that stands low on it."""
+    """Draw the ground and everything low on it."""
     match palette.place:
         case "landscape":
             _meadow(canvas, palette, chance)
@@ -27,7 +27,7 @@ def floor_plan(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
 
 
 def crowns(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
-    """What rises high above the ground, near the camera: tree tops, lamps."""
+    """Draw what rises high towards the camera: tree tops, lamps."""
     if palette.place == "room":
         for x, y in ((0.24, 0.16), (0.83, 0.82)):
             canvas.oval((x, y), (0.3, 0.3), palette.light, 0.28, blur=0.14)

@@ -1,4 +1,4 @@
-"""The colours of a film: by its niche, a little different for each video, later in the day with each scene."""
+"""The colours of a film: by niche, varied for each video, later in the day with each scene."""
 
 import colorsys
 import hashlib
@@ -15,7 +15,7 @@ Cut = Literal["short", "bob", "long"]
 
 @dataclass(frozen=True)
 class Palette:
-    """What everything of a scene is painted with."""
+    """The colours of a scene."""
 
     place: Place
     sky: tuple[Colour, Colour]
@@ -30,7 +30,7 @@ class Palette:
     cut: Cut
     """How the hair is cut."""
     hour: float
-    """How late in the film's day it is, from 0 to 1."""
+    """The time of day in the film, from 0 to 1."""
 
 
 def _rgb(code: str) -> Colour:
@@ -56,11 +56,11 @@ HAIRS = ("1b1412", "2d1d14", "40281a", "14161c")
 CUTS: tuple[Cut, ...] = ("short", "bob", "long")
 DUSK_PER_SCENE = 0.05
 WARM: Colour = (236, 132, 92)
-"""What the horizon turns to towards the end of a film."""
+"""The colour of the horizon at the end of a film."""
 
 
 def palette_of(niche: str, seed: str, scene_number: int) -> Palette:
-    """The palette of a scene. Scenes of one `seed` share their figure; the light falls a little with each scene."""
+    """Return the palette of a scene. Scenes of one `seed` share their person; the light fades with each scene."""
     key = niche_key(niche)
     chance = random.Random(hashlib.sha256(seed.encode()).digest())  # noqa: S311 - looks, no secret
     known = NICHES.get(key)
@@ -88,7 +88,7 @@ def palette_of(niche: str, seed: str, scene_number: int) -> Palette:
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """`share` (0-1) of the second colour in the first."""
+    """Mix two colours; `share` (0-1) is that of the second one."""
     return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))  # type: ignore[return-value]
 
 

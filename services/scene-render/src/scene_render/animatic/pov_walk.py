@@ -1,4 +1,4 @@
-"""The way before our own feet: a picture for each moment of one step, so that walking on never ends."""
+"""Draws the path ahead of the viewer: the pictures of one step, which repeat seamlessly."""
 
 import itertools
 import math
@@ -12,20 +12,20 @@ from scene_render.animatic.palette import Colour, Palette, mix
 
 HORIZON = 0.43
 EYE = 0.62
-"""How high our eyes are above the ground; a thing of height 1 at a distance of 1 is `LENS` of the shorter side."""
+"""The height of the eyes above the ground. An object of height 1 at distance 1 is `LENS` of the shorter side."""
 LENS = 0.62
 FARTHEST = 9
 NEAREST = 0.42
 BOB = 0.007
-"""How far our eyes go up and down with each step, as a share of the frame's height."""
+"""How far the eyes move up and down with each step, as a share of the frame's height."""
 CLOSEST = 0.3
-"""What reaches past us is drawn from here on: it is beside the frame already."""
+"""The nearest distance that is drawn; nearer points are outside the frame."""
 SHADE = (10, 9, 18)
 WHITE = (255, 255, 255)
 
 
 class View:
-    """Draws things on the ground ahead: `x` is right and `y` up from our eyes, `z` how far away, in metres or so."""
+    """The perspective of the viewer: `x` is right, `y` up from the eyes and `z` the distance, in metres or so."""
 
     def __init__(self, picture: Image.Image, palette: Palette, horizon: float) -> None:
         self.pen = ImageDraw.Draw(picture)
@@ -34,26 +34,26 @@ class View:
         self.palette = palette
 
     def at(self, x: float, y: float, z: float) -> Point:
-        """Where something is seen, in pixels."""
+        """Return where a point is seen, in pixels."""
         z = max(z, CLOSEST)
         return self.width / 2 + x * self.scale / z, self.horizon - y * self.scale / z
 
     def hazy(self, colour: Colour, z: float) -> Colour:
-        """A colour as it looks through so much air."""
+        """Return a colour seen through the haze at distance `z`."""
         return mix(colour, mix(self.palette.sky[1], self.palette.light, 0.35), min(0.9, max(0.0, z - 0.6) / FARTHEST))
 
-    def shape(self, colour: Colour, z: float, *places: tuple[float, float, float]) -> None:
-        """A flat shape, seen through the haze at `z`."""
-        self.pen.polygon([self.at(*place) for place in places], fill=self.hazy(colour, z))
+    def shape(self, colour: Colour, z: float, *points: tuple[float, float, float]) -> None:
+        """Draw a polygon, seen through the haze at `z`."""
+        self.pen.polygon([self.at(*point) for point in points], fill=self.hazy(colour, z))
 
     def disc(self, colour: Colour, place: tuple[float, float, float], radius: float) -> None:
-        """A ball."""
+        """Draw a ball."""
         (x, y), r = self.at(*place), radius * self.scale / place[2]
         self.pen.ellipse((x - r, y - r, x + r, y + r), fill=self.hazy(colour, place[2]))
 
 
 def step(size: tuple[int, int], palette: Palette, chance: random.Random, count: int) -> Iterator[Image.Image]:
-    """`count` pictures of walking on by one unit; after the last one the first one follows."""
+    """Yield `count` pictures of walking on by one unit, which form a loop."""
     bob = BOB * size[1]
     tall = size[1] + 2 * bob
     behind = _behind((size[0], round(tall)), palette, chance)

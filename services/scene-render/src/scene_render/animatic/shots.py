@@ -1,4 +1,4 @@
-"""How each camera angle is staged: layers from far to near, and the camera's move over them."""
+"""Stages each camera angle: layers from far to near, and a camera move."""
 
 import hashlib
 import random
@@ -17,34 +17,33 @@ from shared.contracts.story import CameraAngle
 
 Framing = tuple[Point, float]
 ROOM = 1.16
-"""Layers that slide by are so much wider and higher than the frame: no edge ever shows."""
+"""Sliding layers are this much larger than the frame, so that no edge shows."""
 
 GLIDE_PHASES = 6
 GLIDE_PIXELS = 2
-"""A slow layer is painted in parts of a pixel, or it would be seen to tick; colours are exact to two pixels."""
+"""Slow layers move by parts of a pixel, against visible steps; chroma is exact to two pixels."""
 LONG_SECONDS = 20
-"""Longer clips have their slow layers go at a third of the speed: they have only so much room."""
+"""In longer clips slow layers move at a third of the speed, because their margin is limited."""
 
 BREATH_PHASES = 14
 BREATH_RATE = 8
-"""Pictures of one breath, and how many of them are shown in a second."""
+"""Pictures of one breath, and pictures per second."""
 BREATH_RISE = 0.007
 BREATH_LEAN = 0.006
-"""How much taller a body gets when it breathes in, and how far it leans, as shares of its height."""
+"""How much a body grows and leans when it breathes in, as shares of its height."""
 
 BLINK_RATE = 12
 BLINK_EVERY = 38
 BLINK_LASTS = 2
-"""Pictures per second, between two blinks, and with closed eyes."""
+"""Pictures per second, pictures between two blinks, and pictures with closed eyes."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Painted pictures, shown in turn at `rate` a second, over and over, and how they slide by.
+    """A loop of pictures at `rate` per second, and its movement.
 
-    `slide` and `sway` are shares of the frame's width and height: how far over the whole clip, and how far to and fro
-    within `period` seconds. A picture as large as the frame lies still. `glide` is how many pixels the layer has gone
-    each time that all its pictures have been shown.
+    `slide`: the way over the whole clip, and `sway`: the swing within `period` seconds, as shares of the frame's width
+    and height. Pictures of the frame's size do not move. `glide`: the pixels that the layer moves with each loop.
     """
 
     pictures: Sequence[Image.Image]
@@ -57,14 +56,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Shot:
-    """The layers of a scene, the farthest first, and the camera's move; None where the pictures move by themselves."""
+    """The layers of a scene, farthest first, and the camera move; None: the layers move by themselves."""
 
     layers: Sequence[Layer]
     move: Move | None
 
 
 class Stage:
-    """What everything in one scene is painted for: its size, its palette, its chance."""
+    """What all layers of a scene share: size, palette and random seed."""
 
     def __init__(self, order: AnimaticOrder, size: tuple[int, int], palette: Palette) -> None:
         self.size = size
@@ -73,38 +72,38 @@ class Stage:
         self.seconds = order.clip_frames / FRAME_RATE
         self.number = order.scene.scene_number
         self.side = 1 if order.scene.scene_number % 2 else -1
-        """Which way the camera goes: it changes from scene to scene."""
+        """The direction of the camera, which alternates from scene to scene."""
 
     def chance(self, name: str) -> random.Random:
-        """Chance that is the same for one thing in every scene of a film."""
+        """Return a random generator that is the same for one thing in all scenes of a film."""
         return random.Random(hashlib.sha256(f"{self.seed} {name}".encode()).digest())  # noqa: S311 - looks
 
     def sheet(self, scale: float = 1.0) -> Canvas:
-        """An empty sheet, so much larger than the frame."""
+        """Return an empty canvas, larger than the frame by `scale`."""
         width, height = self.size
         return Canvas(round(width * scale / 2) * 2, round(height * scale / 2) * 2)
 
     @property
     def upright(self) -> bool:
-        """Whether the frame is higher than wide."""
+        """Whether the frame is portrait."""
         return self.size[1] > self.size[0]
 
     def framed(self, *, wide: Framing, square: Framing, upright: Framing) -> Framing:
-        """Where somebody is and how large, by the shape of the frame."""
+        """Return position and size of a person for the aspect ratio of the frame."""
         if self.upright:
             return upright
         return wide if self.size[0] > self.size[1] else square
 
 
 def staged(order: AnimaticOrder, size: tuple[int, int], palette: Palette) -> Shot:
-    """The shot of a scene."""
+    """Return the layers and the camera move of a scene."""
     stage = Stage(order, size, palette)
     shot = ANGLES[order.scene.camera_angle](stage)
     return Shot([*shot.layers, _dust(stage)], shot.move)
 
 
 def _wide(stage: Stage) -> Shot:
-    """Far away: a small figure in a deep place; the camera drifts sideways, the near passing faster than the far."""
+    """A small person far away; the camera drifts sideways, and near layers move faster."""
     sky, side = stage.sheet(ROOM), stage.side
     side_background.backdrop(sky, stage.palette, stage.chance("light"))
     side_background.ridge(sky, stage.palette, 0.0, stage.chance("far"))
@@ -135,7 +134,7 @@ def _wide(stage: Stage) -> Shot:
 
 
 def _behind(stage: Stage, blur: float) -> Canvas:
-    """The place as it lies behind a person, out of focus."""
+    """The place behind a person, out of focus."""
     sheet = stage.sheet(ROOM)
     side_background.backdrop(sheet, stage.palette, stage.chance("light"))
     for depth, name in ((0.1, "far"), (0.45, "middle")):
@@ -146,7 +145,7 @@ def _behind(stage: Stage, blur: float) -> Canvas:
 
 
 def _medium(stage: Stage) -> Shot:
-    """From the waist up: the camera comes slowly closer."""
+    """From the waist up; the camera slowly moves closer."""
     person, near = stage.sheet(), stage.sheet(ROOM * 1.08)
     centre, size = stage.framed(wide=((0.42, 0.27), 0.105), square=((0.55, 0.32), 0.09), upright=((0.48, 0.33), 0.125))
     body.waist_up(person, stage.palette, centre, size)
@@ -161,7 +160,7 @@ def _medium(stage: Stage) -> Shot:
 
 
 def _close_up(stage: Stage) -> Shot:
-    """The face fills the frame; behind it nothing but lights."""
+    """A face that fills the frame, in front of blurred lights."""
     behind, lights, person = _behind(stage, 0.04), stage.sheet(ROOM), stage.sheet()
     chance = stage.chance("lights")
     for _ in range(18):
@@ -185,7 +184,7 @@ def _close_up(stage: Stage) -> Shot:
 
 
 def _overhead(stage: Stage) -> Shot:
-    """From straight above: the camera turns and sinks past what rises towards it."""
+    """From straight above; the camera turns and descends."""
     ground, high, shadow = stage.sheet(), stage.sheet(ROOM), stage.sheet(ROOM)
     overhead_background.floor_plan(ground, stage.palette, stage.chance("plan"))
     body.from_above(ground, stage.palette, (0.47, 0.48), 0.075)
@@ -202,7 +201,7 @@ def _overhead(stage: Stage) -> Shot:
 
 
 def _pov(stage: Stage) -> Shot:
-    """Through our own eyes: the way comes towards us, our hands swing."""
+    """Through the viewer's eyes: the path approaches, the hands swing."""
     way = list(pov_walk.step(stage.size, stage.palette, stage.chance("way"), FRAME_RATE))
     hands = stage.sheet(ROOM)
     body.own_hands(hands, stage.palette)
@@ -220,12 +219,12 @@ ANGLES: dict[CameraAngle, Callable[[Stage], Shot]] = {
 
 
 def _gliding(stage: Stage, sheet: Image.Image, rate: int) -> Layer:
-    """A layer that goes slowly with the camera, `rate` thirds of a pixel a second."""
+    """Return a layer that moves slowly with the camera, `rate` thirds of a pixel per second."""
     step = stage.side * GLIDE_PIXELS / GLIDE_PHASES
     clear = sheet.convert("RGBa")
     pictures = []
     for phase in range(GLIDE_PHASES):
-        # Half a step aside: none is left as it was painted, for that one would be seen to be sharper.
+        # Shifted by half a step: an unshifted picture would look sharper than the others.
         change = (1, 0, -step * (phase + 0.5), 0, 1, 0)
         moved = clear.transform(sheet.size, Image.Transform.AFFINE, change, Image.Resampling.BICUBIC)
         pictures.append(moved.convert("RGBA"))
@@ -234,14 +233,14 @@ def _gliding(stage: Stage, sheet: Image.Image, rate: int) -> Layer:
 
 
 def _breathing(figure: Image.Image) -> list[Image.Image]:
-    """A body in the phases of one breath: it rises a little, and leans to one side and back."""
+    """Return the phases of one breath: the figure grows a little, and leans to one side and back."""
     left, top, right, bottom = figure.getbbox() or (0, 0, *figure.size)
     top = max(0, top - round((bottom - top) * BREATH_RISE) - 2)
     cut = figure.crop((left, top, right, bottom)).convert("RGBa")
     half = []
     for phase in range(BREATH_PHASES // 2 + 1):
         share = phase / (BREATH_PHASES // 2)
-        # Eased, or the turning of the breath would be seen.
+        # Eased, to hide the turning points.
         share = share * share * (3 - 2 * share)
         grow, lean = 1 / (1 + BREATH_RISE * share), BREATH_LEAN * (share - 0.5)
         change = (1, lean, -lean * cut.height, 0, grow, cut.height * (1 - grow))
@@ -253,7 +252,7 @@ def _breathing(figure: Image.Image) -> list[Image.Image]:
 
 
 def _dust(stage: Stage) -> Layer:
-    """Motes in the light, in front of everything."""
+    """Return motes of dust in front of everything."""
     sheet = stage.sheet(ROOM)
     chance = stage.chance(f"dust {stage.number}")
     for opacity, count, size in ((0.3, 30, 0.0026), (0.16, 10, 0.006), (0.08, 5, 0.016)):

@@ -1,4 +1,4 @@
-"""Where a film plays, seen from the side: a landscape, a city or a room, in layers from far to near."""
+"""Draws the place of a film from the side, in layers: a landscape, a city or a room."""
 
 import math
 import random
@@ -8,13 +8,13 @@ from scene_render.animatic.palette import Colour, Palette, mix
 
 HORIZON = 0.56
 FLOOR = 0.63
-"""Where the wall of a room meets its floor."""
+"""Where the wall of a room meets its floor, as a share of the height."""
 SHADE = (10, 9, 18)
 WHITE = (255, 255, 255)
 
 
 def backdrop(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
-    """What is farthest away: the sky with its light, or the back wall with its window."""
+    """Draw the farthest layer: the sky with the sun, or the back wall with its window."""
     x, y = chance.uniform(0.64, 0.76), chance.uniform(0.17, 0.24) + 0.14 * palette.hour
     if palette.place == "room":
         _wall(canvas, palette, x)
@@ -34,11 +34,11 @@ def _sky(canvas: Canvas, palette: Palette, sun: Point, chance: random.Random) ->
 
 
 NIGHT = 190
-"""A sky whose three channels sum to less is a night sky."""
+"""A sky whose channels sum to less is a night sky."""
 
 
 def clouds(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
-    """Clouds: heaps of soft puffs, lit from above."""
+    """Draw clouds of soft puffs."""
     for _ in range(5):
         x, y, size = chance.random(), chance.uniform(0.08, 0.4), chance.uniform(0.5, 1.1)
         pale = mix(palette.sky[1], WHITE, 0.5)
@@ -48,7 +48,7 @@ def clouds(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
 
 
 def ridge(canvas: Canvas, palette: Palette, depth: float, chance: random.Random) -> None:
-    """One layer of the place; `depth` 0 is far, 1 is near. Farther layers lie higher and paler."""
+    """Draw one layer of the place. `depth`: 0 is far, 1 near; farther layers are higher and paler."""
     colour = mix(mix(palette.far, palette.sky[1], 0.5), palette.near, depth)
     base = HORIZON - 0.04 + 0.16 * depth
     match palette.place:
@@ -63,11 +63,11 @@ def ridge(canvas: Canvas, palette: Palette, depth: float, chance: random.Random)
 
 
 FURNISHED = 0.35
-"""Nearer than this stands the furniture of a room, farther hangs what is on its wall."""
+"""Nearer layers of a room show furniture, farther ones what is on the wall."""
 
 
 def _misty(palette: Palette, colour: Colour, depth: float) -> Blend:
-    """A colour that sinks into the haze towards the ground."""
+    """Return a colour that fades into haze towards the ground."""
     return Blend(colour, mix(colour, palette.sky[1], 0.55 * (1 - depth)))
 
 
@@ -76,7 +76,7 @@ def _hills(canvas: Canvas, palette: Palette, colour: Colour, base: float, depth:
     steep = 1.9 - 1.6 * depth
 
     def height(x: float) -> float:
-        # Folded waves have the sharp crests of mountains, plain ones are hills.
+        # Folded waves have sharp crests like mountains, plain ones look like hills.
         folded = sum(size * (1 - 2 * abs(math.sin(speed * x + begin))) for speed, begin, size in waves)
         plain = sum(size * math.sin(speed * x + begin) for speed, begin, size in waves)
         return base - 0.07 * (1 - depth) - steep * (folded * (1 - depth) + plain * depth)
@@ -134,7 +134,7 @@ def _panes(x: float, top: float, wide: float, base: float, chance: random.Random
 
 
 def _wall(canvas: Canvas, palette: Palette, x: float) -> None:
-    """The back wall with its window, the floor, and the light that falls on it."""
+    """Draw the back wall with its window, the floor, and the light on it."""
     canvas.gradient(mix(palette.sky[0], palette.far, 0.4), mix(palette.far, palette.sky[1], 0.35), 0.0, FLOOR)
     half = 0.17 * canvas.unit / canvas.width
     canvas.oval((x, 0.3), (0.7, 0.6), palette.light, 0.4, blur=0.2)
@@ -228,7 +228,7 @@ def _counter(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
 
 
 def ground(canvas: Canvas, palette: Palette, crest: Point, chance: random.Random) -> None:
-    """What somebody far away stands on, its highest place at `crest`. A room has its floor already."""
+    """Draw the ground under a distant person, highest at `crest`. A room has its floor already."""
     if palette.place == "room":
         return
     colour = mix(palette.near, palette.far, 0.18)
@@ -262,7 +262,7 @@ def ground(canvas: Canvas, palette: Palette, crest: Point, chance: random.Random
 
 
 def foreground(canvas: Canvas, palette: Palette, chance: random.Random) -> None:
-    """What the camera looks past, close and dark: leaves, a lamp post, the back of a chair."""
+    """Draw what is close to the camera and dark: leaves, a lamp post, the back of a chair."""
     dark = mix(palette.near, SHADE, 0.6)
     if palette.place == "city":
         canvas.line([(0.93, 1.0), (0.93, 0.12)], 0.03, dark)

@@ -1,8 +1,8 @@
-"""Skia, also where OpenGL is not installed, as on servers and in slim containers.
+"""Imports Skia where OpenGL is not installed, as on servers and in slim containers.
 
-Skia's Linux wheel is linked to libGL and libEGL, which it needs only to draw on a graphics card; we draw on the
-processor. The dynamic linker is satisfied by an empty library of the same name that was loaded before: here it is
-written into memory, with the symbols that skia names. They are never called.
+Skia's Linux wheel links to libGL and libEGL, which only drawing on a graphics card needs; we draw on the CPU. The
+dynamic linker accepts an already loaded library of the same name, so an empty one with the symbols that Skia names is
+created in memory and loaded first. The symbols are never called.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from pathlib import Path
 LIBRARIES = ("libGL.so.1", "libEGL.so.1")
 SYMBOL = re.compile(rb"\0((?:gl|glX|egl)[A-Z]\w+)(?=\0)")
 MACHINES = {"x86_64": 62, "aarch64": 183}
-"""The processors that skia has Linux wheels for, and their numbers in an ELF header."""
+"""The processors with Linux wheels of Skia, and their numbers in an ELF header."""
 
 HEADER = 64
 SEGMENT = 56
@@ -40,18 +40,18 @@ def _stand_in_for_opengl() -> None:
         for name in LIBRARIES:
             file = files.enter_context(open(os.memfd_create(name), "wb", buffering=0))  # noqa: PTH123 - no path
             file.write(_empty_library(name.encode(), symbols, MACHINES[platform.machine()]))
-            # All stay open until the last is loaded: the linker would take one of the same number for the same file.
+            # Keep all open until the last one is loaded: the linker identifies a file by its number.
             ctypes.CDLL(f"/proc/self/fd/{file.fileno()}")
 
 
 def _empty_library(name: bytes, symbols: list[bytes], machine: int) -> bytes:
-    """A shared library of this name, 64-bit little-endian ELF, in which all symbols have the address zero."""
+    """Return a shared library, 64-bit little-endian ELF, whose symbols all have the address zero."""
     strings, places = b"\0", {}
     for text in (name, *symbols):
         places[text] = len(strings)
         strings += text + b"\0"
     count = len(symbols) + 1
-    # One bucket, in which each symbol leads to the next.
+    # A hash table with one bucket that chains all symbols.
     table = struct.pack(f"<3I{count}I", 1, count, 1, 0, *range(2, count), 0)
     table += bytes(-len(table) % 8)
     entries = bytes(SYMBOL_SIZE) + b"".join(
@@ -76,6 +76,6 @@ def _empty_library(name: bytes, symbols: list[bytes], machine: int) -> bytes:
 
 
 _stand_in_for_opengl()
-import skia  # noqa: E402 - it cannot be imported before
+import skia  # noqa: E402 - needs the libraries above
 
 __all__ = ["skia"]

@@ -1,4 +1,4 @@
-"""Lays out text of any script with Skia: shaping, the order of mixed directions, line breaks by the script's rules."""
+"""Lays out text of any script with Skia: shaping, bidirectional order, line breaks."""
 
 import itertools
 import unicodedata
@@ -13,28 +13,28 @@ from scene_render.animatic.typefaces import LATIN, face_of, typeface
 from shared.contracts.text import is_blank, one_line
 
 LONGEST_TEXT = 400
-"""In characters; what follows is not drawn."""
+"""In characters; the rest is not drawn."""
 LINE_HEIGHT = 1.36
-"""The least distance from one line to the next, as a share of the size."""
+"""The distance between two lines, as a share of the font size."""
 NARROWER = 0.96
-"""By how much a paragraph is narrowed at a time while its lines are balanced."""
+"""The factor by which a paragraph is narrowed at a time to balance its lines."""
 FIRST_STRONG_ISOLATE, END_OF_ISOLATE = "\u2068", "\u2069"
-"""Around a text: its first letter with a direction decides the direction of the whole."""
+"""Around a text: its first strong character determines the direction."""
 ELLIPSIS = "…"
 LEFT_OUT_BEFORE_ELLIPSIS = " ,;:.–—"
 OUTLINE_OPACITY = 140 / 255
 CLUSTER = regex.compile(r"\X")
 LONE_MARKS = regex.compile(r"(?<!\S)\p{M}+")
-"""Marks of no letter: fonts draw a dotted circle under them."""
+"""Marks without a letter, under which fonts draw a dotted circle."""
 UNDRAWN = regex.compile(r"[\u200B\u2060\u200E\u200F\u061C]+")
-"""Break opportunities, their opposite, and direction marks: they draw nothing and change how others are laid out."""
+"""Break opportunities, non-breaking joiners and direction marks: invisible, but they affect the layout."""
 Colour = tuple[int, int, int, int]
-"""Red, green, blue and opacity, each up to 255."""
+"""Red, green, blue and opacity, 0-255."""
 
 
 @dataclass(frozen=True)
 class TextBlock:
-    """Text in lines, ready to be drawn. Sizes are in pixels."""
+    """Text in lines, ready to draw. Sizes are in pixels."""
 
     paragraph: skia.textlayout.Paragraph
     size: float
@@ -46,8 +46,8 @@ class TextBlock:
         return float(self.paragraph.Height)
 
     def draw(self, sheet: Image.Image, left: float, top: float) -> None:
-        """Draw the lines over a picture, with a thin dark outline."""
-        # Marks above and below letters reach out of the lines.
+        """Draw the lines on a picture, with a thin dark outline."""
+        # Marks may extend beyond the lines.
         edge = round(self.size)
         surface = skia.Surface(round(self.width) + 2 * edge, round(self.height) + 2 * edge)
         surface.getCanvas().translate(edge, edge)
@@ -62,14 +62,14 @@ class TextBlock:
 
 
 def drawable(text: str) -> list[str]:
-    """The grapheme clusters of a text that the fonts can draw, on one line; the others are left out whole."""
+    """Return the grapheme clusters of a text on one line, without those that the fonts cannot draw."""
     line = LONE_MARKS.sub("", one_line(unicodedata.normalize("NFC", text[:LONGEST_TEXT])))
     kept = "".join(cluster for cluster in CLUSTER.findall(line) if face_of(cluster) or UNDRAWN.fullmatch(cluster))
     return [] if is_blank(kept) else CLUSTER.findall(" ".join(kept.split()))
 
 
 def line_of(text: str, size: float, colour: Colour) -> TextBlock:
-    """A text on a single line."""
+    """Return a text on a single line."""
     paragraph = _paragraph(drawable(text), size, colour)
     paragraph.layout(float("inf"))
     width = paragraph.LongestLine + 1
@@ -78,9 +78,9 @@ def line_of(text: str, size: float, colour: Colour) -> TextBlock:
 
 
 def block_of(text: str, size: float, colour: Colour, width: float, most_lines: int) -> TextBlock | None:
-    """A text in centred lines of nearly one length, as few as will do; None if nothing of it can be drawn.
+    """Return a text in as few centred lines of similar length as possible; None if nothing of it can be drawn.
 
-    What does not fit in `most_lines` ends in an ellipsis.
+    A text that does not fit into `most_lines` ends in an ellipsis.
     """
     clusters = _fitting(drawable(text), size, width, most_lines)
     if not clusters:
@@ -92,7 +92,7 @@ def block_of(text: str, size: float, colour: Colour, width: float, most_lines: i
 
 
 def _fitting(clusters: Sequence[str], size: float, width: float, most_lines: int) -> list[str]:
-    """All clusters, or as many as fit together with an ellipsis."""
+    """Return all clusters, or as many as fit with an ellipsis."""
     if _line_count(clusters, size, width) <= most_lines:
         return list(clusters)
     fit, too_many = 0, len(clusters)
@@ -113,7 +113,7 @@ def _shortened(clusters: Sequence[str], count: int) -> list[str]:
 
 
 def _balanced(clusters: Sequence[str], size: float, width: float) -> float:
-    """The least width at which there is no line more: the last one is not left with a single word."""
+    """Return the smallest width without another line, so that the last line is not left with one word."""
     ruled = _paragraph(clusters, size, forced=True)
     ruled.layout(width)
     height, longest_word = ruled.Height, ruled.MinIntrinsicWidth
@@ -134,7 +134,7 @@ def _line_count(clusters: Sequence[str], size: float, width: float) -> int:
 def _paragraph(
     clusters: Sequence[str], size: float, colour: Colour = (255, 255, 255, 255), *, forced: bool = False
 ) -> skia.textlayout.Paragraph:
-    """A paragraph that has no width yet; with `forced` all lines are equally high, whatever they hold."""
+    """Return a paragraph without a width. `forced`: all lines have the same height."""
     faces = [face_of(cluster) or LATIN for cluster in clusters]
     provider = skia.textlayout.TypefaceFontProvider()
     for face in {LATIN, *faces}:

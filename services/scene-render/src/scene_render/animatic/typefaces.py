@@ -1,4 +1,4 @@
-"""The bundled fonts: each is read when a text first needs it. Which font draws what is decided by grapheme cluster."""
+"""The bundled fonts, loaded on first use and chosen for each grapheme cluster."""
 
 import functools
 import gzip
@@ -23,29 +23,29 @@ FACES = (
     "DroidSansFallbackFull.ttf",
     EMOJI,
 )
-"""The first one that has a cluster draws it."""
+"""The first font with all glyphs of a cluster draws it."""
 
 IGNORABLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}--[\U000E0020-\U000E007F]]", regex.VERSION1)
-"""What is not drawn itself. Tags are not among it: they turn a black flag into another one."""
+"""Invisible characters, except tags, which select a flag."""
 PICTURE = regex.compile(r"\p{Emoji_Presentation}|\p{Emoji}\uFE0F")
 PRIVATE = regex.compile(r"\p{Co}")
 
 
 @functools.cache
 def typeface(face: str) -> skia.Typeface:
-    """A bundled font."""
+    """Return a bundled font."""
     return _manager().makeFromData(skia.Data.MakeWithCopy(gzip.decompress((FONTS / f"{face}.gz").read_bytes())))
 
 
 @functools.cache
 def _manager() -> skia.FontMgr:
-    """A font manager that knows no font of the machine."""
+    """Return a font manager without the machine's fonts."""
     return skia.FontMgr.New_Custom_Empty()
 
 
 @functools.lru_cache(maxsize=20_000)
 def face_of(cluster: str) -> str | None:
-    """The font that can draw a whole grapheme cluster; None if there is none, or nothing to draw."""
+    """Return the font that can draw a grapheme cluster; None if there is none, or nothing to draw."""
     drawn = [ord(character) for character in IGNORABLE.sub("", cluster)]
     if not drawn or PRIVATE.match(cluster):
         return None

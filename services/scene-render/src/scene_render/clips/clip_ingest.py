@@ -1,4 +1,4 @@
-"""From a provider's file to a clip of the film: fetched, looked at, conformed where it differs, joined, stored."""
+"""Turns a provider's file into a clip of the film: download, check, conform where needed, join parts, store."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ LINK_SECONDS = 3600
 
 
 class Part(Contract):
-    """One of the clips that a long scene is made of. `last_frame` is what the next one begins with."""
+    """One of the clips of a long scene. The next part starts with `last_frame`."""
 
     media: MediaReference
     frames: int
@@ -44,7 +44,7 @@ class Part(Contract):
 
 @dataclass(frozen=True)
 class ClipIngest:
-    """The way clips take through this service."""
+    """Takes clips from providers into the storage."""
 
     storage: Storage
     ffmpeg: Ffmpeg
@@ -52,7 +52,7 @@ class ClipIngest:
 
     @contextlib.asynccontextmanager
     async def shot_of(self, render: Render, attempt: Attempt) -> AsyncIterator[Shot]:
-        """What an attempt orders, with the picture it begins with as a file."""
+        """Yield the shot that an attempt orders, with its first frame as a file."""
         request = request_of(render)
         parts = [Part.model_validate(part) for part in render.parts]
         reference = parts[-1].last_frame if parts else request.first_frame
@@ -72,11 +72,11 @@ class ClipIngest:
             yield Shot(request, attempt.seconds, first)
 
     async def collect(self, provider: Provider, attempt: Attempt, render: Render) -> Clip | Part:
-        """Fetch, check and store what an attempt has rendered: the clip of its scene, or the next part of it.
+        """Download, check and store the clip of an attempt, and return it: the whole scene, or its next part.
 
         Raises:
-            ClipUnusable: it cannot become a part of the film.
-            ClipOutOfReach, ProviderSilent: it could not be fetched.
+            ClipUnusable: the clip cannot be used in the film.
+            ClipOutOfReach, ProviderSilent: it could not be downloaded.
         """
         left = frames_left(render)
         with work_folder(self.work_folder, "clip") as folder:
@@ -103,16 +103,16 @@ class ClipIngest:
         return await admit(fetched, size, wanted, ordered, self.ffmpeg, tail=bool(render.parts))
 
     async def remove(self, video_id: UUID) -> None:
-        """Remove whatever was stored of a video's scenes."""
+        """Remove all stored clips of a video."""
         await self.storage.delete(clip_prefix(video_id))
         await self.remove_parts(video_id)
 
     async def remove_parts(self, video_id: UUID) -> None:
-        """Remove the parts that long scenes of a video are joined of."""
+        """Remove the parts of all long scenes of a video."""
         await self.storage.delete(f"videos/{video_id}/parts/")
 
     async def remove_parts_of_scene(self, video_id: str, scene_number: int) -> None:
-        """Remove the parts that one long scene is joined of."""
+        """Remove the parts of one long scene."""
         await self.storage.delete(part_prefix(video_id, scene_number))
 
     async def _store_part(self, path: Path, facts: MediaFacts, attempt: Attempt, render: Render) -> Part:
@@ -128,7 +128,7 @@ class ClipIngest:
         )
 
     async def _join(self, last: Path, facts: MediaFacts, render: Render, folder: Path) -> tuple[Path, MediaFacts]:
-        """The parts of a scene as one clip."""
+        """Join the parts of a scene into one clip."""
         pieces: list[tuple[Path, int]] = []
         for number, part in enumerate(Part.model_validate(part) for part in render.parts):
             path = folder / f"part-{number}.mp4"
@@ -141,26 +141,26 @@ class ClipIngest:
 
 
 def part_prefix(video_id: str, scene_number: int) -> str:
-    """What the keys of a scene's parts begin with."""
+    """Return the common prefix of the keys of a scene's parts."""
     return f"videos/{video_id}/parts/scene-{scene_number}-"
 
 
 async def admit(
     path: Path, size: tuple[int, int], wanted: int, ordered: int, ffmpeg: Ffmpeg, *, tail: bool = False
 ) -> tuple[Path, MediaFacts]:
-    """Check a fetched clip and return a file in the film's form with its facts.
+    """Check a downloaded clip and return a file that matches the encoding profile, with its facts.
 
-    It may be too short by a freeze, and longer than `wanted` frames: whoever joins it takes what it needs. `tail`: it
-    goes on where another clip ended, and a provider may hand that one along: only the last `ordered` frames count.
+    The result has at least `wanted` frames less `LONGEST_FREEZE_FRAMES`, or more; joining cuts it. `tail`: the
+    clip continues another one, which the provider may have put in front: only the last `ordered` frames count.
 
     Raises:
-        ClipUnreadable: it is not a video that we can read, or damaged.
-        ClipUnusable: it is too short, black or frozen from end to end.
-        FfmpegFailed, FfmpegTimedOut: this machine could not do it; another time it may.
+        ClipUnreadable: the file is no video that we read, or damaged.
+        ClipUnusable: the clip is too short, or black or frozen throughout.
+        FfmpegFailed, FfmpegTimedOut: this machine failed; a retry may succeed.
     """
     try:
         facts = await probe(path)
-        # In frames of the film: those of the file may be of another length.
+        # In frames of the film; the file may have another frame rate.
         delivered = round(facts.duration * FRAME_RATE)
         skip = delivered - ordered if tail and delivered > ordered + FRAME_RATE else 0
         if skip or not conform.matches_profile(facts, size):
@@ -185,7 +185,7 @@ async def admit(
 
 
 def clip_of(media: MediaReference, facts: MediaFacts) -> Clip:
-    """What other services are told about a clip."""
+    """Return the clip as other services see it."""
     return Clip(
         media=media,
         width=facts.width,

@@ -1,7 +1,7 @@
-"""Brings the colours of any clip to those of the film, BT.709 in limited range: rules, as ffmpeg filters.
+"""Converts the colours of any clip to BT.709 in limited range, as ffmpeg filters.
 
-Code points are those of ITU-T H.273. Matrix and range are always converted. Of primaries only wide gamuts are: those
-of BT.601 differ so little from BT.709's that players leave them alone, and so do we. PQ and HLG are mapped to SDR.
+Code points are those of ITU-T H.273. Matrix and range are always converted, primaries only from wide gamuts: BT.601's
+differ so little from BT.709's that players ignore them. PQ and HLG are mapped to SDR.
 """
 
 from collections.abc import Sequence
@@ -15,25 +15,25 @@ BT470BG, BT601 = 5, 6
 RGB, BT2020 = 0, 9
 PQ, LINEAR, HLG = 16, 8, 18
 MATRICES = frozenset({1, 4, 5, 6, 7, 8, 9})
-"""The matrices that zscale converts from."""
+"""The matrices that zscale supports."""
 WIDE_GAMUTS = frozenset({BT2020, 11, 12})
-"""BT.2020, and both P3."""
+"""BT.2020 and both variants of P3."""
 
-LEAST_HD_SIDE = 1280
-MOST_SD_LINES = 576
-"""Standard definition is smaller than the first, and has at most so many lines; PAL has the most."""
+HD_WIDTH = 1280
+SD_LINES = 576
+"""Standard definition is narrower than HD and has at most as many lines as PAL."""
 
 WHITE_NITS = 203
-"""The luminance of diffuse white in HDR (ITU-R BT.2408), which becomes white in SDR."""
+"""Diffuse white in HDR (ITU-R BT.2408), mapped to white in SDR."""
 PEAK_NITS = 1000
-STRAIGHT = 0.9
-"""Linear light up to here keeps its brightness; what is brighter is compressed to what is left above it."""
+LINEAR_SHARE = 0.9
+"""Tone mapping keeps linear light up to here and compresses what is brighter."""
 
 Filter = tuple[str, dict[str, Any]]
 
 
 def film_colours(facts: MediaFacts, size: tuple[int, int]) -> Sequence[Filter]:
-    """Return the filters that scale a picture to `size` and give it the film's colours."""
+    """Return the filters that scale a picture to `size` and convert its colours."""
     colour, (width, height) = facts.colour, size
     source = {
         "matrixin": matrix_of(facts),
@@ -48,13 +48,13 @@ def film_colours(facts: MediaFacts, size: tuple[int, int]) -> Sequence[Filter]:
     return (
         ("zscale", {**scale, **source, "primaries": "709", "transfer": "linear", "npl": WHITE_NITS}),
         ("format", {"pix_fmts": "gbrpf32le"}),
-        ("tonemap", {"tonemap": "mobius", "param": STRAIGHT, "peak": f"{PEAK_NITS / WHITE_NITS:.3f}"}),
+        ("tonemap", {"tonemap": "mobius", "param": LINEAR_SHARE, "peak": f"{PEAK_NITS / WHITE_NITS:.3f}"}),
         ("zscale", {**film, "transfer": "709"}),
     )
 
 
-def is_films(facts: MediaFacts) -> bool:
-    """Whether a picture has the film's colours, or says nothing else."""
+def has_film_colours(facts: MediaFacts) -> bool:
+    """Return whether a picture has the film's colours, or is untagged and taken for it."""
     colour = facts.colour
     return (
         not colour.full_range
@@ -65,10 +65,10 @@ def is_films(facts: MediaFacts) -> bool:
 
 
 def matrix_of(facts: MediaFacts) -> int:
-    """Return the matrix; where it is not specified, the one that goes with the primaries.
+    """Return the matrix; if it is unspecified, the one that belongs to the primaries.
 
-    A picture that says nothing at all is BT.601 in standard definition, as DV is by its own norm, and BT.709 in any
-    larger size: what players take it for.
+    An untagged picture is BT.601 in standard definition (as DV is by its standard) and BT.709 in larger sizes, as in
+    players.
     """
     colour = facts.colour
     if facts.is_rgb:
@@ -83,7 +83,7 @@ def matrix_of(facts: MediaFacts) -> int:
 
 
 def _is_standard_definition(width: int, height: int) -> bool:
-    return max(width, height) < LEAST_HD_SIDE and min(width, height) <= MOST_SD_LINES
+    return max(width, height) < HD_WIDTH and min(width, height) <= SD_LINES
 
 
 def primaries_of(colour: Colour) -> int:
@@ -94,5 +94,5 @@ def primaries_of(colour: Colour) -> int:
 
 
 def transfer_of(colour: Colour) -> int:
-    """Return the transfer function to convert from. Those of SDR are shown alike, whatever they are called."""
+    """Return the transfer function to convert from. All of SDR are displayed alike."""
     return colour.transfer if colour.transfer in (PQ, LINEAR, HLG) else BT709

@@ -1,4 +1,4 @@
-"""Brings clips of another form into the film's, joins those of one scene, takes single frames out of them."""
+"""Converts clips to the encoding profile, joins the parts of a scene, extracts single frames."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import ffmpeg
 
-from scene_render.clips.colour import Filter, film_colours, is_films
+from scene_render.clips.colour import Filter, film_colours, has_film_colours
 from shared.contracts.media import FRAME_RATE
 from shared.media.encoding_profile import (
     AUDIO_CHANNELS,
@@ -30,7 +30,7 @@ QUALITY = {"preset": "veryfast", "crf": 18}
 TRANSPOSITIONS = {
     (True, False): "clock", (False, True): "cclock", (True, True): "cclock_flip", (False, False): "clock_flip",
 }  # fmt: skip
-"""ffmpeg's names for how a picture lies, by whether its rows run down and its columns to the right."""
+"""ffmpeg's names of transpositions, by whether rows run down and columns run right."""
 
 
 def matches_profile(facts: MediaFacts, size: tuple[int, int]) -> bool:
@@ -45,7 +45,7 @@ def matches_profile(facts: MediaFacts, size: tuple[int, int]) -> bool:
         and facts.video_codec == VIDEO_CODEC
         and facts.profile in H264_PROFILES
         and facts.pixel_format == PIXEL_FORMAT
-        and is_films(facts)
+        and has_film_colours(facts)
     )
     timing = (
         facts.frame_rate == FRAME_RATE
@@ -64,13 +64,13 @@ def matches_profile(facts: MediaFacts, size: tuple[int, int]) -> bool:
 async def conform(
     source: Path, target: Path, facts: MediaFacts, size: tuple[int, int], frames: int, runner: Ffmpeg, skip: float = 0.0
 ) -> None:
-    """Write `source`, of which `facts` are known, as `target` in the film's form: at most so many frames.
+    """Convert `source` with its `facts` to the encoding profile and write at most `frames` frames to `target`.
 
-    The picture is turned upright, deinterlaced, cropped to the shape of `size` and scaled to it in square pixels. The
-    clip begins with its picture, `skip` seconds of which are left out; its sound stays in time with it.
+    The picture is turned upright, deinterlaced, cropped to the aspect ratio of `size` and scaled to it with square
+    pixels. The clip starts with its first picture after `skip` seconds; sound stays in sync.
 
     Raises:
-        FfmpegFailed, FfmpegTimedOut: ffmpeg cannot read it.
+        FfmpegFailed, FfmpegTimedOut: ffmpeg cannot convert it.
     """
     clip = _open(source, facts.container)
     begin = facts.start + skip
@@ -78,21 +78,21 @@ async def conform(
     if facts.sound is not None:
         streams.append(clip[str(facts.sound)])
         graphs["af"] = graph(_sound(begin, frames))
-    # Graphs know only what came since they were started; the frame rate is that of the whole clip.
+    # A restarted graph does not know the earlier frames: number and rate of frames are set on the output.
     timing = {"frames:v": frames, "fps_mode": "cfr"}
     output = ffmpeg.output(
         *streams, str(target), **graphs, **timing, **QUALITY, **CLIP_VIDEO, **CLIP_AUDIO, **CONTAINER
     )
-    # Times of all streams as the file has them, and as the probe has read them.
+    # Keep the file's timestamps, which `facts` refer to.
     arguments = _arguments(output.global_args("-copyts"))
     await runner.run(arguments, time_limit=_limit(frames))
 
 
 async def join(pieces: Sequence[tuple[Path, int]], target: Path, runner: Ffmpeg) -> None:
-    """Write clips in the film's form, so many frames of each, one after the other. Their sound is left out.
+    """Join clips that match the encoding profile, the given number of frames of each, without their sound.
 
     Raises:
-        FfmpegFailed, FfmpegTimedOut: ffmpeg cannot read them.
+        FfmpegFailed, FfmpegTimedOut: ffmpeg cannot join them.
     """
     pictures = [
         _tagged(_open(path).video).filter("trim", end_frame=frames).filter("setpts", "N/FRAME_RATE/TB")
@@ -105,9 +105,9 @@ async def join(pieces: Sequence[tuple[Path, int]], target: Path, runner: Ffmpeg)
 
 
 async def take_frame(source: Path, number: int, target: Path, runner: Ffmpeg) -> None:
-    """Write one frame of a clip in the film's form, counted from 0, as a JPEG."""
+    """Write one frame of a clip that matches the encoding profile, counted from 0, as a JPEG."""
     picture = _tagged(_open(source).video).filter("trim", start_frame=number)
-    # JPEG has colours of its own: BT.601 in full range.
+    # JPEG uses BT.601 in full range.
     picture = picture.filter("scale", out_color_matrix="bt601", out_range="pc").filter("format", "yuvj420p")
     output = ffmpeg.output(picture, str(target), **{"frames:v": 1, "q:v": 2, "update": 1})
     await runner.run(_arguments(output), time_limit=LIMIT_SECONDS)
@@ -119,7 +119,7 @@ def _open(source: Path, container: str = "mov") -> Any:  # noqa: ANN401 - ffmpeg
 
 
 def _picture(facts: MediaFacts, begin: float, size: tuple[int, int]) -> Sequence[Filter]:
-    """Return the filters that make the picture the film's. ffmpeg has cropped it as the container says before them."""
+    """Return the filters that convert the picture. ffmpeg applies the container's cropping before them."""
     width, height = size
     deinterlace: Filter = ("bwdif", {"mode": "send_frame", "deint": "interlaced"})
     return (
@@ -132,16 +132,15 @@ def _picture(facts: MediaFacts, begin: float, size: tuple[int, int]) -> Sequence
         ("format", {"pix_fmts": PIXEL_FORMAT}),
         ("setsar", {"sar": 1}),
         ("setparams", COLOUR_TAGS),
-        # Side data goes too: what it says of the light or the captions of the source is not true of the film.
+        # Side data such as HDR metadata or captions describes the source only.
         ("sidedata", {"mode": "delete"}),
     )
 
 
 def upright(turning: tuple[int, int, int, int]) -> Sequence[Filter]:
-    """Return the filters that turn a picture upright, by right angles only: other angles are no player's.
+    """Return the filters that turn a picture upright, by right angles only, as players do.
 
-    ffmpeg can do it too, but starts its graph anew at a frame that does not repeat how it is turned. In H.264 only the
-    first frame says it.
+    ffmpeg's own rotation restarts its graph at frames without a display matrix; in H.264 only the first frame has one.
     """
     row_right, row_down, column_right, column_down = turning
     if abs(row_right) + abs(column_down) < abs(row_down) + abs(column_right):
@@ -151,7 +150,7 @@ def upright(turning: tuple[int, int, int, int]) -> Sequence[Filter]:
 
 
 def _sound(begin: float, frames: int) -> Sequence[Filter]:
-    """Return the filters that keep the sound from the moment the picture begins, with silence where it has gaps."""
+    """Return the filters that start the sound with the picture and fill its gaps with silence."""
     return (
         ("asetpts", {"expr": f"PTS-{begin:.9f}/TB"}),
         ("aresample", {"sample_rate": AUDIO_RATE, "async": 1}),
@@ -161,7 +160,7 @@ def _sound(begin: float, frames: int) -> Sequence[Filter]:
 
 
 def graph(filters: Sequence[Filter]) -> str:
-    """Return the text of a graph of its own: ffmpeg starts it anew, and no other, when the form of a stream changes."""
+    """Return the text of a separate graph, so that ffmpeg restarts only this one when its stream changes."""
     texts = []
     for name, options in filters:
         values = ":".join(f"{option}='{value}'" for option, value in options.items())

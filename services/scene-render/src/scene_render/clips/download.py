@@ -1,4 +1,4 @@
-"""Fetches a clip from outside: from the places we expect, without our key, within limits, to a file."""
+"""Downloads clips to files: only from expected hosts, without our API key, within limits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -19,14 +19,14 @@ GONE = (401, 403, 404, 410)
 
 
 class LinkExpired(Exception):
-    """The link has ended: a fresh one may work."""
+    """The link has expired; a new one may work."""
 
 
 @dataclass(frozen=True)
 class Downloader:
-    """Fetches from `hosts` over HTTPS, `*.` in front of a name standing for all below it, and from `origin`.
+    """Downloads over HTTPS from `hosts` (`*.` matches all subdomains), and from `origin`.
 
-    `origin` is a scheme, host and port that was configured, be it of a simulator on this machine.
+    `origin`: the configured scheme, host and port of a provider, which may be a simulator on this machine.
     """
 
     hosts: tuple[str, ...]
@@ -35,12 +35,12 @@ class Downloader:
     longest_seconds: float = LONGEST_SECONDS
 
     async def fetch(self, fresh_link: Callable[[], Awaitable[str]], target: Path) -> None:
-        """Fetch what the link leads to; where it has ended, ask for a fresh one, once.
+        """Download a clip to `target`, with a second link if the first one has expired.
 
         Raises:
-            ClipUnusable: too large, elsewhere, or gone for good.
-            ClipOutOfReach: it lies elsewhere.
-            ProviderSilent: the connection did not hold, or was too slow.
+            ClipUnusable: the clip is too large, redirected or gone.
+            ClipOutOfReach: its host is not allowed.
+            ProviderSilent: the connection broke or was too slow.
         """
         try:
             try:
@@ -48,7 +48,7 @@ class Downloader:
             except LinkExpired:
                 await self._fetch(await fresh_link(), target)
         except LinkExpired as expired:
-            raise ClipUnusable(f"Its link has ended, and so has a fresh one: {expired}") from expired
+            raise ClipUnusable(f"The clip's link has expired, and so has a new one: {expired}") from expired
 
     async def _fetch(self, url: str, target: Path) -> None:
         trusted = self._check(url)
@@ -63,23 +63,21 @@ class Downloader:
                 self._judge(answer)
                 await self._write(answer, target)
         except NotPublic as place:
-            # Its addresses may be those of our own network.
-            raise ClipOutOfReach("The clip lies at an address that is not public.", str(place)) from place
+            # The address may be one of our own network: for the log only.
+            raise ClipOutOfReach("The clip is at an address that is not public.", str(place)) from place
         except TimeoutError as error:
-            raise ProviderSilent(f"The clip did not come within {self.longest_seconds:.0f} s.") from error
+            raise ProviderSilent(f"The download took longer than {self.longest_seconds:.0f} s.") from error
         except httpx.HTTPError as error:
-            raise ProviderSilent(f"The clip did not come: {type(error).__name__}.") from error
+            raise ProviderSilent(f"The download failed: {type(error).__name__}.") from error
 
     def _check(self, url: str) -> bool:
-        """Whether the link leads to the configured origin; raises where it leads to no place we expect."""
+        """Return whether the link is on the configured origin. Raises `ClipOutOfReach` if its host is not allowed."""
         parts = urlsplit(url)
         if self.origin is not None and f"{parts.scheme}://{parts.netloc}" == self.origin:
             return True
         host = parts.hostname or ""
         if parts.scheme != "https" or parts.username or not _matches(host, self.hosts):
-            reason = (
-                f"The clip lies at {parts.scheme}://{host}, which is none of the hosts that clips are fetched from."
-            )
+            reason = f"The clip is at {parts.scheme}://{host}, which is not an allowed host."
             raise ClipOutOfReach(reason)
         return False
 
@@ -87,10 +85,10 @@ class Downloader:
         if answer.status_code in GONE:
             raise LinkExpired(f"HTTP {answer.status_code}")
         if answer.is_redirect:
-            raise ClipUnusable("Its link leads elsewhere (a redirect), which is not followed.", again=False)
+            raise ClipUnusable("The clip's link redirects, which is not followed.", again=False)
         if answer.status_code != httpx.codes.OK:
-            raise ProviderSilent(f"The clip did not come: HTTP {answer.status_code}.")
-        # Providers send all kinds of types with their clips: what is in the file decides.
+            raise ProviderSilent(f"The download failed: HTTP {answer.status_code}.")
+        # Content types of providers are unreliable: only the file's content counts.
         if int(answer.headers.get("content-length", 0)) > self.largest_bytes:
             raise self._too_large()
 
@@ -104,7 +102,7 @@ class Downloader:
                 await file.write(block)
 
     def _too_large(self) -> ClipUnusable:
-        return ClipUnusable(f"It is larger than {self.largest_bytes // 2**20} MiB.", again=False)
+        return ClipUnusable(f"The clip is larger than {self.largest_bytes // 2**20} MiB.", again=False)
 
 
 def _matches(host: str, names: Iterable[str]) -> bool:

@@ -1,7 +1,7 @@
-"""The free built-in renderer, behind the same door as the paid ones: submit, check, fetch.
+"""The free built-in renderer, with the same interface as the paid ones: submit, check, fetch.
 
-It keeps its tasks as a provider would: one row each, under the attempt's id, so that a task is never made twice and
-any replica can say how it is doing. The drawing itself is asked for by a message, and may be done by any replica.
+Its tasks are rows under the attempt's id, so no task exists twice and every replica can report its state. A message
+requests the drawing; any replica can do it.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ log = structlog.get_logger()
 
 CHECK_SECONDS = 0.7
 SECONDS_PER_FRAME = 0.02
-"""A first guess at how long drawing takes, for the ETA."""
+"""A first estimate of the drawing time, for the ETA."""
 
 
 class AnimaticProvider:
-    """The provider `animatic`, and the one who draws for it."""
+    """The provider `animatic`, including its drawing worker."""
 
     name = "animatic"
     tariff: Tariff | None = None
@@ -60,7 +60,7 @@ class AnimaticProvider:
         return True
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
-        """Keep the task and ask for its drawing, in one transaction. Asked again, it is the same task."""
+        """Store the task and request its drawing in one transaction. Repeated calls return the same task."""
         request = shot.request
         order = AnimaticOrder(
             scene=request.scene,
@@ -81,11 +81,11 @@ class AnimaticProvider:
         return attempt_id
 
     async def find(self, attempt_id: str, _age: float) -> Found | Absent | NotYet | Unknowable:
-        """See whether there is a row."""
+        """Return whether the task's row exists."""
         return Absent() if await self._task(attempt_id) is None else Found(attempt_id)
 
     async def check(self, task_id: str) -> Running | Succeeded | Failed:
-        """Read the row."""
+        """Return the state in the task's row."""
         task = await self._task(task_id)
         if task is None:
             return Failed("task_lost", "The animatic renderer has no such task.", FREE, again=True)
@@ -96,34 +96,34 @@ class AnimaticProvider:
         return Failed(f"animatic_{task.state}", task.reason or "The drawing was cancelled.", FREE, again=True)
 
     async def fetch(self, task_id: str, target: Path) -> None:
-        """Take the drawn clip out of the storage."""
+        """Download the clip from the storage."""
         task = await self._task(task_id)
         if task is None or task.media is None:
             raise LookupError(f"animatic task {task_id} has no clip")
         await self.storage.get(MediaReference.model_validate(task.media), target)
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """End a task; one that is being drawn is dropped when it is done."""
+        """Cancel a task; a drawing in progress is discarded when it ends."""
         await self._save(task_id, state="cancelled")
         return Ended(cost=FREE)
 
     async def cancel_if_free(self, task_id: str) -> Ended | None:
-        """As `cancel`: a drawing that nobody wants costs time."""
+        """Cancel a task, which is always free."""
         return await self.cancel(task_id)
 
     def task_of_callback(self, _body: Mapping[str, Any]) -> str | None:
-        """It calls nobody back."""
+        """Return None: there are no callbacks."""
         return None
 
     async def draw(self, task_id: str, order: AnimaticOrder) -> None:
-        """Draw the clip of a task and store it, telling on the way how far it is."""
+        """Draw and store the clip of a task, saving its progress meanwhile."""
         task = await self._task(task_id)
         if task is None or task.state != "drawing":
             return
         with work_folder(self.work_folder, "animatic") as folder:
             target = folder / "clip.mp4"
             try:
-                async with self._telling(task_id) as on_progress:
+                async with self._saving_progress(task_id) as on_progress:
                     await draw(order, target, self.ffmpeg, workspace=folder, on_progress=on_progress)
             except (FfmpegFailed, FfmpegTimedOut) as error:
                 await self._save(task_id, state="failed", reason=str(error))
@@ -135,37 +135,37 @@ class AnimaticProvider:
             await self.remove([task_id])
 
     async def remove(self, task_ids: Sequence[str]) -> None:
-        """Remove the clips of these tasks, where there are any."""
+        """Remove the clips of these tasks, if any."""
         for task_id in task_ids:
             await self.storage.delete(_key(task_id))
 
     async def forget(self, task_ids: Sequence[str]) -> None:
-        """Remove these tasks with their clips, which have been collected."""
+        """Remove these tasks and their clips, which were collected."""
         await self.remove(task_ids)
         async with self.database.sessions.begin() as session:
             for task_id in task_ids:
                 await session.execute(delete(AnimaticTask).where(AnimaticTask.id == task_id))
 
     @contextlib.asynccontextmanager
-    async def _telling(self, task_id: str) -> AsyncIterator[Callable[[float], None]]:
-        """Save, now and then, the latest percentage that the block reports."""
+    async def _saving_progress(self, task_id: str) -> AsyncIterator[Callable[[float], None]]:
+        """Save the latest percentage that the block reports, at intervals."""
         latest = 0.0
 
         def note(percent: float) -> None:
             nonlocal latest
             latest = percent
 
-        async def tell() -> None:
+        async def save_regularly() -> None:
             while True:
                 await asyncio.sleep(CHECK_SECONDS)
                 await self._save(task_id, percent=round(latest))
 
-        telling = asyncio.create_task(tell())
+        saving = asyncio.create_task(save_regularly())
         try:
             yield note
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            saving.cancel()
+            await asyncio.gather(saving, return_exceptions=True)
 
     async def _task(self, task_id: str) -> AnimaticTask | None:
         async with self.database.reading() as session:

@@ -1,4 +1,4 @@
-"""What the animatic renderer is asked for."""
+"""The order of a clip from the animatic renderer."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from shared.contracts.story import AspectRatio, Contract, Niche, Scene
 
 
 class AnimaticOrder(Contract):
-    """A clip of `clip_frames` frames. `seed` makes all clips of one video look alike."""
+    """A clip of `clip_frames` frames. All clips of one `seed` share their look."""
 
     scene: Scene
     scene_count: Annotated[int, Field(ge=1, le=5)]

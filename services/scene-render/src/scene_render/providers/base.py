@@ -1,4 +1,4 @@
-"""What every renderer of scenes, paid or free, must be able to do; and the ways that can end."""
+"""The interface of all renderers of scenes, paid or free, and the outcomes of their calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ DeferralKind = Literal["outage", "rate_limit", "auth", "credits"]
 
 
 class SubmissionRefused(Exception):
-    """The provider surely did not take the task, and never will: asking it again would not help.
+    """The provider certainly did not accept the task, and would not accept it later.
 
-    `asked`: it said so itself; else we knew before anything was sent.
+    `asked`: the provider said so; otherwise nothing was sent.
     """
 
     def __init__(self, kind: str, reason: str, *, asked: bool = True) -> None:
@@ -27,9 +27,9 @@ class SubmissionRefused(Exception):
 
 
 class SubmissionDeferred(Exception):
-    """The provider surely did not take the task, and takes no other either, for `seconds` if it said so.
+    """The provider certainly did not accept the task, and accepts none for now: for `seconds`, if it said how long.
 
-    `reason` is for everybody; `detail`, in the provider's own words, may be about the account: for the log only.
+    `reason` is safe to show; `detail` quotes the provider, may concern the account, and is for the log only.
     """
 
     def __init__(self, kind: DeferralKind, reason: str, seconds: float | None = None, *, detail: str = "") -> None:
@@ -41,24 +41,22 @@ class SubmissionDeferred(Exception):
 
 
 class ProviderSilent(Exception):
-    """The provider did not answer a free question (not a submission); the task goes on all the same."""
+    """The provider did not answer a free request (not a submission); the task continues."""
 
 
 class ProviderUnreachable(StepFailed):
-    """There is an attempt at a paid provider, and no key to ask it with. Redriven when there is one, it goes on."""
+    """An attempt runs at a provider whose key is not configured. Once it is, the message can be redriven."""
 
     def __init__(self, provider: str) -> None:
         setting = f"{provider.upper()}_API_KEY"
-        super().__init__(
-            "key_missing", f"{provider} works on a scene, and there is no key for it: {setting} is not set."
-        )
+        super().__init__("key_missing", f"{provider} is rendering a scene, but its API key is missing: set {setting}.")
 
 
 class ClipUnusable(Exception):
-    """What the provider delivers cannot become a part of the film.
+    """The delivered clip cannot be used in the film.
 
-    `again`: another order may be delivered better; False: it would be delivered alike, and must not be paid again.
-    The text is for people; `detail` is for the log.
+    `again`: a new order may deliver a usable one; False: it would not, and must not be paid. The message is safe to
+    show; `detail` is for the log only.
     """
 
     def __init__(self, reason: str, *, again: bool = True, detail: str = "") -> None:
@@ -68,13 +66,13 @@ class ClipUnusable(Exception):
 
 
 class ClipUnreadable(ClipUnusable):
-    """What was fetched cannot be read. Fetching it once more is free and may bring the clip."""
+    """The downloaded file cannot be read. Downloading it again is free and may help."""
 
 
 class ClipOutOfReach(Exception):
-    """The clip lies where we do not fetch from. It is not lost: an operator can allow the place.
+    """The clip is on a host that downloads are not allowed from; an operator can allow it.
 
-    The text is for people; `detail` is for the log.
+    The message is safe to show; `detail` is for the log only.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -84,7 +82,7 @@ class ClipOutOfReach(Exception):
 
 @dataclass(frozen=True)
 class FirstFrame:
-    """The picture a clip begins with: the file, a link to it that the world reaches, the task it is the end of."""
+    """The first frame of a clip: its file, a public link to it, and the task whose last frame it is."""
 
     path: Path
     content_type: str
@@ -94,7 +92,7 @@ class FirstFrame:
 
 @dataclass(frozen=True)
 class Shot:
-    """What one attempt renders: a scene, or the part of it that one clip holds. `seconds` is a length we can order."""
+    """What one attempt renders: a scene, or one part of a long scene. `seconds` is a duration that can be ordered."""
 
     request: SceneRequested
     seconds: int
@@ -103,10 +101,9 @@ class Shot:
 
 @dataclass(frozen=True)
 class Running:
-    """The task goes on. `percent` 0-100 and `eta` in seconds where the provider tells.
+    """The task is not finished. `percent` is 0-100, `eta` in seconds; None: the provider does not say.
 
-    `queued`: it does not work on it yet. `check_after`: when to look again, in seconds, where it should not be left to
-    what is usual.
+    `queued`: work has not started. `check_after`: seconds until the next check, instead of the usual interval.
     """
 
     percent: float | None = None
@@ -117,14 +114,14 @@ class Running:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The task has ended well and its clip can be fetched. `cost` in USD as the provider says; None: as its tariff."""
+    """The task succeeded and its clip can be downloaded. `cost`: USD; None: as the tariff says."""
 
     cost: Decimal | None
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The task has surely ended, without a clip. `again`: another attempt may go better. `cost` as in `Succeeded`."""
+    """The task ended without a clip. `again`: another attempt may succeed. `cost` as in `Succeeded`."""
 
     kind: str
     reason: str
@@ -134,7 +131,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Lost:
-    """The provider does not know the task, which it had taken: too early to know it, or another account's."""
+    """The provider does not know a task that it accepted: it is not listed yet, or belongs to another account."""
 
 
 @dataclass(frozen=True)
@@ -146,14 +143,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Absent:
-    """The provider surely has no task of this attempt."""
+    """The provider certainly has no task of this attempt."""
 
 
 @dataclass(frozen=True)
 class NotYet:
-    """It cannot be told yet whether the provider has a task of this attempt: look again in `look_after` seconds.
+    """It is not known yet whether the provider has a task of this attempt: search again in `look_after` seconds.
 
-    `until`: so many seconds after the order it can be told at the latest; None: once the provider answers.
+    `until`: the seconds after the submission at which it is known; None: as soon as the provider answers.
     """
 
     look_after: float
@@ -162,82 +159,82 @@ class NotYet:
 
 @dataclass(frozen=True)
 class Unknowable:
-    """Nobody can tell whether the provider has a task of this attempt."""
+    """It cannot be found out whether the provider has a task of this attempt."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A task was ended before its time. `cost` as in `Succeeded`."""
+    """A task was cancelled. `cost` as in `Succeeded`."""
 
     cost: Decimal | None
 
 
 class Provider(Protocol):
-    """A renderer of scenes. Only `submit` may cost money; everything else is free and may be repeated."""
+    """A renderer of scenes. Only `submit` may cost money; all other methods are free and may be repeated."""
 
     name: str
     tariff: Tariff | None
-    """What it delivers and charges; None: any length, for free."""
+    """The durations it offers and their prices; None: any duration, free."""
     concurrency: int
-    """How many tasks it works on at once for us."""
+    """How many tasks of this account it runs at once."""
     submit_seconds: float
-    """The longest a submission takes; what has no answer by then is unknown."""
+    """The time limit of a submission; without an answer by then its outcome is unknown."""
     usual_seconds: float
-    """A first guess at how long a task is worked on."""
+    """A first estimate of the rendering time."""
     check_seconds: float
-    """The least time between two looks at a task."""
+    """The shortest interval between two checks of a task."""
     attempt_seconds: float
-    """The longest a task is worked on, the time in the provider's queue not counted."""
+    """The time limit of a task, not counting the time in the provider's queue."""
 
     @property
     def can_reconcile(self) -> bool:
-        """Whether it can be learnt from it, by asking or by its callback, what became of an order without an answer."""
+        """Whether a search or a callback can tell what became of a submission without an answer."""
         ...
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
-        """Order the shot, exactly once, marked with the attempt's id. Returns the provider's task id.
+        """Submit the shot exactly once, marked with the attempt's id, and return the provider's task id.
 
         Raises:
-            SubmissionRefused: surely not taken, for good.
-            SubmissionDeferred: surely not taken, for now.
-            Exception: anything else leaves it unknown whether it was taken.
+            SubmissionRefused: certainly not accepted, and never will be.
+            SubmissionDeferred: certainly not accepted for now.
+            Exception: anything else leaves open whether it was accepted.
         """
         ...
 
     async def find(self, attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
-        """Look for the task of an attempt whose submission had no answer, `age` seconds after it was intended.
+        """Search for the task of an attempt whose submission had no answer, `age` seconds after its INTENT.
 
         Raises:
-            ProviderSilent: there is no answer.
+            ProviderSilent: the provider does not answer.
         """
         ...
 
     async def check(self, task_id: str) -> Running | Succeeded | Failed | Lost:
-        """How a task is doing. Raises `ProviderSilent` when there is no answer."""
+        """Return the state of a task. Raises `ProviderSilent` if the provider does not answer."""
         ...
 
     async def fetch(self, task_id: str, target: Path) -> None:
-        """Fetch the clip of a task that succeeded.
+        """Download the clip of a task that succeeded.
 
         Raises:
-            ClipUnusable: there is none, or not one that may be used.
-            ClipOutOfReach: it lies where we do not fetch from.
-            ProviderSilent: there is no answer.
+            ClipUnusable: there is no clip, or it must not be used.
+            ClipOutOfReach: it is on a host that downloads are not allowed from.
+            ProviderSilent: the provider does not answer.
         """
         ...
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """End a task that goes on. None: it was not ended by this; the next look says whether it goes on.
+        """Cancel a running task. None: it was not cancelled; the next check tells its state.
 
         Raises:
-            ProviderSilent: there is no answer.
+            ProviderSilent: the provider does not answer.
         """
         ...
 
     async def cancel_if_free(self, task_id: str) -> Ended | None:
-        """End a task if that surely costs nothing; else let it go on and return None."""
+        """Cancel a task if that is certainly free; otherwise let it run and return None."""
         ...
 
     def task_of_callback(self, body: Mapping[str, Any]) -> str | None:
-        """The task a callback of this provider is about; None where it does not say."""
+        """Return the task id in the body of a callback; None if there is none."""
         ...

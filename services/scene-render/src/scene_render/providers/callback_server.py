@@ -1,4 +1,4 @@
-"""Serves callbacks on a port of their own, which the world may reach, apart from probes and metrics."""
+"""Serves callbacks on a public port of their own, apart from probes and metrics."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from shared.http.serving import web_server
 
 @contextlib.asynccontextmanager
 async def serving(route: BaseRoute, host: str, port: int) -> AsyncIterator[int]:
-    """Serve `route` and nothing else until the block ends. Yields the port; 0 asks for any free one.
+    """Serve only `route` until the block ends, and yield the port; port 0 selects any free one.
 
     Raises:
         OSError: the port is taken.
@@ -21,7 +21,7 @@ async def serving(route: BaseRoute, host: str, port: int) -> AsyncIterator[int]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listening:
         server = web_server(Starlette(routes=[route]), host, port)
-        # The process's own server hears signals.
+        # The process's main server handles signals.
         server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:

@@ -1,6 +1,6 @@
-"""Callbacks of providers: an address of its own for each attempt, and the door behind it.
+"""Callbacks of providers: a secret URL for each attempt, and the route that receives them.
 
-What comes in is a hint and no more: it makes us look at the task, at the provider.
+Their content is not trusted: a callback only triggers a check of the task at the provider.
 """
 
 import hashlib
@@ -20,41 +20,41 @@ from scene_render.providers.base import Provider
 from shared.persistence.database import Database
 from shared.persistence.unit_of_work import transaction
 
-UNHEARD = "https://callbacks.invalid"
-"""Stands in the addresses when nobody can call back: they still mark the task as that of an attempt."""
+PLACEHOLDER_URL = "https://callbacks.invalid"
+"""Used where callbacks are disabled: the URL still marks a task with its attempt."""
 LARGEST_BODY = 65_536
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """The addresses of this deployment. `url` is where the world reaches our `/callbacks`; empty: nowhere."""
+    """The callback URLs of this deployment. `url` is the public address of our `/callbacks`; empty: disabled."""
 
     url: str
     secret: bytes
 
     @property
     def enabled(self) -> bool:
-        """Whether providers can call back at all."""
+        """Whether providers can reach this deployment."""
         return bool(self.url)
 
     def address(self, provider: str, attempt_id: str) -> str:
-        """Where a provider calls back about an attempt; nobody else can guess it."""
+        """Return the callback URL of an attempt, which cannot be guessed."""
         return f"{self._base}/callbacks/{provider}/{attempt_id}/{self._token(attempt_id)}"
 
     def check(self, attempt_id: str, token: str) -> bool:
-        """Whether somebody knows the address of this attempt."""
+        """Return whether `token` belongs to this attempt."""
         return hmac.compare_digest(self._token(attempt_id).encode(), token.encode(errors="replace"))
 
     @property
     def _base(self) -> str:
-        return self.url.rstrip("/") or UNHEARD
+        return self.url.rstrip("/") or PLACEHOLDER_URL
 
     def _token(self, attempt_id: str) -> str:
         return hmac.new(self.secret, f"callback {attempt_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def route(callbacks: Callbacks, providers: Mapping[str, Provider], database: Database) -> Route:
-    """The door: 204 to whoever knows an attempt's address, 404 to everybody else."""
+    """Return the route of callbacks: 204 for the URL of an attempt, 404 for any other."""
 
     async def receive(request: Request) -> Response:
         name, attempt_id = request.path_params["provider"], str(request.path_params["attempt_id"])

@@ -1,4 +1,4 @@
-"""Luma's Dream Machine, through its own SDK with all repeating turned off. Source: lumaai 1.21, Luma's openapi.yaml."""
+"""Luma's Dream Machine, through its SDK with retries turned off. Source: lumaai 1.21, Luma's openapi.yaml."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -32,12 +32,12 @@ LONGEST_PROMPT = 5000
 PAGE = 100
 MOST_PAGES = 20
 LIST_SECONDS = 30.0
-"""So long after its order can have arrived at the latest, a task that was taken is listed for sure."""
-CLOCKS_DIFFER = timedelta(minutes=5)
+"""This long after the submission's time limit, an accepted task is certainly listed."""
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 class Luma:
-    """The provider `luma`. The attempt's id stands in the callback address, which Luma's list of tasks shows."""
+    """The provider `luma`. The attempt's id is part of the callback URL, which Luma's list of tasks includes."""
 
     name = "luma"
     usual_seconds = 60.0
@@ -71,7 +71,7 @@ class Luma:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect when the first call is made."""
+        """Return itself; the first call connects."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -99,10 +99,10 @@ class Luma:
         return task_id
 
     async def find(self, attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
-        """Look for the marker in the list of tasks. It is surely absent only if the list shows markers of others."""
-        # By its path: address and secret of the callbacks may have been changed since.
+        """Search the list of tasks for the marker. Its absence only counts if the list shows other markers."""
+        # By path: host and secret of the callbacks may have changed since.
         ours = f"/callbacks/{self.name}/"
-        since = datetime.now(UTC) - timedelta(seconds=age) - CLOCKS_DIFFER
+        since = datetime.now(UTC) - timedelta(seconds=age) - CLOCK_TOLERANCE
         shows_markers = complete = False
         for page in range(MOST_PAGES):
             tasks = await self._listed(page * PAGE)
@@ -137,7 +137,7 @@ class Luma:
         await self.downloader.fetch(fresh_link, target)
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """Delete the task, unless it has ended: its clip would go with it. Luma does not say what that cost."""
+        """Delete the task unless it has ended: that would delete its clip. Luma does not report the cost."""
         if not isinstance(await self.check(task_id), Running):
             return None
         try:
@@ -149,11 +149,11 @@ class Luma:
         return Ended(cost=None)
 
     async def cancel_if_free(self, _task_id: str) -> Ended | None:
-        """Nothing says that deleting a task gives its price back: it goes on."""
+        """Return None: Luma does not document a refund for deleted tasks."""
         return None
 
     def task_of_callback(self, body: Mapping[str, Any]) -> str | None:
-        """A callback carries the whole task."""
+        """Return the id of the task, which a callback contains completely."""
         task_id = body.get("id")
         return task_id if isinstance(task_id, str) else None
 
@@ -166,7 +166,7 @@ class Luma:
         except (lumaai.APIError, ValueError) as error:
             raise provider_http.silent(self.name, error) from error
         if not isinstance(task, dict) or "state" not in task:
-            raise ProviderSilent(f"Luma answered with something that is no task: {str(task)[:100]}")
+            raise ProviderSilent(f"Luma answered without a task: {str(task)[:100]}")
         return task
 
     async def _listed(self, offset: int) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ class Luma:
 
 
 def order_of(shot: Shot, model: str, resolution: str, callback_url: str) -> dict[str, Any]:
-    """A shot as Luma takes it. Raises `SubmissionRefused` where it takes no such thing."""
+    """Return the request for a shot. Raises `SubmissionRefused` if Luma cannot render it."""
     request = shot.request
     order: dict[str, Any] = {
         "model": model,
@@ -198,13 +198,13 @@ def order_of(shot: Shot, model: str, resolution: str, callback_url: str) -> dict
     elif first is not None and first.link is not None:
         order["keyframes"] = {"frame0": {"type": "image", "url": first.link}}
     elif first is not None:
-        reason = "Luma fetches the first frame itself, from a public HTTPS address; the storage has none."
+        reason = "Luma downloads the first frame from a public HTTPS URL, and the storage has none."
         raise SubmissionRefused("invalid_request", reason, asked=False)
     return order
 
 
 def status_of(task: Mapping[str, Any]) -> Running | Succeeded | Failed:
-    """How a task is doing. A state we do not know is one that goes on."""
+    """Return the state of a task; unknown states count as running."""
     match task["state"]:
         case "completed":
             return Succeeded(cost=None)
@@ -217,13 +217,13 @@ def status_of(task: Mapping[str, Any]) -> Running | Succeeded | Failed:
 
 
 def _failure(said: str) -> Failed:
-    """What a `failure_reason` means. Luma gives the price of a failed task back."""
+    """Return what a `failure_reason` means. Luma refunds failed tasks."""
     lower = said.lower()
     if any(word in lower for word in provider_http.MODERATION):
-        return Failed("moderation", f"Luma's moderation does not allow it: {said}", FREE, again=False)
+        return Failed("moderation", f"Luma's moderation rejected it: {said}", FREE, again=False)
     if "read user input frames" in lower:
         return Failed("invalid_request", "Luma could not read the first frame.", FREE, again=False)
-    return Failed("job_failed", f"Luma failed: {said or 'it does not say why'}", FREE, again=True)
+    return Failed("job_failed", f"Luma failed: {said or 'no reason given'}", FREE, again=True)
 
 
 def _created(task: Mapping[str, Any]) -> datetime:

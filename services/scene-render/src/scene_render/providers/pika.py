@@ -35,10 +35,10 @@ from shared.money.prices import FREE, Tariff
 
 LONGEST_PROMPT = 2000
 CALLBACK_SECONDS = 900.0
-"""How long a lost submission may still be heard of by its callback, which comes when its task has ended."""
+"""How long a callback may still arrive for a submission without an answer; it is sent when the task ends."""
 PLATFORM_FAILURES = ("runner_", "request_timeout", "startup_timeout", "internal_error", "client_disconnected")
 HEADERS = {"X-Fal-No-Retry": "1", "x-app-fal-disable-fallback": "true"}
-"""So that fal neither runs a request again by itself nor runs another model."""
+"""Keep fal from retrying a request and from falling back to another model."""
 ENDED_STATUS: Mapping[str, int] = {"/cancel": 400, "": 422}
 """The status, by path, with which fal says that a request has ended already, or that its model has made nothing."""
 
@@ -78,7 +78,7 @@ class Pika:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect when the first call is made."""
+        """Return itself; the first call connects."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,7 +91,7 @@ class Pika:
         return self.callbacks.enabled
 
     async def submit(self, attempt_id: str, shot: Shot) -> str:
-        """See `Provider.submit`. The attempt's id stands in the callback address, if there is one."""
+        """See `Provider.submit`. The attempt's id is part of the callback URL, if callbacks are enabled."""
         path, order = order_of(shot, self.resolution)
         callback = {"fal_webhook": self.callbacks.address(self.name, attempt_id)} if self.callbacks.enabled else {}
         try:
@@ -108,20 +108,20 @@ class Pika:
             raise AnswerUnreadable(self.name, answer.text) from error
 
     async def find(self, _attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
-        """Fal lists no requests; all that may still come is the callback."""
+        """Wait for the callback: fal has no list of requests."""
         if self.callbacks.enabled and age < CALLBACK_SECONDS:
             return NotYet(CALLBACK_SECONDS / 15, CALLBACK_SECONDS)
         return Unknowable()
 
     async def check(self, task_id: str) -> Running | Succeeded | Failed | Lost:
-        """See `Provider.check`. A request that failed is `COMPLETED` too."""
+        """See `Provider.check`. A failed request is `COMPLETED` too."""
         status = await self._ask("GET", task_id, "/status")
         if status is None:
             return Lost()
         return status_of(status)
 
     async def fetch(self, task_id: str, target: Path) -> None:
-        """See `Provider.fetch`. fal makes no fresh links: one that has ended has ended for good."""
+        """See `Provider.fetch`. fal makes no new links: an expired one stays expired."""
 
         async def link() -> str:
             video = (await self._ask("GET", task_id, "") or {}).get("video") or {}
@@ -132,7 +132,7 @@ class Pika:
         await self.downloader.fetch(link, target)
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """Ask fal to end a request; whether it has is what the next look says."""
+        """Ask fal to cancel a request, and check whether it did."""
         before = await self.check(task_id)
         await self._ask("PUT", task_id, "/cancel")
         after = await self.check(task_id)
@@ -142,7 +142,7 @@ class Pika:
         return None
 
     async def cancel_if_free(self, task_id: str) -> Ended | None:
-        """End a request that still waits in the queue."""
+        """Cancel a request that is still queued."""
         try:
             status = await self.check(task_id)
             return await self.cancel(task_id) if isinstance(status, Running) and status.queued else None
@@ -150,12 +150,12 @@ class Pika:
             return None
 
     def task_of_callback(self, body: Mapping[str, Any]) -> str | None:
-        """A callback names the request."""
+        """Return the request id that a callback names."""
         request_id = body.get("request_id")
         return request_id if isinstance(request_id, str) else None
 
     async def _ask(self, method: str, task_id: str, what: str) -> dict[str, Any] | None:
-        """A free question about a request, at the address that we know, whatever an answer names."""
+        """Make a free request about a task, at our own URL, not at one that an answer names."""
         owner, alias, *_ = self.app.split("/")
         url = f"{owner}/{alias}/requests/{quote(task_id, safe='')}{what}"
         try:
@@ -171,7 +171,7 @@ class Pika:
 
 
 def order_of(shot: Shot, resolution: str) -> tuple[str, dict[str, Any]]:
-    """A shot as Pika takes it: the end of the path, and the input."""
+    """Return the end of the path and the input for a shot."""
     request = shot.request
     order: dict[str, Any] = {
         "prompt": prompt_builder.prompt(request, LONGEST_PROMPT),
@@ -185,7 +185,7 @@ def order_of(shot: Shot, resolution: str) -> tuple[str, dict[str, Any]]:
 
 
 def status_of(status: Mapping[str, Any]) -> Running | Succeeded | Failed:
-    """How a request is doing. A state we do not know is one that goes on."""
+    """Return the state of a request; unknown states count as running."""
     match status.get("status"):
         case "COMPLETED":
             if status.get("error") or status.get("error_type"):
@@ -198,8 +198,8 @@ def status_of(status: Mapping[str, Any]) -> Running | Succeeded | Failed:
 
 
 def _failure(status: Mapping[str, Any]) -> Failed:
-    """What an `error_type` means. What fal's platform fails at is free; what a model has worked on may not be."""
-    kind, said = str(status.get("error_type") or ""), str(status.get("error") or "it does not say why")
+    """Return what an `error_type` means. Failures of the platform are free; those of the model may not be."""
+    kind, said = str(status.get("error_type") or ""), str(status.get("error") or "no reason given")
     worked = bool((status.get("metrics") or {}).get("inference_time"))
     cost: Decimal | None = None if worked else FREE
     if kind == "client_cancelled":
@@ -207,7 +207,7 @@ def _failure(status: Mapping[str, Any]) -> Failed:
     if kind.startswith(PLATFORM_FAILURES):
         return Failed("transient", f"fal failed: {said}", FREE, again=True)
     if kind == "content_policy_violation" or "content_policy" in said:
-        return Failed("moderation", f"Pika's moderation does not allow it: {said}", cost, again=False)
+        return Failed("moderation", f"Pika's moderation rejected it: {said}", cost, again=False)
     if kind == "no_media_generated" or not kind:
         return Failed("job_failed", f"Pika failed: {said}", cost, again=True)
-    return Failed("invalid_request", f"Pika does not take this order: {said}", cost, again=False)
+    return Failed("invalid_request", f"Pika rejected the request: {said}", cost, again=False)

@@ -1,4 +1,4 @@
-"""How a scene is put to a provider: its words and its shape. Rules; what each provider's own pages advise."""
+"""Builds prompts and aspect ratios for the providers, as their own documentation advises."""
 
 from collections.abc import Mapping
 
@@ -13,14 +13,14 @@ PHRASES: Mapping[CameraAngle, str] = {
     "pov": "First-person point-of-view shot.",
 }
 LUMA_CONCEPTS: Mapping[CameraAngle, str] = {"medium": "eye_level", "overhead": "overhead", "pov": "pov"}
-"""Only those that name a framing: `push_in` and its like are moves."""
+"""Only concepts that name a framing, not camera moves such as `push_in`."""
 RUNWAY_TEXT_RATIOS: Mapping[AspectRatio, str] = {"16:9": "1280:720", "9:16": "720:1280", "1:1": "1280:720"}
-"""Runway renders text in two shapes only; a square is cropped out of the wide one."""
+"""From text, Runway renders two ratios only; a square film is cropped from the wide one."""
 RUNWAY_IMAGE_RATIOS: Mapping[AspectRatio, str] = {**RUNWAY_TEXT_RATIOS, "1:1": "960:960"}
 
 
 def prompt(request: SceneRequested, longest: int) -> str:
-    """The scene in words, the camera first, at most `longest` UTF-16 code units, cut between words."""
+    """Return the prompt of a scene, camera first, cut between words to at most `longest` UTF-16 code units."""
     text = f"{PHRASES[request.scene.camera_angle]} {request.shot_prompt}".strip()
     while _units(text) > longest:
         shorter = text[: longest - 1 - (_units(text[:longest]) - len(text[:longest]))]

@@ -1,4 +1,4 @@
-"""What the adapters of the paid providers share: an HTTP client that repeats nothing, and how errors are judged."""
+"""What the adapters of the paid providers share: an HTTP client without retries, and the meaning of errors."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,25 +10,25 @@ import httpx
 from scene_render.providers.base import ProviderSilent, SubmissionDeferred, SubmissionRefused
 
 CHECK_SECONDS = 15.0
-"""How long a free question may take."""
-LONGEST_TOLD_PAUSE = 24 * 3600.0
+"""The time limit of a free request."""
+LONGEST_RETRY_AFTER = 24 * 3600.0
 MONEY = ("credit", "balance", "insufficient funds", "billing", "payment")
 NO_MONEY = (
     "enough credit", "insufficient credit", "insufficient funds", "insufficient balance", "exhausted balance",
     "out of credit",
 )  # fmt: skip
-"""Unmistakable: a 400 may quote the prompt, and films have end credits."""
+"""Unambiguous phrases: a 400 may quote the prompt, and films have end credits."""
 MODERATION = ("moderation", "blacklisted", "not allowed", "contains ip", "content policy", "content_policy")
 
-PASSING = frozenset({401, 403, 408, 429})
-"""What is answered whatever was asked: another time it may go well."""
+TRANSIENT = frozenset({401, 403, 408, 429})
+"""Statuses that do not depend on the request: a retry may succeed."""
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-"""What happens before a byte of the request has left."""
+"""Errors that happen before the first byte of the request is sent."""
 
 
 class AnswerUnreadable(Exception):
-    """A submission was answered with something that names no task."""
+    """The answer to a submission names no task."""
 
     def __init__(self, provider: str, answer: object) -> None:
         super().__init__(f"{provider} answered without a task: {str(answer)[:200]}")
@@ -36,12 +36,12 @@ class AnswerUnreadable(Exception):
 
 
 def http_client() -> httpx.AsyncClient:
-    """A client that follows no redirects, and no proxy that happens to be in the environment."""
+    """Return a client that follows no redirects and ignores proxies of the environment."""
     return httpx.AsyncClient(timeout=httpx.Timeout(CHECK_SECONDS, connect=5.0), trust_env=False)
 
 
 def not_taken(provider: str, error: httpx.HTTPError | BaseException | None) -> SubmissionDeferred | None:
-    """What a failed connection means for a submission; None where the task may have been taken all the same."""
+    """Return what a connection error means for a submission; None if the task may have been accepted."""
     if isinstance(error, NEVER_SENT):
         return SubmissionDeferred("outage", f"{provider} cannot be reached.")
     return None
@@ -50,57 +50,57 @@ def not_taken(provider: str, error: httpx.HTTPError | BaseException | None) -> S
 def refused(
     provider: str, status: int, text: str, headers: Mapping[str, str], *, overloaded: frozenset[int] = frozenset()
 ) -> SubmissionRefused | SubmissionDeferred | None:
-    """What an error status means for a submission; None where the task may have been taken all the same.
+    """Return what an error status means for a submission; None if the task may have been accepted.
 
-    `overloaded`: the statuses by which this provider says for sure that it has taken nothing.
+    `overloaded`: the statuses with which this provider certainly accepted nothing.
     """
     said = text.lower()
     about_money = any(words in said for words in (NO_MONEY if status == 400 else MONEY))
     if status == 402 or (status in (400, 403, 429) and about_money):
         return SubmissionDeferred("credits", f"The account at {provider} has no credit left.", detail=_short(text))
     if status in (401, 403):
-        return SubmissionDeferred("auth", f"{provider} does not accept the key (HTTP {status}).", detail=_short(text))
+        return SubmissionDeferred("auth", f"{provider} rejected the API key (HTTP {status}).", detail=_short(text))
     if status == 429:
         pause = retry_after(headers)
         if pause is None and "daily" in said:
             pause = 1800.0
-        return SubmissionDeferred("rate_limit", f"{provider} wants fewer requests.", pause, detail=_short(text))
+        return SubmissionDeferred("rate_limit", f"{provider} limits the rate of requests.", pause, detail=_short(text))
     if status in overloaded:
         return SubmissionDeferred("outage", f"{provider} is overloaded (HTTP {status}).", retry_after(headers))
     if status in (408, 409) or status >= 500:
         return None
     if any(word in said for word in MODERATION):
-        return SubmissionRefused("moderation", f"{provider} does not want to show this: {_short(text)}")
-    return SubmissionRefused("invalid_request", f"{provider} does not take this order (HTTP {status}): {_short(text)}")
+        return SubmissionRefused("moderation", f"{provider} refused the prompt: {_short(text)}")
+    return SubmissionRefused("invalid_request", f"{provider} rejected the request (HTTP {status}): {_short(text)}")
 
 
 def refuses(error: Exception) -> bool:
-    """Whether this answer to a free question is a no, and not one about the key, the pace or a fault of the server."""
+    """Return whether a free request was refused for its content, and not for the key, the rate or a server error."""
     status = getattr(error, "status_code", None)
-    return isinstance(status, int) and 400 <= status < 500 and status not in PASSING
+    return isinstance(status, int) and 400 <= status < 500 and status not in TRANSIENT
 
 
 def silent(provider: str, error: BaseException) -> ProviderSilent:
-    """A free question had no good answer: it can be asked again. What the answer says is for the log only."""
+    """Return the error of a free request that can be repeated, without the text of the answer."""
     status = getattr(error, "status_code", None)
     return ProviderSilent(f"{provider}: {type(error).__name__}" + (f" (HTTP {status})" if status else ""))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The pause a provider asks for, in seconds, whether it says how long or until when."""
-    told = headers.get("retry-after", "")
+    """Return the delay of a `Retry-After` header, given in seconds or as a date, in seconds."""
+    value = headers.get("retry-after", "")
     try:
-        seconds = float(told)
+        seconds = float(value)
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             return None
-    return min(max(seconds, 0.0), LONGEST_TOLD_PAUSE)
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
 def sentence(body: Any) -> str:  # noqa: ANN401 - whatever a provider sends
-    """What an error body says, as a person would read it."""
+    """Return the message of an error body as readable text."""
     if isinstance(body, Mapping):
         text = next((body[key] for key in ("error", "detail", "message") if body.get(key)), body)
         issues = body.get("issues")

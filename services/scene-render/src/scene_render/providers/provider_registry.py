@@ -1,4 +1,4 @@
-"""The paid providers that there is a key for, ready to be opened."""
+"""Creates the paid providers whose API key is configured."""
 
 from scene_render.clips.download import Downloader
 from scene_render.providers.callbacks import Callbacks
@@ -11,15 +11,15 @@ from shared.settings import ProviderName
 
 
 def paid_providers(settings: Settings, callbacks: Callbacks) -> list[Runway | Luma | Pika]:
-    """Every paid provider that there is a key for: one that takes no new scenes may still have tasks of ours."""
+    """Return every paid provider with an API key: one that gets no new scenes may still run tasks of ours."""
     known = [name for name in DEFAULT_URLS if settings.api_key(name).get_secret_value()]
     return [paid_provider(name, settings, callbacks) for name in known]
 
 
 def paid_provider(name: ProviderName, settings: Settings, callbacks: Callbacks) -> Runway | Luma | Pika:
-    """One paid provider."""
+    """Return one paid provider."""
     url, key = settings.api_url(name), settings.api_key(name).get_secret_value()
-    # Prices are for new orders.
+    # Without new orders it needs no prices.
     tariff = (settings.tariff(name) if name in settings.providers else None) or Tariff({})
     scale = 1 / settings.simulator_speed
     downloader = Downloader(getattr(settings, f"{name}_clip_hosts"), settings.origin(name))
@@ -35,7 +35,7 @@ def paid_provider(name: ProviderName, settings: Settings, callbacks: Callbacks) 
         case _:
             of_pika = (settings.pika_model, settings.pika_resolution)
             provider = Pika(url, key, *of_pika, tariff, concurrency, seconds, downloader, callbacks)
-    # A simulated provider that is faster than life is also looked at more often.
+    # A simulated provider that runs faster is also checked more often.
     provider.usual_seconds *= scale
     provider.check_seconds *= scale
     provider.attempt_seconds *= scale

@@ -1,4 +1,4 @@
-"""Runway, through its own SDK with all repeating turned off. Source: runwayml 5.24 and docs.dev.runwayml.com."""
+"""Runway, through its SDK with retries turned off. Source: runwayml 5.24 and docs.dev.runwayml.com."""
 
 import base64
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from shared.money.prices import Tariff
 LONGEST_PROMPT = 1000
 LARGEST_DATA_URI = 5 * 2**20
 OVERLOADED = frozenset({502, 503})
-"""Runway documents these as load shedding: nothing was taken."""
+"""Runway documents these as load shedding: nothing was accepted."""
 
 
 class Runway:
@@ -64,7 +64,7 @@ class Runway:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect when the first call is made."""
+        """Return itself; the first call connects."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -77,7 +77,7 @@ class Runway:
         return False
 
     async def submit(self, _attempt_id: str, shot: Shot) -> str:
-        """See `Provider.submit`. There is no way to mark a task with the attempt's id."""
+        """See `Provider.submit`. Runway tasks cannot be marked with the attempt's id."""
         order = order_of(shot, self.model)
         create = self.client.image_to_video.create if "prompt_image" in order else self.client.text_to_video.create
         try:
@@ -107,7 +107,7 @@ class Runway:
         return status_of(task)
 
     async def fetch(self, task_id: str, target: Path) -> None:
-        """See `Provider.fetch`. Each look at the task makes a fresh link."""
+        """See `Provider.fetch`. Each read of the task makes a new link."""
 
         async def fresh_link() -> str:
             task = await self._task(task_id)
@@ -119,7 +119,7 @@ class Runway:
         await self.downloader.fetch(fresh_link, target)
 
     async def cancel(self, task_id: str) -> Ended | None:
-        """Delete the task. Runway does not say what that cost, and gives nothing back for work that was begun."""
+        """Delete the task. Runway does not report the cost, and refunds nothing once work has started."""
         waiting = isinstance(status := await self.check(task_id), Running) and status.queued
         if not isinstance(status, Running):
             return None
@@ -132,7 +132,7 @@ class Runway:
         return Ended(cost=Decimal(0) if waiting else None)
 
     async def cancel_if_free(self, task_id: str) -> Ended | None:
-        """Delete the task if it is not worked on yet."""
+        """Delete the task if work has not started."""
         try:
             status = await self.check(task_id)
             return await self.cancel(task_id) if isinstance(status, Running) and status.queued else None
@@ -140,11 +140,11 @@ class Runway:
             return None
 
     def task_of_callback(self, _body: Mapping[str, Any]) -> str | None:
-        """Runway calls nobody back."""
+        """Return None: Runway has no callbacks."""
         return None
 
     async def _task(self, task_id: str) -> dict[str, Any] | None:
-        """The task as it is on the wire: the SDK's classes leave out what they do not expect."""
+        """Return the raw JSON of a task: the SDK's classes drop unknown fields."""
         try:
             answer = await self.client.tasks.with_raw_response.retrieve(task_id, timeout=provider_http.CHECK_SECONDS)
             task = answer.http_response.json()
@@ -153,12 +153,12 @@ class Runway:
         except (runwayml.APIError, ValueError) as error:
             raise provider_http.silent(self.name, error) from error
         if not isinstance(task, dict) or not isinstance(task.get("status"), str):
-            raise ProviderSilent(f"Runway answered with something that is no task: {str(task)[:100]}")
+            raise ProviderSilent(f"Runway answered without a task: {str(task)[:100]}")
         return task
 
 
 def order_of(shot: Shot, model: str) -> dict[str, Any]:
-    """A shot as Runway takes it. Raises `SubmissionRefused` where it takes no such thing."""
+    """Return the request for a shot. Raises `SubmissionRefused` if Runway cannot render it."""
     request = shot.request
     order: dict[str, Any] = {
         "model": model,
@@ -177,7 +177,7 @@ def order_of(shot: Shot, model: str) -> dict[str, Any]:
 
 
 def status_of(task: Mapping[str, Any]) -> Running | Succeeded | Failed:
-    """How a task is doing, from its names on the provider_http. A state we do not know is one that goes on."""
+    """Return the state of a task; unknown states count as running."""
     match task["status"]:
         case "SUCCEEDED":
             return Succeeded(cost=_cost(task))
@@ -195,20 +195,20 @@ def status_of(task: Mapping[str, Any]) -> Running | Succeeded | Failed:
 
 
 def _failure(code: str, said: str, cost: Decimal | None) -> Failed:
-    """What a `failureCode` means. By its prefix: the third part is a hint, and not for people's eyes."""
+    """Return what a `failureCode` means, by its prefix: the third part is not meant to be shown."""
     if code.startswith(("SAFETY.", "INPUT_PREPROCESSING.SAFETY")):
-        where = "what came out" if code.startswith("SAFETY.OUTPUT") else "the prompt"
-        return Failed("moderation", f"Runway's moderation does not allow {where}.", cost, again=False)
+        where = "the result" if code.startswith("SAFETY.OUTPUT") else "the prompt"
+        return Failed("moderation", f"Runway's moderation rejected {where}.", cost, again=False)
     if code.startswith("ASSET.INVALID"):
         return Failed("invalid_request", "Runway could not use the first frame.", cost, again=False)
     if code.startswith("INTERNAL.BAD_OUTPUT"):
-        return Failed("bad_output", "Runway was not content with what it made.", cost, again=True)
+        return Failed("bad_output", "Runway rejected its own result.", cost, again=True)
     if code.startswith("THIRD_PARTY"):
         return Failed("transient", "A partner of Runway was not available.", cost, again=True)
-    return Failed("transient", f"Runway failed: {said or 'it does not say why'}", cost, again=True)
+    return Failed("transient", f"Runway failed: {said or 'no reason given'}", cost, again=True)
 
 
 def _cost(task: Mapping[str, Any]) -> Decimal | None:
-    """What the provider says it took, in USD: a credit is a cent."""
+    """Return the reported cost in USD: a credit is a cent."""
     credits_taken = (task.get("cost") or {}).get("credits")
     return Decimal(str(credits_taken)) / 100 if isinstance(credits_taken, int | float) else None
