@@ -125,11 +125,11 @@ async def test_what_cannot_be_repaired_goes_back_with_the_reason(studio, fault: 
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("wrong_count", "4 scenes where 3 were asked for"),
+        ("wrong_count", "4 scenes instead of 3"),
         ("no_action", "scene 1: nothing is seen to happen"),
-        ("invalid_json", "the answer is no storyboard in JSON"),
-        ("refusal", "will not write this story: I can't help with that."),
-        ("refusal_text", "the answer is words and no storyboard: «I'm sorry, but I can't help with that.»"),
+        ("invalid_json", "the answer is not a storyboard in JSON"),
+        ("refusal", "refused to write this story: I can't help with that."),
+        ("refusal_text", "the answer is text instead of a storyboard: «I'm sorry, but I can't help with that.»"),
         ("401", "The language model cannot be used: its endpoint refuses the key (HTTP 401); check LLM_API_KEY."),
     ],
 )
@@ -181,7 +181,7 @@ async def test_an_endpoint_that_stays_in_trouble_fails_the_video(studio) -> None
 
 async def test_more_seconds_than_the_provider_renders_are_not_even_asked_for(studio) -> None:
     writer = studio.writer(seconds=SceneSeconds(2, 10))
-    with pytest.raises(StepFailed, match="60 s cannot be made of 5 scenes of 2 to 10 s each"):
+    with pytest.raises(StepFailed, match="5 scenes of 2 to 10 s each cannot last 60 s"):
         await writer.write(studio.request(scene_count=5, duration=60))
     assert await studio.calls() == 0
 

@@ -147,7 +147,7 @@ def test_what_is_missing_or_too_long_is_made_good_and_said() -> None:
         ({"action": ["", "A fox runs.", "It sleeps."]}, "scene 1: nothing is seen to happen"),
         ({"action": ["Fox", "A fox runs.", "It sleeps."]}, "scene 1: nothing is seen to happen"),
         ({"action": ["A fox runs.", "The moon symbolizes hope.", "It sleeps."]}, "scene 2: what it «symbolizes»"),
-        ({"action": ["A fox runs.", "A FOX RUNS.", "It sleeps."]}, "the same thing happens in two scenes"),
+        ({"action": ["A fox runs.", "A FOX RUNS.", "It sleeps."]}, "two scenes have the same action"),
         ({"beat": ["beginning", "middle", "end"]}, "nothing turns between"),
         ({"beat": ["turn", "turn", "end"]}, "from a beginning to an end"),
         ({"action": ["Seekor rubah tua berlari di hutan.", "Rubah itu melihat bulan.", "Rubah tidur di rumah."],
@@ -167,12 +167,12 @@ def test_a_prompt_whose_language_is_in_doubt_may_be_answered_in_any(prompt: str)
 
 
 def test_scenes_that_are_too_few_or_too_many_are_not_invented_or_dropped() -> None:
-    with pytest.raises(StoryboardInvalid, match="3 scenes where 4 were asked for"):
+    with pytest.raises(StoryboardInvalid, match="3 scenes instead of 4"):
         lint(written(asked()), asked(scenes=4), SECONDS)
 
 
 def test_a_length_that_no_storyboard_can_have_is_refused() -> None:
-    with pytest.raises(StoryboardInvalid, match="60 s cannot be made of 3 scenes of 2 to 12 s each"):
+    with pytest.raises(StoryboardInvalid, match="3 scenes of 2 to 12 s each cannot last 60 s"):
         lint(written(asked()), asked(duration=60), SECONDS)
 
 

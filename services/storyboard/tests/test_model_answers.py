@@ -34,10 +34,10 @@ NOT_USED = {
     "empty": "the answer was empty",
     "guardrail": FILTERED,
     "guardrail_odd": FILTERED,
-    "guardrail_text": "no storyboard: «This request was blocked by our safety guardrails.»",
+    "guardrail_text": "instead of a storyboard: «This request was blocked by our safety guardrails.»",
     "cut_off": CUT,
-    "only_thoughts": "the answer stands in the reasoning field alone",
-    "invalid_json": "the answer is no storyboard in JSON",
+    "only_thoughts": "the answer is in the reasoning field only",
+    "invalid_json": "the answer is not a storyboard in JSON",
 }
 
 
@@ -122,7 +122,7 @@ async def test_a_filter_is_not_asked_twice_in_the_same_form(studio) -> None:
     await studio.fault("guardrail")
     ended = await studio.process(studio.request())
     assert isinstance(ended, DeadLettered)
-    assert f"will not write this story: {FILTERED}" in ended.reason
+    assert f"refused to write this story: {FILTERED}" in ended.reason
     assert await studio.calls() == 1
 
 

@@ -1,4 +1,4 @@
-"""Puts the composer service together."""
+"""Builds the composer service."""
 
 from composer.doctor import CHECKS
 from composer.handlers import Dependencies, epoch_of, router, whose
@@ -15,7 +15,7 @@ from shared.storage.open import open_storage
 
 
 def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependencies]:
-    """The service, ready to run in either way."""
+    """Return the service, for the embedded and the distributed mode."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     storage = open_storage(settings.storage_url)
     deps = Dependencies(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder, ephemeral)
@@ -33,5 +33,5 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
 
 
 def main() -> None:
-    """The console script `composer`."""
+    """Run the console script `composer`."""
     worker.main(Settings, build, router.service, folder_of(__file__))

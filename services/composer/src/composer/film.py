@@ -1,4 +1,4 @@
-"""Joins clips into a film and does not believe it before it has looked at it."""
+"""Joins clips into a film and verifies the result."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ log = structlog.get_logger()
 
 COMPOSE_SECONDS = 60.0
 COMPOSE_SECONDS_PER_SECOND = 15.0
-"""Time limits, for a slow and busy machine: a start, and so much for each second of film."""
+"""Time limits for a slow, busy machine: a constant part, and one for each second of film."""
 
 
 class ClipTooShort(StepFailed):
-    """A clip has so few frames that letting its last one stand still would be seen."""
+    """A clip is so short that freezing its last frame would be visible."""
 
     def __init__(self, scene_number: int, frames: int, wanted: int) -> None:
-        reason = f"the clip of scene {scene_number} has {frames} frames, {wanted} are needed"
+        reason = f"the clip of scene {scene_number} has {frames} frames; {wanted} are needed"
         super().__init__("clip_too_short", reason)
         self.scene_number = scene_number
         self.frames = frames
@@ -34,7 +34,7 @@ class ClipTooShort(StepFailed):
 
 
 class ClipUnusable(StepFailed):
-    """A clip's file is not what was announced."""
+    """A clip's file does not match its event."""
 
     def __init__(self, scene_number: int, reason: str) -> None:
         super().__init__("clip_unusable", f"the clip of scene {scene_number} cannot be used: {reason}")
@@ -42,10 +42,10 @@ class ClipUnusable(StepFailed):
 
 
 class FilmWrong(Exception):
-    """The film that ffmpeg made is not the one that was planned."""
+    """The film that ffmpeg wrote does not match the plan."""
 
     def __init__(self, what: str, expected: object, got: object) -> None:
-        super().__init__(f"the film's {what} is {got}, planned was {expected}")
+        super().__init__(f"the film's {what} is {got} instead of {expected}")
         self.what = what
         self.expected = expected
         self.got = got
@@ -53,7 +53,7 @@ class FilmWrong(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a film must be: `size` in pixels, `frames` at `FRAME_RATE`."""
+    """The properties a film must have: `size` in pixels, `frames` at `FRAME_RATE`."""
 
     size: tuple[int, int]
     frames: int
@@ -67,15 +67,15 @@ async def compose(
     ffmpeg: Ffmpeg,
     on_percent: Callable[[float], None] = lambda _percent: None,
 ) -> MediaFacts:
-    """Join `clips`, one a slot, into the film `target`, and check it.
+    """Join `clips`, one for each slot, into the film `target`, and verify it.
 
-    `on_percent` is called about twice a second while the film is joined.
+    `on_percent` is called about twice a second with the progress, 0-100.
 
     Raises:
-        ClipTooShort: a clip misses more than `LONGEST_FREEZE_FRAMES`.
-        ClipUnusable: a clip does not hold what was announced.
+        ClipTooShort: a clip is more than `LONGEST_FREEZE_FRAMES` too short.
+        ClipUnusable: a clip does not match its event.
         FfmpegFailed, FfmpegTimedOut: ffmpeg could not join them.
-        FilmWrong: it made something else.
+        FilmWrong: the film does not match the plan.
     """
     for slot, clip in zip(slots, clips, strict=True):
         if clip.frames < slot.clip_frames - LONGEST_FREEZE_FRAMES:
@@ -98,14 +98,14 @@ async def compose(
 
 
 async def _check_clip(scene_number: int, clip: ClipFile) -> None:
-    # The graph lets a last frame stand still for as long as it takes: nobody would miss the others later.
+    # The graph freezes the last frame for as long as needed, so missing frames would not be noticed later.
     try:
         facts = await probe(clip.path)
     except MediaUnreadable as error:
         raise ClipUnusable(scene_number, error.reason) from error
     announced, got = (clip.frames, clip.has_audio), (facts.frames, facts.audio_codec is not None)
     if got != announced:
-        raise ClipUnusable(scene_number, f"(frames, sound) are {got}, announced were {announced}")
+        raise ClipUnusable(scene_number, f"(frames, sound) are {got} instead of {announced}")
 
 
 def _compare(facts: MediaFacts, plan: Plan) -> None:
@@ -136,7 +136,7 @@ def _compare(facts: MediaFacts, plan: Plan) -> None:
 
 
 def _is_faststart(path: Path) -> bool:
-    """Whether `moov` comes before `mdat`, so that playing can begin before all is loaded."""
+    """Return whether `moov` comes before `mdat`, so that playback can start before everything is loaded."""
     with path.open("rb") as file:
         while len(header := file.read(8)) == 8:
             length, name = int.from_bytes(header[:4]), header[4:]
@@ -149,7 +149,7 @@ def _is_faststart(path: Path) -> bool:
 
 
 async def _decode(path: Path, ffmpeg: Ffmpeg, limit: float) -> int:
-    """Decode and count every frame, any fault being fatal. What plays here plays elsewhere."""
+    """Decode the film, with any error being fatal, and return the number of its frames."""
     counts = [0]
     arguments = ["-xerror", "-err_detect", "explode", "-f", "mov", "-protocol_whitelist", "file", "-i", str(path)]
     try:
@@ -157,7 +157,7 @@ async def _decode(path: Path, ffmpeg: Ffmpeg, limit: float) -> int:
     except FfmpegFailed as error:
         raise FilmWrong("decoding", "without errors", str(error)) from error
     if stderr.strip():
-        # What it says names files: it is for the log.
+        # The text names files: for the log only.
         log.warning("film.decodes_with_errors", stderr=stderr)
         raise FilmWrong("decoding", "without errors", "with errors")
     return counts[-1]

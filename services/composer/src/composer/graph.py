@@ -1,4 +1,4 @@
-"""The ffmpeg graph that joins clips into a film: pure, all arithmetic in frames.
+"""The ffmpeg graph that joins clips into a film. No I/O; all arithmetic is in frames.
 
 A scene's transition overlaps the end of its clip with the beginning of the next one, which is why the clip is longer
 than the scene. Each join therefore begins where the next scene begins in the film.
@@ -26,15 +26,15 @@ from shared.media.encoding_profile import (
 )
 
 XFADE: dict[Transition, str] = {"fade": "fadeblack", "dissolve": "fade", "wipe": "wipeleft"}
-"""ffmpeg's names for our transitions. Its own `dissolve` is a scatter of pixels."""
+"""ffmpeg's names of our transitions. Its own `dissolve` scatters pixels."""
 
 CLIP = {"f": "mov", "protocol_whitelist": "file", "noautorotate": None, "apply_cropping": "codec"}
-"""Clips lie upright and whole: whatever their containers say of it, a frame is shown as it is encoded."""
+"""Clips are upright and uncropped: ignore what the container says and use frames as encoded."""
 
 
 @dataclass(frozen=True)
 class ClipFile:
-    """A clip on this machine. `frames` is how many it really has."""
+    """A clip on this machine. `frames` is its actual number of frames."""
 
     path: Path
     frames: int
@@ -42,7 +42,7 @@ class ClipFile:
 
 
 def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Path, size: tuple[int, int]) -> list[str]:
-    """The arguments, without the binary, that join these clips into `target`, `size` pixels wide and high."""
+    """Return ffmpeg's arguments, without the binary, that join clips into `target` of `size` pixels."""
     inputs = [ffmpeg.input(str(clip.path), **CLIP) for clip in clips]
     picture = [_picture(stream, slot, size) for stream, slot in zip(inputs, slots, strict=True)]
     sound = [_sound(stream, clip, slot) for stream, clip, slot in zip(inputs, clips, slots, strict=True)]
@@ -60,9 +60,9 @@ def film_arguments(slots: Sequence[Slot], clips: Sequence[ClipFile], target: Pat
 
 
 def _picture(stream: Any, slot: Slot, size: tuple[int, int]) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
-    """A clip, exactly as many frames as its slot takes; its last frame stands still where it is too short."""
+    """Cut a clip to the frames of its slot; if it is too short, its last frame is repeated."""
     width, height = size
-    # Some clips say which colours they have, others say nothing; ffmpeg would convert between the two.
+    # ffmpeg would convert between tagged and untagged clips.
     picture = stream["v:0"].filter("setparams", **COLOUR_TAGS)
     picture = picture.filter("scale", width, height).filter("setsar", 1).filter("format", PIXEL_FORMAT)
     picture = picture.filter("fps", FRAME_RATE).filter("tpad", stop_mode="clone", stop=-1)
@@ -70,7 +70,7 @@ def _picture(stream: Any, slot: Slot, size: tuple[int, int]) -> Any:  # noqa: AN
 
 
 def _numbered(picture: Any) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
-    """Frames at n/FRAME_RATE exactly: what filters leave behind drifts."""
+    """Set the timestamps to n/FRAME_RATE exactly: filters leave rounding errors."""
     return picture.filter("format", PIXEL_FORMAT).filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
 
 
@@ -92,12 +92,12 @@ def _join_pictures(pictures: Sequence[Any], slots: Sequence[Slot]) -> Any:  # no
 
 
 def _sound(stream: Any, clip: ClipFile, slot: Slot) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
-    """The sound of a clip, or silence, exactly as long as its picture."""
+    """Return the sound of a clip, or silence, exactly as long as its picture."""
     length = _seconds(slot.clip_frames)
     if clip.has_audio:
         sound = stream["a:0"].filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
     else:
-        # ffmpeg-python takes equal inputs for one; the packet size tells two silences apart.
+        # ffmpeg-python merges equal inputs; the packet size makes them different.
         silence = f"{silence_source()}:n={1024 + slot.scene.scene_number}"
         sound = ffmpeg.input(silence, f="lavfi", t=length).audio
     sound = sound.filter("aformat", sample_fmts="fltp", channel_layouts=AUDIO_LAYOUT).filter("apad", whole_dur=length)

@@ -1,4 +1,4 @@
-"""The composer service's part of the story: when all clips are there, they become one film."""
+"""The event handlers of the composer: when all clips of a video are there, they are joined into its film."""
 
 import asyncio
 import contextlib
@@ -45,12 +45,12 @@ from shared.storage.work_folder import work_folder
 log = structlog.get_logger()
 
 ATTEMPTS = 3
-"""What ffmpeg does not manage in so many attempts, it will not manage later either."""
+"""After this many failures of ffmpeg the video fails."""
 
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What the handlers work with."""
+    """What the handlers need."""
 
     database: Database
     storage: Storage
@@ -64,7 +64,7 @@ router: EventRouter[Dependencies] = EventRouter("composer")
 
 @router.on(StoryboardCreated)
 async def expect_scenes(event: StoryboardCreated, delivery: Delivery, deps: Dependencies) -> None:
-    """The story is written: from now on we know which clips the film is made of."""
+    """Save the storyboard, which says which clips the film needs."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         if film.state == "cancelled":
@@ -76,7 +76,7 @@ async def expect_scenes(event: StoryboardCreated, delivery: Delivery, deps: Depe
 
 @router.on(SceneRendered)
 async def collect_scene(event: SceneRendered, delivery: Delivery, deps: Dependencies) -> None:
-    """A clip is there: keep it; the last one starts the composing."""
+    """Save a clip; the last one starts the composition."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         clip = FilmClip(
@@ -89,7 +89,7 @@ async def collect_scene(event: SceneRendered, delivery: Delivery, deps: Dependen
 
 @router.on(ClipsCollected, max_concurrency=1)
 async def compose_film(event: ClipsCollected, delivery: Delivery, deps: Dependencies) -> None:
-    """All clips are there: join them into the film, take its thumbnail, store both."""
+    """Join the clips into the film, make its thumbnail, and store both."""
     film, clips = await _collected(event.video_id, deps.database)
     if film.state != "composing":
         return
@@ -106,7 +106,7 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, deps: Dependen
             files.append(ClipFile(path, clip.frames, clip.has_audio))
         target, picture = folder / "film.mp4", folder / "thumbnail.jpg"
         try:
-            async with _telling(event.video_id, deps.ephemeral) as on_percent:
+            async with _publishing_progress(event.video_id, deps.ephemeral) as on_percent:
                 facts = await compose(slots, files, target, size, deps.ffmpeg, on_percent)
             await take_thumbnail(target, picture, slots, deps.ffmpeg)
         except (FfmpegFailed, FfmpegTimedOut, FilmWrong) as error:
@@ -140,11 +140,11 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, deps: Dependen
 
 @router.on(SceneFailed)
 async def give_up(event: SceneFailed, delivery: Delivery, deps: Dependencies) -> None:
-    """A scene will not come: without it there is no film."""
+    """Fail the video, unless the clip of the failed scene has arrived."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         if await work.session.get(FilmClip, (film.video_id, event.scene_number)) is not None:
-            return  # it came all the same
+            return
         if _hear(film, event):
             reason = f"Scene {event.scene_number} could not be rendered: {event.reason}"
             told = {"kind": event.kind, "reason": reason, "epoch": event.epoch}
@@ -154,16 +154,16 @@ async def give_up(event: SceneFailed, delivery: Delivery, deps: Dependencies) ->
 
 @router.on(VideoFailed)
 async def stop_waiting(event: VideoFailed, delivery: Delivery, deps: Dependencies) -> None:
-    """The video has failed elsewhere: compose nothing, unless somebody resumes it."""
+    """Stop composing a video that failed in another service."""
     if event.stage == "request":
-        return  # of a request that was refused; a video of that id is another one's
+        return  # a refused request; the video of this id belongs to another one
     async with idempotent_transaction(deps.database, delivery) as work:
         _hear(await locked_film(work, event.video_id), event)
 
 
 @router.on(VideoCancelled)
 async def forget_film(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
-    """Nobody wants the film any more."""
+    """Stop composing a cancelled video."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         if film.state != "composed":
@@ -172,7 +172,7 @@ async def forget_film(event: VideoCancelled, delivery: Delivery, deps: Dependenc
 
 @router.on(VideoDeleted)
 async def remove_film(event: VideoDeleted, delivery: Delivery, deps: Dependencies) -> None:
-    """The video was deleted: erase its storyboard, remove its film and its thumbnail."""
+    """Erase the storyboard of a deleted video and remove its film and thumbnail."""
     await _remove(event.video_id, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
@@ -181,7 +181,7 @@ async def remove_film(event: VideoDeleted, delivery: Delivery, deps: Dependencie
 
 @router.on(VideoExpired)
 async def expire_film(event: VideoExpired, delivery: Delivery, deps: Dependencies) -> None:
-    """The film has been kept long enough: remove it and its thumbnail. Its storyboard stays."""
+    """Remove an expired film and its thumbnail. The storyboard stays."""
     await _remove(event.video_id, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
         (await locked_film(work, event.video_id)).film = None
@@ -189,7 +189,7 @@ async def expire_film(event: VideoExpired, delivery: Delivery, deps: Dependencie
 
 @router.on(VideoResumed)
 async def go_on(event: VideoResumed, delivery: Delivery, deps: Dependencies) -> None:
-    """A failed video goes on: wait for its clips again, or compose it."""
+    """Continue a failed video: wait for its clips, or compose it."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         if _hear(film, event):
@@ -197,7 +197,7 @@ async def go_on(event: VideoResumed, delivery: Delivery, deps: Dependencies) -> 
 
 
 def _hear(film: Film, event: SceneFailed | VideoFailed | VideoResumed) -> bool:
-    """Let the film fail, or go on, unless that is out of date; returns whether it changes anything."""
+    """Apply a failure or a resumption unless it is out of date; return whether it changed the film."""
     before = Standing(film.epoch, film.state == "failed")
     after = before.after(event)
     if film.state in ("composed", "cancelled") or after == before:
@@ -211,12 +211,12 @@ def _hear(film: Film, event: SceneFailed | VideoFailed | VideoResumed) -> bool:
 
 
 async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
-    """The latest epoch of a video that was heard of."""
+    """Return the latest known epoch of a video."""
     return await session.scalar(select(Film.epoch).where(Film.video_id == str(video_id))) or 0
 
 
 async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
-    """Whom a video belongs to, as its storyboard said."""
+    """Return the owner of a video, from its storyboard."""
     film = await session.get(Film, str(video_id))
     return Belonging.read(film.storyboard) if film else Belonging()
 
@@ -252,8 +252,8 @@ async def _collected(video_id: UUID, database: Database) -> tuple[Film, Mapping[
 
 
 @contextlib.asynccontextmanager
-async def _telling(video_id: UUID, ephemeral: EphemeralPublisher) -> AsyncIterator[Callable[[float], None]]:
-    """Yield what publishes how far the film is."""
+async def _publishing_progress(video_id: UUID, ephemeral: EphemeralPublisher) -> AsyncIterator[Callable[[float], None]]:
+    """Yield a function that publishes the progress of the film."""
     tasks: set[asyncio.Task[None]] = set()
 
     def tell(percent: float) -> None:

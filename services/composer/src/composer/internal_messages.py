@@ -1,4 +1,4 @@
-"""The step between the last `scene.rendered` and `video.composed`: a message this service sends to itself."""
+"""The message that the composer sends to itself between the last `scene.rendered` and `video.composed`."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from shared.contracts.messages import InternalMessage
 
 
 class ClipsCollected(InternalMessage):
-    """All clips of a video are stored: its film can be composed."""
+    """All clips of a video have arrived; its film can be composed."""
 
     name = "composer.clips.collected"
 

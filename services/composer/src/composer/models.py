@@ -1,4 +1,4 @@
-"""The rows only the composer service writes."""
+"""The tables of the composer."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -22,7 +22,7 @@ outbox = outbox_table(Base.metadata)
 
 
 class Film(Base):
-    """The film of a video: what it waits for, and where it is. `storyboard` may come after the first clips."""
+    """The film of a video and its state. `storyboard` may arrive after the first clips."""
 
     __tablename__ = "films"
 
@@ -30,13 +30,13 @@ class Film(Base):
     state: Mapped[FilmState] = mapped_column(String(20))
     storyboard: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     epoch: Mapped[int] = mapped_column(Integer, default=0)
-    """The latest one of the video that was heard of; see `shared.contracts.epochs`."""
+    """The latest known epoch of the video; see `shared.contracts.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     begun_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class FilmClip(Base):
-    """The clip of one scene, as it was announced."""
+    """The clip of one scene, from its event."""
 
     __tablename__ = "film_clips"
 

@@ -4,4 +4,4 @@ from shared.settings import MediaSettings
 
 
 class Settings(MediaSettings):
-    """What every service has; the composer needs nothing more."""
+    """The settings of all services with media; the composer has none of its own."""

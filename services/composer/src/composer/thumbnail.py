@@ -1,4 +1,4 @@
-"""The picture that stands for a film: a typical frame of its first scene that is neither black nor in a transition."""
+"""The thumbnail of a film: a typical frame of its first scene that is neither black nor in a transition."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -13,32 +13,32 @@ from shared.media.ffmpeg import Ffmpeg
 WIDEST = 1280
 DARK_LUMA = 32
 BLACK_PERCENT = 98
-"""A frame is black when this much of it is darker than `DARK_LUMA` of 255."""
+"""A frame is black if this share of its pixels is darker than `DARK_LUMA` of 255."""
 
 CHOICE = FRAME_RATE
-"""Out of so many frames the most typical one is taken."""
+"""The most typical of this many frames is taken."""
 
 Span = tuple[int, int]
 """The first frame, and the one after the last."""
 
 
 class NoPictureTaken(Exception):
-    """The film gave no frame at all."""
+    """No frame of the film could be decoded."""
 
 
 async def take_thumbnail(film: Path, target: Path, slots: Sequence[Slot], ffmpeg: Ffmpeg) -> None:
-    """Write a JPEG of the first scene that is not black; of a film that is black all through, a black one.
+    """Write a JPEG of the first scene that is not black, or of a black frame if the whole film is black.
 
     Raises:
         NoPictureTaken: there is no frame to take.
         FfmpegFailed: the film cannot be decoded.
-        FfmpegTimedOut: it took too long.
+        FfmpegTimedOut: decoding took too long.
     """
     whole = (0, total_frames(slots))
     time_limit = 10 + 10 * whole[1] / FRAME_RATE
     tries = [*((span, True) for span in (*_second_halves(slots), whole)), (whole, False)]
     for span, must_be_lit in tries:
-        # Where no frame is left ffmpeg ends well and writes nothing.
+        # Without a matching frame ffmpeg succeeds and writes nothing.
         await ffmpeg.run(_arguments(film, target, span, must_be_lit=must_be_lit), time_limit=time_limit)
         if await asyncio.to_thread(target.exists):
             return
@@ -46,7 +46,7 @@ async def take_thumbnail(film: Path, target: Path, slots: Sequence[Slot], ffmpeg
 
 
 def _second_halves(slots: Sequence[Slot]) -> Iterator[Span]:
-    """Each scene from its middle to its end, where it is alone on screen."""
+    """Yield the second half of each scene, up to its transition."""
     overlaps = [0, *(slot.overlap for slot in slots[:-1])]
     for slot, before in zip(slots, overlaps, strict=True):
         end = slot.start + slot.frames
@@ -62,7 +62,7 @@ def _arguments(film: Path, target: Path, span: Span, *, must_be_lit: bool) -> li
         picture = picture.filter("blackframe", amount=0, threshold=DARK_LUMA).filter(
             "metadata", "select", key="lavfi.blackframe.pblack", value=BLACK_PERCENT, function="less"
         )
-    # JPEG has colours of its own (BT.601, full range); "unofficial" lets ffmpeg end well with no frame at all.
+    # JPEG uses BT.601 in full range; "unofficial" lets ffmpeg succeed without any frame.
     picture = picture.filter("thumbnail", CHOICE).filter(
         "scale", f"min({WIDEST},iw)", -2, out_color_matrix="bt601", out_range="pc"
     )

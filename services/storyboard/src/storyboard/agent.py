@@ -1,7 +1,7 @@
-"""A writer that asks a language model.
+"""The writer that uses a language model.
 
-The turns are taken here and not by an agent loop of a library's: each answer is kept before anything follows from it,
-so that a request that comes again goes on where it was, and pays for nothing twice.
+It has its own loop instead of a library's agent: each answer is saved before it is used, so that a redelivered request
+continues where it was and no answer is paid for twice.
 """
 
 import structlog
@@ -28,32 +28,32 @@ LONGEST_QUOTE = 200
 FAULT_OF: dict[Ending, str] = {
     "length": "the answer was cut off at the token limit",
     "content_filter": "the endpoint's content filter stopped the answer",
-    "reasoning": "the answer stands in the reasoning field alone",
+    "reasoning": "the answer is in the reasoning field only",
     "empty": "the answer was empty",
 }
 
 
 class LanguageModelRefused(StepFailed):
-    """The language model, or who guards it, will not write this story."""
+    """The language model, or its content filter, refused to write this story."""
 
     def __init__(self, words: str) -> None:
         said = cut(flat(words), LONGEST_QUOTE)
-        super().__init__("storyboard", f"The language model will not write this story{f': {said}' if said else '.'}")
+        super().__init__("storyboard", f"The language model refused to write this story{f': {said}' if said else '.'}")
 
 
 class NoStoryFound(StepFailed):
-    """What the language model wrote could not be filmed, however often it was told why."""
+    """All storyboards of the language model were invalid, despite corrections."""
 
     def __init__(self, faults: tuple[str, ...]) -> None:
         super().__init__(
             "storyboard",
-            f"The language model wrote no story that can be filmed, in {TURNS} tries: {'; '.join(faults)}.",
+            f"The language model wrote no valid storyboard in {TURNS} attempts: {'; '.join(faults)}.",
         )
         self.faults = faults
 
 
 class LanguageModelWriter:
-    """Writes with a language model; what it gets wrong goes back to it, with the reason."""
+    """Writes with a language model, and sends invalid storyboards back to it with the reasons."""
 
     def __init__(self, endpoint: Endpoint, answers: Answers, seconds: SceneSeconds) -> None:
         self.endpoint = endpoint
@@ -64,8 +64,8 @@ class LanguageModelWriter:
         """See `Writer.write`.
 
         Raises:
-            LanguageModelAway: asking later may help.
-            NoMoneyToAsk: the budgets do not allow it.
+            LanguageModelAway: a retry may succeed.
+            NoMoneyToAsk: the budgets are exceeded.
         """
         check_wish(request, self.seconds)
         talk: list[Message] = [
@@ -94,7 +94,7 @@ class LanguageModelWriter:
                         {"role": "user", "content": correction(faults)},
                     ]
                 if (draft is None or answer.ending != "stop") and len(forms) > 1:
-                    # It may not know the form: some endpoints pass over what they do not know.
+                    # Some endpoints silently ignore a response format that they do not support.
                     forms.pop(0)
             else:
                 if is_new:
@@ -103,7 +103,7 @@ class LanguageModelWriter:
         raise NoStoryFound(faults)
 
     async def _paid(self, request: StoryRequested, turn: int, talk: list[Message], forms: list[Form]) -> Answer:
-        """An answer for which the money was reserved before, and booked after."""
+        """Reserve the money, ask, and book the cost of the answer."""
         held = await self.answers.reserve(request, self.endpoint.expected_cost(talk))
         try:
             answer = await self._ask(talk, forms)
@@ -117,7 +117,7 @@ class LanguageModelWriter:
         return await self.answers.keep(request, turn, answer, held)
 
     async def _ask(self, talk: list[Message], forms: list[Form]) -> Answer:
-        """Ask in the first form that is taken; those that are not are dropped."""
+        """Ask with the first response format that the endpoint accepts; drop the others."""
         while True:
             try:
                 return await self.endpoint.ask(talk, forms[0])
@@ -128,7 +128,7 @@ class LanguageModelWriter:
 
     def _written(self, answer: Answer, draft: Draft | None, request: StoryRequested) -> Written:
         if leaks(draft.everything() if draft else answer.text, INSTRUCTIONS):
-            raise StoryboardInvalid(["the answer is about the rules and not about the film"])
+            raise StoryboardInvalid(["the answer repeats its instructions"])
         if answer.refused:
             raise LanguageModelRefused(answer.text)
         if draft is None:
@@ -146,7 +146,7 @@ class LanguageModelWriter:
 
 
 def _fault_of_words(text: str) -> str:
-    """What is wrong with an answer that holds no storyboard: a guardrail's sentence is worth reading."""
+    """Return the fault of an answer without a storyboard, quoting it: it may come from a content filter."""
     if "{" in text:
-        return "the answer is no storyboard in JSON"
-    return f"the answer is words and no storyboard: «{cut(flat(text), LONGEST_QUOTE)}»"
+        return "the answer is not a storyboard in JSON"
+    return f"the answer is text instead of a storyboard: «{cut(flat(text), LONGEST_QUOTE)}»"

@@ -1,4 +1,4 @@
-"""What language models answered, kept: an answer that was paid for is never asked for again."""
+"""Saves the answers of language models, so that a paid answer is never requested again."""
 
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
@@ -23,12 +23,12 @@ log = structlog.get_logger()
 
 UNCAPPED = Caps(None, None, None)
 PROVIDER = "llm"
-"""Who takes the money, where charges are shown beside those of who renders."""
+"""The provider name in charges."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said, and what that took. `refused`: it said that it would not answer. `ending`: how it ended."""
+    """An answer of a model and its cost. `refused`: the model declined to answer. `ending`: why it ended."""
 
     text: str
     refused: bool = False
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Reservation:
-    """What is held of these budgets for one answer, in USD."""
+    """The amount reserved from these budgets for one answer, in USD."""
 
     budgets: tuple[Budget, ...]
     usd: Decimal
@@ -48,17 +48,17 @@ class Reservation:
 
 
 class NoMoneyToAsk(StepFailed):
-    """The answer of a language model does not fit into the budgets. It was not asked."""
+    """An answer of the language model would exceed the budgets. Nothing was sent."""
 
     def __init__(self, exceeded: BudgetExceeded) -> None:
         super().__init__("budget", str(exceeded))
 
 
 class Answers:
-    """The answers of one model, and the money for them.
+    """The answers of one model and their cost.
 
-    It has its own short transactions: money is reserved before a model is asked, and booked with its answer, before
-    anything follows from it.
+    It uses its own short transactions: money is reserved before the model is asked, and booked together with the answer
+    before the answer is used.
     """
 
     def __init__(self, database: Database, model: str, caps: Caps = UNCAPPED) -> None:
@@ -67,7 +67,7 @@ class Answers:
         self.caps = caps
 
     async def get(self, request: StoryRequested, turn: int) -> Answer | None:
-        """What was answered to this request in this turn; None where it was not asked yet."""
+        """Return the saved answer to this request in this turn; None if there is none."""
         async with self.database.reading() as session:
             row = await session.get(LlmAnswerRow, (fingerprint(request), self.model, turn))
         if row is None:
@@ -75,10 +75,10 @@ class Answers:
         return Answer(row.answer, row.refused, row.ending, row.input_tokens, row.output_tokens, row.cost_usd)
 
     async def reserve(self, request: StoryRequested, usd: Decimal) -> Reservation:
-        """Hold what an answer may cost.
+        """Reserve the maximal cost of an answer.
 
         Raises:
-            NoMoneyToAsk: it does not fit into the budgets.
+            NoMoneyToAsk: the budgets are exceeded.
         """
         async with transaction(self.database) as work:
             day = await budget.today(work.session)
@@ -91,12 +91,12 @@ class Answers:
         return Reservation(UNCAPPED.budgets(request.video_id, request.owner, day), usd, day)
 
     async def release(self, held: Reservation) -> None:
-        """Give back what is held for an answer that surely cost nothing."""
+        """Release the reservation of an answer that certainly cost nothing."""
         async with transaction(self.database) as work:
             await budget.adjust(work.session, budgets, held.budgets, -held.usd)
 
     async def keep(self, request: StoryRequested, turn: int, answer: Answer, held: Reservation) -> Answer:
-        """Keep and book an answer; returns the one that counts, which another delivery may have kept before."""
+        """Save and book an answer. Returns the valid one, which another delivery may have saved before."""
         row = LlmAnswerRow(
             request_hash=fingerprint(request),
             model=self.model,
@@ -116,15 +116,15 @@ class Answers:
                 work.session.add(row)
                 await work.session.flush()
                 await budget.adjust(work.session, budgets, held.budgets, took - held.usd)
-                await self._tell(work, request, turn, held.day)
+                await self._publish_charge(work, request, turn, held.day)
         except IntegrityError:
-            # What is held stays held: this answer was paid as well.
+            # The reservation stays: this answer was paid too.
             log.warning("llm.paid_twice", turn=turn, cost_usd=float(answer.cost_usd))
             return await self.get(request, turn) or answer
         return answer
 
-    async def _tell(self, work: UnitOfWork, request: StoryRequested, turn: int, day: str) -> None:
-        """Tell others what all answers to a request have taken; nothing where they are free."""
+    async def _publish_charge(self, work: UnitOfWork, request: StoryRequested, turn: int, day: str) -> None:
+        """Publish the total cost of all answers to a request, unless it is zero."""
         answers = (LlmAnswerRow.request_hash == fingerprint(request), LlmAnswerRow.model == self.model)
         taken = Decimal(str(await work.session.scalar(select(func.sum(LlmAnswerRow.cost_usd)).where(*answers)) or 0))
         if not taken:

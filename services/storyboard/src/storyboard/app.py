@@ -1,4 +1,4 @@
-"""Puts the storyboard service together."""
+"""Builds the storyboard service."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -29,7 +29,7 @@ LONGEST_REASON = 1000
 
 
 def build(settings: Settings, _hints: EphemeralPublisher) -> Service[Dependencies]:
-    """The service, ready to run in either way."""
+    """Return the service, for the embedded and the distributed mode."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     seconds = settings.scene_seconds
     if settings.llm_api_url is None:
@@ -43,7 +43,7 @@ def build(settings: Settings, _hints: EphemeralPublisher) -> Service[Dependencie
 def _language_model(
     settings: Settings, url: str, database: Database, seconds: SceneSeconds
 ) -> tuple[AbstractAsyncContextManager[object], Writer]:
-    """The HTTP client, to be open while the service runs, and the writer that asks the model with it."""
+    """Return the HTTP client, which must be open while the service runs, and the writer that uses it."""
     client = http_client()
     endpoint = Endpoint(
         client,
@@ -86,5 +86,5 @@ async def _say(event: Event, dead_letter: DeadLetter, database: Database) -> Non
 
 
 def main() -> None:
-    """The console script `storyboard`."""
+    """Run the console script `storyboard`."""
     worker.main(Settings, build, router.service, folder_of(__file__))

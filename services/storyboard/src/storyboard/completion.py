@@ -1,4 +1,4 @@
-"""A chat completion as OpenAI-compatible endpoints really send it: read as leniently as it can be. No I/O."""
+"""Reads chat completions of OpenAI-compatible endpoints leniently. No I/O."""
 
 import json
 from collections.abc import Iterable
@@ -30,11 +30,11 @@ STATUS_OF = {
 
 
 class NoCompletion(Exception):
-    """The body is neither an answer nor an error in JSON."""
+    """The body is neither a completion nor an error in JSON."""
 
 
 class ErrorAnswered(Exception):
-    """The body is an error, whatever status it came with. What it says is not kept: it may hold a part of our key."""
+    """The body is an error, whatever its status. Its message is dropped: it may contain a part of our key."""
 
     def __init__(self, status: int, *, filtered: bool = False) -> None:
         super().__init__(f"HTTP {status}")
@@ -44,7 +44,7 @@ class ErrorAnswered(Exception):
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model answered. `texts` are its candidates for the answer, the likeliest first."""
+    """A completion. `texts`: the possible answers, the likeliest first."""
 
     texts: tuple[str, ...]
     ending: Ending
@@ -168,7 +168,7 @@ def read_completion(status: int, data: bytes) -> Completion:
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has."""
+    """Return the estimated number of tokens of a text."""
     return len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN + 1
 
 
@@ -237,7 +237,7 @@ def _believable(tokens: int | None) -> int | None:
 
 
 def _status(error: dict[str, Any]) -> int:
-    """The HTTP status an error in a body stands for; 500 where it does not say."""
+    """Return the HTTP status of an error in a body; 500 if it has none."""
     told = [error.get(key) for key in ("code", "status", "status_code", "type")]
     for value in told:
         if str(value).isdecimal() and 400 <= int(str(value)) < 600:

@@ -1,4 +1,4 @@
-"""A storyboard as a language model writes it: taken as leniently as it can be read, judged by the linter."""
+"""A storyboard as a language model writes it: parsed leniently, checked by the linter."""
 
 import re
 from typing import Annotated, get_args
@@ -74,7 +74,7 @@ class _Lenient(Contract):
 
 
 class Character(_Lenient):
-    """Somebody who is seen, always looking the same."""
+    """A character, with the same look in every scene."""
 
     name: Text = ""
     look: Annotated[Text, Field(description="Age, build, hair, clothes with colours; in English")] = ""
@@ -118,7 +118,7 @@ class Draft(_Lenient):
         return cls.model_validate({"title": story.title, "scenes": scenes})
 
     def everything(self) -> str:
-        """All words of it, one after the other."""
+        """Return all of its text."""
         style = self.style
         words = [self.refusal, self.title, style.place, style.palette, style.lens, style.light]
         words += [word for person in style.characters for word in (person.name, person.look)]
@@ -126,7 +126,7 @@ class Draft(_Lenient):
         return " ".join(words)
 
     def texts(self) -> list[str]:
-        """What people will read."""
+        """Return the text that people read."""
         return [self.title, *(text for scene in self.scenes for text in (scene.description, scene.action))]
 
 

@@ -1,4 +1,4 @@
-"""Finds the storyboard in what a language model answered, however it is wrapped, escaped or broken. No I/O."""
+"""Finds the storyboard in an answer of a language model, even if it is wrapped, escaped or broken. No I/O."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ decoder = json.JSONDecoder(strict=False)
 
 
 def read_draft(answer: str, *, cut: bool = False) -> Draft | None:
-    """The draft in a model's answer; None where there is none with a scene or a refusal.
+    """Return the draft in a model's answer; None if none has a scene or a refusal.
 
     `cut`: the answer is known to break off, so that nothing is made up for what is missing.
     """
@@ -53,7 +53,7 @@ def _whole(text: str) -> Iterator[object]:
 
 
 def _unfinished(text: str) -> Iterator[object]:
-    """The object in an answer that breaks off, without the string that it breaks off in."""
+    """Return the object in a truncated answer, without the string at its end."""
     for part in (text, text.rpartition("```")[2]):
         if "{" in part:
             with contextlib.suppress(ValueError):
@@ -61,7 +61,7 @@ def _unfinished(text: str) -> Iterator[object]:
 
 
 def _repaired(text: str) -> Iterator[object]:
-    """What is nearly JSON, as it was probably meant."""
+    """Return the repaired value of invalid JSON."""
     for part in (text, *text.split("```")[1::2], text.rpartition("</think>")[2]):
         if "{" in part and len(part) <= LONGEST_REPAIRED:
             with contextlib.suppress(ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What becomes of a storyboard that a person has edited. No I/O."""
+"""Checks storyboards that a person has edited. No I/O."""
 
 from shared.contracts.story import ShotScene, Storyboard
 from shared.contracts.story_rules import SceneSeconds, faults_of

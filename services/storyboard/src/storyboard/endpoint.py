@@ -1,4 +1,4 @@
-"""The door to a language model, at any OpenAI-compatible endpoint."""
+"""The client of a language model at any OpenAI-compatible endpoint."""
 
 import asyncio
 import json
@@ -41,20 +41,20 @@ FORMS: dict[Form, Mapping[str, Any]] = {
     },
     "json": {},
 }
-"""The ways to ask for an answer in form. The last one asks nothing of an endpoint that any of them lacks."""
+"""The ways to request a structured answer. The last one works with every endpoint."""
 IN_WORDS = f"Answer with one JSON object of this schema, and with nothing else:\n{json.dumps(DRAFT_SCHEMA)}"
 
 Message = dict[str, str]
-"""One message of the talk with a model: its `role` and its `content`."""
+"""A chat message: its `role` and its `content`."""
 
 FORM_MAY_BE_WHY = {400, 404, 405, 413, 415, 422, 501}
 KEY_REFUSED = {401, 403}
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-"""What happens before a byte of the request has left."""
+"""Errors that happen before the first byte of the request is sent."""
 
 
 class LanguageModelAway(TryAgainLater):
-    """The language model could not be asked, or its answer did not arrive. Asking later may help.
+    """The language model could not be reached, or its answer did not arrive. A retry may succeed.
 
     `may_have_cost`: it was asked, and nobody can tell whether it takes money for that.
     """
@@ -65,18 +65,18 @@ class LanguageModelAway(TryAgainLater):
 
 
 class LanguageModelUnusable(StepFailed):
-    """The endpoint will not answer us, now or later, until an operator changes something."""
+    """The endpoint rejects all requests until an operator changes the configuration."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("storyboard", f"The language model cannot be used: {reason}.")
 
 
 class FormRejected(Exception):
-    """The endpoint does not take the request as it is; it may take another form of it."""
+    """The endpoint rejected the request; it may accept another response format."""
 
 
 def http_client() -> httpx.AsyncClient:
-    """A client that follows no redirects, and no proxy that happens to be in the environment."""
+    """Return a client that follows no redirects and ignores proxies of the environment."""
     return httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
 
 
@@ -108,16 +108,16 @@ class Endpoint:
         self.seconds = seconds
 
     def remember(self, form: Form) -> None:
-        """Begin with this form from now on: it works."""
+        """Start with this response format from now on."""
         self.forms.sort(key=lambda other: other != form)
 
     def expected_cost(self, talk: Sequence[Message]) -> Decimal:
-        """What an answer to this is expected to cost at most, in USD."""
+        """Return the expected maximal cost of an answer, in USD."""
         asked = estimated_tokens("".join([IN_WORDS, *(message["content"] for message in talk)]))
         return self.prices.of(asked, STORYBOARD_TOKENS).quantize(UNIT, ROUND_UP)
 
     async def ask(self, talk: Sequence[Message], form: Form) -> Answer:
-        """The model's next word.
+        """Return the model's next answer.
 
         Raises:
             LanguageModelAway: asking later may help.
@@ -178,7 +178,7 @@ def _messages(talk: Sequence[Message], form: Form) -> list[Message]:
 
 
 def _meaning(status: int) -> Exception:
-    """What an error status means, without what the endpoint said of it: that may hold a part of our key."""
+    """Return the error of a status, without the endpoint's message, which may contain a part of our key."""
     told = f"HTTP {status}"
     if status in KEY_REFUSED:
         return LanguageModelUnusable(f"its endpoint refuses the key ({told}); check LLM_API_KEY")

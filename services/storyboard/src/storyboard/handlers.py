@@ -1,4 +1,4 @@
-"""The storyboard service's part of the story: a wish becomes a story, and the story becomes scenes."""
+"""The event handlers of the storyboard service: a request becomes a storyboard, and its scenes are requested."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +36,12 @@ log = structlog.get_logger()
 
 
 class NothingToApprove(Exception):
-    """The storyboard that was approved is not written yet."""
+    """The approved storyboard is not written yet."""
 
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What the handlers work with. `seconds`: how long scenes can be."""
+    """What the handlers need. `seconds`: the possible durations of scenes."""
 
     database: Database
     writer: Writer
@@ -53,7 +53,7 @@ router: EventRouter[Dependencies] = EventRouter("storyboard")
 
 @router.on(VideoRequested, max_concurrency=8)
 async def write_storyboard(event: VideoRequested, delivery: Delivery, deps: Dependencies) -> None:
-    """A video was requested: write its story once, save it, and ask for each of its scenes to be rendered.
+    """Write the story of a requested video once, save it, and request each of its scenes.
 
     A storyboard that came along is taken instead; where a review is wished, no scene is asked for before it.
     """
@@ -82,7 +82,7 @@ async def write_storyboard(event: VideoRequested, delivery: Delivery, deps: Depe
 
 @router.on(StoryboardApproved)
 async def film_storyboard(event: StoryboardApproved, delivery: Delivery, deps: Dependencies) -> None:
-    """Somebody approved a storyboard that waits for it, maybe edited: ask for each of its scenes to be rendered."""
+    """Request the scenes of an approved storyboard, which may have been edited."""
     async with deps.database.reading() as session:
         row = await session.get(StoryboardRow, str(event.video_id))
     if row is None:
@@ -105,21 +105,21 @@ async def film_storyboard(event: StoryboardApproved, delivery: Delivery, deps: D
 
 @router.on(VideoCancelled)
 async def drop_storyboard(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
-    """Nobody wants the video any more: a storyboard that waits for its review cannot be approved now."""
+    """Close the review of a cancelled video."""
     async with idempotent_transaction(deps.database, delivery) as work:
         await _leave_review(work, str(event.video_id), "cancelled")
 
 
 @router.on(VideoDeleted)
 async def erase_storyboard(event: VideoDeleted, delivery: Delivery, deps: Dependencies) -> None:
-    """The video was deleted: erase its request, its storyboard and what the model answered. What that cost stays."""
+    """Erase the request, the storyboard and the model's answers of a deleted video. Costs stay."""
     async with idempotent_transaction(deps.database, delivery) as work:
         await erase(work, str(event.video_id))
 
 
 @router.on(StoryboardRequested, max_concurrency=8)
 async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, deps: Dependencies) -> None:
-    """A storyboard was requested alone: write it, and tell it or why there is none. Nothing is rendered."""
+    """Write a storyboard that was requested alone, and publish it or the reason of its failure."""
     answer: StoryboardDrafted | StoryboardFailed
     try:
         written = await deps.writer.write(event)
@@ -140,13 +140,13 @@ async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, deps:
 
 
 async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
-    """Whom a video belongs to, as its request said."""
+    """Return the owner of a video, from its request."""
     row = await session.get(StoryboardRow, str(video_id))
     return Belonging.read(row.request) if row else Belonging()
 
 
 async def _is_written(event: VideoRequested, database: Database) -> bool:
-    """Whether this request has its storyboard, or needs none any more.
+    """Return whether this request has its storyboard, or needs none any more.
 
     Raises:
         RequestConflicts: another request has this id.
@@ -163,7 +163,7 @@ async def _is_written(event: VideoRequested, database: Database) -> bool:
 
 
 async def _known(edited: Storyboard, database: Database) -> Storyboard | None:
-    """What an edited storyboard was made of; None where we did not write that."""
+    """Return the storyboard that was edited; None if this service did not write it."""
     key = str(edited.storyboard_id)
     async with database.reading() as session:
         alone, of_video = await session.get(DraftRow, key), await session.get(StoryboardRow, key)
@@ -172,7 +172,7 @@ async def _known(edited: Storyboard, database: Database) -> Storyboard | None:
 
 
 async def erase(work: UnitOfWork, video_id: str) -> None:
-    """Erase what people and models wrote for a video. The row stays, so that a late request writes nothing anew."""
+    """Erase the text of a video. The row stays, so that a late request does not write it again."""
     row = await work.session.get(StoryboardRow, video_id, with_for_update=True)
     if row is None:
         row = StoryboardRow(video_id=video_id, request_hash="", created_at=now())
@@ -183,7 +183,7 @@ async def erase(work: UnitOfWork, video_id: str) -> None:
 
 
 async def _leave_review(work: UnitOfWork, video_id: str, state: str, **values: Any) -> bool:  # noqa: ANN401 - columns
-    """Move a storyboard on if it awaits its review; returns whether it did."""
+    """Change the state of a storyboard that awaits its review; return whether it did."""
     waiting = (StoryboardRow.video_id == video_id, StoryboardRow.state == "awaiting_review")
     result = await work.session.execute(update(StoryboardRow).where(*waiting).values(state=state, **values))
     assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker

@@ -1,4 +1,4 @@
-"""What a language model is told: who it is, what is wanted, and what was wrong with its answer."""
+"""The messages to the language model: its instructions, the request, and corrections."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ A good storyboard
 
 
 def wish(request: StoryRequested, seconds: SceneSeconds) -> str:
-    """What is wanted, as the first user message. The asker's metadata is none of the model's business."""
+    """Return the first user message: the request, without the metadata of its owner."""
     language = evident_language(request.prompt)
     return json.dumps(
         {
@@ -52,5 +52,5 @@ def wish(request: StoryRequested, seconds: SceneSeconds) -> str:
 
 
 def correction(faults: Sequence[str]) -> str:
-    """What is wrong with an answer, as the next user message."""
+    """Return the user message that names the faults of an answer."""
     return f"This storyboard cannot be filmed: {'; '.join(faults)}. Answer with the whole storyboard again, mended."

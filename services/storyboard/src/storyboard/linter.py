@@ -38,12 +38,12 @@ def lint(
 def _faults_of_draft(draft: Draft, request: StoryRequested) -> list[str]:
     scenes = draft.scenes
     if len(scenes) != request.scene_count:
-        return [f"{len(scenes)} scenes where {request.scene_count} were asked for"]
+        return [f"{len(scenes)} scenes instead of {request.scene_count}"]
     faults = [
         f"scene {number}: {fault}" for number, scene in enumerate(scenes, 1) if (fault := _fault_of_action(scene))
     ]
     if len({scene.action.lower() for scene in scenes}) < len(scenes):
-        faults.append("the same thing happens in two scenes")
+        faults.append("two scenes have the same action")
     beats = [scene.beat.lower() for scene in scenes]
     if len(beats) > 1 and (beats[0] != "beginning" or beats[-1] != "end"):
         faults.append("the story does not go from a beginning to an end")

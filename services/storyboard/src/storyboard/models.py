@@ -1,4 +1,4 @@
-"""The rows only the storyboard service writes."""
+"""The tables of the storyboard service."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -24,7 +24,7 @@ budgets = budget_table(Base.metadata)
 
 
 class StoryboardRow(Base):
-    """The one storyboard of a video, with the request it answers."""
+    """The storyboard of a video, with its request."""
 
     __tablename__ = "storyboards"
 
@@ -40,7 +40,7 @@ class StoryboardRow(Base):
 
 
 class DraftRow(Base):
-    """A storyboard that was asked for alone; a video may be made of it, or of what people make of it."""
+    """A storyboard that was requested alone; a video may use it, edited or not."""
 
     __tablename__ = "drafts"
 
@@ -50,7 +50,7 @@ class DraftRow(Base):
 
 
 class LlmAnswerRow(Base):
-    """What a language model answered in one turn of the talk about one request, kept as soon as it is paid."""
+    """The answer of a language model in one turn of a request, saved as soon as it is paid."""
 
     __tablename__ = "llm_answers"
 

@@ -1,11 +1,11 @@
-"""How long the storyboard service keeps what."""
+"""The retention policies of the storyboard service."""
 
 from shared.process.retention import Policy, Rows
 from storyboard.models import DraftRow, LlmAnswerRow
 
 DRAFT_DAYS = 30
 ANSWER_DAYS = 30
-"""Longer than any message may come again: until then a model is not paid twice for one turn."""
+"""Longer than any redelivery: until then no turn is paid twice."""
 
 POLICIES = (
     Policy("drafts", DRAFT_DAYS, Rows(DraftRow.created_at)),

@@ -10,7 +10,7 @@ Output = Literal["tool", "json_schema", "json", "auto"]
 
 
 class Settings(ServiceSettings, StorySettings, WritingSettings):
-    """What every service has, and which language model writes; without one the template writer does."""
+    """The settings of all services, and the language model; without one the template writer is used."""
 
     llm_api_url: str | None = Field(None, description="An OpenAI-compatible endpoint; its base URL")
     llm_api_key: SecretStr | None = Field(None, description="The key for it")
@@ -27,7 +27,7 @@ class Settings(ServiceSettings, StorySettings, WritingSettings):
 
     @model_validator(mode="after")
     def _take_the_existing_application_s(self) -> "Settings":
-        # Its key is for its own endpoint, and for no other.
+        # Use its key only with its own endpoint.
         if self.llm_api_url is None and self.built_in_forge_api_url is not None:
             self.llm_api_url = self.built_in_forge_api_url
             self.llm_api_key = self.llm_api_key or self.built_in_forge_api_key

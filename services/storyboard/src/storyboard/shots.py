@@ -1,4 +1,4 @@
-"""What a video provider is asked for: the picture, and the look that all scenes share. Who renders adds the camera."""
+"""The prompts for video providers: the picture of a scene and the common style. scene-render adds the camera."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from storyboard.draft import StyleBible
 from storyboard.text import cut_units, units
 
 LONGEST_SHOT_PROMPT = 900
-"""In UTF-16 code units: the least that a provider takes is 1000, and who renders puts the camera before it."""
+"""In UTF-16 code units: the lowest limit of a provider is 1000, and scene-render puts the camera in front."""
 
 LONGEST_BIBLE = 560
 LONGEST_LOOK = 90
@@ -16,11 +16,11 @@ MOST_CHARACTERS = 3
 
 
 def bible_text(style: StyleBible) -> tuple[str, bool]:
-    """The style bible as part of a prompt, and whether something had to be left out."""
+    """Return the style bible as text for a prompt, and whether it was shortened."""
     whole = _written(style, len(style.characters), LONGEST_BIBLE, LONGEST_BIBLE)
     if units(whole) <= LONGEST_BIBLE:
         return whole, False
-    # Each trait is cut by itself: a bible that ends early would lose its last ones in every scene.
+    # Cut each trait: cutting the whole text would lose the last ones.
     return cut_units(_written(style, MOST_CHARACTERS, LONGEST_LOOK, LONGEST_TRAIT), LONGEST_BIBLE), True
 
 
@@ -38,14 +38,14 @@ def _written(style: StyleBible, characters: int, look: int, trait: int) -> str:
 
 
 def cut_shots(shots: Sequence[str], style: str) -> tuple[tuple[str, ...], list[str]]:
-    """Shots that leave room for the style, and which had to be shortened for it."""
+    """Return the shots, cut to leave room for the style, and messages about those that were cut."""
     fitting = tuple(cut_units(shot, _room(style)) for shot in shots)
     pairs = enumerate(zip(shots, fitting, strict=True), 1)
     return fitting, [f"scene {n}: its shot prompt was shortened" for n, (before, after) in pairs if before != after]
 
 
 def shot_prompts(story: Storyboard) -> tuple[str, ...]:
-    """What to ask for each scene."""
+    """Return the prompt of each scene."""
     return tuple(
         f"{cut_units(scene.shot or scene.action, _room(story.style))} {story.style}".strip() for scene in story.scenes
     )

@@ -1,7 +1,6 @@
-"""A writer that needs no key and no network: the same request always makes the same story.
+"""The writer without a key or network: the same request always gives the same story.
 
-What the person wrote comes first: a prompt that tells a sequence is followed, clause by clause. What is missing is
-filled in from the phrase book of the niche.
+A prompt that tells a sequence is followed clause by clause; the phrase book of the niche fills the gaps.
 """
 
 import hashlib
@@ -37,7 +36,7 @@ ORDER = re.compile(
     r"(?:short\s+)?(?:video|film|story|cerita)(?:\s+pendek)?\s+(?:about|of|on|tentang|mengenai)\s+",
     re.IGNORECASE,
 )
-"""How people begin who order a film; the story is about what follows."""
+"""Introductions such as "make a video about"; the story is about the rest."""
 
 BEATS: dict[int, tuple[str, ...]] = {
     1: ("begin",),
@@ -58,16 +57,16 @@ JOINS: tuple[Transition, ...] = ("dissolve", "cut", "fade", "wipe")
 
 
 class TemplateWriter:
-    """Writes from a phrase book."""
+    """Writes storyboards from a phrase book."""
 
     def __init__(self, seconds: SceneSeconds = ANY_SECONDS) -> None:
         self.seconds = seconds
 
     async def write(self, request: StoryRequested) -> Written:
-        """See `Writer.write`. There is a story in every prompt; it fails only where none could be as long as asked."""
+        """See `Writer.write`. It fails only if no story can have the requested duration."""
         language = language_of(request.prompt)
         prompt = ORDER.sub("", request.prompt.strip()) or request.prompt
-        # The id alone decides what is left to chance, so that a request that comes again makes the same story.
+        # Seeded by the id, so that a repeated request gives the same story.
         chance = random.Random(hashlib.sha256(request.video_id.bytes).digest())  # noqa: S311 - no secret
         niche = niche_of(request.niche, "id" if language == "id" else "en")
         beats = BEATS[request.scene_count]
@@ -119,7 +118,7 @@ def _transitions(count: int, chance: random.Random) -> tuple[Transition, ...]:
 
 
 def _actions(prompt: str, beats: tuple[str, ...], niche: Niche, language: Language) -> list[str]:
-    """What happens in each scene: the person's own clauses in their order, the niche's story where there are none."""
+    """Return the action of each scene: the prompt's clauses in order, the rest from the niche."""
     own = _clauses(prompt, len(beats))
     if language == "other":
         own = own or [flat(prompt)]
@@ -128,7 +127,7 @@ def _actions(prompt: str, beats: tuple[str, ...], niche: Niche, language: Langua
     if len(own) <= 1:
         actions[0] = _opened(own[0] if own else "", actions[0])
         return actions
-    # The first clause begins, the last one ends; those between lead up to the end.
+    # The first clause opens the story; the others end it.
     places = [0, *range(len(beats) - len(own) + 1, len(beats))]
     for place, clause in zip(places, own, strict=True):
         actions[place] = clause
@@ -136,7 +135,7 @@ def _actions(prompt: str, beats: tuple[str, ...], niche: Niche, language: Langua
 
 
 def _opened(subject: str, begin: str) -> str:
-    """The first scene of a short prompt: its subject, and if there is room how the niche's story begins."""
+    """Return the first action for a short prompt: its subject, and the niche's opening if there is room."""
     if not subject:
         return begin
     together = f"{subject} {begin}"
@@ -144,7 +143,7 @@ def _opened(subject: str, begin: str) -> str:
 
 
 def _clauses(prompt: str, count: int) -> list[str]:
-    """The prompt's own sentences, or if those are too few its clauses; at most `count`, the first and last kept."""
+    """Return at most `count` sentences of the prompt, or clauses if those are too few, keeping the first and last."""
     sentences = [part for part in (flat(s) for s in SENTENCE_END.split(prompt) if s) if any(c.isalnum() for c in part)]
     parts = sentences
     if len(sentences) < count:
@@ -156,7 +155,7 @@ def _clauses(prompt: str, count: int) -> list[str]:
 
 
 def _split(sentence: str) -> list[str]:
-    """A sentence at its commas and conjunctions, unless that leaves crumbs."""
+    """Split a sentence at commas and conjunctions, unless a part is too short."""
     parts = [part for part in CLAUSE_END.split(sentence) if part]
     return parts if len(parts) > 1 and all(len(part) >= SHORTEST_CLAUSE for part in parts) else [sentence]
 

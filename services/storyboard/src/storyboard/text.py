@@ -1,4 +1,4 @@
-"""Text as it comes from people and models, made fit to be shown and counted."""
+"""Prepares text of people and models for display and for length limits."""
 
 import regex
 
@@ -8,12 +8,12 @@ CLUSTER = regex.compile(r"\X")
 
 
 def flat(text: str) -> str:
-    """One line, single spaces, no control characters; what joins letters and emoji stays."""
+    """Return one line with single spaces and without control characters, except joiners of letters and emoji."""
     return one_line(text)
 
 
 def cut(text: str, longest: int) -> str:
-    """At most so many characters, cut at a word, or else between grapheme clusters, and closed with an ellipsis."""
+    """Cut a text to `longest` characters, between words or grapheme clusters, and end it with an ellipsis."""
     if len(text) <= longest:
         return text
     head = _whole_clusters(text, longest - 1)
@@ -22,9 +22,9 @@ def cut(text: str, longest: int) -> str:
 
 
 def capitalised(text: str) -> str:
-    """A text that begins with a capital, where its script has them.
+    """Return a text with a capital first letter, if its script has capitals.
 
-    Title case is what begins a sentence: upper case of a Georgian letter is for whole words in capitals alone.
+    By title case: in Georgian, upper case is only for words in capitals.
     """
     first = text[:1].title()
     return first + text[1:] if len(first) == 1 else text
@@ -36,17 +36,17 @@ def _whole_clusters(text: str, longest: int) -> str:
         if cluster.end() > longest:
             break
         end = cluster.end()
-    # A single cluster can be as long as it likes.
+    # A single cluster may exceed any limit.
     return text[: end or longest]
 
 
 def units(text: str) -> int:
-    """The length in UTF-16 code units, as providers written in JavaScript count it."""
+    """Return the length in UTF-16 code units, as JavaScript counts it."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut_units(text: str, longest: int) -> str:
-    """At most so many UTF-16 code units, cut like `cut`."""
+    """Cut a text to `longest` UTF-16 code units, like `cut`."""
     short = cut(text, longest)
     while units(short) > longest:
         short = cut(text, len(short) - 1)

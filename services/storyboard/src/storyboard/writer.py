@@ -1,4 +1,4 @@
-"""Who writes the story: whatever keeps this promise may take the seat."""
+"""The interface of all writers of storyboards, and the common form of their results."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ from storyboard.text import cut
 
 @dataclass(frozen=True)
 class Written:
-    """A storyboard, and in `repairs` what had to be changed in what was written, in sentences for people."""
+    """A storyboard, and in `repairs` the changes that made it valid, as readable sentences."""
 
     story: Storyboard
     repairs: tuple[str, ...] = ()
 
     @property
     def story_script(self) -> str:
-        """The story as a script to read."""
+        """Return the story as a readable script."""
         return story_script(self.story)
 
     @property
     def shot_prompts(self) -> tuple[str, ...]:
-        """For each scene what to ask a video provider for."""
+        """Return the prompt for the video provider of each scene."""
         return shot_prompts(self.story)
 
 
@@ -34,23 +34,23 @@ class Writer(Protocol):
     """Writes stories."""
 
     async def write(self, request: StoryRequested) -> Written:
-        """The storyboard of a request: as many scenes as asked, as long as asked.
+        """Write the storyboard of a request, with the requested number of scenes and duration.
 
         Raises:
-            StepFailed: there is none to be had for this request.
+            StepFailed: no storyboard can be written for this request.
         """
         ...
 
 
 def storyboard_of(story: VideoStory, shots: Sequence[str] = (), style: str = "") -> Storyboard:
-    """A story together with its shots, of which there may be none, and the style they share."""
+    """Return a story as a storyboard with its shots, if there are any, and their common style."""
     pictures = shots or [""] * len(story.scenes)
     scenes = [{**scene.model_dump(), "shot": shot} for scene, shot in zip(story.scenes, pictures, strict=True)]
     return Storyboard.model_validate({**story.model_dump(), "scenes": scenes, "style": style})
 
 
 def story_script(story: VideoStory) -> str:
-    """The story as a script to read."""
+    """Return the story as a readable script."""
     lines = [story.title, ""]
     if story.overall_prompt.rstrip(".") != story.title:
         lines += [cut(story.overall_prompt, 300), ""]
@@ -63,6 +63,6 @@ def story_script(story: VideoStory) -> str:
 
 
 def fingerprint(request: StoryRequested) -> str:
-    """What tells one request from another, also of the same video."""
+    """Return a hash that identifies the content of a request."""
     text = json.dumps(request.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
