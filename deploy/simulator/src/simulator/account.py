@@ -1,4 +1,4 @@
-"""What the three wire formats share: who asks, what goes wrong, what is written down, where clips are fetched."""
+"""What the three simulated APIs share: tasks, faults, the request log, clips and callbacks."""
 
 import asyncio
 import time
@@ -24,10 +24,10 @@ CALLBACK_SECONDS = 5.0
 
 
 class Lost(Response):
-    """An answer that never comes: the connection is closed after its head."""
+    """A lost answer: the connection closes after its head."""
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send the head of an answer, and no more."""
+        """Send only the head of an answer."""
         headers = [(b"content-length", b"1000"), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -36,7 +36,7 @@ class Lost(Response):
 class Account:
     """One simulated account at all three providers.
 
-    `speed`: how many times faster than life tasks are worked on. `link_seconds`: how long a clip's address is good.
+    `speed`: the factor by which tasks run faster than real ones. `link_seconds`: how long a clip's URL is valid.
     """
 
     ledger: Ledger
@@ -57,7 +57,7 @@ class Account:
         good: Callable[[Fault | None], Response],
         prompt: str = "",
     ) -> Response:
-        """Answer a request: with the good answer, or with the fault that waits for it."""
+        """Answer a request with `good`, or with the fault that is queued for it."""
         noted = self._note(request, provider, operation)
         fault = self.faults.take(provider, operation, prompt)
         answer = None if fault is None or fault.done else await self._wrong(fault)
@@ -89,7 +89,7 @@ class Account:
         return noted
 
     def accept(self, task: Task, fault: Fault | None) -> Task:
-        """Take a task, and let it end as was ordered."""
+        """Accept a task, with the outcome that its fault prescribes."""
         task.work_seconds /= self.speed
         if fault is not None and fault.outcome == "failed":
             task.ending = Ending(fault.code, fault.reason, fault.charged)
@@ -104,13 +104,13 @@ class Account:
     # --- clips
 
     def clip_url(self, task: Task) -> str:
-        """A fresh address of a task's clip, which ends."""
+        """Return a new, expiring URL of a task's clip."""
         self.links += 1
         query = urlencode({"made": f"{self.ledger.clock():.3f}", "link": self.links})
         return f"{self.public_url}/clips/{task.provider}/{task.id}.mp4?{query}"
 
     async def clip(self, request: Request) -> Response:
-        """A clip is fetched."""
+        """Serve a clip."""
         task = self.ledger.tasks.get(request.path_params["task_id"])
         if task is None or task.state != "succeeded":
             return Response("<Error><Code>NoSuchKey</Code></Error>", 404, media_type="application/xml")
@@ -151,7 +151,7 @@ class Account:
     # --- callbacks
 
     async def keep_calling_back(self, body_of: Mapping[Provider, Callable[[Task], dict[str, Any] | None]]) -> None:
-        """Tell whoever asked for it when the state of a task has changed, for ever."""
+        """Send callbacks for all changes of tasks, forever."""
         async with httpx.AsyncClient(timeout=CALLBACK_SECONDS, trust_env=False) as client:
             calls: set[asyncio.Task[None]] = set()
             while True:

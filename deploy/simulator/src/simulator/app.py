@@ -1,4 +1,4 @@
-"""Puts the simulator together: the console script `simulator`."""
+"""Builds the simulator and runs the console script `simulator`."""
 
 import argparse
 import asyncio
@@ -25,18 +25,18 @@ from simulator.ledger import Ledger, Provider
 from simulator.llm.app import llm_app
 
 LLM_PATH = "/llm"
-"""The language model stands apart: `/llm/v1/...`, and its own control API under `/llm/control/llm/...`."""
+"""The language model: `/llm/v1/...`, with its own control API at `/llm/control/llm/...`."""
 KEYS: dict[Provider, str] = {"runway": "key_simulated", "luma": "luma-simulated", "pika": "simulated"}
-"""Keys that the simulated providers take. Any other does too, unless it holds the word `invalid`."""
+"""API keys of the simulated providers. Any other is accepted too, unless it contains `invalid`."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the simulator runs.
+    """The settings of the simulator.
 
-    `speed`: how many times faster than life; `concurrency`: tasks each provider works on at once; `link_seconds`: how
-    long a clip's address is good; `captions`: whether clips show their prompt; `clips`: a folder that keeps them for
-    the next time; `seed`: of faults that hit a share of the requests.
+    `speed`: the factor by which tasks run faster than real ones; `concurrency`: tasks that each provider runs at once;
+    `link_seconds`: how long clip URLs are valid; `captions`: whether clips show their prompt; `clips`: a folder that
+    keeps clips between runs; `seed`: of faults that affect a share of the requests.
     """
 
     host: str = "127.0.0.1"
@@ -51,17 +51,17 @@ class Settings:
 
 
 def api_urls(url: str) -> dict[Provider, str]:
-    """What `VIDEO_API_URL` must be for each provider, with the simulator at `url`."""
+    """Return `VIDEO_API_URL` for each provider, with the simulator at `url`."""
     return {"runway": url, "luma": url + luma.BASE, "pika": url}
 
 
 def llm_url(url: str) -> str:
-    """What `LLM_API_URL` must be, with the simulator at `url`."""
+    """Return `LLM_API_URL`, with the simulator at `url`."""
     return f"{url}{LLM_PATH}/v1"
 
 
 def build(settings: Settings, url: str) -> ASGIApp:
-    """The simulator as an ASGI app that is reached at `url`."""
+    """Return the simulator as an ASGI app that is served at `url`."""
     folder = tempfile.TemporaryDirectory(prefix="simulator-")
     account = Account(
         ledger=Ledger(time.time, settings.concurrency),
@@ -99,13 +99,13 @@ def build(settings: Settings, url: str) -> ASGIApp:
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[str]:
-    """Serve until the block ends; yields the URL. Port 0 is any free port."""
+    """Serve until the block ends, and yield the URL. Port 0 selects any free port."""
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((settings.host, settings.port))
         url = f"http://{settings.host}:{listening.getsockname()[1]}"
         config = uvicorn.Config(build(settings, url), log_config=None, access_log=False, timeout_graceful_shutdown=1)
-        server = _Guest(config)
+        server = _EmbeddedServer(config)
         task = asyncio.create_task(server.serve([listening]))
         try:
             while not server.started:
@@ -118,8 +118,8 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-class _Guest(uvicorn.Server):
-    """A server in a process that is not its own: signals are the host's business."""
+class _EmbeddedServer(uvicorn.Server):
+    """A server that leaves signals to its process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -129,17 +129,17 @@ class _Guest(uvicorn.Server):
 def main() -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="simulator", description="Runway, Luma, Pika and a language model, without a key and free."
+        prog="simulator", description="Simulates Runway, Luma, Pika and a language model, for free and without keys."
     )
     default = Settings()
     parser.add_argument("--host", default=default.host)
     parser.add_argument("--port", type=int, default=default.port)
-    parser.add_argument("--public-url", default="", help="where others reach it, if not at host and port")
-    parser.add_argument("--speed", type=float, default=default.speed, help="how many times faster than life")
-    parser.add_argument("--concurrency", type=int, default=default.concurrency, help="tasks at once, per provider")
-    parser.add_argument("--link-seconds", type=float, default=default.link_seconds, help="how long clip URLs are good")
+    parser.add_argument("--public-url", default="", help="the public URL, if it is not host and port")
+    parser.add_argument("--speed", type=float, default=default.speed, help="how many times faster than real providers")
+    parser.add_argument("--concurrency", type=int, default=default.concurrency, help="concurrent tasks per provider")
+    parser.add_argument("--link-seconds", type=float, default=default.link_seconds, help="how long clip URLs are valid")
     parser.add_argument("--no-captions", dest="captions", action="store_false", help="clips do not show their prompt")
-    parser.add_argument("--seed", type=int, default=default.seed, help="of faults that hit a share of requests")
+    parser.add_argument("--seed", type=int, default=default.seed, help="seed of faults that affect a share of requests")
     settings = replace(default, **vars(parser.parse_args()))
     host = settings.public_url or f"http://{settings.host}:{settings.port}"
     for provider, url in api_urls(host).items():
@@ -154,4 +154,4 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
     if not server.started:
-        sys.exit(f"Port {settings.port} is taken by another program.")
+        sys.exit(f"Port {settings.port} is in use. Choose another one with --port.")

@@ -1,4 +1,4 @@
-"""The clips that simulated providers deliver: real MP4 files of the size and length that were asked for."""
+"""The clips of the simulated providers: real MP4 files of the requested size and duration."""
 
 import asyncio
 import colorsys
@@ -20,9 +20,9 @@ NO_CHARACTER = "\U0010fffe"
 
 
 class ClipStore:
-    """Draws clips and keeps them. All say that they are simulated; with captions each shows its prompt as well.
+    """Draws clips and keeps them. All are marked as simulated; with captions they also show their prompt.
 
-    Without captions, clips of one form are one file.
+    Without captions, clips of one size and duration are one file.
     """
 
     def __init__(self, folder: Path, *, captions: bool) -> None:
@@ -33,7 +33,7 @@ class ClipStore:
         self.drawing: dict[Path, asyncio.Task[None]] = {}
 
     async def clip(self, task: Task) -> Path:
-        """The clip of a task, with the fault that was ordered for it if that is one of the picture."""
+        """Return the clip of a task, with its fault if that concerns the picture."""
         seconds = 0.5 if task.clip_fault == "short" else float(task.seconds)
         look = task.clip_fault if task.clip_fault in ("black", "frozen") else "moving"
         caption = f"{task.provider} {task.model}\n{task.prompt}" if self.captions else ""
@@ -60,7 +60,7 @@ class ClipStore:
         part, picture = target.with_suffix(".part"), target.with_suffix(".png")
         arguments = ["-f", "lavfi", "-i", sources[look]]
         filters = ["-vf", "format=yuv420p"]
-        # A fault of the picture is one, without words.
+        # Black and frozen clips have no text.
         if look == "moving":
             _letter(caption, size).save(picture)
             arguments += ["-i", str(picture)]
@@ -79,7 +79,7 @@ def _colours(caption: str) -> tuple[str, str]:
 
 
 def _letter(caption: str, size: tuple[int, int]) -> Image.Image:
-    """What lies over a clip: that it is simulated, and the caption in lines that fit."""
+    """Return the overlay of a clip: the mark "simulated", and the caption in lines."""
     width, height = size
     letters = max(18, min(size) // 26)
     picture = Image.new("RGBA", size, (0, 0, 0, 0))
@@ -88,7 +88,7 @@ def _letter(caption: str, size: tuple[int, int]) -> Image.Image:
     def write(text: str, font: ImageFont.FreeTypeFont, place: tuple[float, float], anchor: str) -> None:
         draw.text(place, text, fill="white", font=font, anchor=anchor, stroke_width=2, stroke_fill="#0008")
 
-    # In the middle, where no crop to another aspect takes it away.
+    # In the middle, where it survives cropping to another aspect ratio.
     write(LABEL, _font(letters * 2), (width / 2, height * 0.06), "mt")
     font = _font(letters)
     head, _, prompt = caption.partition("\n")
@@ -105,7 +105,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _drawable(text: str, font: ImageFont.FreeTypeFont) -> str:
-    """A text without the characters that Pillow's own font lacks, which has Latin letters without accents."""
+    """Return a text without the characters that Pillow's font lacks, and without accents."""
     missing = bytes(font.getmask(NO_CHARACTER))
     letters = unicodedata.normalize("NFKD", text)
     kept = "".join(c if c.isspace() or bytes(font.getmask(c)) != missing else "" for c in letters)
@@ -117,4 +117,4 @@ DAMAGED: dict[str, bytes] = {
     "garbage": hashlib.shake_256(b"garbage").digest(200_000),
     "playlist": b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
 }
-"""What comes in the place of a clip."""
+"""Contents of files that are no clips."""

@@ -1,4 +1,4 @@
-"""The control API: what was ordered, what it cost, and what is to go wrong."""
+"""The control API: the ledger, the request log, and faults."""
 
 from collections import Counter
 from decimal import Decimal
@@ -15,7 +15,7 @@ from simulator.ledger import PROVIDERS, Task
 
 
 def routes(account: Account) -> list[Route]:
-    """The control routes of this account."""
+    """Return the control routes of this account."""
 
     async def ledger(request: Request) -> Response:
         account.ledger.advance()

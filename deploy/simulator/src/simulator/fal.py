@@ -32,7 +32,7 @@ RUNNER_STATUS = {
     "client_cancelled": 499,
     "bad_request": 400,
 }
-"""What the platform itself says about a request that failed; everything else is the model's word, with 422."""
+"""Statuses of the platform's own errors; errors of the model have 422."""
 
 
 def _image(url: str) -> str:
@@ -68,7 +68,7 @@ class ImageToVideo(_Strict):
 
 
 def routes(account: Account) -> list[Route]:
-    """Fal's queue API of this account."""
+    """Return fal's queue API for this account."""
 
     async def submit(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
@@ -153,7 +153,7 @@ def routes(account: Account) -> list[Route]:
 
 
 def webhook(task: Task, account: Account) -> dict[str, Any] | None:
-    """What fal posts to `fal_webhook`: once, when the request has ended."""
+    """Return the body that fal posts to `fal_webhook` once, when the request has ended."""
     if not task.ended:
         return None
     body, code = _result(task, account)

@@ -1,7 +1,6 @@
-"""What was ordered of the simulated providers, what becomes of it, and what it costs: rules, without any I/O.
+"""The tasks of the simulated providers, their states and costs. No I/O.
 
-A provider works on so many tasks at once and keeps the others waiting. Nothing is told by anybody: how a task is doing
-follows from the clock whenever somebody looks.
+A provider runs a limited number of tasks at once and queues the others. States follow from the clock at each read.
 """
 
 import uuid
@@ -17,7 +16,7 @@ PROVIDERS: tuple[Provider, ...] = ("runway", "luma", "pika")
 
 @dataclass(frozen=True)
 class Ending:
-    """A bad end that was ordered for a task. `charged`: the provider keeps its price all the same."""
+    """The failure that a fault prescribes for a task. `charged`: its price is charged nevertheless."""
 
     code: str = ""
     reason: str = "The simulated task failed."
@@ -53,18 +52,18 @@ class Task:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether its state is final."""
         return self.state in ("succeeded", "failed", "cancelled")
 
     def progress(self, now: float) -> float:
-        """How far it is, 0 to 1."""
+        """Return its progress, 0 to 1."""
         if self.started_at is None:
             return 0.0
         return min(1.0, (now - self.started_at) / self.work_seconds) if self.work_seconds else 1.0
 
 
 class Ledger:
-    """All tasks of all providers. `capacity`: how many tasks a provider works on at once for this account."""
+    """All tasks of all providers. `capacity`: how many tasks a provider runs at once for this account."""
 
     def __init__(self, clock: Callable[[], float], capacity: int) -> None:
         self.clock = clock
@@ -74,7 +73,7 @@ class Ledger:
         self.active: dict[Provider, list[Task]] = {provider: [] for provider in PROVIDERS}
 
     def add(self, task: Task) -> Task:
-        """Take a task: from now on it may be charged."""
+        """Add a task, which may be charged from now on."""
         self.advance()
         task.created_at = self.clock()
         self.tasks[task.id] = task
@@ -85,18 +84,18 @@ class Ledger:
         return task
 
     def find(self, provider: Provider, task_id: str) -> Task | None:
-        """A task of this provider that was not deleted, as it is now."""
+        """Return a task of this provider, unless it was deleted."""
         self.advance()
         task = self.tasks.get(task_id)
         return task if task is not None and task.provider == provider and not task.deleted else None
 
     def of(self, provider: Provider) -> list[Task]:
-        """All tasks of a provider that were not deleted, newest first."""
+        """Return all tasks of a provider that were not deleted, newest first."""
         self.advance()
         return [task for task in reversed(self.tasks.values()) if task.provider == provider and not task.deleted]
 
     def advance(self) -> list[Task]:
-        """Let happen what is due. Returns the tasks whose state has changed."""
+        """Apply all due changes and return the tasks whose state changed."""
         now = self.clock()
         changed: list[Task] = []
         for provider, active in self.active.items():
@@ -111,7 +110,7 @@ class Ledger:
         return changed
 
     def cancel(self, task: Task) -> None:
-        """End a task that has not ended. One that was being worked on costs its whole price."""
+        """Cancel a task unless it has ended. A running one costs its whole price."""
         if not task.ended:
             self._end(task, "cancelled", self.clock())
 

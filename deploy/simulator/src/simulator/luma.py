@@ -92,7 +92,7 @@ class Order(_Strict):
 
 
 def routes(account: Account) -> list[Route]:
-    """Luma's API of this account."""
+    """Return Luma's API for this account."""
 
     async def create(request: Request) -> Response:
         if (refused := _refused(request)) is not None:

@@ -89,7 +89,7 @@ class ImageToVideo(_Strict):
 
 
 def routes(account: Account) -> list[Route]:
-    """Runway's API of this account."""
+    """Return Runway's API for this account."""
 
     async def create(request: Request) -> Response:
         refused = _refused(request)
