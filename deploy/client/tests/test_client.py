@@ -192,6 +192,7 @@ class Stream:
         self.asked: list[str | None] = []
         self.looks = 0
         self.refusals = 0
+        self.ended = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith("/events"):
@@ -206,7 +207,13 @@ class Stream:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=self.send(begin))
 
     def video(self) -> dict[str, Any]:
-        return {"videoId": VIDEO, "status": "processing", "isTerminal": False, "lastSeq": 0, "currentStep": "scenes"}
+        return {
+            "videoId": VIDEO,
+            "status": "processing",
+            "isTerminal": self.ended,
+            "lastSeq": 0,
+            "currentStep": "scenes",
+        }
 
     async def send(self, begin: int) -> AsyncIterator[bytes]:
         yield b"retry: 3000\n\n: ping\n\n"
@@ -216,6 +223,7 @@ class Stream:
             yield b'event: video_scene_processing\ndata: {"seq": null, "progress": 50}\n\n: ping\n\n'
         if begin + self.each < len(self.log):
             raise httpx.ReadError("the connection broke")
+        self.ended = True
 
 
 @pytest.mark.parametrize("each", [1, 3, 100])
