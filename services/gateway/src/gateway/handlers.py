@@ -1,4 +1,4 @@
-"""The gateway's part of the story: whatever happens to a video is folded into its row and told to those who watch."""
+"""The handlers of the gateway: which messages it takes, and what it does with each."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ from shared.persistence.unit_of_work import idempotent_transaction, transaction
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What the handlers work with."""
+    """The dependencies of the handlers."""
 
     database: Database
     projector: VideoProjector
@@ -52,7 +52,7 @@ router: EventRouter[Dependencies] = EventRouter("gateway")
 
 @router.on(VideoRequested)
 async def record_request(event: VideoRequested, delivery: Delivery, deps: Dependencies) -> None:
-    """A video was requested, here or by another service of the factory: it has a row from now on."""
+    """Save a requested video, whether the request came through this API or from another service."""
     async with idempotent_transaction(deps.database, delivery) as work:
         await deps.projector.record_request(work, event)
 
@@ -73,35 +73,35 @@ async def record_request(event: VideoRequested, delivery: Delivery, deps: Depend
     VideoCancelled,
 )
 async def record(event: Event, delivery: Delivery, deps: Dependencies) -> None:
-    """Something happened to a video: fold it into the row and the log of its events, in one transaction."""
+    """Apply an event to its video's row and append it to the event log, in one transaction."""
     async with idempotent_transaction(deps.database, delivery) as work:
         await deps.projector.record(work, event)
 
 
 @router.on(StoryboardRequested, StoryboardDrafted, StoryboardFailed)
 async def record_storyboard(event: Event, delivery: Delivery, deps: Dependencies) -> None:
-    """A storyboard was requested alone, is written, or will not be: whoever asked finds it here."""
+    """Save the state of a storyboard that was requested without a video."""
     async with idempotent_transaction(deps.database, delivery) as work:
         await deps.storyboards.record(work, event)
 
 
 @router.on(SceneProgressed, VideoProgressed, VideoStoring)
-async def note_progress(event: Event, _delivery: Delivery, deps: Dependencies) -> None:
-    """A scene, or the film, has come further: the row shows it, the log does not keep it."""
+async def record_progress(event: Event, _delivery: Delivery, deps: Dependencies) -> None:
+    """Update the progress of a scene or a film; the event log does not store it."""
     async with transaction(deps.database) as work:
         await deps.projector.record(work, event)
 
 
-# The event stream keeps the order; handling one at a time would wait for an ack each time.
+# The event stream restores the order; one at a time would wait for an ack after each message.
 @router.on(VideoUpdated, max_concurrency=100, broadcast=True)
-async def tell_watchers(event: VideoUpdated, _delivery: Delivery, deps: Dependencies) -> None:
-    """A change is saved: each replica tells the watchers connected to it."""
+async def publish_update(event: VideoUpdated, _delivery: Delivery, deps: Dependencies) -> None:
+    """Send a saved event to the subscribers of this replica."""
     await deps.event_stream.publish(event.video_id, event.owner, event.live)
 
 
 @router.on(WebhookDue, max_concurrency=64)
 async def deliver_webhook(event: WebhookDue, delivery: Delivery, deps: Dependencies) -> None:
-    """A webhook is due: send it, then save the outcome. A crash in between sends it again, with the same id."""
+    """Send a webhook, then save the outcome. A crash in between sends it again, with the same id."""
     request = await deps.webhook_deliveries.prepare(event)
     if request is None:
         return

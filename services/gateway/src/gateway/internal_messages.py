@@ -32,7 +32,7 @@ class VideoUpdated(InternalMessage):
 
     @property
     def ordering_key(self) -> str:
-        """The video."""
+        """Return the video's id."""
         return str(self.video_id)
 
 
@@ -52,5 +52,5 @@ class WebhookDue(InternalMessage):
 
     @property
     def ordering_key(self) -> str:
-        """The delivery."""
+        """Return the delivery's id."""
         return str(self.delivery_id)

@@ -1,4 +1,4 @@
-"""The rows only the gateway writes. `videos` is the existing application's own table, under its own names."""
+"""The tables that only the gateway writes. `videos` has the existing application's name and columns."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,10 +30,10 @@ class Eta:
 
     @property
     def notice(self) -> str | None:
-        """Whether it takes longer than was promised, in words."""
+        """Return a sentence if it takes longer than promised, else None."""
         if not self.slipped:
             return None
-        # Above 20 seconds, people count in fives.
+        # From 20 seconds on, a multiple of five is exact enough.
         rounded = self.slipped if self.slipped < 20 else 5 * round(self.slipped / 5)
         return f"It takes longer than usual: about {rounded} s more."
 
@@ -64,7 +64,7 @@ class Video(Base):
     prompt: Mapped[str] = mapped_column(Text)
     story_script: Mapped[str] = mapped_column("storyScript", Text, default="")
     scenes: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
-    """As the application reads them: with `videoUrl`, once there is a clip."""
+    """In the application's format; a scene has `videoUrl` once its clip exists."""
     video_url: Mapped[str | None] = mapped_column("videoUrl", Text, default=None)
     thumbnail_url: Mapped[str | None] = mapped_column("thumbnailUrl", Text, default=None)
     duration: Mapped[int | None] = mapped_column(Integer, default=None)
@@ -90,36 +90,36 @@ class Video(Base):
         "estimatedCostUsd", Numeric(10, 4), default=Decimal(0), server_default="0"
     )
     reserved_usd: Mapped[Decimal] = mapped_column("promisedUsd", Numeric(10, 4), default=Decimal(0), server_default="0")
-    """What the budgets of `budget_day` hold for it."""
+    """The amount reserved in the budgets of `budget_day`."""
     simulated: Mapped[bool] = mapped_column(Boolean, default=False, server_default="0")
-    """Whether its money is not real, because who renders it is not."""
+    """Whether its costs are not real, because its provider is simulated."""
     budget_day: Mapped[str] = mapped_column("budgetDay", String(10), default="", server_default="")
     error_stage: Mapped[str | None] = mapped_column("errorStage", String(50), default=None)
     error_kind: Mapped[str | None] = mapped_column("errorKind", String(50), default=None)
     error_message: Mapped[str | None] = mapped_column("errorMessage", Text, default=None)
     epoch: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    """The latest one that was heard of; see `shared.contracts.epochs`."""
+    """The latest known epoch; see `shared.contracts.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     thumbnail: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     last_seq: Mapped[int] = mapped_column("lastSeq", Integer, default=0, server_default="0")
     storyboard: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
-    """As `storyboard.created` told it last."""
+    """The latest `storyboard.created`."""
     providers: Mapped[list[str] | None] = mapped_column(JSON, default=None)
-    """Who was wished for to render it."""
+    """The providers that the request allows; None: all."""
     approved_at: Mapped[datetime | None] = mapped_column("approvedAt", Moment, default=None)
     animatic_id: Mapped[str | None] = mapped_column("animaticId", String(36), default=None)
-    """The newest free film of its storyboard."""
+    """The newest animatic (free preview) of its storyboard."""
     animatic_of: Mapped[str | None] = mapped_column("animaticOf", String(36), default=None)
-    """The video whose free film this is."""
+    """The video of which this is the animatic."""
     rating: Mapped[int | None] = mapped_column(Integer, default=None)
-    """1-5, as somebody liked it."""
+    """1-5, given by a user."""
     rating_comment: Mapped[str | None] = mapped_column("ratingComment", Text, default=None)
     kept: Mapped[bool] = mapped_column(Boolean, default=False, server_default=text("0"))
-    """Somebody wants it never to expire."""
+    """Whether the film is exempt from expiry."""
     expires_at: Mapped[datetime | None] = mapped_column("expiresAt", Moment, default=None)
-    """When its film is going to be removed, or was; None: there is none yet, or it is kept."""
+    """When its film is removed, or was; None: there is no film yet, or it is kept."""
     deleted_at: Mapped[datetime | None] = mapped_column("deletedAt", Moment, default=None)
-    """Since then the row is a tombstone: it shows nothing, still takes late charges, and blocks its id."""
+    """When it was deleted. The row is then a tombstone: hidden, but it takes late charges and its id stays in use."""
     stage_timestamps: Mapped[dict[str, Any] | None] = mapped_column("marks", JSON, default=None)
     """See `gateway.eta.stage_timestamps`."""
     waiting_scenes: Mapped[int] = mapped_column("waitingScenes", Integer, default=0, server_default="0")
@@ -127,16 +127,16 @@ class Video(Base):
     renderer: Mapped[str] = mapped_column(String(50), default="", server_default="")
     """The provider its scenes wait for or are rendered by."""
     version: Mapped[int] = mapped_column(Integer, server_default="1")
-    """Counts all changes of the row."""
+    """Incremented by every change of the row."""
 
     __mapper_args__ = {"version_id_col": version}
 
     eta = cast("Eta | None", None)
-    """No column: computed when a row is read."""
+    """Not a column: computed when a row is read."""
 
 
 class Storyboard(Base):
-    """A storyboard that was asked for alone."""
+    """A storyboard that was requested without a video."""
 
     __tablename__ = "storyboards"
 
@@ -151,9 +151,9 @@ class Storyboard(Base):
 
 
 class Charge(Base):
-    """What one paid attempt at a scene holds or took, in USD, as who renders has said last.
+    """The amount, in USD, that one paid attempt at a scene reserves or cost, as last reported by scene-render.
 
-    Scene 0: what a language model took for the storyboard, of a video or alone.
+    Scene 0: the cost of the language model that wrote the storyboard, with a video or without.
     """
 
     __tablename__ = "charges"
@@ -176,7 +176,7 @@ class Charge(Base):
 
 
 class IdempotencyRecord(Base):
-    """The answer to a call with an idempotency key. `id` is a hash of owner, route and key; `request` of the body."""
+    """The response to a call with an idempotency key. `id` hashes owner, route and key; `request` hashes the body."""
 
     __tablename__ = "idempotency_records"
 
@@ -184,12 +184,12 @@ class IdempotencyRecord(Base):
     request: Mapped[str] = mapped_column(String(64))
     answer: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     video_id: Mapped[str | None] = mapped_column("videoId", String(36), default=None, index=True)
-    """The video that the answer shows."""
+    """The video in the response."""
     created_at: Mapped[datetime] = mapped_column("createdAt", Moment, index=True)
 
 
 class VideoEvent(Base):
-    """One thing that happened to a video, as those who watch are told. In order of `seq`, without gaps."""
+    """An event of a video, as subscribers receive it. `seq` has no gaps."""
 
     __tablename__ = "video_events"
     __table_args__ = (Index("ix_video_events_createdAt", "createdAt"),)
@@ -202,7 +202,7 @@ class VideoEvent(Base):
 
 
 class ApiKey(Base):
-    """A key that somebody calls with; of the key itself only its SHA-256 is kept."""
+    """An API key; only the SHA-256 of the key is stored."""
 
     __tablename__ = "api_keys"
 
@@ -212,7 +212,7 @@ class ApiKey(Base):
     name: Mapped[str] = mapped_column(String(100))
     scopes: Mapped[list[Any]] = mapped_column(JSON)
     calls_per_minute: Mapped[int | None] = mapped_column(Integer, default=None)
-    """Instead of the limit for all."""
+    """Overrides the default rate limit."""
     budget_day_usd: Mapped[Decimal | None] = mapped_column(Numeric(10, 4), default=None)
     """The most its owner may spend in a day."""
     created_at: Mapped[datetime] = mapped_column(Moment)
@@ -223,7 +223,7 @@ class ApiKey(Base):
 
 
 class EndedSession(Base):
-    """A session that was ended before its time. The row goes when that has come."""
+    """A session that was ended before it expired; the row is removed at `ends_at`."""
 
     __tablename__ = "ended_sessions"
 
@@ -232,7 +232,7 @@ class EndedSession(Base):
 
 
 class WebhookEndpoint(Base):
-    """Where somebody wants to be told what happens to the videos of `owner`."""
+    """A URL that receives webhooks for the videos of `owner`."""
 
     __tablename__ = "webhook_endpoints"
 
@@ -242,14 +242,14 @@ class WebhookEndpoint(Base):
     url: Mapped[str] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text, default="")
     types: Mapped[list[str]] = mapped_column(JSON)
-    """What it is told of."""
+    """The event types it receives."""
     secret: Mapped[str] = mapped_column(String(100))
     old_secret: Mapped[str | None] = mapped_column("oldSecret", String(100), default=None)
-    """The one before; it signs along until `old_secret_until`."""
+    """The previous secret; it still signs until `old_secret_until`."""
     old_secret_until: Mapped[datetime | None] = mapped_column("oldSecretUntil", Moment, default=None)
     disabled_because: Mapped[str | None] = mapped_column("disabledBecause", Text, default=None)
     failing_since: Mapped[datetime | None] = mapped_column("failingSince", Moment, default=None)
-    """When it began to fail, if it has taken nothing since."""
+    """The first failure since the last success."""
     created_at: Mapped[datetime] = mapped_column("createdAt", Moment)
 
 
@@ -265,17 +265,17 @@ class WebhookDelivery(Base):
     video_id: Mapped[str | None] = mapped_column("videoId", String(36), default=None, index=True)
     type: Mapped[str] = mapped_column(String(50))
     body: Mapped[str] = mapped_column(Text)
-    """What is posted, to the byte: the signatures are made over it."""
+    """The exact body: signatures are computed over its bytes."""
     state: Mapped[str] = mapped_column(String(20), default="pending")
     """`pending`, then `delivered` or `failed`."""
     turn: Mapped[int] = mapped_column(Integer, default=1)
-    """The turn that is due next, or was last: a message of another turn is out of date."""
+    """The attempt that is due; messages of another attempt are obsolete."""
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     next_at: Mapped[datetime | None] = mapped_column("nextAt", Moment, default=None)
     last_at: Mapped[datetime | None] = mapped_column("lastAt", Moment, default=None)
     last_status: Mapped[int | None] = mapped_column("lastStatus", Integer, default=None)
     last_answer: Mapped[str | None] = mapped_column("lastAnswer", Text, default=None)
-    """How the answer began, or why there was none."""
+    """The start of the response, or why there was none."""
     created_at: Mapped[datetime] = mapped_column("createdAt", Moment, index=True)
 
 
@@ -288,13 +288,13 @@ class StageTime(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     stage: Mapped[str] = mapped_column(String(20))
     provider: Mapped[str] = mapped_column(identifier(50))
-    """Of a scene. Of a storyboard: `given` where it was only split into scenes."""
+    """The provider of a scene. For a storyboard: `given` if its text came with the request."""
     model: Mapped[str] = mapped_column(identifier(100))
     length: Mapped[float] = mapped_column(Double)
     """Seconds of the clip or the film; scenes of a storyboard."""
     seconds: Mapped[float] = mapped_column(Double)
     busy: Mapped[int] = mapped_column(Integer, default=0)
-    """Scenes that the provider had as this one was done, itself among them."""
+    """How many scenes the provider was rendering when this one finished, including it."""
     waiting: Mapped[int] = mapped_column(Integer, default=0)
-    """Scenes that waited for the provider then."""
+    """How many scenes were waiting for the provider then."""
     at: Mapped[datetime] = mapped_column(Moment, index=True)

@@ -1,4 +1,4 @@
-"""How long the gateway keeps what."""
+"""How long the gateway keeps each kind of row."""
 
 from sqlalchemy import select
 
@@ -23,8 +23,8 @@ STORYBOARD_DAYS = 30
 STAGE_TIME_DAYS = 90
 REASON_DAYS = 90
 
-# The last event stays: it says how the video ended to whoever begins to watch.
-IS_TOLD = (
+# The last event stays: new subscribers learn from it how the video ended.
+IS_SUPERSEDED = (
     select(Video.id)
     .where(Video.video_id == VideoEvent.video_id, Video.status.in_(TERMINAL_STATUSES), Video.last_seq > VideoEvent.seq)
     .correlate(VideoEvent)
@@ -35,13 +35,13 @@ OF_DELETED = WebhookDelivery.video_id.in_(select(Video.video_id).where(Video.del
 NO_SECRET = {WebhookEndpoint.old_secret: None, WebhookEndpoint.old_secret_until: None}
 
 POLICIES = (
-    Policy("video events", EVENT_DAYS, Rows(VideoEvent.created_at, [IS_TOLD])),
+    Policy("video events", EVENT_DAYS, Rows(VideoEvent.created_at, [IS_SUPERSEDED])),
     Policy("stage times", STAGE_TIME_DAYS, Rows(StageTime.at)),
     Policy("storyboards", STORYBOARD_DAYS, Rows(Storyboard.created_at)),
     Policy("idempotency records", KEPT_SECONDS / DAY_SECONDS, Rows(IdempotencyRecord.created_at)),
     Policy("ended sessions", 0, Rows(EndedSession.ends_at)),
     Policy("webhook deliveries", WEBHOOK_DAYS, Rows(WebhookDelivery.created_at)),
-    # Their bodies hold text. What is on its way still arrives.
+    # Their bodies contain texts of the video. Pending ones are still delivered.
     Policy("webhook deliveries of deleted videos", 0, Rows(WebhookDelivery.created_at, [IS_DONE, OF_DELETED])),
     Policy("replaced webhook secrets", 0, Rows(WebhookEndpoint.old_secret_until, blank=NO_SECRET)),
     Policy("charges", REASON_DAYS, Rows(Charge.updated_at, [Charge.state == "settled"], {Charge.reason: None})),

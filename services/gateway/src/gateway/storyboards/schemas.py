@@ -121,16 +121,16 @@ class VideoRequest(StoryRequest):
             again = {(name,) for name, other in TAKEN.items() if ("storyboard", other) in wrong and name not in body}
             if not again:
                 raise
-            told = [
+            kept = [
                 InitErrorDetails(
-                    type=PydanticCustomError(fault["type"], "{told}", {"told": fault["msg"]}),
+                    type=PydanticCustomError(fault["type"], "{message}", {"message": fault["msg"]}),
                     loc=fault["loc"],
                     input=fault["input"],
                 )
                 for fault in faults[: 2 * MOST_FAULTS]
                 if fault["loc"] not in again
             ][:MOST_FAULTS]
-            raise ValidationError.from_exception_data(cls.__name__, told) from None
+            raise ValidationError.from_exception_data(cls.__name__, kept) from None
 
     def event(self, owner: str) -> VideoRequested:
         """Return the request as an event.
@@ -141,16 +141,16 @@ class VideoRequest(StoryRequest):
         body = self.model_dump(exclude={"video_id", "storyboard"})
         if self.storyboard is not None:
             storyboard = self.storyboard.storyboard().model_copy(update={"niche": self.niche})
-            told = {"scene_count": len(storyboard.scenes), "duration": storyboard.total_duration}
-            given = self.model_dump(include=set(told), exclude_unset=True)
+            derived = {"scene_count": len(storyboard.scenes), "duration": storyboard.total_duration}
+            given = self.model_dump(include=set(derived), exclude_unset=True)
             faults = [
-                Fault((to_camel(name),), f"it is {told[name]} in the storyboard")
+                Fault((to_camel(name),), f"it is {derived[name]} in the storyboard")
                 for name in given
-                if given[name] != told[name]
+                if given[name] != derived[name]
             ]
             if faults:
                 raise StoryboardFaulty(faults)
-            body |= told | {"storyboard": storyboard}
+            body |= derived | {"storyboard": storyboard}
         return VideoRequested(video_id=self.video_id or uuid4(), owner=owner, **body)
 
 

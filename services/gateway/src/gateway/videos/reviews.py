@@ -122,7 +122,7 @@ class Reviews:
 def _storyboard_of(row: Video) -> Storyboard:
     if row.storyboard is None:
         raise NoStoryboardYet(UUID(row.video_id))
-    told = StoryboardCreated.model_validate(row.storyboard)
-    shots = told.shots or [""] * len(told.scenes)
-    scenes = [{**scene.model_dump(), "shot": shot} for scene, shot in zip(told.scenes, shots, strict=True)]
-    return Storyboard.model_validate({**told.model_dump(), "scenes": scenes, "storyboardId": told.video_id})
+    written = StoryboardCreated.model_validate(row.storyboard)
+    shots = written.shots or [""] * len(written.scenes)
+    scenes = [{**scene.model_dump(), "shot": shot} for scene, shot in zip(written.scenes, shots, strict=True)]
+    return Storyboard.model_validate({**written.model_dump(), "scenes": scenes, "storyboardId": written.video_id})

@@ -82,7 +82,7 @@ def routes(
             200: {"model": VideoResource, "description": "It ended within the time of `Prefer: wait`"},
             202: {
                 "description": "Accepted; its state is at `Location`",
-                "headers": told("Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied"),
+                "headers": header_schemas("Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied"),
             },
             402: {},
             409: {},
@@ -116,7 +116,7 @@ def routes(
         response.headers.update(replayed(answer))
         return response
 
-    @router.get("/api/v1/videos", responses={200: {"headers": told("Link")}})
+    @router.get("/api/v1/videos", responses={200: {"headers": header_schemas("Link")}})
     async def list_videos(caller: Reader, body: Annotated[ListRequest, Query()], response: Response) -> VideoPage:
         """List the videos, newest first."""
         part = await videos.queries.page_after(body.limit, _place(body.after), body.status, owner=caller.visible_owner)
@@ -168,7 +168,7 @@ def routes(
     return router
 
 
-def told(*names: str) -> dict[str, Any]:
+def header_schemas(*names: str) -> dict[str, Any]:
     """Return response headers as OpenAPI describes them."""
     return {name: {"schema": {"type": "string"}} for name in names}
 
