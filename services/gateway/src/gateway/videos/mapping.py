@@ -28,6 +28,13 @@ JOINERS = "\u200c\u200d"
 LONGEST_NAME = 150
 """Bytes of a title; a file's name has at most 255."""
 
+CONVERTED = {"status", "scenes", "scene_states", "film", "thumbnail"}
+"""Fields that a row holds in another form than the projection."""
+COPIED = [
+    name for name in VideoProjection.model_fields if name in Video.__mapper__.column_attrs and name not in CONVERTED
+]
+"""Fields that a row and the projection share: a new one needs no line here."""
+
 
 def unknown(video_id: UUID) -> Video:
     """Return the row of a video whose request has not arrived yet, or could not be parsed."""
@@ -63,23 +70,23 @@ def projection_of(row: Video) -> VideoProjection:
     """Return a row as the rules see it."""
     status = VideoStatus.of(row.status)
     scenes = _scenes(row.scenes)
+    # A row that is not flushed yet lacks the defaults of its columns.
+    fields = {name: value for name in COPIED if (value := getattr(row, name)) is not None}
+    # The application says by the status alone that a video has ended.
+    if status in get_args(Step):
+        fields["current_step"] = status.value
+    if status is VideoStatus.COMPLETED:
+        fields["progress"] = ALL_DONE
+    if scenes:
+        fields["scene_count"] = len(scenes)
     return VideoProjection(
+        **fields,
         status=status,
-        # The application says by the status alone that a video has ended.
-        current_step=status.value if status in get_args(Step) else row.current_step,
-        progress=ALL_DONE if status is VideoStatus.COMPLETED else row.progress,
-        title=row.title,
-        story_script=row.story_script,
         scenes=scenes,
-        scene_count=len(scenes) or row.scene_count,
         revision=row.storyboard["revision"] if row.storyboard else 0,
         scene_states={int(n): SceneState.model_validate(state) for n, state in row.scene_states.items()},
         film=MediaReference.model_validate(row.film) if row.film else None,
         thumbnail=MediaReference.model_validate(row.thumbnail) if row.thumbnail else None,
-        error_stage=row.error_stage,
-        error_kind=row.error_kind,
-        error_message=row.error_message,
-        epoch=row.epoch,
     )
 
 
@@ -90,20 +97,13 @@ async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
 
 def save(row: Video, video: VideoProjection, public_url: str) -> None:
     """Write a projection into its row."""
+    for name in COPIED:
+        setattr(row, name, getattr(video, name))
     row.status = video.status.value
-    row.current_step = video.current_step
-    row.progress = video.progress
-    row.title = video.title
-    row.story_script = video.story_script
     row.scenes = [
         _scene_row(row.video_id, scene, video.scene_state(scene.scene_number), public_url) for scene in video.scenes
     ]
-    row.scene_count = video.scene_count
     row.scene_states = {str(n): state.model_dump(mode="json") for n, state in video.scene_states.items()}
-    row.error_stage = video.error_stage
-    row.error_kind = video.error_kind
-    row.error_message = video.error_message
-    row.epoch = video.epoch
     if video.film is not None and video.thumbnail is not None:
         row.film = video.film.model_dump(mode="json")
         row.thumbnail = video.thumbnail.model_dump(mode="json")

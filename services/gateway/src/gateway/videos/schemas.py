@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Str
 
 from gateway.http.resource import Resource
 from gateway.models import Video
-from gateway.videos.mapping import clip_link, film_link, projection_of, thumbnail_link
+from gateway.videos.mapping import COPIED, clip_link, film_link, projection_of, thumbnail_link
 from gateway.videos.projection import SceneStatus, Step
 from gateway.videos.status import Status
 from shared.contracts.story import (
@@ -57,8 +57,8 @@ class VideoResource(Resource):
     awaiting_review: bool = Field(description="Whether it waits for an approval; nothing is spent before")
     current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
     total_scenes: int
-    eta_seconds: int | None = Field(description="How long it is still going to take; null where nobody can tell")
-    eta_range_seconds: tuple[int, int] | None = Field(description="At the earliest, and as it is promised")
+    eta_seconds: int | None = Field(description="The remaining time; null while it is unknown")
+    eta_range_seconds: tuple[int, int] | None = Field(description="The earliest and the promised remaining time")
     title: str | None
     prompt: str
     niche: str
@@ -70,22 +70,22 @@ class VideoResource(Resource):
     thumbnail_url: str | None
     error_kind: str | None = Field(description="For programs; `submission_unknown`: a scene may have been paid")
     error_message: str | None
-    notice: str | None = Field(description="Why it waits for more than its turn, or how much later it is going to be")
-    cost_usd: Decimal = Field(description="What providers have taken for it")
-    held_usd: Decimal = Field(description="What is reserved for scenes that are being rendered, or nobody knows of")
-    estimated_cost_usd: Decimal = Field(description="What it is going to cost, as far as can be told")
-    simulated: bool = Field(description="Whether the money is not real, because the provider is simulated")
+    notice: str | None = Field(description="Why it waits longer than its queue position explains, or how late it is")
+    cost_usd: Decimal = Field(description="What providers charged for it")
+    held_usd: Decimal = Field(description="Reserved for scenes that are rendering or whose submission is unconfirmed")
+    estimated_cost_usd: Decimal = Field(description="The expected total cost")
+    simulated: bool = Field(description="Whether the costs are not real, because the provider is simulated")
     owner: str
     post_id: str | None
     metadata: dict[str, JsonValue]
-    animatic_id: UUID | None = Field(description="The free film of its storyboard, if one was asked for")
-    animatic_of: UUID | None = Field(description="The video whose free film this is")
-    rating: int | None = Field(description="How somebody liked it, 1-5")
+    animatic_id: UUID | None = Field(description="The animatic (free preview) of its storyboard, if one was requested")
+    animatic_of: UUID | None = Field(description="The video of which this is the animatic")
+    rating: int | None = Field(description="A user's rating, 1-5")
     rating_comment: str | None
     last_seq: int
     created_at: AwareDatetime
     completed_at: AwareDatetime | None
-    kept: bool = Field(description="Whether somebody wants its film never to expire")
+    kept: bool = Field(description="Whether the film is exempt from expiry")
     expires_at: AwareDatetime | None = Field(
         description="When its film, clips and thumbnail are removed, or were; null: there is no film, or it is kept"
     )
@@ -96,7 +96,7 @@ class VideoPage(Resource):
     """Videos, newest first. Send `nextCursor` as `after` for the next page."""
 
     videos: list[VideoResource]
-    total: int = Field(description="How many there are in all")
+    total: int = Field(description="The total number of matches")
     has_more: bool
     next_cursor: str | None
 
@@ -134,6 +134,26 @@ class StatisticsResource(Resource):
     ratings: int
 
 
+DERIVED = {
+    "scenes",
+    "video_url",
+    "thumbnail_url",
+    "animatic_id",
+    "animatic_of",
+    "created_at",
+    "completed_at",
+    "expires_at",
+}
+"""Fields that `video_resource` derives."""
+OF_PROJECTION = [name for name in VideoResource.model_fields if name in COPIED or name == "status"]
+OF_ROW = [
+    name
+    for name in VideoResource.model_fields
+    if name in Video.__mapper__.column_attrs and name not in {*DERIVED, *OF_PROJECTION}
+]
+"""Fields that are shown as the row or its projection has them: a new one needs no line in `video_resource`."""
+
+
 def video_resource(row: Video, public_url: str) -> VideoResource:
     """Return a row as the API shows it."""
     video = projection_of(row)
@@ -154,43 +174,23 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
             )
         )
     return VideoResource(
-        video_id=row.video_id,
-        status=video.status,
+        **{name: getattr(row, name) for name in OF_ROW},
+        **{name: getattr(video, name) for name in OF_PROJECTION},
         is_terminal=video.status.is_terminal,
-        progress=video.progress,
-        current_step=video.current_step,
         awaiting_review=video.current_step == "review",
         current_scene=video.current_scene,
         total_scenes=video.scene_count,
         eta_seconds=row.eta.seconds if row.eta else None,
         eta_range_seconds=(row.eta.low, row.eta.high) if row.eta else None,
-        title=video.title,
-        prompt=row.prompt,
-        niche=row.niche,
-        aspect_ratio=row.aspect_ratio,
-        duration=row.duration,
-        story_script=video.story_script,
         scenes=scenes,
         video_url=film_link(row.video_id, public_url) if video.film else row.video_url,
         thumbnail_url=thumbnail_link(row.video_id, public_url) if video.thumbnail else row.thumbnail_url,
-        error_kind=video.error_kind,
-        error_message=video.error_message,
         notice=video.notice or (row.eta.notice if row.eta else None),
-        cost_usd=row.cost_usd,
-        held_usd=row.held_usd,
-        estimated_cost_usd=row.estimated_cost_usd,
-        simulated=row.simulated,
-        owner=row.owner,
-        post_id=row.post_id,
         metadata=row.meta if isinstance(row.meta, dict) else {},
         animatic_id=UUID(row.animatic_id) if row.animatic_id else None,
         animatic_of=UUID(row.animatic_of) if row.animatic_of else None,
-        rating=row.rating,
-        rating_comment=row.rating_comment,
-        last_seq=row.last_seq,
         created_at=row.created_at.replace(tzinfo=UTC),
         completed_at=row.completed_at.replace(tzinfo=UTC) if row.completed_at else None,
-        kept=row.kept,
         expires_at=row.expires_at.replace(tzinfo=UTC) if row.expires_at else None,
         links=VideoLinks(
             self=own,
