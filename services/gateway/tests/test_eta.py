@@ -1,4 +1,4 @@
-"""How long a video is still going to take: told early as a range, narrower with each stage, and kept."""
+"""ETAs: a range that is given early, narrows with each stage, and holds."""
 
 import random
 from collections.abc import Iterator
@@ -173,7 +173,7 @@ class Film:
 
 
 class History:
-    """Films in a random order of events, second by second, and what was told of each of them meanwhile."""
+    """Films in a random order of events, second by second, and the ETAs given meanwhile."""
 
     def __init__(self, seed: int, spread: float, slots: int) -> None:
         self.random = random.Random(seed)

@@ -1,4 +1,4 @@
-"""What videos cost: told before, refused where it does not fit, added up, and settled by a person where unknown."""
+"""The cost of videos: estimated, checked against budgets, summed, and settled by a person if unknown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -106,7 +106,7 @@ async def test_of_200_parallel_requests_on_a_budget_for_10_exactly_10_are_accept
     assert len(requested) == 10
 
 
-async def test_who_takes_long_holds_up_nobody_who_wants_money_of_the_same_day(
+async def test_a_slow_request_does_not_block_others_on_the_same_day_s_budget(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first call has done everything but the commit when the second one comes."""
@@ -129,7 +129,7 @@ async def test_who_takes_long_holds_up_nobody_who_wants_money_of_the_same_day(
     assert (await api.post("/api/v1/videos", json=GOOD)).status_code == 402
 
 
-async def test_money_that_went_to_somebody_else_meanwhile_is_refused_at_the_end(
+async def test_a_budget_that_others_used_up_meanwhile_is_refused_at_the_end(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway, api = await opened(budget_day_usd=PRICE)
@@ -177,8 +177,8 @@ async def test_simulated_money_is_marked_and_counts_nowhere(opened: Open) -> Non
 
 async def test_the_same_request_again_takes_no_more_money(opened: Open) -> None:
     _, api = await opened(budget_day_usd=PRICE)
-    wish = {**GOOD, "videoId": str(uuid4())}
-    assert [(await api.post("/api/v1/videos", json=wish)).status_code for _ in range(3)] == [202] * 3
+    request = {**GOOD, "videoId": str(uuid4())}
+    assert [(await api.post("/api/v1/videos", json=request)).status_code for _ in range(3)] == [202] * 3
 
 
 async def test_a_promise_becomes_what_it_really_took(opened: Open) -> None:
@@ -269,9 +269,9 @@ async def test_a_video_says_why_it_waits_until_it_goes_on(opened: Open) -> None:
 
 
 async def awaiting(gateway: Gateway, api: httpx.AsyncClient, *durations: float) -> str:
-    """A video whose storyboard, of scenes this long, awaits its review; returns its path."""
-    wish = {**GOOD, "sceneCount": len(durations), "duration": int(sum(durations)), "review": True}
-    video_id = (await api.post("/api/v1/videos", json=wish)).json()["videoId"]
+    """Request a video whose storyboard, with scenes of these durations, awaits review; returns its path."""
+    request = {**GOOD, "sceneCount": len(durations), "duration": int(sum(durations)), "review": True}
+    video_id = (await api.post("/api/v1/videos", json=request)).json()["videoId"]
     wire = storyboard(*durations)
     more = {"videoId": video_id, "storyScript": "s", "aspectRatio": "16:9", "review": True}
     await tell(gateway, StoryboardCreated.model_validate({**wire, **more}))

@@ -1,4 +1,4 @@
-"""What is told of a video's end, from its request on, as a caller of the API and a watcher see it."""
+"""The ETA of a video from its request on, in the API and in live events."""
 
 from typing import Any
 from uuid import UUID, uuid4

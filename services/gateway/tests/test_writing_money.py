@@ -93,7 +93,7 @@ async def test_a_storyboard_alone_counts_and_is_refused_where_nothing_is_left(
     assert not any(isinstance(event, StoryboardRequested) for event in await published(gateway.database))
 
 
-async def test_a_charge_for_somebody_else_s_video_is_not_booked(
+async def test_a_charge_that_names_another_owner_is_not_booked(
     api: httpx.AsyncClient, service: Any, gateway: Gateway
 ) -> None:
     video = (await api.post("/api/v1/videos", json=WISH)).json()

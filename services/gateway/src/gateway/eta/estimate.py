@@ -119,8 +119,8 @@ def scene_left(scene: SceneAhead) -> Span:
     if scene.percent <= 0 or scene.heard <= 0:
         return by_time
     since = scene.elapsed - scene.heard
-    told = scene.heard * (100 - scene.percent) / scene.percent
-    by_percent = stage_left(Span(0.7 * told, told, 1.5 * told + SLACK_SECONDS), since)
+    extrapolated = scene.heard * (100 - scene.percent) / scene.percent
+    by_percent = stage_left(Span(0.7 * extrapolated, extrapolated, 1.5 * extrapolated + SLACK_SECONDS), since)
     trust = scene.percent / 100
     return by_time.times(1 - trust) + by_percent.times(trust)
 
