@@ -82,14 +82,14 @@ async def test_a_download_is_named_after_its_film(api: httpx.AsyncClient, filmed
     assert (part.status_code, len(part.content)) == (206, 10)
 
 
-async def test_without_the_wish_a_film_is_shown(api: httpx.AsyncClient, filmed: Any) -> None:
+async def test_without_download_a_film_is_shown_inline(api: httpx.AsyncClient, filmed: Any) -> None:
     video = await filmed()
     for link in (video["videoUrl"], f"{video['videoUrl']}?download=0"):
         answer = await api.get(link, follow_redirects=True)
         assert answer.headers["content-disposition"] == "inline"
 
 
-async def test_nobody_else_names_a_download(api: httpx.AsyncClient, filmed: Any) -> None:
+async def test_a_changed_download_name_is_forbidden(api: httpx.AsyncClient, filmed: Any) -> None:
     video = await filmed()
     link = (await api.get(f"{video['videoUrl']}?download=1")).headers["location"]
     for forged in (link.replace("filename=t-", "filename=virus-"), f"{link}&filename=virus.exe"):

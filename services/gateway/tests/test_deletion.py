@@ -32,7 +32,7 @@ async def said(gateway: Gateway, kind: type[Any]) -> list[Any]:
 
 
 @either
-async def test_a_deleted_video_is_gone_and_whoever_stores_something_of_it_is_told(
+async def test_a_deleted_video_is_hidden_and_services_are_asked_to_remove_its_files(
     api: httpx.AsyncClient, gateway: Gateway, filmed: Any
 ) -> None:
     video = await filmed()
@@ -77,7 +77,7 @@ async def test_a_deleted_video_that_had_failed_is_never_resumed(
 
 
 @either
-async def test_late_news_of_a_deleted_video_count_its_money_and_have_its_clips_removed_again(
+async def test_late_events_of_a_deleted_video_book_charges_and_remove_clips_again(
     api: httpx.AsyncClient, gateway: Gateway, happen: Any, film_of: Any
 ) -> None:
     video = (await api.post(VIDEOS, json=GOOD)).json()
@@ -113,9 +113,7 @@ async def test_the_id_of_a_deleted_video_makes_no_other(api: httpx.AsyncClient, 
     assert await said(gateway, VideoRequested) == []
 
 
-async def test_a_deleted_preview_is_drawn_anew_when_it_is_asked_for_again(
-    api: httpx.AsyncClient, happen: Any, filmed: Any
-) -> None:
+async def test_a_deleted_animatic_is_drawn_again_on_request(api: httpx.AsyncClient, happen: Any, filmed: Any) -> None:
     link = (await filmed())["links"]["animatic"]
     first = (await api.post(link, json={})).json()
     assert (await api.post(link, json={})).json()["videoId"] == first["videoId"]

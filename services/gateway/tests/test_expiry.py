@@ -1,4 +1,4 @@
-"""A film goes when its time is over: whoever watches is told, and whoever keeps it keeps it."""
+"""Films expire after the retention time unless they are kept; subscribers are notified."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,7 +72,7 @@ async def test_a_film_is_there_for_its_days_and_then_gone_with_all_that_shows_it
     assert [type(event) for event in await published(gateway.database)] == [VideoExpired]
 
 
-async def test_whoever_watches_is_told_once(api: httpx.AsyncClient, gateway: Gateway, filmed: Any) -> None:
+async def test_subscribers_receive_the_expiry_once(api: httpx.AsyncClient, gateway: Gateway, filmed: Any) -> None:
     hook = {"url": "https://8.8.8.8/hook", "types": ["video.expired"]}
     assert (await api.post("/api/v1/webhook-endpoints", json=hook)).status_code == 201
     video = await filmed()
@@ -92,7 +92,7 @@ async def test_whoever_watches_is_told_once(api: httpx.AsyncClient, gateway: Gat
 
 
 @either
-async def test_a_kept_film_stays_until_it_is_let_go_and_then_has_its_days_again(
+async def test_a_kept_film_stays_and_expires_only_after_keep_is_removed(
     api: httpx.AsyncClient, gateway: Gateway, filmed: Any
 ) -> None:
     video = await filmed()
@@ -147,7 +147,7 @@ async def test_rows_of_the_application_and_deleted_films_do_not_expire(
     assert (theirs["kept"], theirs["expiresAt"]) == (False, None)
 
 
-async def test_a_date_that_was_told_stands_when_the_setting_changes(
+async def test_a_published_expiry_date_survives_a_changed_setting(
     api: httpx.AsyncClient, gateway: Gateway, filmed: Any
 ) -> None:
     video = await filmed()

@@ -19,7 +19,7 @@ either = pytest.mark.parametrize(
 
 
 @either
-async def test_a_video_that_has_not_changed_is_not_sent_again(api: httpx.AsyncClient) -> None:
+async def test_an_unchanged_video_answers_not_modified(api: httpx.AsyncClient) -> None:
     link = (await api.post(VIDEOS, json=GOOD)).json()["links"]["self"]
     first = await api.get(link)
     assert first.headers["cache-control"] == "private, no-cache"
@@ -115,7 +115,7 @@ async def test_a_list_can_be_of_one_status(api: httpx.AsyncClient) -> None:
     assert [video["videoId"] for video in cancelled] == [video["videoId"] for video in made[::2]][::-1]
 
 
-async def test_a_cursor_nobody_gave_out_is_refused(api: httpx.AsyncClient) -> None:
+async def test_a_forged_cursor_is_refused(api: httpx.AsyncClient) -> None:
     for after in ("nonsense", "YmVmb3JlIDA", "a" * 65, "", "b%00", "YmVmb3JlIDk" * 5):
         answer = await api.get(f"{VIDEOS}?after={after}")
         assert answer.status_code == 422, after

@@ -1,4 +1,4 @@
-"""News of a refused request: it has a row of its own where no other video is meant, and harms none."""
+"""A refused request has a failed video of its own and changes no other."""
 
 from typing import Any
 from uuid import UUID

@@ -94,9 +94,7 @@ def draft_of(request: StoryboardRequested) -> StoryboardDrafted:
     return StoryboardDrafted(video_id=request.video_id, storyboard=storyboard, repairs=("r",))
 
 
-async def test_a_storyboard_is_answered_at_once_and_makes_a_video_unchanged(
-    api: httpx.AsyncClient, gateway: Gateway
-) -> None:
+async def test_a_drafted_storyboard_is_used_unchanged_for_a_video(api: httpx.AsyncClient, gateway: Gateway) -> None:
     asked, _ = await asyncio.gather(
         api.post("/api/v1/storyboards", json={"prompt": "a fox"}), answer(gateway, draft_of)
     )
@@ -132,9 +130,7 @@ async def test_a_storyboard_that_takes_longer_is_looked_for_later(
     assert (await api.post("/api/v1/storyboards", json={"prompt": ""})).status_code == 422
 
 
-async def test_a_storyboard_that_is_asked_for_again_with_its_key_is_the_same(
-    api: httpx.AsyncClient, impatient: None
-) -> None:
+async def test_a_repeated_idempotency_key_returns_the_same_storyboard(api: httpx.AsyncClient, impatient: None) -> None:
     async def ask(key: str, prompt: str) -> httpx.Response:
         headers = {"Idempotency-Key": key}
         return await api.post("/api/v1/storyboards", json={"prompt": prompt}, headers=headers)
@@ -182,7 +178,7 @@ async def test_a_storyboard_that_cannot_be_written_says_why_until_it_can(
         ({"scene1": {"sceneNumber": 2}}, "storyboard.scenes"),
     ],
 )
-async def test_a_fault_in_an_edited_storyboard_is_named_at_once_and_nothing_is_made(
+async def test_an_invalid_edited_storyboard_is_rejected_and_no_video_is_created(
     api: httpx.AsyncClient, gateway: Gateway, changes: dict[str, Any], field: str
 ) -> None:
     answer = await api.post("/api/v1/videos", json={"prompt": "a fox", "storyboard": board(**changes)})
@@ -198,7 +194,7 @@ async def test_a_fault_in_an_edited_storyboard_is_named_at_once_and_nothing_is_m
     assert await published(gateway.database) == []
 
 
-async def test_what_is_wished_beside_a_storyboard_must_be_of_one_mind_with_it(api: httpx.AsyncClient) -> None:
+async def test_fields_that_contradict_the_storyboard_are_rejected(api: httpx.AsyncClient) -> None:
     answer = await api.post("/api/v1/videos", json={"sceneCount": 2, "duration": 30, "storyboard": board()})
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == ["sceneCount"]

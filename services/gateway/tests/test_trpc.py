@@ -129,7 +129,7 @@ async def test_the_list_is_newest_first_and_needs_no_input(trpc: Trpc) -> None:
     assert ([row["videoId"] for row in part["videos"]], part["total"]) == ([made[1]], 3)
 
 
-async def test_a_video_is_cancelled_once_and_for_all(trpc: Trpc, film: Film) -> None:
+async def test_cancelling_again_succeeds_and_a_completed_video_cannot_be_cancelled(trpc: Trpc, film: Film) -> None:
     video_id = await trpc.make()
     for _ in range(2):
         assert good(await trpc.mutate(("video.cancel", {"videoId": video_id}))) == [

@@ -1,4 +1,4 @@
-"""How events become what people see: in any order, more than once, and never backwards."""
+"""The projection: events may come in any order and more than once, and progress never falls."""
 
 import itertools
 import random
@@ -77,7 +77,7 @@ def test_progress_goes_on_while_the_film_is_joined() -> None:
     assert after(BOARD, joined(50)) == after(BOARD)
 
 
-def test_the_progress_of_the_whole_story() -> None:
+def test_progress_from_request_to_film() -> None:
     seen = [after(*WHOLE[:n]).progress for n in range(len(WHOLE) + 1)]
     assert seen == [0, 20, 20, 20, 35, 50, 80, 85, 95, 100]
 
@@ -89,7 +89,7 @@ def test_storing_is_a_step_that_no_late_news_undoes() -> None:
     assert after(*WHOLE[:-1], FAILED, RESUMED).current_step == "scenes"
 
 
-def test_each_event_counts_once() -> None:
+def test_a_repeated_event_changes_nothing() -> None:
     assert after(*WHOLE[:6], *WHOLE[:6]) == after(*WHOLE[:6])
 
 
@@ -148,7 +148,7 @@ def test_a_resume_ends_the_failures_before_it_whatever_the_order(
         assert view.error_kind == ("k" if status == "failed" else None)
 
 
-def test_a_scene_whose_order_has_no_answer_is_unconfirmed_until_it_has_one() -> None:
+def test_a_submitted_scene_is_unconfirmed_until_the_provider_answers() -> None:
     delayed = SceneDelayed(video_id=VIDEO, scene_number=1, provider="p", kind="unconfirmed", reason="Since 12:00.")
     view = after(BOARD, delayed)
     assert (view.scene_state(1).state, view.notice) == ("unconfirmed", "Since 12:00.")
@@ -158,7 +158,7 @@ def test_a_scene_whose_order_has_no_answer_is_unconfirmed_until_it_has_one() -> 
     assert (lost.scene_state(1).state, lost.scene_state(1).kind, lost.notice) == ("failed", "k", None)
 
 
-def test_a_failed_scene_tells_its_reason() -> None:
+def test_a_failed_scene_shows_its_reason() -> None:
     view = after(BOARD, SceneFailed(video_id=VIDEO, scene_number=2, kind="k", reason="Too dark.", cost_usd="0.1"))
     assert (view.scene_state(2).state, view.scene_state(2).reason) == ("failed", "Too dark.")
 
