@@ -126,7 +126,7 @@ class EphemeralPublisher:
         self.told.append(event)
 
 
-class Desk:
+class Rig:
     """The service's handlers on a database, with a provider that keeps a ledger."""
 
     def __init__(self, database: Database, folder: Path) -> None:
@@ -312,7 +312,7 @@ async def simulated(drawn_clips: Path) -> AsyncIterator[Simulated]:
 
 
 @contextlib.asynccontextmanager
-async def _desk(url: str, folder: Path, *, migrate: bool = True) -> AsyncIterator[Desk]:
+async def _rig(url: str, folder: Path, *, migrate: bool = True) -> AsyncIterator[Rig]:
     async with contextlib.AsyncExitStack() as stack:
         if migrate:
             schema = migrated(url, Base.metadata, folder_of(scene_render_app.__file__))
@@ -320,9 +320,9 @@ async def _desk(url: str, folder: Path, *, migrate: bool = True) -> AsyncIterato
         else:
             database = Database(url, Base.metadata)
             stack.push_async_callback(database.close)
-        desk = Desk(database, folder)
-        await provide_slots(database, desk.deps.providers.values())
-        yield desk
+        rig = Rig(database, folder)
+        await provide_slots(database, rig.deps.providers.values())
+        yield rig
 
 
 @pytest.fixture(scope="session")
@@ -339,22 +339,22 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def sqlite_desk(tmp_path: Path, empty_database: Path) -> AsyncIterator[Desk]:
+async def sqlite_rig(tmp_path: Path, empty_database: Path) -> AsyncIterator[Rig]:
     shutil.copy(empty_database, tmp_path / "r.db")
-    async with _desk(f"sqlite+aiosqlite:///{tmp_path}/r.db", tmp_path / "media", migrate=False) as desk:
-        yield desk
+    async with _rig(f"sqlite+aiosqlite:///{tmp_path}/r.db", tmp_path / "media", migrate=False) as rig:
+        yield rig
 
 
 @pytest.fixture
-async def mariadb_desk(sql_server, schema, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with _desk(sql_server.url(schema()), tmp_path / "media") as desk:
-        yield desk
+async def mariadb_rig(sql_server, schema, tmp_path: Path) -> AsyncIterator[Rig]:
+    async with _rig(sql_server.url(schema()), tmp_path / "media") as rig:
+        yield rig
 
 
-@pytest.fixture(params=["sqlite_desk", pytest.param("mariadb_desk", marks=pytest.mark.connected)])
-def desk(request: pytest.FixtureRequest) -> Desk:
-    desk: Desk = request.getfixturevalue(request.param)
-    return desk
+@pytest.fixture(params=["sqlite_rig", pytest.param("mariadb_rig", marks=pytest.mark.connected)])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    rig: Rig = request.getfixturevalue(request.param)
+    return rig
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from shared.settings import ServiceSettings
 from shared.worker import Worker
 
 
-async def test_the_port_of_callbacks_answers_callbacks_alone(sqlite_desk: Any) -> None:
+async def test_the_port_of_callbacks_answers_callbacks_alone(sqlite_rig: Any) -> None:
     callbacks = Callbacks("https://calls.example", b"secret")
-    door = route(callbacks, sqlite_desk.providers, sqlite_desk.database)
+    door = route(callbacks, sqlite_rig.providers, sqlite_rig.database)
     async with serving(door, "127.0.0.1", 0) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         for path in ("/metrics", "/healthz", "/readyz", "/"):
             assert (await client.get(path)).status_code == 404

@@ -61,55 +61,55 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(sqlite_desk: Any, small_clip: Path) -> Any:
-    desk = sqlite_desk
-    desk.pay_again()
-    desk.deps = replace(desk.deps, clips=SmallClips(desk.storage, Ffmpeg(), None))
-    desk.ledger.clip = small_clip
-    return desk
+def rig(sqlite_rig: Any, small_clip: Path) -> Any:
+    rig = sqlite_rig
+    rig.pay_again()
+    rig.deps = replace(rig.deps, clips=SmallClips(rig.storage, Ffmpeg(), None))
+    rig.ledger.clip = small_clip
+    return rig
 
 
 def of(kind: type, events: list[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-async def hear(desk: Any, event: Any) -> list[Any]:
+async def hear(rig: Any, event: Any) -> list[Any]:
     """Have an event handled; returns what was published."""
-    await desk.hear(event)
-    return await desk.published()
+    await rig.hear(event)
+    return await rig.published()
 
 
-async def order(desk: Any) -> list[Any]:
-    await desk.start("ledger")
-    return list(await desk.published())
+async def order(rig: Any) -> list[Any]:
+    await rig.start("ledger")
+    return list(await rig.published())
 
 
-async def lose(desk: Any) -> tuple[UUID, list[Any]]:
+async def lose(rig: Any) -> tuple[UUID, list[Any]]:
     """Order a clip whose answer is lost for good; returns its attempt, and what was published."""
-    answer = desk.ledger.answer
-    desk.ledger.lose_answers(ConnectionError())
-    [overdue] = of(SubmissionOverdue, await order(desk))
-    desk.ledger.answer = answer
-    return overdue.attempt_id, await hear(desk, overdue)
+    answer = rig.ledger.answer
+    rig.ledger.lose_answers(ConnectionError())
+    [overdue] = of(SubmissionOverdue, await order(rig))
+    rig.ledger.answer = answer
+    return overdue.attempt_id, await hear(rig, overdue)
 
 
-async def lose_and_wait(desk: Any, scene: SceneRequested) -> UUID:
+async def lose_and_wait(rig: Any, scene: SceneRequested) -> UUID:
     """Lose the first order of a scene, which then waits to be ordered once more."""
-    await hear(desk, scene)
-    first, events = await lose(desk)
-    await hear(desk, of(PayAgainDue, events)[0])
+    await hear(rig, scene)
+    first, events = await lose(rig)
+    await hear(rig, of(PayAgainDue, events)[0])
     return first
 
 
-async def settle(desk: Any, attempt_id: UUID, **answer: Any) -> list[Any]:
+async def settle(rig: Any, attempt_id: UUID, **answer: Any) -> list[Any]:
     review = {"paid": "task_id" in answer, "by": "me", **answer}
-    return await hear(desk, ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, **review))
+    return await hear(rig, ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, **review))
 
 
-async def collect(desk: Any, check: CheckDue) -> list[Any]:
+async def collect(rig: Any, check: CheckDue) -> list[Any]:
     """Find a task finished and collect its clip; returns what was published then."""
-    [ready] = of(ClipReady, await hear(desk, check))
-    return await hear(desk, ready)
+    [ready] = of(ClipReady, await hear(rig, check))
+    return await hear(rig, ready)
 
 
 def checks(events: list[Any]) -> CheckDue:
@@ -118,96 +118,96 @@ def checks(events: list[Any]) -> CheckDue:
     return check
 
 
-async def state(desk: Any) -> str:
-    [(state,)] = await desk.rows("SELECT state FROM renders")
+async def state(rig: Any) -> str:
+    [(state,)] = await rig.rows("SELECT state FROM renders")
     return str(state)
 
 
-async def sources(desk: Any) -> list[str]:
+async def sources(rig: Any) -> list[str]:
     """The tasks that the parts of the scene come from."""
-    [(parts,)] = await desk.rows("SELECT parts FROM renders")
+    [(parts,)] = await rig.rows("SELECT parts FROM renders")
     return [part["taskId"] for part in json.loads(parts)]
 
 
-async def booked(desk: Any) -> Decimal:
-    [(usd,)] = await desk.rows("SELECT SUM(booked_usd) FROM spend")
+async def booked(rig: Any) -> Decimal:
+    [(usd,)] = await rig.rows("SELECT SUM(booked_usd) FROM spend")
     return Decimal(str(usd)).quantize(Decimal("0.01"))
 
 
 # --- an attempt ends: does another go on?
 
 
-async def fail(desk: Any, check: CheckDue) -> list[Any]:
-    desk.ledger.status = FAILED
-    return await hear(desk, check)
+async def fail(rig: Any, check: CheckDue) -> list[Any]:
+    rig.ledger.status = FAILED
+    return await hear(rig, check)
 
 
-async def refuse(desk: Any, check: CheckDue) -> list[Any]:
-    desk.ledger.status = REFUSED
-    return await hear(desk, check)
+async def refuse(rig: Any, check: CheckDue) -> list[Any]:
+    rig.ledger.status = REFUSED
+    return await hear(rig, check)
 
 
-async def spoil(desk: Any, check: CheckDue) -> list[Any]:
+async def spoil(rig: Any, check: CheckDue) -> list[Any]:
     async def fetch(_task_id: str, _target: Path) -> None:
         raise ClipUnusable("It is black.")
 
-    desk.ledger.fetch = fetch
-    events = await collect(desk, check)
-    del desk.ledger.fetch
+    rig.ledger.fetch = fetch
+    events = await collect(rig, check)
+    del rig.ledger.fetch
     return events
 
 
-async def lose_track(desk: Any, check: CheckDue) -> list[Any]:
-    desk.ledger.status = Lost()
-    async with desk.database.sessions.begin() as session:
+async def lose_track(rig: Any, check: CheckDue) -> list[Any]:
+    rig.ledger.status = Lost()
+    async with rig.database.sessions.begin() as session:
         await session.execute(text("UPDATE attempts SET intended_at = '2020-01-01 00:00:00'"))
-    return await hear(desk, check)
+    return await hear(rig, check)
 
 
 @pytest.mark.parametrize("answer", [{"again": True}, {"task_id": "task-2"}], ids=["not paid", "paid"])
 @pytest.mark.parametrize("end", [fail, refuse, spoil, lose_track])
 async def test_of_two_lost_orders_one_ends_and_the_scene_waits_for_a_person_to_settle_the_other(
-    desk: Any, scene: Scene, end: Callable[[Any, CheckDue], Awaitable[list[Any]]], answer: dict[str, Any]
+    rig: Any, scene: Scene, end: Callable[[Any, CheckDue], Awaitable[list[Any]]], answer: dict[str, Any]
 ) -> None:
-    first = await lose_and_wait(desk, scene())
-    second, _ = await lose(desk)
-    events = await settle(desk, first, task_id="task-1")
+    first = await lose_and_wait(rig, scene())
+    second, _ = await lose(rig)
+    events = await settle(rig, first, task_id="task-1")
     assert len(of(VideoResumed, events)) == 1
-    [failed] = of(SceneFailed, await end(desk, checks(events)))
+    [failed] = of(SceneFailed, await end(rig, checks(events)))
     assert (failed.kind, "may have been paid" in failed.reason or end is lose_track) == ("submission_unknown", True)
-    await order(desk)
-    assert (await state(desk), len(desk.ledger.taken)) == ("failed", 2), "ordered though the other may have been paid"
-    desk.ledger.status = Succeeded(Decimal("0.60"))
-    events = await settle(desk, second, **answer)
+    await order(rig)
+    assert (await state(rig), len(rig.ledger.taken)) == ("failed", 2), "ordered though the other may have been paid"
+    rig.ledger.status = Succeeded(Decimal("0.60"))
+    events = await settle(rig, second, **answer)
     assert len(of(VideoResumed, events)) == 1
-    check = checks(events if "task_id" in answer else await order(desk))
-    assert len(of(SceneRendered, await collect(desk, check))) == 1
-    assert len(desk.ledger.taken) == (2 if "task_id" in answer else 3)
+    check = checks(events if "task_id" in answer else await order(rig))
+    assert len(of(SceneRendered, await collect(rig, check))) == 1
+    assert len(rig.ledger.taken) == (2 if "task_id" in answer else 3)
 
 
 @pytest.mark.parametrize(("failure", "after"), [(FAILED, "waiting"), (REFUSED, "failed")])
 async def test_when_the_other_lost_order_is_settled_first_the_scene_goes_by_how_the_last_one_ends(
-    desk: Any, scene: Scene, failure: Failed, after: str
+    rig: Any, scene: Scene, failure: Failed, after: str
 ) -> None:
-    first = await lose_and_wait(desk, scene())
-    second, _ = await lose(desk)
-    check = checks(await settle(desk, first, task_id="task-1"))
-    await settle(desk, second)
-    desk.ledger.status = failure
-    told = of(SceneFailed, await hear(desk, check))
-    assert (await state(desk), [event.kind for event in told]) == (after, ["moderation"] if after == "failed" else [])
+    first = await lose_and_wait(rig, scene())
+    second, _ = await lose(rig)
+    check = checks(await settle(rig, first, task_id="task-1"))
+    await settle(rig, second)
+    rig.ledger.status = failure
+    told = of(SceneFailed, await hear(rig, check))
+    assert (await state(rig), [event.kind for event in told]) == (after, ["moderation"] if after == "failed" else [])
 
 
 @pytest.mark.parametrize("late_first", [True, False])
 async def test_of_two_orders_that_go_on_the_scene_is_ordered_again_when_both_have_failed(
-    desk: Any, scene: Scene, late_first: bool
+    rig: Any, scene: Scene, late_first: bool
 ) -> None:
-    first = await lose_and_wait(desk, scene())
-    both = [checks(await order(desk)), checks(await settle(desk, first, task_id="task-1"))]
+    first = await lose_and_wait(rig, scene())
+    both = [checks(await order(rig)), checks(await settle(rig, first, task_id="task-1"))]
     for check, after in zip(reversed(both) if late_first else both, ("running", "waiting"), strict=True):
-        await fail(desk, check)
-        assert await state(desk) == after
-    assert len(desk.ledger.taken) == 2
+        await fail(rig, check)
+        assert await state(rig) == after
+    assert len(rig.ledger.taken) == 2
 
 
 @pytest.mark.parametrize("rendered_before", [False, True])
@@ -215,104 +215,104 @@ async def test_of_two_orders_that_go_on_the_scene_is_ordered_again_when_both_hav
     "answer", [SubmissionDeferred("outage", "away"), ConnectionError()], ids=["put off", "unknown"]
 )
 async def test_a_second_order_that_fails_to_arrive_changes_nothing_for_the_first_that_became_known(
-    desk: Any, scene: Scene, answer: Exception, rendered_before: bool
+    rig: Any, scene: Scene, answer: Exception, rendered_before: bool
 ) -> None:
-    first = await lose_and_wait(desk, scene())
+    first = await lose_and_wait(rig, scene())
     rendered: list[Any] = []
     seen: list[CheckDue] = []
 
     async def submit(attempt_id: str, _shot: object) -> str:
-        desk.ledger.taken.append(attempt_id)
-        seen.append(checks(await settle(desk, first, task_id="task-1")))
+        rig.ledger.taken.append(attempt_id)
+        seen.append(checks(await settle(rig, first, task_id="task-1")))
         if rendered_before:
-            rendered.extend(await collect(desk, seen[0]))
+            rendered.extend(await collect(rig, seen[0]))
         raise answer
 
-    desk.ledger.submit = submit
-    await order(desk)
-    second = UUID(desk.ledger.taken[1])
-    told = await hear(desk, SubmissionOverdue(second))
+    rig.ledger.submit = submit
+    await order(rig)
+    second = UUID(rig.ledger.taken[1])
+    told = await hear(rig, SubmissionOverdue(second))
     assert of(SceneFailed, told) == []
-    assert await state(desk) == ("rendered" if rendered_before else "running")
+    assert await state(rig) == ("rendered" if rendered_before else "running")
     if not rendered_before:
-        rendered = await collect(desk, seen[0])
-    assert (len(of(SceneRendered, rendered)), len(desk.ledger.taken)) == (1, 2)
+        rendered = await collect(rig, seen[0])
+    assert (len(of(SceneRendered, rendered)), len(rig.ledger.taken)) == (1, 2)
 
 
 async def test_a_queued_order_of_a_cancelled_video_is_ended_and_the_one_that_is_paid_is_kept(
-    desk: Any, scene: Scene
+    rig: Any, scene: Scene
 ) -> None:
-    first = await lose_and_wait(desk, scene())
-    second = checks(await order(desk))
-    check = checks(await settle(desk, first, task_id="task-1"))
-    await hear(desk, VideoCancelled(video_id=VIDEO, by="me", reason="r"))
-    desk.ledger.status = Running(queued=True)
-    await hear(desk, CancelDue(video_id=VIDEO, attempt_id=second.attempt_id))
-    assert await desk.rows("SELECT state FROM attempts ORDER BY number") == [("SUBMITTED",), ("CANCELLED",)]
-    desk.ledger.status = Succeeded(Decimal("0.60"))
-    assert len(of(SceneRendered, await collect(desk, check))) == 1
+    first = await lose_and_wait(rig, scene())
+    second = checks(await order(rig))
+    check = checks(await settle(rig, first, task_id="task-1"))
+    await hear(rig, VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    rig.ledger.status = Running(queued=True)
+    await hear(rig, CancelDue(video_id=VIDEO, attempt_id=second.attempt_id))
+    assert await rig.rows("SELECT state FROM attempts ORDER BY number") == [("SUBMITTED",), ("CANCELLED",)]
+    rig.ledger.status = Succeeded(Decimal("0.60"))
+    assert len(of(SceneRendered, await collect(rig, check))) == 1
 
 
 async def test_a_scene_that_waits_to_be_tried_again_goes_on_with_an_earlier_order_that_becomes_known(
-    desk: Any, scene: Scene
+    rig: Any, scene: Scene
 ) -> None:
-    first = await lose_and_wait(desk, scene())
-    await fail(desk, checks(await order(desk)))
-    assert await state(desk) == "waiting"
-    desk.ledger.status = Succeeded(Decimal("0.60"))
-    events = await hear(desk, CallbackReceived(video_id=VIDEO, attempt_id=first, task_id="task-1"))
-    async with desk.database.sessions.begin() as session:
+    first = await lose_and_wait(rig, scene())
+    await fail(rig, checks(await order(rig)))
+    assert await state(rig) == "waiting"
+    rig.ledger.status = Succeeded(Decimal("0.60"))
+    events = await hear(rig, CallbackReceived(video_id=VIDEO, attempt_id=first, task_id="task-1"))
+    async with rig.database.sessions.begin() as session:
         await session.execute(text("UPDATE renders SET available_at = '2020-01-01 00:00:00'"))
-    await order(desk)
-    assert len(desk.ledger.taken) == 2, "ordered once more than needed"
-    assert len(of(SceneRendered, await collect(desk, checks(events)))) == 1
+    await order(rig)
+    assert len(rig.ledger.taken) == 2, "ordered once more than needed"
+    assert len(of(SceneRendered, await collect(rig, checks(events)))) == 1
 
 
 # --- a long scene: which part is a clip for?
 
 
 @pytest.mark.parametrize("when", ["waiting", "in flight", "rendered"])
-async def test_a_late_clip_of_a_part_that_is_there_is_paid_and_not_used(desk: Any, scene: Scene, when: str) -> None:
-    first = await lose_and_wait(desk, scene(clip_frames=LONG))
-    again = checks(await order(desk))
-    late = checks(await settle(desk, first, task_id="task-1"))
-    await collect(desk, again)
+async def test_a_late_clip_of_a_part_that_is_there_is_paid_and_not_used(rig: Any, scene: Scene, when: str) -> None:
+    first = await lose_and_wait(rig, scene(clip_frames=LONG))
+    again = checks(await order(rig))
+    late = checks(await settle(rig, first, task_id="task-1"))
+    await collect(rig, again)
     if when == "waiting":
-        assert of(SceneRendered, await collect(desk, late)) == []
-    second_part = checks(await order(desk))
+        assert of(SceneRendered, await collect(rig, late)) == []
+    second_part = checks(await order(rig))
     if when == "in flight":
-        assert of(SceneRendered, await collect(desk, late)) == []
-        assert await state(desk) == "running"
-    [rendered] = of(SceneRendered, await collect(desk, second_part))
+        assert of(SceneRendered, await collect(rig, late)) == []
+        assert await state(rig) == "running"
+    [rendered] = of(SceneRendered, await collect(rig, second_part))
     if when == "rendered":
-        assert of(SceneRendered, await collect(desk, late)) == []
+        assert of(SceneRendered, await collect(rig, late)) == []
     assert rendered.clip.frames == LONG
-    assert await sources(desk) == [f"task-{again.attempt_id}"]
-    assert [(shot.seconds, shot.first_frame is None) for shot in desk.ledger.orders] == [
+    assert await sources(rig) == [f"task-{again.attempt_id}"]
+    assert [(shot.seconds, shot.first_frame is None) for shot in rig.ledger.orders] == [
         (10, True), (10, True), (5, False)
     ]  # fmt: skip
-    assert await booked(desk) == Decimal("1.80")
+    assert await booked(rig) == Decimal("1.80")
 
 
-async def test_a_late_order_of_a_part_that_is_there_fails_without_another_order(desk: Any, scene: Scene) -> None:
-    first = await lose_and_wait(desk, scene(clip_frames=LONG))
-    again = checks(await order(desk))
-    late = checks(await settle(desk, first, task_id="task-1"))
-    await collect(desk, again)
-    second_part = checks(await order(desk))
-    await fail(desk, late)
-    assert (await state(desk), len(desk.ledger.taken)) == ("running", 3)
-    desk.ledger.status = Succeeded(Decimal("0.60"))
-    assert len(of(SceneRendered, await collect(desk, second_part))) == 1
+async def test_a_late_order_of_a_part_that_is_there_fails_without_another_order(rig: Any, scene: Scene) -> None:
+    first = await lose_and_wait(rig, scene(clip_frames=LONG))
+    again = checks(await order(rig))
+    late = checks(await settle(rig, first, task_id="task-1"))
+    await collect(rig, again)
+    second_part = checks(await order(rig))
+    await fail(rig, late)
+    assert (await state(rig), len(rig.ledger.taken)) == ("running", 3)
+    rig.ledger.status = Succeeded(Decimal("0.60"))
+    assert len(of(SceneRendered, await collect(rig, second_part))) == 1
 
 
 @pytest.mark.parametrize("frames", [LONG, SECONDS * FRAME_RATE])
 async def test_of_two_clips_of_one_part_that_are_collected_at_once_one_is_used_and_stays_whole(
-    desk: Any, scene: Scene, frames: int, small_clip: Path
+    rig: Any, scene: Scene, frames: int, small_clip: Path
 ) -> None:
-    first = await lose_and_wait(desk, scene(clip_frames=frames))
-    again = checks(await order(desk))
-    late = checks(await settle(desk, first, task_id="task-1"))
+    first = await lose_and_wait(rig, scene(clip_frames=frames))
+    again = checks(await order(rig))
+    late = checks(await settle(rig, first, task_id="task-1"))
     both = asyncio.Barrier(2)
 
     async def fetch(task_id: str, target: Path) -> None:
@@ -321,57 +321,57 @@ async def test_of_two_clips_of_one_part_that_are_collected_at_once_one_is_used_a
         target.write_bytes(small_clip.read_bytes() + free)
         await both.wait()
 
-    desk.ledger.fetch = fetch
-    ready = [of(ClipReady, await hear(desk, check))[0] for check in (again, late)]
-    await asyncio.gather(*(desk.hear(one) for one in ready))
-    del desk.ledger.fetch
-    rendered = of(SceneRendered, await desk.published())
+    rig.ledger.fetch = fetch
+    ready = [of(ClipReady, await hear(rig, check))[0] for check in (again, late)]
+    await asyncio.gather(*(rig.hear(one) for one in ready))
+    del rig.ledger.fetch
+    rendered = of(SceneRendered, await rig.published())
     if frames == LONG:
-        assert (rendered, len(await sources(desk))) == ([], 1)
-        rendered = of(SceneRendered, await collect(desk, checks(await order(desk))))
+        assert (rendered, len(await sources(rig))) == ([], 1)
+        rendered = of(SceneRendered, await collect(rig, checks(await order(rig))))
     [scene_rendered] = rendered
     assert scene_rendered.clip.frames == frames
-    await desk.storage.get(scene_rendered.clip.media, small_clip.with_name("stored.mp4"))
+    await rig.storage.get(scene_rendered.clip.media, small_clip.with_name("stored.mp4"))
 
 
 async def test_a_lost_order_of_an_earlier_part_does_not_resume_a_scene_whose_next_part_is_lost(
-    desk: Any, scene: Scene
+    rig: Any, scene: Scene
 ) -> None:
-    first = await lose_and_wait(desk, scene(clip_frames=LONG))
-    await collect(desk, checks(await order(desk)))
-    third, _ = await lose(desk)
-    events = await settle(desk, first, task_id="task-1")
-    assert (of(VideoResumed, events), of(SceneStarted, events), await state(desk)) == ([], [], "failed")
-    await collect(desk, checks(events))
-    assert (await state(desk), await booked(desk)) == ("failed", Decimal("1.20"))
-    events = await settle(desk, third, task_id="task-3")
+    first = await lose_and_wait(rig, scene(clip_frames=LONG))
+    await collect(rig, checks(await order(rig)))
+    third, _ = await lose(rig)
+    events = await settle(rig, first, task_id="task-1")
+    assert (of(VideoResumed, events), of(SceneStarted, events), await state(rig)) == ([], [], "failed")
+    await collect(rig, checks(events))
+    assert (await state(rig), await booked(rig)) == ("failed", Decimal("1.20"))
+    events = await settle(rig, third, task_id="task-3")
     assert len(of(VideoResumed, events)) == 1
-    [rendered] = of(SceneRendered, await collect(desk, checks(events)))
+    [rendered] = of(SceneRendered, await collect(rig, checks(events)))
     assert rendered.clip.frames == LONG
 
 
-async def lose_second_part_and_remove_the_first(desk: Any, scene: SceneRequested) -> UUID:
+async def lose_second_part_and_remove_the_first(rig: Any, scene: SceneRequested) -> UUID:
     """Fail a long scene for so long that its parts are removed; returns the attempt at its second part."""
-    await hear(desk, scene)
-    await collect(desk, checks(await order(desk)))
-    second, _ = await lose(desk)
-    async with desk.database.sessions.begin() as session:
+    await hear(rig, scene)
+    await collect(rig, checks(await order(rig)))
+    second, _ = await lose(rig)
+    async with rig.database.sessions.begin() as session:
         await session.execute(text("UPDATE renders SET parts_stored_at = '2020-01-01 00:00:00'"))
-    [parts] = [one for one in policies(desk.deps.clips, desk.deps.animatics) if one.what == "scene parts"]
-    assert await parts.remove(desk.database, 0.0, 10) == 1
+    [parts] = [one for one in policies(rig.deps.clips, rig.deps.animatics) if one.what == "scene parts"]
+    assert await parts.remove(rig.database, 0.0, 10) == 1
     return second
 
 
-async def test_a_clip_of_a_later_part_is_not_used_when_the_parts_before_it_are_removed(desk: Any, scene: Scene) -> None:
-    second = await lose_second_part_and_remove_the_first(desk, scene(clip_frames=LONG))
-    late = checks(await settle(desk, second, task_id="task-2"))
-    assert of(SceneRendered, await collect(desk, late)) == []
-    assert (await state(desk), await booked(desk)) == ("failed", Decimal("1.20"))
+async def test_a_clip_of_a_later_part_is_not_used_when_the_parts_before_it_are_removed(rig: Any, scene: Scene) -> None:
+    second = await lose_second_part_and_remove_the_first(rig, scene(clip_frames=LONG))
+    late = checks(await settle(rig, second, task_id="task-2"))
+    assert of(SceneRendered, await collect(rig, late)) == []
+    assert (await state(rig), await booked(rig)) == ("failed", Decimal("1.20"))
 
 
-async def test_a_scene_whose_parts_are_removed_is_tried_again_from_its_beginning(desk: Any, scene: Scene) -> None:
-    second = await lose_second_part_and_remove_the_first(desk, scene(clip_frames=LONG))
-    await settle(desk, second, again=True)
-    await fail(desk, checks(await order(desk)))
-    assert await state(desk) == "waiting"
-    assert desk.ledger.orders[-1].first_frame is None
+async def test_a_scene_whose_parts_are_removed_is_tried_again_from_its_beginning(rig: Any, scene: Scene) -> None:
+    second = await lose_second_part_and_remove_the_first(rig, scene(clip_frames=LONG))
+    await settle(rig, second, again=True)
+    await fail(rig, checks(await order(rig)))
+    assert await state(rig) == "waiting"
+    assert rig.ledger.orders[-1].first_frame is None

@@ -39,31 +39,31 @@ VIDEO = UUID(int=1)
 
 
 @pytest.fixture
-def desk(sqlite_desk: Any) -> Any:
+def rig(sqlite_rig: Any) -> Any:
     """What is about rows and locks is tested on MariaDB too, in test_paid_step.py and below."""
-    return sqlite_desk
+    return sqlite_rig
 
 
 def of(kind: type, events: list[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-async def offer(desk: Any) -> list[Any]:
-    await desk.start("ledger")
-    return await desk.published()
+async def offer(rig: Any) -> list[Any]:
+    await rig.start("ledger")
+    return await rig.published()
 
 
-async def used(desk: Any, scope: str) -> Decimal:
-    [(units,)] = await desk.rows(f"SELECT used FROM budgets WHERE scope = '{scope}'")
+async def used(rig: Any, scope: str) -> Decimal:
+    [(units,)] = await rig.rows(f"SELECT used FROM budgets WHERE scope = '{scope}'")
     return units * Decimal("0.0001")
 
 
-async def lost(desk: Any, scene: SceneRequested) -> UUID:
+async def lost(rig: Any, scene: SceneRequested) -> UUID:
     """Lose a submission for good; returns its attempt's id."""
-    desk.ledger.lose_answers(ConnectionError())
-    await desk.hear(scene)
-    [overdue] = of(SubmissionOverdue, await offer(desk))
-    await desk.hear(overdue)
+    rig.ledger.lose_answers(ConnectionError())
+    await rig.hear(scene)
+    [overdue] = of(SubmissionOverdue, await offer(rig))
+    await rig.hear(overdue)
     return overdue.attempt_id
 
 
@@ -117,78 +117,78 @@ def test_a_paid_provider_without_a_key_is_refused_at_the_start() -> None:
 # --- budgets
 
 
-async def test_what_is_intended_is_reserved_and_what_it_took_is_booked(desk: Any, scene: Scene) -> None:
-    await desk.hear(scene())
-    events = await offer(desk)
-    assert [await used(desk, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.75")] * 3
-    await desk.hear(of(CheckDue, events)[0])
-    assert [await used(desk, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.6")] * 3
-    charges = of(SceneCharged, events) + of(SceneCharged, await desk.published())
+async def test_what_is_intended_is_reserved_and_what_it_took_is_booked(rig: Any, scene: Scene) -> None:
+    await rig.hear(scene())
+    events = await offer(rig)
+    assert [await used(rig, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.75")] * 3
+    await rig.hear(of(CheckDue, events)[0])
+    assert [await used(rig, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.6")] * 3
+    charges = of(SceneCharged, events) + of(SceneCharged, await rig.published())
     assert [(c.state, c.held_usd, c.booked_usd, c.revision) for c in charges] == [
         ("held", Decimal("0.75"), 0, 1), ("held", Decimal("0.75"), 0, 2), ("settled", 0, Decimal("0.6"), 3)
     ]  # fmt: skip
 
 
-async def test_simulated_money_has_budgets_of_its_own_and_is_marked(desk: Any, scene: Scene) -> None:
-    desk.configure(day=Decimal("1.00"))
-    desk.deps = replace(desk.deps, attempts=replace(desk.deps.attempts, simulated=True))
+async def test_simulated_money_has_budgets_of_its_own_and_is_marked(rig: Any, scene: Scene) -> None:
+    rig.configure(day=Decimal("1.00"))
+    rig.deps = replace(rig.deps, attempts=replace(rig.deps.attempts, simulated=True))
     for number in (1, 2):
-        await desk.hear(scene(number))
-    events = await offer(desk)
+        await rig.hear(scene(number))
+    events = await offer(rig)
     assert all(charge.simulated for charge in of(SceneCharged, events))
-    [failed] = of(SceneFailed, await offer(desk))
+    [failed] = of(SceneFailed, await offer(rig))
     assert failed.reason == (
         "Budget exceeded: $0.75 required, $0.25 of $1.00 left for all videos today (simulated money)."
     )
-    await desk.hear(of(CheckDue, events)[0])
-    assert await desk.rows("SELECT DISTINCT scope FROM budgets WHERE scope NOT LIKE 'simulated %'") == []
-    assert await used(desk, "simulated all") == Decimal("0.6")
+    await rig.hear(of(CheckDue, events)[0])
+    assert await rig.rows("SELECT DISTINCT scope FROM budgets WHERE scope NOT LIKE 'simulated %'") == []
+    assert await used(rig, "simulated all") == Decimal("0.6")
 
 
 @pytest.mark.parametrize("cap", ["video", "owner_day", "day"])
 async def test_a_scene_that_does_not_fit_any_more_fails_with_the_figure_and_nothing_is_sent(
-    desk: Any, scene: Scene, cap: str
+    rig: Any, scene: Scene, cap: str
 ) -> None:
-    desk.configure(**{cap: Decimal("1.00")})
-    await desk.hear(scene(1))
-    await desk.hear(scene(2))
-    await offer(desk)
-    [failed] = of(SceneFailed, await offer(desk))
+    rig.configure(**{cap: Decimal("1.00")})
+    await rig.hear(scene(1))
+    await rig.hear(scene(2))
+    await offer(rig)
+    [failed] = of(SceneFailed, await offer(rig))
     assert (failed.kind, failed.scene_number) == ("budget", 2)
     assert failed.reason.startswith("Budget exceeded: $0.75 required")
     assert "$0.25 of $1.00 left for" in failed.reason
-    assert len(desk.ledger.taken) == 1
-    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
+    assert len(rig.ledger.taken) == 1
+    assert await rig.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
 
 
-async def test_however_many_intend_at_once_the_cap_holds(mariadb_desk: Any, scene: Scene) -> None:
-    desk = mariadb_desk
-    desk.ledger.concurrency = 12
-    await desk.use(desk.ledger)
-    desk.configure(day=Decimal("2.30"), scale=1.0)
+async def test_however_many_intend_at_once_the_cap_holds(mariadb_rig: Any, scene: Scene) -> None:
+    rig = mariadb_rig
+    rig.ledger.concurrency = 12
+    await rig.use(rig.ledger)
+    rig.configure(day=Decimal("2.30"), scale=1.0)
     for video in range(1, 13):
-        await desk.hear(scene(1, video=video))
+        await rig.hear(scene(1, video=video))
 
     async def one() -> None:
-        await desk.start("ledger")
+        await rig.start("ledger")
 
     results = await asyncio.gather(*(one() for _ in range(12)), return_exceptions=True)
-    assert len(desk.ledger.taken) == 3, results
+    assert len(rig.ledger.taken) == 3, results
 
 
 # --- what nobody knows
 
 
-async def test_an_unknown_attempt_keeps_its_money_and_gives_its_slot_back_in_the_end(desk: Any, scene: Scene) -> None:
-    attempt_id = await lost(desk, scene())
-    events = await desk.published()
+async def test_an_unknown_attempt_keeps_its_money_and_gives_its_slot_back_in_the_end(rig: Any, scene: Scene) -> None:
+    attempt_id = await lost(rig, scene())
+    events = await rig.published()
     [charge] = of(SceneCharged, events)
     assert (charge.state, charge.held_usd) == ("unknown", Decimal("0.75"))
     [overdue] = of(UnknownOverdue, events)
-    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
-    await desk.hear(overdue)
-    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
-    assert await used(desk, "all") == Decimal("0.75")
+    assert await rig.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
+    await rig.hear(overdue)
+    assert await rig.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
+    assert await used(rig, "all") == Decimal("0.75")
     assert overdue.attempt_id == attempt_id
 
 
@@ -200,59 +200,59 @@ async def clip_of(path: Path, seconds: float) -> Path:
 
 
 async def test_settled_as_paid_with_its_task_the_clip_is_used_and_the_video_goes_on(
-    desk: Any, scene: Scene, tmp_path: Path
+    rig: Any, scene: Scene, tmp_path: Path
 ) -> None:
-    desk.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
-    attempt_id = await lost(desk, scene())
-    await desk.published()
-    await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
-    events = await desk.published()
+    rig.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
+    attempt_id = await lost(rig, scene())
+    await rig.published()
+    await rig.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
+    events = await rig.published()
     assert len(of(VideoResumed, events)) == 1
-    await desk.hear(of(CheckDue, events)[0])
-    [ready] = of(ClipReady, await desk.published())
-    await desk.hear(ready)
-    [rendered] = of(SceneRendered, await desk.published())
-    assert (rendered.cost_usd, len(desk.ledger.taken)) == (Decimal("0.6"), 1)
+    await rig.hear(of(CheckDue, events)[0])
+    [ready] = of(ClipReady, await rig.published())
+    await rig.hear(ready)
+    [rendered] = of(SceneRendered, await rig.published())
+    assert (rendered.cost_usd, len(rig.ledger.taken)) == (Decimal("0.6"), 1)
 
 
 async def test_a_task_that_the_provider_does_not_know_settles_nothing_and_the_charge_says_so(
-    desk: Any, scene: Scene
+    rig: Any, scene: Scene
 ) -> None:
-    attempt_id = await lost(desk, scene())
-    await desk.published()
+    attempt_id = await lost(rig, scene())
+    await rig.published()
     review = ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-8", by="me")
-    succeeded, desk.ledger.status = desk.ledger.status, Lost()
-    await desk.hear(review)
-    [charge] = await desk.published()
+    succeeded, rig.ledger.status = rig.ledger.status, Lost()
+    await rig.hear(review)
+    [charge] = await rig.published()
     assert (charge.state, charge.held_usd) == ("unknown", Decimal("0.75"))
     assert charge.reason.startswith("ledger knows no task task-8;")
-    assert await desk.rows("SELECT state, task_id FROM attempts") == [("UNKNOWN", None)]
-    desk.ledger.status = ProviderSilent()
+    assert await rig.rows("SELECT state, task_id FROM attempts") == [("UNKNOWN", None)]
+    rig.ledger.status = ProviderSilent()
     with pytest.raises(TryAgainLater, match="task-8"):
-        await desk.hear(review)
-    desk.ledger.status = succeeded
-    await desk.hear(review)
-    assert len(of(VideoResumed, await desk.published())) == 1
+        await rig.hear(review)
+    rig.ledger.status = succeeded
+    await rig.hear(review)
+    assert len(of(VideoResumed, await rig.published())) == 1
 
 
-async def test_a_task_settles_one_attempt_alone(desk: Any, scene: Scene) -> None:
-    attempts = [(UUID(int=video), await lost(desk, scene(1, video=video))) for video in (1, 2)]
+async def test_a_task_settles_one_attempt_alone(rig: Any, scene: Scene) -> None:
+    attempts = [(UUID(int=video), await lost(rig, scene(1, video=video))) for video in (1, 2)]
     for video_id, attempt_id in attempts:
-        await desk.hear(ChargeReviewed(video_id=video_id, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
-    *_, charge = of(SceneCharged, await desk.published())
+        await rig.hear(ChargeReviewed(video_id=video_id, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
+    *_, charge = of(SceneCharged, await rig.published())
     assert (charge.state, charge.reason.startswith("Task task-9 is that of scene 1 ")) == ("unknown", True)
-    assert await desk.rows("SELECT state FROM attempts ORDER BY video_id") == [("SUBMITTED",), ("UNKNOWN",)]
+    assert await rig.rows("SELECT state FROM attempts ORDER BY video_id") == [("SUBMITTED",), ("UNKNOWN",)]
 
 
 @pytest.mark.parametrize(
     ("until", "told"), [(None, r"ledger can be asked\."), (600.0, r"\d{4}-\d\d-\d\d [\d:]{8} UTC\.")]
 )
 async def test_while_an_order_has_no_answer_it_is_told_since_when_and_until_when_one_is_awaited(
-    desk: Any, scene: Scene, until: float | None, told: str
+    rig: Any, scene: Scene, until: float | None, told: str
 ) -> None:
-    desk.ledger.lose_answers(ConnectionError())
-    await desk.hear(scene())
-    events = await offer(desk)
+    rig.ledger.lose_answers(ConnectionError())
+    await rig.hear(scene())
+    events = await offer(rig)
     moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     [delayed] = of(SceneDelayed, events)
     assert delayed.kind == "unconfirmed"
@@ -260,10 +260,10 @@ async def test_while_an_order_has_no_answer_it_is_told_since_when_and_until_when
         f"ledger has not confirmed the order of {moment}; an answer is awaited until {moment}.", delayed.reason
     )
     [overdue] = of(SubmissionOverdue, events)
-    desk.ledger.found = NotYet(1.0, until)
+    rig.ledger.found = NotYet(1.0, until)
     for looks in (1, 0, 0):
-        await desk.hear(overdue)
-        events = await desk.published()
+        await rig.hear(overdue)
+        events = await rig.published()
         assert len(of(SceneDelayed, events)) == looks, "told again only where the end is another"
         assert all(re.search(f"until {told}$", one.reason) for one in of(SceneDelayed, events))
         [overdue] = of(SubmissionOverdue, events)
@@ -271,85 +271,85 @@ async def test_while_an_order_has_no_answer_it_is_told_since_when_and_until_when
 
 @pytest.mark.parametrize(("paid", "cost", "booked"), [(True, None, "0.75"), (True, "0.30", "0.3"), (False, None, "0")])
 async def test_settled_without_a_task_the_money_is_booked_or_free(
-    desk: Any, scene: Scene, paid: bool, cost: str | None, booked: str
+    rig: Any, scene: Scene, paid: bool, cost: str | None, booked: str
 ) -> None:
-    attempt_id = await lost(desk, scene())
-    await desk.published()
+    attempt_id = await lost(rig, scene())
+    await rig.published()
     review = ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=paid, cost_usd=cost, by="me")
-    await desk.hear(review)
-    await desk.hear(review)
-    charges = of(SceneCharged, await desk.published())
+    await rig.hear(review)
+    await rig.hear(review)
+    charges = of(SceneCharged, await rig.published())
     assert [(charge.state, charge.held_usd, charge.booked_usd) for charge in charges] == [
         ("settled", 0, Decimal(booked))
     ]
-    assert await used(desk, "all") == Decimal(booked)
-    assert await desk.rows("SELECT state FROM renders") == [("failed",)]
+    assert await used(rig, "all") == Decimal(booked)
+    assert await rig.rows("SELECT state FROM renders") == [("failed",)]
 
 
-async def test_settled_as_not_paid_the_scene_can_be_tried_again(desk: Any, scene: Scene) -> None:
-    attempt_id = await lost(desk, scene())
-    await desk.published()
-    desk.ledger.answer = lambda _: "task-2"
-    await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=False, again=True, by="me"))
-    assert len(of(VideoResumed, await desk.published())) == 1
-    await offer(desk)
-    assert len(set(desk.ledger.taken)) == 2
-    assert await desk.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
+async def test_settled_as_not_paid_the_scene_can_be_tried_again(rig: Any, scene: Scene) -> None:
+    attempt_id = await lost(rig, scene())
+    await rig.published()
+    rig.ledger.answer = lambda _: "task-2"
+    await rig.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=False, again=True, by="me"))
+    assert len(of(VideoResumed, await rig.published())) == 1
+    await offer(rig)
+    assert len(set(rig.ledger.taken)) == 2
+    assert await rig.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
 
 
 # --- paid again
 
 
-async def test_an_unknown_scene_is_paid_again_once_and_both_stand_in_the_books(desk: Any, scene: Scene) -> None:
-    desk.pay_again()
-    first = await lost(desk, scene())
-    events = await desk.published()
+async def test_an_unknown_scene_is_paid_again_once_and_both_stand_in_the_books(rig: Any, scene: Scene) -> None:
+    rig.pay_again()
+    first = await lost(rig, scene())
+    events = await rig.published()
     [due] = of(PayAgainDue, events)
-    await desk.hear(due)
-    events = await desk.published()
+    await rig.hear(due)
+    events = await rig.published()
     assert len(of(VideoResumed, events)) == 1
     [charge] = of(SceneCharged, events)
     assert (charge.attempt_id, charge.state, "both may be paid" in charge.reason) == (first, "unknown", True)
-    [overdue] = of(SubmissionOverdue, await offer(desk))
-    assert await used(desk, "all") == 2 * Decimal("0.75")
-    await desk.hear(overdue)
-    [again] = of(PayAgainDue, await desk.published())
-    await desk.hear(again)
-    assert await desk.published() == [], "once for each scene"
-    assert await desk.rows("SELECT state FROM attempts") == [("UNKNOWN",)] * 2
-    assert (len(desk.ledger.taken), await used(desk, "again")) == (2, Decimal("0.75"))
+    [overdue] = of(SubmissionOverdue, await offer(rig))
+    assert await used(rig, "all") == 2 * Decimal("0.75")
+    await rig.hear(overdue)
+    [again] = of(PayAgainDue, await rig.published())
+    await rig.hear(again)
+    assert await rig.published() == [], "once for each scene"
+    assert await rig.rows("SELECT state FROM attempts") == [("UNKNOWN",)] * 2
+    assert (len(rig.ledger.taken), await used(rig, "again")) == (2, Decimal("0.75"))
 
 
-async def test_what_fails_of_an_order_that_was_paid_again_leaves_the_second_one_alone(desk: Any, scene: Scene) -> None:
-    desk.pay_again()
-    first = await lost(desk, scene())
-    [due] = of(PayAgainDue, await desk.published())
-    await desk.hear(due)
-    desk.ledger.answer = lambda _: "task-2"
-    await offer(desk)
-    await desk.hear(ChargeReviewed(video_id=VIDEO, attempt_id=first, paid=True, task_id="task-1", by="me"))
-    [check] = of(CheckDue, await desk.published())
-    desk.ledger.status = Failed("job_failed", "r", Decimal(0), again=True)
-    await desk.hear(check)
-    assert await desk.rows("SELECT state FROM renders") == [("running",)]
-    assert await desk.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
+async def test_what_fails_of_an_order_that_was_paid_again_leaves_the_second_one_alone(rig: Any, scene: Scene) -> None:
+    rig.pay_again()
+    first = await lost(rig, scene())
+    [due] = of(PayAgainDue, await rig.published())
+    await rig.hear(due)
+    rig.ledger.answer = lambda _: "task-2"
+    await offer(rig)
+    await rig.hear(ChargeReviewed(video_id=VIDEO, attempt_id=first, paid=True, task_id="task-1", by="me"))
+    [check] = of(CheckDue, await rig.published())
+    rig.ledger.status = Failed("job_failed", "r", Decimal(0), again=True)
+    await rig.hear(check)
+    assert await rig.rows("SELECT state FROM renders") == [("running",)]
+    assert await rig.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
 
 
-async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_says_so(desk: Any, scene: Scene) -> None:
-    desk.pay_again(day_usd="1.00")
+async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_says_so(rig: Any, scene: Scene) -> None:
+    rig.pay_again(day_usd="1.00")
     due = []
     for video in (1, 2):
-        await lost(desk, scene(1, video=video))
-        due += of(PayAgainDue, await desk.published())
+        await lost(rig, scene(1, video=video))
+        due += of(PayAgainDue, await rig.published())
     first, second = due
-    await desk.hear(first)
-    await desk.published()
-    await desk.hear(second)
-    [charge] = await desk.published()
+    await rig.hear(first)
+    await rig.published()
+    await rig.hear(second)
+    [charge] = await rig.published()
     assert charge.reason.endswith(
         "It is not ordered again: Budget exceeded: $0.75 required, $0.25 of $1.00 left for repeated attempts today."
     )
-    assert await desk.rows("SELECT state FROM renders ORDER BY video_id") == [("waiting",), ("failed",)]
+    assert await rig.rows("SELECT state FROM renders ORDER BY video_id") == [("waiting",), ("failed",)]
 
 
 @pytest.mark.parametrize("event", [
@@ -357,62 +357,62 @@ async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_sa
     ChargeReviewed(video_id=VIDEO, attempt_id=VIDEO, paid=True, task_id="t", by="me"),
     VideoCancelled(video_id=VIDEO, by="me", reason="r"),
 ])  # fmt: skip
-async def test_what_was_settled_or_cancelled_meanwhile_is_not_paid_again(desk: Any, scene: Scene, event: Any) -> None:
-    desk.pay_again()
-    attempt_id = await lost(desk, scene())
-    [due] = of(PayAgainDue, await desk.published())
-    await desk.hear(event.model_copy(update={"attempt_id": attempt_id} if isinstance(event, ChargeReviewed) else {}))
-    await desk.published()
-    await desk.hear(due)
-    await offer(desk)
-    assert len(desk.ledger.taken) == 1
+async def test_what_was_settled_or_cancelled_meanwhile_is_not_paid_again(rig: Any, scene: Scene, event: Any) -> None:
+    rig.pay_again()
+    attempt_id = await lost(rig, scene())
+    [due] = of(PayAgainDue, await rig.published())
+    await rig.hear(event.model_copy(update={"attempt_id": attempt_id} if isinstance(event, ChargeReviewed) else {}))
+    await rig.published()
+    await rig.hear(due)
+    await offer(rig)
+    assert len(rig.ledger.taken) == 1
 
 
 @pytest.mark.parametrize(("policy", "asked"), [(False, False), (True, True)])
 async def test_nothing_is_paid_again_by_default_or_where_the_provider_can_be_asked(
-    desk: Any, scene: Scene, policy: bool, asked: bool
+    rig: Any, scene: Scene, policy: bool, asked: bool
 ) -> None:
     if policy:
-        desk.pay_again()
-    desk.ledger.can_reconcile = asked
-    await lost(desk, scene())
-    assert of(PayAgainDue, await desk.published()) == []
+        rig.pay_again()
+    rig.ledger.can_reconcile = asked
+    await lost(rig, scene())
+    assert of(PayAgainDue, await rig.published()) == []
 
 
 # --- callbacks
 
 
 @pytest.mark.parametrize("state", ["INTENT", "UNKNOWN"])
-async def test_a_callback_makes_a_lost_task_known(desk: Any, scene: Scene, state: str) -> None:
-    desk.ledger.lose_answers(ConnectionError())
-    await desk.hear(scene())
-    [overdue] = of(SubmissionOverdue, await offer(desk))
+async def test_a_callback_makes_a_lost_task_known(rig: Any, scene: Scene, state: str) -> None:
+    rig.ledger.lose_answers(ConnectionError())
+    await rig.hear(scene())
+    [overdue] = of(SubmissionOverdue, await offer(rig))
     if state == "UNKNOWN":
-        await desk.hear(overdue)
-    await desk.hear(CallbackReceived(video_id=VIDEO, attempt_id=overdue.attempt_id, task_id="task-3"))
-    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-3")]
-    assert await desk.rows("SELECT state FROM renders") == [("running",)]
+        await rig.hear(overdue)
+    await rig.hear(CallbackReceived(video_id=VIDEO, attempt_id=overdue.attempt_id, task_id="task-3"))
+    assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-3")]
+    assert await rig.rows("SELECT state FROM renders") == [("running",)]
 
 
-async def test_a_callback_triggers_one_look_and_no_second_row_of_them(desk: Any, scene: Scene) -> None:
-    await desk.hear(scene())
-    [check] = of(CheckDue, await offer(desk))
-    desk.ledger.status = Running(percent=40)
-    await desk.hear(CallbackReceived(video_id=VIDEO, attempt_id=check.attempt_id, task_id="forged"))
-    [hint] = of(CheckDue, await desk.published())
+async def test_a_callback_triggers_one_look_and_no_second_row_of_them(rig: Any, scene: Scene) -> None:
+    await rig.hear(scene())
+    [check] = of(CheckDue, await offer(rig))
+    rig.ledger.status = Running(percent=40)
+    await rig.hear(CallbackReceived(video_id=VIDEO, attempt_id=check.attempt_id, task_id="forged"))
+    [hint] = of(CheckDue, await rig.published())
     assert hint == check
-    await desk.hear(hint)
-    assert await desk.published() == [check], "looked at once, and then as regularly as before"
-    assert await desk.rows("SELECT task_id <> 'forged' FROM attempts") == [(1,)]
+    await rig.hear(hint)
+    assert await rig.published() == [check], "looked at once, and then as regularly as before"
+    assert await rig.rows("SELECT task_id <> 'forged' FROM attempts") == [(1,)]
 
 
-async def test_only_who_knows_the_address_is_heard(sqlite_desk: Any, scene: Scene) -> None:
-    desk = sqlite_desk
-    await desk.hear(scene())
-    [check] = of(CheckDue, await offer(desk))
+async def test_only_who_knows_the_address_is_heard(sqlite_rig: Any, scene: Scene) -> None:
+    rig = sqlite_rig
+    await rig.hear(scene())
+    [check] = of(CheckDue, await offer(rig))
     callbacks = Callbacks("https://here.example", b"secret")
     address = callbacks.address("ledger", str(check.attempt_id)).removeprefix("https://here.example")
-    door = TestClient(Starlette(routes=[route(callbacks, desk.providers, desk.database)]))
+    door = TestClient(Starlette(routes=[route(callbacks, rig.providers, rig.database)]))
     answers = {
         "forged token": door.post(address[:-4] + "0000", json={"id": "t"}).status_code,
         "token of other letters": door.post(address[:-4] + "%C3%A9%F0%9F%98%80", json={"id": "t"}).status_code,
@@ -427,56 +427,56 @@ async def test_only_who_knows_the_address_is_heard(sqlite_desk: Any, scene: Scen
         "not JSON": 400,
         "too large": 413,
     }
-    assert await desk.published() == []
+    assert await rig.published() == []
     assert door.post(address, json={"id": "t"}).status_code == 204
-    [heard] = of(CallbackReceived, await desk.published())
+    [heard] = of(CallbackReceived, await rig.published())
     assert (heard.attempt_id, heard.task_id) == (check.attempt_id, "t")
 
 
 # --- cancelling
 
 
-async def test_a_queued_task_of_a_cancelled_video_is_ended_and_costs_nothing(desk: Any, scene: Scene) -> None:
-    await desk.hear(scene())
-    await offer(desk)
-    desk.ledger.status = Running(queued=True)
-    await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
-    [due] = await desk.published()
-    await desk.hear(due)
-    assert len(desk.ledger.cancelled) == 1
-    assert await used(desk, "all") == 0
-    assert await desk.rows("SELECT state FROM attempts") == [("CANCELLED",)]
-    assert await desk.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
+async def test_a_queued_task_of_a_cancelled_video_is_ended_and_costs_nothing(rig: Any, scene: Scene) -> None:
+    await rig.hear(scene())
+    await offer(rig)
+    rig.ledger.status = Running(queued=True)
+    await rig.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    [due] = await rig.published()
+    await rig.hear(due)
+    assert len(rig.ledger.cancelled) == 1
+    assert await used(rig, "all") == 0
+    assert await rig.rows("SELECT state FROM attempts") == [("CANCELLED",)]
+    assert await rig.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
 
 
 async def test_a_running_task_of_a_cancelled_video_is_paid_collected_and_kept(
-    desk: Any, scene: Scene, tmp_path: Path
+    rig: Any, scene: Scene, tmp_path: Path
 ) -> None:
-    desk.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
-    await desk.hear(scene())
-    [check] = of(CheckDue, await offer(desk))
-    succeeded, desk.ledger.status = desk.ledger.status, Running()
-    await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
-    await desk.hear((await desk.published())[0])
-    assert desk.ledger.cancelled == []
-    desk.ledger.status = succeeded
-    await desk.hear(check)
-    events = await desk.published()
+    rig.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
+    await rig.hear(scene())
+    [check] = of(CheckDue, await offer(rig))
+    succeeded, rig.ledger.status = rig.ledger.status, Running()
+    await rig.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    await rig.hear((await rig.published())[0])
+    assert rig.ledger.cancelled == []
+    rig.ledger.status = succeeded
+    await rig.hear(check)
+    events = await rig.published()
     assert of(SceneCharged, events)[-1].booked_usd == Decimal("0.6")
-    await desk.hear(of(ClipReady, events)[0])
-    assert len(of(SceneRendered, await desk.published())) == 1
+    await rig.hear(of(ClipReady, events)[0])
+    assert len(of(SceneRendered, await rig.published())) == 1
 
 
-async def test_a_task_that_is_found_after_the_video_was_cancelled_is_dealt_with(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(ConnectionError())
-    await desk.hear(scene())
-    [overdue] = of(SubmissionOverdue, await offer(desk))
-    await desk.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
-    desk.ledger.found, desk.ledger.status = Found("task-7"), Running(queued=True)
-    await desk.hear(overdue)
-    [due] = of(CancelDue, await desk.published())
-    await desk.hear(due)
-    assert desk.ledger.cancelled == ["task-7"]
+async def test_a_task_that_is_found_after_the_video_was_cancelled_is_dealt_with(rig: Any, scene: Scene) -> None:
+    rig.ledger.lose_answers(ConnectionError())
+    await rig.hear(scene())
+    [overdue] = of(SubmissionOverdue, await offer(rig))
+    await rig.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    rig.ledger.found, rig.ledger.status = Found("task-7"), Running(queued=True)
+    await rig.hear(overdue)
+    [due] = of(CancelDue, await rig.published())
+    await rig.hear(due)
+    assert rig.ledger.cancelled == ["task-7"]
 
 
 # --- long scenes
@@ -484,36 +484,34 @@ async def test_a_task_that_is_found_after_the_video_was_cancelled_is_dealt_with(
 
 @pytest.mark.slow
 async def test_a_long_scene_is_rendered_in_parts_each_beginning_where_the_last_ended(
-    sqlite_desk: Any, scene: Scene, tmp_path: Path
+    sqlite_rig: Any, scene: Scene, tmp_path: Path
 ) -> None:
-    desk = sqlite_desk
-    desk.ledger.clip = await clip_of(tmp_path / "clip.mp4", 10)
-    await desk.hear(scene(clip_frames=13 * 24))
-    await desk.published()
+    rig = sqlite_rig
+    rig.ledger.clip = await clip_of(tmp_path / "clip.mp4", 10)
+    await rig.hear(scene(clip_frames=13 * 24))
+    await rig.published()
     for _ in range(2):
-        [check] = of(CheckDue, await offer(desk))
-        await desk.hear(check)
-        [ready] = of(ClipReady, await desk.published())
-        await desk.hear(ready)
-    [rendered] = of(SceneRendered, await desk.published())
+        [check] = of(CheckDue, await offer(rig))
+        await rig.hear(check)
+        [ready] = of(ClipReady, await rig.published())
+        await rig.hear(ready)
+    [rendered] = of(SceneRendered, await rig.published())
     assert (rendered.clip.frames, rendered.cost_usd) == (312, Decimal("1.2"))
-    first, second = desk.ledger.orders
+    first, second = rig.ledger.orders
     assert (first.seconds, first.first_frame) == (10, None)
     assert second.seconds == 5
     assert second.first_frame.content_type == "image/jpeg"
-    assert second.first_frame.task_id == f"task-{desk.ledger.taken[0]}"
+    assert second.first_frame.task_id == f"task-{rig.ledger.taken[0]}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["runway", "luma", "pika"])
-async def test_the_parts_are_chained_at_each_provider(
-    sqlite_desk: Any, simulated: Any, scene: Scene, name: str
-) -> None:
+async def test_the_parts_are_chained_at_each_provider(sqlite_rig: Any, simulated: Any, scene: Scene, name: str) -> None:
     provider = simulated.provider(name)
-    await sqlite_desk.use(provider)
-    await sqlite_desk.hear(scene(clip_frames=14 * 24))
+    await sqlite_rig.use(provider)
+    await sqlite_rig.hear(scene(clip_frames=14 * 24))
     async with provider:
-        told = await sqlite_desk.play(lambda told: bool(of(SceneRendered, told) or of(SceneFailed, told)), seconds=60)
+        told = await sqlite_rig.play(lambda told: bool(of(SceneRendered, told) or of(SceneFailed, told)), seconds=60)
     [rendered] = of(SceneRendered, told)
     tasks = await simulated.tasks()
     assert [task["firstFrame"] for task in tasks] == [False, True]

@@ -220,13 +220,13 @@ def with_clean_aperture(clip: Path, size: tuple[int, int]) -> None:
 
 
 async def test_each_becomes_a_scene_of_the_film_as_it_was_meant_to_look(
-    sqlite_desk: Any, simulated: Any, scene: Scene, odd_clips: Mapping[str, Path], tmp_path: Path, subtests: Any
+    sqlite_rig: Any, simulated: Any, scene: Scene, odd_clips: Mapping[str, Path], tmp_path: Path, subtests: Any
 ) -> None:
     types = itertools.cycle(TYPES)
     clips = []
     for number, name in enumerate(ODD, start=1):
         request = scene(video=number, clip_frames=FRAMES)
-        clips.append(await collected(sqlite_desk, simulated, request, odd_clips[name], next(types)))
+        clips.append(await collected(sqlite_rig, simulated, request, odd_clips[name], next(types)))
     assert len(await simulated.tasks()) == len(ODD), "each was paid once"
     pairs = list(zip(ODD.items(), clips, strict=True))
     for start in range(0, len(pairs), MOST_SCENES):
@@ -326,20 +326,20 @@ async def test_a_clip_that_differs_in_anything_does_not_fit(
     assert not matches_profile(replace(facts, **change), SIZE)
 
 
-async def collected(desk: Any, simulated: Any, request: SceneRequested, clip: Path, content_type: str) -> ClipFile:
+async def collected(rig: Any, simulated: Any, request: SceneRequested, clip: Path, content_type: str) -> ClipFile:
     """Have a simulated provider deliver this clip, and the service take it."""
     headers = {"content-type": content_type} if content_type else {}
     data = base64.b64encode(clip.read_bytes()).decode()
     await simulated.wrong("clip", status=200, headers=headers, data=data)
     provider = simulated.provider("luma")
-    await desk.use(provider)
-    await desk.hear(request)
+    await rig.use(provider)
+    await rig.hear(request)
     async with provider:
-        told = await desk.play(lambda told: any(isinstance(event, SceneRendered | SceneFailed) for event in told))
+        told = await rig.play(lambda told: any(isinstance(event, SceneRendered | SceneFailed) for event in told))
     failures = [event.reason for event in told if isinstance(event, SceneFailed)]
     assert failures == [], clip.name
     [rendered] = [event for event in told if isinstance(event, SceneRendered)]
-    return ClipFile(desk.storage.path(rendered.clip.media.key), rendered.clip.frames, rendered.clip.has_audio)
+    return ClipFile(rig.storage.path(rendered.clip.media.key), rendered.clip.frames, rendered.clip.has_audio)
 
 
 @dataclass(frozen=True)

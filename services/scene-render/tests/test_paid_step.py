@@ -49,104 +49,104 @@ ATTEMPTS = "SELECT state, task_id IS NOT NULL FROM attempts ORDER BY number"
 TAKEN = "SELECT COUNT(*) FROM provider_slots WHERE provider = 'ledger' AND attempt_id IS NOT NULL"
 
 
-async def ask(desk: Any, *scenes: SceneRequested) -> None:
+async def ask(rig: Any, *scenes: SceneRequested) -> None:
     for scene in scenes:
-        await desk.hear(scene)
-    await desk.published()
+        await rig.hear(scene)
+    await rig.published()
 
 
-async def offer(desk: Any) -> None:
-    await desk.start("ledger")
+async def offer(rig: Any) -> None:
+    await rig.start("ledger")
 
 
-async def taken(desk: Any) -> list[Any]:
-    return await desk.published()
+async def taken(rig: Any) -> list[Any]:
+    return await rig.published()
 
 
 def of(kind: type, events: list[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-async def money(desk: Any) -> tuple[Decimal, Decimal]:
-    [(reserved, booked)] = await desk.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend")
+async def money(rig: Any) -> tuple[Decimal, Decimal]:
+    [(reserved, booked)] = await rig.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend")
     return Decimal(str(reserved)).quantize(Decimal("0.01")), Decimal(str(booked)).quantize(Decimal("0.01"))
 
 
-async def test_a_scene_is_submitted_once_with_its_slot_and_money_written_down(desk: Any, scene: Scene) -> None:
-    await ask(desk, scene())
-    await offer(desk)
-    assert len(desk.ledger.taken) == 1
-    assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
-    assert await desk.rows(TAKEN) == [(1,)]
-    assert await money(desk) == (Decimal("0.75"), Decimal("0.00"))
-    events = await taken(desk)
+async def test_a_scene_is_submitted_once_with_its_slot_and_money_written_down(rig: Any, scene: Scene) -> None:
+    await ask(rig, scene())
+    await offer(rig)
+    assert len(rig.ledger.taken) == 1
+    assert await rig.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+    assert await rig.rows(TAKEN) == [(1,)]
+    assert await money(rig) == (Decimal("0.75"), Decimal("0.00"))
+    events = await taken(rig)
     assert len(of(SceneStarted, events)) == len(of(CheckDue, events)) == 1
 
 
-async def test_intent_is_committed_before_anything_is_sent(desk: Any, scene: Scene) -> None:
+async def test_intent_is_committed_before_anything_is_sent(rig: Any, scene: Scene) -> None:
     seen: list[Any] = []
 
     async def submit(attempt_id: str, _request: SceneRequested) -> str:
-        seen.extend(await desk.rows("SELECT state FROM attempts"))
+        seen.extend(await rig.rows("SELECT state FROM attempts"))
         return attempt_id
 
-    desk.ledger.submit = submit
-    await ask(desk, scene())
-    await offer(desk)
+    rig.ledger.submit = submit
+    await ask(rig, scene())
+    await offer(rig)
     assert seen == [("INTENT",)]
 
 
-async def test_schedulers_that_look_at_the_same_moment_start_a_scene_once(desk: Any, scene: Scene) -> None:
-    await ask(desk, scene(1))
-    claims = await asyncio.gather(*(desk.start() for _ in range(5)))
-    assert sum(isinstance(claim, Claim) for claim in claims) == len(desk.ledger.taken) == 1
+async def test_schedulers_that_look_at_the_same_moment_start_a_scene_once(rig: Any, scene: Scene) -> None:
+    await ask(rig, scene(1))
+    claims = await asyncio.gather(*(rig.start() for _ in range(5)))
+    assert sum(isinstance(claim, Claim) for claim in claims) == len(rig.ledger.taken) == 1
 
 
-async def test_a_scene_asked_for_twice_is_rendered_once(desk: Any, scene: Scene) -> None:
-    await ask(desk, scene(), scene())
-    await offer(desk)
-    await offer(desk)
-    assert len(desk.ledger.taken) == 1
+async def test_a_scene_asked_for_twice_is_rendered_once(rig: Any, scene: Scene) -> None:
+    await ask(rig, scene(), scene())
+    await offer(rig)
+    await offer(rig)
+    assert len(rig.ledger.taken) == 1
 
 
-async def test_never_more_tasks_than_slots_however_many_ask_at_once(desk: Any, scene: Scene) -> None:
-    await ask(desk, *(scene(n) for n in range(1, 6)))
-    schedulers = [desk.scheduler.start_waiting(desk.ledger) for _ in range(12)]
+async def test_never_more_tasks_than_slots_however_many_ask_at_once(rig: Any, scene: Scene) -> None:
+    await ask(rig, *(scene(n) for n in range(1, 6)))
+    schedulers = [rig.scheduler.start_waiting(rig.ledger) for _ in range(12)]
     await asyncio.gather(*schedulers)
-    await asyncio.gather(*desk.deps.shielded.tasks)
-    assert len(desk.ledger.taken) == len(set(desk.ledger.taken)) == desk.ledger.concurrency
-    assert await desk.rows(TAKEN) == [(desk.ledger.concurrency,)]
+    await asyncio.gather(*rig.deps.shielded.tasks)
+    assert len(rig.ledger.taken) == len(set(rig.ledger.taken)) == rig.ledger.concurrency
+    assert await rig.rows(TAKEN) == [(rig.ledger.concurrency,)]
 
 
 @pytest.mark.parametrize("lost", [ConnectionError("reset"), TimeoutError(), ValueError("500 after creating")])
 async def test_a_lost_answer_is_never_asked_again_and_its_money_stays_held(
-    desk: Any, scene: Scene, lost: Exception
+    rig: Any, scene: Scene, lost: Exception
 ) -> None:
-    desk.ledger.lose_answers(lost)
-    await ask(desk, scene())
-    await offer(desk)
-    [overdue] = of(SubmissionOverdue, await taken(desk))
-    assert await desk.rows(ATTEMPTS) == [("INTENT", 0)]
+    rig.ledger.lose_answers(lost)
+    await ask(rig, scene())
+    await offer(rig)
+    [overdue] = of(SubmissionOverdue, await taken(rig))
+    assert await rig.rows(ATTEMPTS) == [("INTENT", 0)]
 
-    desk.ledger.found = Unknowable()
-    await desk.hear(overdue)
-    assert len(desk.ledger.taken) == 1
-    assert await desk.rows(ATTEMPTS) == [("UNKNOWN", 0)]
-    assert await money(desk) == (Decimal("0.75"), Decimal("0.00"))
-    [failed] = of(SceneFailed, await taken(desk))
+    rig.ledger.found = Unknowable()
+    await rig.hear(overdue)
+    assert len(rig.ledger.taken) == 1
+    assert await rig.rows(ATTEMPTS) == [("UNKNOWN", 0)]
+    assert await money(rig) == (Decimal("0.75"), Decimal("0.00"))
+    [failed] = of(SceneFailed, await taken(rig))
     assert failed.kind == "submission_unknown"
     assert "may have been paid" in failed.reason
 
 
-async def test_a_lost_answer_whose_task_is_found_goes_on(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(ConnectionError())
-    await ask(desk, scene())
-    await offer(desk)
-    [overdue] = of(SubmissionOverdue, await taken(desk))
-    desk.ledger.found = Found("task-7")
-    await desk.hear(overdue)
-    assert len(desk.ledger.taken) == 1
-    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-7")]
+async def test_a_lost_answer_whose_task_is_found_goes_on(rig: Any, scene: Scene) -> None:
+    rig.ledger.lose_answers(ConnectionError())
+    await ask(rig, scene())
+    await offer(rig)
+    [overdue] = of(SubmissionOverdue, await taken(rig))
+    rig.ledger.found = Found("task-7")
+    await rig.hear(overdue)
+    assert len(rig.ledger.taken) == 1
+    assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-7")]
 
 
 @pytest.fixture
@@ -167,244 +167,244 @@ def away(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
 
 
 async def test_a_task_is_not_forgotten_while_the_database_is_away(
-    desk: Any, scene: Scene, away: list[Exception]
+    rig: Any, scene: Scene, away: list[Exception]
 ) -> None:
     away.extend(ConnectionError("away") for _ in range(20))
-    await ask(desk, scene())
-    await offer(desk)
+    await ask(rig, scene())
+    await offer(rig)
     assert away == []
-    assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+    assert await rig.rows(ATTEMPTS) == [("SUBMITTED", 1)]
 
 
 async def test_a_task_that_could_not_be_saved_stands_in_the_log(
-    sqlite_desk: Any, scene: Scene, away: list[Exception]
+    sqlite_rig: Any, scene: Scene, away: list[Exception]
 ) -> None:
     """The process ends before the database is back."""
-    desk = sqlite_desk
-    desk.ledger.answer = lambda _: "task-7"
+    rig = sqlite_rig
+    rig.ledger.answer = lambda _: "task-7"
     away.extend(ConnectionError("away") for _ in range(100_000))
-    await ask(desk, scene())
+    await ask(rig, scene())
     with capture_logs() as lines:
-        starting = asyncio.create_task(offer(desk))
-        while not desk.ledger.taken or not desk.deps.shielded.tasks:  # noqa: ASYNC110 - nobody sets an event
+        starting = asyncio.create_task(offer(rig))
+        while not rig.ledger.taken or not rig.deps.shielded.tasks:  # noqa: ASYNC110 - nobody sets an event
             await asyncio.sleep(0.001)
-        [saving] = desk.deps.shielded.tasks
+        [saving] = rig.deps.shielded.tasks
         await asyncio.sleep(0.02)
         saving.cancel()
         await asyncio.gather(starting, return_exceptions=True)
     [line] = [line for line in lines if line["log_level"] == "error"]
-    assert (line["attempt_id"], line["task_id"]) == (desk.ledger.taken[0], "task-7")
+    assert (line["attempt_id"], line["task_id"]) == (rig.ledger.taken[0], "task-7")
 
 
-async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attempt(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(ConnectionError())
-    await ask(desk, scene())
-    await offer(desk)
-    [overdue] = of(SubmissionOverdue, await taken(desk))
-    desk.ledger.answer, desk.ledger.found = (lambda _: "task-8"), Absent()
-    await desk.hear(overdue)
-    assert len(set(desk.ledger.taken)) == 1
-    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-8")]
+async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attempt(rig: Any, scene: Scene) -> None:
+    rig.ledger.lose_answers(ConnectionError())
+    await ask(rig, scene())
+    await offer(rig)
+    [overdue] = of(SubmissionOverdue, await taken(rig))
+    rig.ledger.answer, rig.ledger.found = (lambda _: "task-8"), Absent()
+    await rig.hear(overdue)
+    assert len(set(rig.ledger.taken)) == 1
+    assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-8")]
 
 
-async def test_a_task_that_becomes_known_while_it_is_looked_for_is_not_submitted_again(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(ConnectionError())
-    await ask(desk, scene())
-    await offer(desk)
-    [overdue] = of(SubmissionOverdue, await taken(desk))
+async def test_a_task_that_becomes_known_while_it_is_looked_for_is_not_submitted_again(rig: Any, scene: Scene) -> None:
+    rig.ledger.lose_answers(ConnectionError())
+    await ask(rig, scene())
+    await offer(rig)
+    [overdue] = of(SubmissionOverdue, await taken(rig))
 
     async def find(_attempt_id: str, _age: float) -> Absent:
         heard = CallbackReceived(video_id=UUID(int=1), attempt_id=overdue.attempt_id, task_id="task-9")
-        await desk.hear(heard)
+        await rig.hear(heard)
         return Absent()
 
-    desk.ledger.find = find
-    await desk.hear(overdue)
-    assert len(desk.ledger.taken) == 1
-    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-9")]
+    rig.ledger.find = find
+    await rig.hear(overdue)
+    assert len(rig.ledger.taken) == 1
+    assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-9")]
 
 
-async def test_what_was_surely_never_taken_is_submitted_again_by_one_replica(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(ConnectionError())
-    await ask(desk, scene())
-    await offer(desk)
-    [overdue] = of(SubmissionOverdue, await taken(desk))
+async def test_what_was_surely_never_taken_is_submitted_again_by_one_replica(rig: Any, scene: Scene) -> None:
+    rig.ledger.lose_answers(ConnectionError())
+    await ask(rig, scene())
+    await offer(rig)
+    [overdue] = of(SubmissionOverdue, await taken(rig))
     both = asyncio.Barrier(2)
 
     async def find(_attempt_id: str, _age: float) -> Absent:
         await both.wait()
         return Absent()
 
-    desk.ledger.find = find
-    await asyncio.gather(desk.hear(overdue), desk.hear(overdue))
-    assert len(desk.ledger.taken) == 2, "the first one, and one more"
+    rig.ledger.find = find
+    await asyncio.gather(rig.hear(overdue), rig.hear(overdue))
+    assert len(rig.ledger.taken) == 2, "the first one, and one more"
 
 
-async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(SubmissionRefused("moderation", "Not with us."))
-    await ask(desk, scene())
-    await offer(desk)
-    [failed] = of(SceneFailed, await taken(desk))
+async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(rig: Any, scene: Scene) -> None:
+    rig.ledger.lose_answers(SubmissionRefused("moderation", "Not with us."))
+    await ask(rig, scene())
+    await offer(rig)
+    [failed] = of(SceneFailed, await taken(rig))
     assert (failed.kind, failed.reason) == ("moderation", "Not with us.")
-    assert await money(desk) == (Decimal("0.00"), Decimal("0.00"))
-    assert await desk.rows(TAKEN) == [(0,)]
+    assert await money(rig) == (Decimal("0.00"), Decimal("0.00"))
+    assert await rig.rows(TAKEN) == [(0,)]
 
 
-async def test_a_submission_that_is_put_off_waits_and_no_try_is_lost(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(SubmissionDeferred("outage", "It cannot be reached."))
-    await ask(desk, scene())
-    await offer(desk)
-    assert await desk.rows("SELECT state, failures, attempts FROM renders") == [("waiting", 0, 1)]
-    events = await taken(desk)
+async def test_a_submission_that_is_put_off_waits_and_no_try_is_lost(rig: Any, scene: Scene) -> None:
+    rig.ledger.lose_answers(SubmissionDeferred("outage", "It cannot be reached."))
+    await ask(rig, scene())
+    await offer(rig)
+    assert await rig.rows("SELECT state, failures, attempts FROM renders") == [("waiting", 0, 1)]
+    events = await taken(rig)
     assert of(SceneFailed, events) == []
-    assert await desk.rows(TAKEN) == [(0,)]
-    assert await money(desk) == (Decimal("0.00"), Decimal("0.00"))
+    assert await rig.rows(TAKEN) == [(0,)]
+    assert await money(rig) == (Decimal("0.00"), Decimal("0.00"))
 
 
-async def test_whoever_wakes_up_too_late_submits_nothing(desk: Any, scene: Scene) -> None:
+async def test_whoever_wakes_up_too_late_submits_nothing(rig: Any, scene: Scene) -> None:
     """Frozen after INTENT for longer than a submission may take: another replica has given the attempt up."""
-    desk.ledger.submit_seconds = -1.0
-    await ask(desk, scene())
-    await offer(desk)
-    assert desk.ledger.taken == []
-    assert await desk.rows("SELECT state FROM renders") == [("waiting",)]
-    assert await money(desk) == (Decimal("0.00"), Decimal("0.00"))
-    assert await desk.rows(TAKEN) == [(0,)]
+    rig.ledger.submit_seconds = -1.0
+    await ask(rig, scene())
+    await offer(rig)
+    assert rig.ledger.taken == []
+    assert await rig.rows("SELECT state FROM renders") == [("waiting",)]
+    assert await money(rig) == (Decimal("0.00"), Decimal("0.00"))
+    assert await rig.rows(TAKEN) == [(0,)]
 
 
-async def submitted(desk: Any, scene: SceneRequested) -> CheckDue:
-    await ask(desk, scene)
-    await offer(desk)
-    [check] = of(CheckDue, await taken(desk))
+async def submitted(rig: Any, scene: SceneRequested) -> CheckDue:
+    await ask(rig, scene)
+    await offer(rig)
+    [check] = of(CheckDue, await taken(rig))
     return check
 
 
-async def test_success_frees_the_slot_books_the_cost_and_lets_the_next_one_start(desk: Any, scene: Scene) -> None:
-    check = await submitted(desk, scene())
-    await desk.hear(check)
-    events = await taken(desk)
+async def test_success_frees_the_slot_books_the_cost_and_lets_the_next_one_start(rig: Any, scene: Scene) -> None:
+    check = await submitted(rig, scene())
+    await rig.hear(check)
+    events = await taken(rig)
     assert len(of(ClipReady, events)) == 1
-    assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
-    assert await desk.rows(TAKEN) == [(0,)]
+    assert await money(rig) == (Decimal("0.00"), Decimal("0.60"))
+    assert await rig.rows(TAKEN) == [(0,)]
 
 
-async def test_a_running_task_is_looked_at_again_later_and_tells_its_progress(desk: Any, scene: Scene) -> None:
-    check = await submitted(desk, scene())
-    desk.ledger.status = Running(percent=40, eta=9, check_after=5)
-    await desk.hear(check)
-    assert await taken(desk) == [check]
-    [hint] = desk.ephemeral.told
+async def test_a_running_task_is_looked_at_again_later_and_tells_its_progress(rig: Any, scene: Scene) -> None:
+    check = await submitted(rig, scene())
+    rig.ledger.status = Running(percent=40, eta=9, check_after=5)
+    await rig.hear(check)
+    assert await taken(rig) == [check]
+    [hint] = rig.ephemeral.told
     assert isinstance(hint, SceneProgressed)
     assert (hint.percent, hint.eta_seconds) == (40, 9)
 
 
-async def test_a_silent_provider_costs_no_attempt(desk: Any, scene: Scene) -> None:
-    check = await submitted(desk, scene())
-    desk.ledger.status = ProviderSilent()
-    await desk.hear(check)
-    assert len(of(CheckDue, await taken(desk))) == 1
-    assert await desk.rows(ATTEMPTS) == [("SUBMITTED", 1)]
+async def test_a_silent_provider_costs_no_attempt(rig: Any, scene: Scene) -> None:
+    check = await submitted(rig, scene())
+    rig.ledger.status = ProviderSilent()
+    await rig.hear(check)
+    assert len(of(CheckDue, await taken(rig))) == 1
+    assert await rig.rows(ATTEMPTS) == [("SUBMITTED", 1)]
 
 
-async def long_ago(desk: Any, column: str) -> None:
-    async with desk.database.sessions.begin() as session:
+async def long_ago(rig: Any, column: str) -> None:
+    async with rig.database.sessions.begin() as session:
         await session.execute(text(f"UPDATE attempts SET {column} = '2020-01-01 00:00:00'"))
 
 
-async def look(desk: Any, check: CheckDue, status: Any) -> CheckDue:
+async def look(rig: Any, check: CheckDue, status: Any) -> CheckDue:
     """Look at a task that goes on; returns the next look."""
-    desk.ledger.status = status
-    await desk.hear(check)
-    [after] = of(CheckDue, await taken(desk))
+    rig.ledger.status = status
+    await rig.hear(check)
+    [after] = of(CheckDue, await taken(rig))
     return after
 
 
 @pytest.mark.parametrize("seen", [None, Running()])
 async def test_a_task_that_ends_while_its_provider_is_silent_for_long_is_collected(
-    desk: Any, scene: Scene, seen: Running | None
+    rig: Any, scene: Scene, seen: Running | None
 ) -> None:
-    check = await submitted(desk, scene())
+    check = await submitted(rig, scene())
     if seen is not None:
-        check = await look(desk, check, seen)
-        await long_ago(desk, "running_since")
-    await long_ago(desk, "submitted_at")
+        check = await look(rig, check, seen)
+        await long_ago(rig, "running_since")
+    await long_ago(rig, "submitted_at")
     for _ in range(3):
-        check = await look(desk, check, ProviderSilent())
-    desk.ledger.status = Succeeded(Decimal("0.60"))
-    await desk.hear(check)
-    assert len(of(ClipReady, await taken(desk))) == 1
-    assert (desk.ledger.cancelled, len(desk.ledger.taken)) == ([], 1)
+        check = await look(rig, check, ProviderSilent())
+    rig.ledger.status = Succeeded(Decimal("0.60"))
+    await rig.hear(check)
+    assert len(of(ClipReady, await taken(rig))) == 1
+    assert (rig.ledger.cancelled, len(rig.ledger.taken)) == ([], 1)
 
 
 async def test_a_task_whose_provider_is_silent_for_hours_is_left_to_a_person_with_its_money_held(
-    desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = await look(desk, await submitted(desk, scene()), ProviderSilent())
+    check = await look(rig, await submitted(rig, scene()), ProviderSilent())
     monkeypatch.setattr("scene_render.attempts.polling.SILENCE_SECONDS", -1)
-    desk.ledger.status = ProviderSilent()
-    await desk.hear(check)
-    [failed] = of(SceneFailed, await taken(desk))
+    rig.ledger.status = ProviderSilent()
+    await rig.hear(check)
+    [failed] = of(SceneFailed, await taken(rig))
     assert (failed.kind, "has not answered" in failed.reason) == ("submission_unknown", True)
-    assert (desk.ledger.cancelled, len(desk.ledger.taken)) == ([], 1)
+    assert (rig.ledger.cancelled, len(rig.ledger.taken)) == ([], 1)
 
 
-async def test_a_task_that_may_have_been_queued_while_nobody_saw_it_has_all_its_time(desk: Any, scene: Scene) -> None:
-    check = await submitted(desk, scene())
-    await long_ago(desk, "submitted_at")
-    check = await look(desk, check, ProviderSilent())
+async def test_a_task_that_may_have_been_queued_while_nobody_saw_it_has_all_its_time(rig: Any, scene: Scene) -> None:
+    check = await submitted(rig, scene())
+    await long_ago(rig, "submitted_at")
+    check = await look(rig, check, ProviderSilent())
     for _ in range(2):
-        check = await look(desk, check, Running())
-    assert desk.ledger.cancelled == []
+        check = await look(rig, check, Running())
+    assert rig.ledger.cancelled == []
 
 
-async def test_a_task_that_is_begun_after_a_long_time_in_the_queue_has_all_its_time(desk: Any, scene: Scene) -> None:
-    check = await look(desk, await submitted(desk, scene()), Running(queued=True))
-    await long_ago(desk, "submitted_at")
-    desk.ledger.status = Running()
-    await desk.hear(CallbackReceived(video_id=UUID(int=1), attempt_id=check.attempt_id, task_id="t"))
-    [hint] = await taken(desk)
-    await desk.hear(hint)
-    await look(desk, check, Running())
-    assert desk.ledger.cancelled == []
+async def test_a_task_that_is_begun_after_a_long_time_in_the_queue_has_all_its_time(rig: Any, scene: Scene) -> None:
+    check = await look(rig, await submitted(rig, scene()), Running(queued=True))
+    await long_ago(rig, "submitted_at")
+    rig.ledger.status = Running()
+    await rig.hear(CallbackReceived(video_id=UUID(int=1), attempt_id=check.attempt_id, task_id="t"))
+    [hint] = await taken(rig)
+    await rig.hear(hint)
+    await look(rig, check, Running())
+    assert rig.ledger.cancelled == []
 
 
-async def overdue(desk: Any, scene: SceneRequested) -> CheckDue:
+async def overdue(rig: Any, scene: SceneRequested) -> CheckDue:
     """A look at a task that has been worked on for too long."""
-    check = await look(desk, await submitted(desk, scene), Running())
-    await long_ago(desk, "running_since")
+    check = await look(rig, await submitted(rig, scene), Running())
+    await long_ago(rig, "running_since")
     return check
 
 
-async def test_a_task_that_ends_while_it_is_being_cancelled_is_collected(desk: Any, scene: Scene) -> None:
-    check = await overdue(desk, scene())
+async def test_a_task_that_ends_while_it_is_being_cancelled_is_collected(rig: Any, scene: Scene) -> None:
+    check = await overdue(rig, scene())
 
     async def cancel(_task_id: str) -> None:
-        desk.ledger.status = Succeeded(Decimal("0.60"))
+        rig.ledger.status = Succeeded(Decimal("0.60"))
 
-    desk.ledger.cancel = cancel
-    await desk.hear(await look(desk, check, Running()))
-    assert len(of(ClipReady, await taken(desk))) == 1
-    assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
+    rig.ledger.cancel = cancel
+    await rig.hear(await look(rig, check, Running()))
+    assert len(of(ClipReady, await taken(rig))) == 1
+    assert await money(rig) == (Decimal("0.00"), Decimal("0.60"))
 
 
-async def test_a_task_that_goes_on_though_it_was_cancelled_is_ordered_from_nobody_else(desk: Any, scene: Scene) -> None:
-    check = await overdue(desk, scene())
+async def test_a_task_that_goes_on_though_it_was_cancelled_is_ordered_from_nobody_else(rig: Any, scene: Scene) -> None:
+    check = await overdue(rig, scene())
 
     async def cancel(_task_id: str) -> None:
         """It does not listen."""
 
-    desk.ledger.cancel = cancel
-    await desk.hear(check)
-    assert [failed.kind for failed in of(SceneFailed, await taken(desk))] == ["submission_unknown"]
+    rig.ledger.cancel = cancel
+    await rig.hear(check)
+    assert [failed.kind for failed in of(SceneFailed, await taken(rig))] == ["submission_unknown"]
 
 
-async def test_a_task_that_failed_for_good_fails_the_scene_with_what_it_cost(desk: Any, scene: Scene) -> None:
-    check = await submitted(desk, scene())
-    desk.ledger.status = Failed("moderation", "Too wild.", Decimal("0.10"), again=False)
-    await desk.hear(check)
-    [failed] = of(SceneFailed, await taken(desk))
+async def test_a_task_that_failed_for_good_fails_the_scene_with_what_it_cost(rig: Any, scene: Scene) -> None:
+    check = await submitted(rig, scene())
+    rig.ledger.status = Failed("moderation", "Too wild.", Decimal("0.10"), again=False)
+    await rig.hear(check)
+    [failed] = of(SceneFailed, await taken(rig))
     assert (failed.reason, failed.cost_usd) == ("Too wild.", Decimal("0.1"))
-    assert await desk.rows(TAKEN) == [(0,)]
+    assert await rig.rows(TAKEN) == [(0,)]
 
 
 async def film(path: Path, seconds: float, size: str = "320x180", rate: int = 30) -> Path:
@@ -413,15 +413,15 @@ async def film(path: Path, seconds: float, size: str = "320x180", rate: int = 30
     return path
 
 
-async def test_a_clip_of_another_form_is_conformed_stored_and_told(desk: Any, scene: Scene, tmp_path: Path) -> None:
-    desk.ledger.clip = await film(tmp_path / "clip.mp4", 2)
-    await desk.hear(await submitted(desk, scene()))
-    [ready] = of(ClipReady, await taken(desk))
-    await desk.hear(ready)
-    [rendered] = of(SceneRendered, await taken(desk))
+async def test_a_clip_of_another_form_is_conformed_stored_and_told(rig: Any, scene: Scene, tmp_path: Path) -> None:
+    rig.ledger.clip = await film(tmp_path / "clip.mp4", 2)
+    await rig.hear(await submitted(rig, scene()))
+    [ready] = of(ClipReady, await taken(rig))
+    await rig.hear(ready)
+    [rendered] = of(SceneRendered, await taken(rig))
     assert (rendered.clip.width, rendered.clip.height, rendered.clip.frames) == (1280, 720, 24)
     assert (rendered.duration, rendered.cost_usd, rendered.provider) == (1.0, Decimal("0.6"), "ledger")
-    assert desk.storage.path(rendered.clip.media.key).is_file()
+    assert rig.storage.path(rendered.clip.media.key).is_file()
 
 
 TAIL = ((160, 90), 5 * FRAME_RATE, 5 * FRAME_RATE)
@@ -463,83 +463,83 @@ def difference(one: bytes, other: bytes) -> float:
     ids=["empty", "too short", "a web page", "a playlist"],
 )
 async def test_a_clip_that_cannot_be_used_is_tried_again_where_that_may_help_and_its_cost_stays_booked(
-    desk: Any, scene: Scene, tmp_path: Path, content: bytes | None, state: str
+    rig: Any, scene: Scene, tmp_path: Path, content: bytes | None, state: str
 ) -> None:
     path = tmp_path / "clip.mp4"
     if content is None:
         await film(path, 0.2)
     else:
         path.write_bytes(content)
-    desk.ledger.clip = path
-    await desk.hear(await submitted(desk, scene()))
-    [ready] = of(ClipReady, await taken(desk))
-    await desk.hear(ready)
-    assert of(SceneRendered, await taken(desk)) == []
-    assert await desk.rows("SELECT state, attempts FROM renders") == [(state, 1)]
-    assert await money(desk) == (Decimal("0.00"), Decimal("0.60"))
+    rig.ledger.clip = path
+    await rig.hear(await submitted(rig, scene()))
+    [ready] = of(ClipReady, await taken(rig))
+    await rig.hear(ready)
+    assert of(SceneRendered, await taken(rig)) == []
+    assert await rig.rows("SELECT state, attempts FROM renders") == [(state, 1)]
+    assert await money(rig) == (Decimal("0.00"), Decimal("0.60"))
 
 
-async def test_scenes_of_a_cancelled_video_never_start(desk: Any, scene: Scene) -> None:
-    await ask(desk, scene(1))
-    await desk.hear(VideoCancelled(video_id=UUID(int=1), by="me", reason="r"))
-    await ask(desk, scene(2))
-    await offer(desk)
-    assert desk.ledger.taken == []
+async def test_scenes_of_a_cancelled_video_never_start(rig: Any, scene: Scene) -> None:
+    await ask(rig, scene(1))
+    await rig.hear(VideoCancelled(video_id=UUID(int=1), by="me", reason="r"))
+    await ask(rig, scene(2))
+    await offer(rig)
+    assert rig.ledger.taken == []
 
 
-async def test_scenes_of_a_failed_video_wait_until_it_is_resumed(desk: Any, scene: Scene) -> None:
-    await ask(desk, scene(1))
-    await desk.hear(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
-    await offer(desk)
-    assert desk.ledger.taken == []
-    await desk.hear(VideoResumed(video_id=UUID(int=1)))
-    await offer(desk)
-    assert len(desk.ledger.taken) == 1
+async def test_scenes_of_a_failed_video_wait_until_it_is_resumed(rig: Any, scene: Scene) -> None:
+    await ask(rig, scene(1))
+    await rig.hear(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
+    await offer(rig)
+    assert rig.ledger.taken == []
+    await rig.hear(VideoResumed(video_id=UUID(int=1)))
+    await offer(rig)
+    assert len(rig.ledger.taken) == 1
 
 
-async def test_a_refused_request_of_the_same_id_stops_no_scene(desk: Any, scene: Scene) -> None:
-    await ask(desk, scene(1, post_id="p-7"))
-    await desk.hear(VideoFailed(video_id=UUID(int=1), stage="request", kind="conflict", reason="r"))
-    await offer(desk)
-    assert len(desk.ledger.taken) == 1
-    async with desk.database.reading() as session:
+async def test_a_refused_request_of_the_same_id_stops_no_scene(rig: Any, scene: Scene) -> None:
+    await ask(rig, scene(1, post_id="p-7"))
+    await rig.hear(VideoFailed(video_id=UUID(int=1), stage="request", kind="conflict", reason="r"))
+    await offer(rig)
+    assert len(rig.ledger.taken) == 1
+    async with rig.database.reading() as session:
         known = await video_standing.whose(session, UUID(int=1))
     assert (known.owner, known.post_id) == ("o", "p-7")
 
 
 @pytest.mark.connected
-async def test_slots_are_provided_while_another_replica_is_frozen_with_their_locks(mariadb_desk: Any) -> None:
-    desk = mariadb_desk
-    slots = f"SELECT number FROM provider_slots WHERE provider = '{desk.ledger.name}'"
-    state = f"SELECT * FROM provider_states WHERE provider = '{desk.ledger.name}'"
-    before = len(await desk.rows(slots))
-    desk.ledger.concurrency = before + 1
-    async with desk.database.sessions.begin() as frozen:
+async def test_slots_are_provided_while_another_replica_is_frozen_with_their_locks(mariadb_rig: Any) -> None:
+    rig = mariadb_rig
+    slots = f"SELECT number FROM provider_slots WHERE provider = '{rig.ledger.name}'"
+    state = f"SELECT * FROM provider_states WHERE provider = '{rig.ledger.name}'"
+    before = len(await rig.rows(slots))
+    rig.ledger.concurrency = before + 1
+    async with rig.database.sessions.begin() as frozen:
         for locked in (slots, state):
             assert (await frozen.execute(text(f"{locked} FOR UPDATE"))).all()
-        await provide_slots(desk.database, [desk.ledger])
-        assert len(await desk.rows(slots)) == before + 1
-        desk.ledger.concurrency = before - 1
-        await provide_slots(desk.database, [desk.ledger])
+        await provide_slots(rig.database, [rig.ledger])
+        assert len(await rig.rows(slots)) == before + 1
+        rig.ledger.concurrency = before - 1
+        await provide_slots(rig.database, [rig.ledger])
     # The locked one is left to the next pass.
-    assert len(await desk.rows(slots)) == before
-    await provide_slots(desk.database, [desk.ledger])
-    assert len(await desk.rows(slots)) == before - 1
+    assert len(await rig.rows(slots)) == before
+    await provide_slots(rig.database, [rig.ledger])
+    assert len(await rig.rows(slots)) == before - 1
 
 
-async def test_turns_go_round_people_before_batches(desk: Any, scene: Scene) -> None:
+async def test_turns_go_round_people_before_batches(rig: Any, scene: Scene) -> None:
     batch = [scene(n, video=9, owner="big", priority="batch") for n in (1, 2)]
     many = [scene(n, video=1, owner="big") for n in (1, 2, 3)]
     one = scene(1, video=2, owner="small")
-    await ask(desk, *batch, *many, one)
-    desk.ledger.concurrency = 6
-    await provide_slots(desk.database, [desk.ledger])
+    await ask(rig, *batch, *many, one)
+    rig.ledger.concurrency = 6
+    await provide_slots(rig.database, [rig.ledger])
     order = []
     for _ in range(6):
-        await offer(desk)
-        [row] = await desk.rows(
+        await offer(rig)
+        [row] = await rig.rows(
             "SELECT r.video_id, r.scene_number FROM renders r JOIN attempts a ON a.video_id = r.video_id "
-            f"AND a.scene_number = r.scene_number WHERE a.id = '{desk.ledger.taken[-1]}'"
+            f"AND a.scene_number = r.scene_number WHERE a.id = '{rig.ledger.taken[-1]}'"
         )
         order.append((UUID(row[0]).int, row[1]))
     assert order == [(1, 1), (2, 1), (1, 2), (1, 3), (9, 1), (9, 2)]

@@ -39,21 +39,21 @@ def ended(told: list[Any]) -> bool:
     return any(isinstance(event, SceneRendered | SceneFailed) for event in told)
 
 
-async def play(desk: Any, provider: Any, scene: SceneRequested, until: Any = ended, **more: Any) -> list[Any]:
-    await desk.use(provider, **more)
-    await desk.hear(scene)
+async def play(rig: Any, provider: Any, scene: SceneRequested, until: Any = ended, **more: Any) -> list[Any]:
+    await rig.use(provider, **more)
+    await rig.hear(scene)
     async with provider:
-        return await desk.play(until)
+        return await rig.play(until)
 
 
-async def play_without_answer(desk: Any, provider: Any, scene: SceneRequested) -> list[Any]:
+async def play_without_answer(rig: Any, provider: Any, scene: SceneRequested) -> list[Any]:
     """Play to the end, with a clock that runs ahead while an answer is awaited."""
-    await desk.use(provider)
-    await desk.hear(scene)
+    await rig.use(provider)
+    await rig.hear(scene)
     async with provider:
-        told = await desk.play(lambda told: any(one.kind == "unconfirmed" for one in of(SceneDelayed, told)))
-        await desk.pass_time(provider.submit_seconds + 1)
-        return told + await desk.play(ended)
+        told = await rig.play(lambda told: any(one.kind == "unconfirmed" for one in of(SceneDelayed, told)))
+        await rig.pass_time(provider.submit_seconds + 1)
+        return told + await rig.play(ended)
 
 
 def patience(fault: dict[str, Any]) -> float:
@@ -73,9 +73,9 @@ def short(scene: Scene) -> SceneRequested:
 
 @pytest.mark.parametrize("name", PAID)
 async def test_a_scene_is_ordered_rendered_collected_and_booked_to_the_cent(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
-    told = await play(sqlite_desk, simulated.provider(name), short)
+    told = await play(sqlite_rig, simulated.provider(name), short)
     [rendered] = of(SceneRendered, told)
     [task] = await simulated.tasks()
     assert rendered.provider == name
@@ -84,7 +84,7 @@ async def test_a_scene_is_ordered_rendered_collected_and_booked_to_the_cent(
     assert task["prompt"] == "Wide establishing shot, full environment visible. A fox crosses the night market."
     requests = (await simulated.control.get("/requests")).json()
     assert requests["sdkRetries"] == 0
-    assert (await sqlite_desk.rows("SELECT reserved_usd, state FROM spend")) == [(0, "settled")]
+    assert (await sqlite_rig.rows("SELECT reserved_usd, state FROM spend")) == [(0, "settled")]
 
 
 LOST = [
@@ -101,72 +101,72 @@ LOST_AT_OTHERS = pytest.param({"status": 503, "text": "<h1>503 nginx</h1>", "don
 
 @pytest.mark.parametrize("fault", LOST)
 async def test_a_lost_answer_of_runway_is_one_post_and_becomes_unknown(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
 ) -> None:
     await simulated.wrong("create", **fault)
     [failed] = of(
         SceneFailed,
-        await play_without_answer(sqlite_desk, simulated.provider("runway", submit_seconds=patience(fault)), short),
+        await play_without_answer(sqlite_rig, simulated.provider("runway", submit_seconds=patience(fault)), short),
     )
     assert (failed.kind, await simulated.posts()) == ("submission_unknown", 1)
     assert "may have been paid" in failed.reason
-    assert await sqlite_desk.rows("SELECT state FROM attempts") == [("UNKNOWN",)]
-    assert await sqlite_desk.rows("SELECT reserved_usd > 0, booked_usd, state FROM spend") == [(1, 0, "unknown")]
+    assert await sqlite_rig.rows("SELECT state FROM attempts") == [("UNKNOWN",)]
+    assert await sqlite_rig.rows("SELECT reserved_usd > 0, booked_usd, state FROM spend") == [(1, 0, "unknown")]
 
 
 @pytest.mark.parametrize("fault", [*LOST, LOST_AT_OTHERS])
 async def test_a_lost_answer_of_pika_is_one_post_and_becomes_unknown(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
 ) -> None:
     await simulated.wrong("create", **fault)
     [failed] = of(
         SceneFailed,
-        await play_without_answer(sqlite_desk, simulated.provider("pika", submit_seconds=patience(fault)), short),
+        await play_without_answer(sqlite_rig, simulated.provider("pika", submit_seconds=patience(fault)), short),
     )
     assert (failed.kind, await simulated.posts()) == ("submission_unknown", 1)
 
 
 @pytest.mark.parametrize("fault", [*LOST, LOST_AT_OTHERS])
 async def test_a_lost_answer_of_luma_is_one_post_and_its_task_is_found_in_the_list(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, fault: dict[str, Any]
 ) -> None:
     await simulated.wrong("create", **fault)
     [rendered] = of(
         SceneRendered,
-        await play_without_answer(sqlite_desk, simulated.provider("luma", submit_seconds=patience(fault)), short),
+        await play_without_answer(sqlite_rig, simulated.provider("luma", submit_seconds=patience(fault)), short),
     )
     assert rendered.provider == "luma"
     assert (await simulated.posts(), len(await simulated.tasks())) == (1, 1)
 
 
 async def test_luma_is_asked_again_only_when_its_list_proves_that_nothing_arrived(
-    sqlite_desk: Any, simulated: Any, scene: Scene
+    sqlite_rig: Any, simulated: Any, scene: Scene
 ) -> None:
     """A list that shows no marker at all proves nothing; one that shows those of other tasks does."""
     await simulated.wrong("create", status=500, body={"detail": "Oops"}, times=1)
-    [failed] = of(SceneFailed, await play_without_answer(sqlite_desk, simulated.provider("luma"), scene(1)))
+    [failed] = of(SceneFailed, await play_without_answer(sqlite_rig, simulated.provider("luma"), scene(1)))
     assert failed.kind == "submission_unknown"
 
-    await play(sqlite_desk, simulated.provider("luma"), scene(2, video=2))
+    await play(sqlite_rig, simulated.provider("luma"), scene(2, video=2))
     await simulated.wrong("create", status=500, body={"detail": "Oops"}, times=1)
-    told = await play_without_answer(sqlite_desk, simulated.provider("luma"), scene(3, video=3))
+    told = await play_without_answer(sqlite_rig, simulated.provider("luma"), scene(3, video=3))
     [rendered] = of(SceneRendered, told)
     assert rendered.scene_number == 3
     assert len(await simulated.tasks()) == 2
-    assert await sqlite_desk.rows("SELECT posts FROM attempts WHERE scene_number = 3") == [(2,)]
+    assert await sqlite_rig.rows("SELECT posts FROM attempts WHERE scene_number = 3") == [(2,)]
 
 
 @pytest.mark.parametrize("name", PAID)
 async def test_a_provider_that_cannot_be_reached_has_surely_taken_nothing(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
     provider = simulated.provider(name, video_api_url="http://127.0.0.1:1/x")
     [delayed] = of(
-        SceneDelayed, await play(sqlite_desk, provider, short, lambda told: bool(of(SceneDelayed, told)), scale=0.1)
+        SceneDelayed, await play(sqlite_rig, provider, short, lambda told: bool(of(SceneDelayed, told)), scale=0.1)
     )
     assert (delayed.kind, delayed.reason) == ("outage", f"{name} cannot be reached.")
-    assert {state for (state,) in await sqlite_desk.rows("SELECT state FROM attempts")} == {"FAILED"}
-    assert await sqlite_desk.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend") == [(0, 0)]
+    assert {state for (state,) in await sqlite_rig.rows("SELECT state FROM attempts")} == {"FAILED"}
+    assert await sqlite_rig.rows("SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend") == [(0, 0)]
 
 
 REFUSED = [
@@ -186,13 +186,13 @@ REFUSED = [
 
 @pytest.mark.parametrize(("name", "fault", "kind", "says"), REFUSED)
 async def test_a_refused_order_fails_the_scene_at_once_and_costs_nothing(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any], kind: str, says: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any], kind: str, says: str
 ) -> None:
     await simulated.wrong("create", times=None, **fault)
-    [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider(name), short))
+    [failed] = of(SceneFailed, await play(sqlite_rig, simulated.provider(name), short))
     assert (failed.kind, await simulated.posts()) == (kind, 1)
     assert says in failed.reason
-    assert await sqlite_desk.rows("SELECT reserved_usd, booked_usd FROM spend") == [(0, 0)]
+    assert await sqlite_rig.rows("SELECT reserved_usd, booked_usd FROM spend") == [(0, 0)]
 
 
 PUT_OFF = [
@@ -213,15 +213,15 @@ PUT_OFF = [
 
 @pytest.mark.parametrize(("name", "fault", "kind", "says"), PUT_OFF)
 async def test_a_provider_that_takes_nothing_is_parked_the_scene_says_why_and_goes_on_later(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any], kind: str, says: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any], kind: str, says: str
 ) -> None:
     await simulated.wrong("create", times=2, **fault)
-    told = await play(sqlite_desk, simulated.provider(name), short)
+    told = await play(sqlite_rig, simulated.provider(name), short)
     delayed = of(SceneDelayed, told)
     assert (len(delayed), delayed[0].kind) == (1, kind)
     assert says in delayed[0].reason
     assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
-    assert await sqlite_desk.rows("SELECT state FROM attempts ORDER BY number") == [
+    assert await sqlite_rig.rows("SELECT state FROM attempts ORDER BY number") == [
         ("FAILED",), ("FAILED",), ("SUCCEEDED",)
     ]  # fmt: skip
 
@@ -229,13 +229,13 @@ async def test_a_provider_that_takes_nothing_is_parked_the_scene_says_why_and_go
 @pytest.mark.parametrize("name", PAID)
 @pytest.mark.parametrize("status", [401, 402, 403, 429])
 async def test_what_a_provider_says_about_the_account_stands_in_the_log_and_nowhere_else(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, status: int
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str, status: int
 ) -> None:
     said = {"detail": "The key luma-abc…xyz of account 4711 is not allowed."}
     await simulated.wrong("create", times=None, status=status, body=said)
     with capture_logs() as lines:
         told = await play(
-            sqlite_desk, simulated.provider(name), short, lambda told: bool(of(SceneDelayed, told)), scale=0.01
+            sqlite_rig, simulated.provider(name), short, lambda told: bool(of(SceneDelayed, told)), scale=0.01
         )
     assert not [event for event in told if "4711" in event.model_dump_json()]
     assert [line for line in lines if "4711" in str(line.get("detail"))]
@@ -254,10 +254,10 @@ async def test_why_a_clip_could_not_be_fetched_leaves_out_what_was_said_about_th
 
 @pytest.mark.parametrize("status", [502, 503])
 async def test_runway_sheds_load_and_is_asked_again(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, status: int
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, status: int
 ) -> None:
     await simulated.wrong("create", times=2, status=status, body={"error": "Busy"})
-    told = await play(sqlite_desk, simulated.provider("runway"), short)
+    told = await play(sqlite_rig, simulated.provider("runway"), short)
     assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
 
 
@@ -296,11 +296,11 @@ FAILURES = [
 
 @pytest.mark.parametrize(("name", "code", "reason", "kind", "tasks", "says"), FAILURES)
 async def test_a_failed_task_is_ordered_again_only_where_that_may_help(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested,
+    sqlite_rig: Any, simulated: Any, short: SceneRequested,
     name: str, code: str, reason: str, kind: str, tasks: int, says: str,
 ) -> None:  # fmt: skip
     await simulated.wrong("create", times=None, outcome="failed", code=code, reason=reason)
-    [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider(name), short))
+    [failed] = of(SceneFailed, await play(sqlite_rig, simulated.provider(name), short))
     assert (failed.kind, len(await simulated.tasks())) == (kind, tasks)
     assert says in failed.reason
     assert failed.cost_usd == 0
@@ -308,33 +308,33 @@ async def test_a_failed_task_is_ordered_again_only_where_that_may_help(
 
 @pytest.mark.parametrize(("name", "code"), [("runway", "SAFETY.INPUT.TEXT"), ("pika", "content_policy_violation")])
 async def test_what_a_failed_task_cost_is_booked(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, code: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str, code: str
 ) -> None:
     await simulated.wrong("create", outcome="failed", code=code, charged=True)
-    [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider(name), short))
+    [failed] = of(SceneFailed, await play(sqlite_rig, simulated.provider(name), short))
     [task] = await simulated.tasks()
     assert f"{failed.cost_usd:.2f}" == f"{float(task['chargedUsd']):.2f}" != "0.00"
 
 
 @pytest.mark.parametrize("name", PAID)
 async def test_a_throttled_task_is_waited_for_and_not_ordered_again(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
     await simulated.wrong("create", outcome="throttled", seconds=1.6)  # longer than a task may be worked on
     provider = simulated.provider(name)
     provider.attempt_seconds = 1.0
-    told = await play(sqlite_desk, provider, short)
+    told = await play(sqlite_rig, provider, short)
     assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
 
 
 @pytest.mark.parametrize("name", PAID)
 async def test_a_task_that_never_ends_is_ended_booked_and_tried_once_more(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
     await simulated.wrong("create", outcome="never")
     provider = simulated.provider(name)
     provider.attempt_seconds = 0.4
-    [rendered] = of(SceneRendered, await play(sqlite_desk, provider, short))
+    [rendered] = of(SceneRendered, await play(sqlite_rig, provider, short))
     first, second = await simulated.tasks()
     assert (first["state"], second["state"]) == ("cancelled", "succeeded")
     assert float(rendered.cost_usd) == pytest.approx(float(first["chargedUsd"]) + float(second["chargedUsd"]))
@@ -374,10 +374,10 @@ async def test_a_cancelling_without_an_answer_says_nothing(
      {"status": 429, "body": {}, "headers": {"Retry-After": "1"}}],
 )  # fmt: skip
 async def test_looks_that_fail_cost_nothing(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any]
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any]
 ) -> None:
     await simulated.wrong("get", times=3, **fault)
-    told = await play(sqlite_desk, simulated.provider(name), short)
+    told = await play(sqlite_rig, simulated.provider(name), short)
     assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
 
 
@@ -413,10 +413,10 @@ DAMAGED = [
 
 @pytest.mark.parametrize(("clip", "says", "orders"), DAMAGED)
 async def test_a_clip_that_cannot_be_used_is_ordered_again_only_where_that_may_help(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, clip: str, says: str, orders: int
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, clip: str, says: str, orders: int
 ) -> None:
     await simulated.wrong("create", times=None, clip=clip)
-    [failed] = of(SceneFailed, await play(sqlite_desk, simulated.provider("luma"), short))
+    [failed] = of(SceneFailed, await play(sqlite_rig, simulated.provider("luma"), short))
     assert (failed.kind, len(await simulated.tasks())) == ("clip_unusable", orders)
     assert says in failed.reason
     assert not re.search(r"/|fetched|conformed|Errno|127\.0\.0\.1", failed.reason), failed.reason
@@ -425,52 +425,52 @@ async def test_a_clip_that_cannot_be_used_is_ordered_again_only_where_that_may_h
 
 @pytest.mark.parametrize("page", ["<h1>502 Bad gateway</h1>", "", "{}"])
 async def test_what_comes_in_place_of_a_clip_once_is_fetched_again_and_not_paid_again(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, page: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, page: str
 ) -> None:
     await simulated.wrong("clip", status=200, text=page)
-    told = await play(sqlite_desk, simulated.provider("luma"), short)
+    told = await play(sqlite_rig, simulated.provider("luma"), short)
     assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
 
 
 async def test_a_clip_that_this_machine_had_no_memory_or_space_for_is_not_ordered_again(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, monkeypatch: pytest.MonkeyPatch
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The handler fails, and its message comes back: fetching is free."""
     monkeypatch.setattr(
         content_checks, "check_content", AsyncMock(side_effect=FfmpegFailed(228, "No space left on device"))
     )
     with pytest.raises(FfmpegFailed):
-        await play(sqlite_desk, simulated.provider("luma"), short)
+        await play(sqlite_rig, simulated.provider("luma"), short)
     assert len(await simulated.tasks()) == 1
 
 
 @pytest.mark.parametrize("name", ["runway", "luma"])
 async def test_an_ended_link_is_asked_for_afresh_once(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, name: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
     await simulated.wrong("clip", status=403, text="<Error/>")
-    told = await play(sqlite_desk, simulated.provider(name), short)
+    told = await play(sqlite_rig, simulated.provider(name), short)
     assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
 
 
 async def test_a_link_that_has_ended_for_good_is_a_clip_that_cannot_be_used(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested
+    sqlite_rig: Any, simulated: Any, short: SceneRequested
 ) -> None:
     await simulated.wrong("create", clip="gone")
-    told = await play(sqlite_desk, simulated.provider("pika"), short)
+    told = await play(sqlite_rig, simulated.provider("pika"), short)
     assert (len(of(SceneRendered, told)), len(await simulated.tasks())) == (1, 2)
 
 
 @pytest.mark.parametrize("link", ["https://localhost/clip.mp4", "https://elsewhere.example/clip.mp4"])
 async def test_a_clip_out_of_reach_is_not_paid_again_and_no_address_of_ours_is_told(
-    sqlite_desk: Any, simulated: Any, short: SceneRequested, link: str
+    sqlite_rig: Any, simulated: Any, short: SceneRequested, link: str
 ) -> None:
     """An operator can allow the place, and then the clip is used: its message is kept with the dead letters."""
     provider = simulated.provider("luma")
     provider.downloader = Downloader(("localhost",))
     provider._task = AsyncMock(return_value={"state": "completed", "assets": {"video": link}})
     with pytest.raises(StepFailed) as failed:
-        await play(sqlite_desk, provider, short)
+        await play(sqlite_rig, provider, short)
     assert failed.value.kind == "clip_out_of_reach"
     assert not re.search(r"127\.0\.0\.1|::1|localhost", failed.value.reason)
     assert len(await simulated.tasks()) == 1

@@ -42,134 +42,134 @@ def of(kind: type, events: list[Any]) -> list[Any]:
 
 
 @contextlib.asynccontextmanager
-async def scheduling(desk: Any, *schedulers: Scheduler) -> AsyncIterator[None]:
+async def scheduling(rig: Any, *schedulers: Scheduler) -> AsyncIterator[None]:
     """Run the schedulers of one process, or of several."""
     supervisor = Supervisor("scene-render")
-    for scheduler in schedulers or (desk.scheduler,):
+    for scheduler in schedulers or (rig.scheduler,):
         supervisor.start(*scheduler.background)
     try:
         yield
     finally:
         await supervisor.stop()
-        await asyncio.gather(*desk.deps.shielded.tasks)
+        await asyncio.gather(*rig.deps.shielded.tasks)
 
 
-async def ask(desk: Any, scene: Scene, videos: int, scenes: int = 5) -> None:
+async def ask(rig: Any, scene: Scene, videos: int, scenes: int = 5) -> None:
     for video in range(1, videos + 1):
         for number in range(1, scenes + 1):
-            await desk.hear(scene(number, video=video))
-    await desk.published()
+            await rig.hear(scene(number, video=video))
+    await rig.published()
 
 
 # --- scenes that wait
 
 
-async def test_slots_that_were_added_are_all_used_after_the_restart(desk: Any, scene: Scene) -> None:
-    desk.ledger.status = Running()
-    await ask(desk, scene, videos=10)
-    async with scheduling(desk):
-        await eventually(lambda: len(desk.ledger.taken) == 2, what="two slots are used")
-    desk.ledger.concurrency = 10
+async def test_slots_that_were_added_are_all_used_after_the_restart(rig: Any, scene: Scene) -> None:
+    rig.ledger.status = Running()
+    await ask(rig, scene, videos=10)
+    async with scheduling(rig):
+        await eventually(lambda: len(rig.ledger.taken) == 2, what="two slots are used")
+    rig.ledger.concurrency = 10
     began = time.monotonic()
-    async with scheduling(desk):
-        await provide_slots(desk.database, [desk.ledger])
-        desk.database.changed.set()
-        await eventually(lambda: len(desk.ledger.taken) == 10, what="ten slots are used", every=0.02)
+    async with scheduling(rig):
+        await provide_slots(rig.database, [rig.ledger])
+        rig.database.changed.set()
+        await eventually(lambda: len(rig.ledger.taken) == 10, what="ten slots are used", every=0.02)
         print(f"ten slots are used {time.monotonic() - began:.2f} s after the restart")  # noqa: T201 - for whoever looks
         await asyncio.sleep(0.3)
-    assert len(set(desk.ledger.taken)) == 10
-    assert (await desk.rows(STATES)).count(("running",)) == 10
+    assert len(set(rig.ledger.taken)) == 10
+    assert (await rig.rows(STATES)).count(("running",)) == 10
 
 
-async def test_scenes_start_though_nothing_wakes_the_scheduler(desk: Any, scene: Scene) -> None:
-    desk.database.changed.set = lambda: None
-    async with scheduling(desk):
+async def test_scenes_start_though_nothing_wakes_the_scheduler(rig: Any, scene: Scene) -> None:
+    rig.database.changed.set = lambda: None
+    async with scheduling(rig):
         await asyncio.sleep(0.1)
-        await ask(desk, scene, videos=1, scenes=2)
-        await eventually(lambda: len(desk.ledger.taken) == 2, what="both are started")
+        await ask(rig, scene, videos=1, scenes=2)
+        await eventually(lambda: len(rig.ledger.taken) == 2, what="both are started")
 
 
-async def test_when_a_scene_ends_the_next_one_starts(desk: Any, scene: Scene) -> None:
-    desk.ledger.check_seconds = desk.ledger.usual_seconds = 0.01
-    await ask(desk, scene, videos=2)
-    async with scheduling(desk):
-        await eventually(lambda: len(desk.ledger.taken) == 10, what="all are started, two at a time")
-    assert len(set(desk.ledger.taken)) == 10
+async def test_when_a_scene_ends_the_next_one_starts(rig: Any, scene: Scene) -> None:
+    rig.ledger.check_seconds = rig.ledger.usual_seconds = 0.01
+    await ask(rig, scene, videos=2)
+    async with scheduling(rig):
+        await eventually(lambda: len(rig.ledger.taken) == 10, what="all are started, two at a time")
+    assert len(set(rig.ledger.taken)) == 10
 
 
 @pytest.mark.connected
-async def test_scenes_that_are_locked_for_a_while_are_started_later(mariadb_desk: Any, scene: Scene) -> None:
-    desk = mariadb_desk
-    await ask(desk, scene, videos=1, scenes=2)
-    async with scheduling(desk):
-        async with desk.database.sessions.begin() as other:
+async def test_scenes_that_are_locked_for_a_while_are_started_later(mariadb_rig: Any, scene: Scene) -> None:
+    rig = mariadb_rig
+    await ask(rig, scene, videos=1, scenes=2)
+    async with scheduling(rig):
+        async with rig.database.sessions.begin() as other:
             assert len((await other.execute(text("SELECT state FROM renders FOR UPDATE"))).all()) == 2
-            assert await desk.start() is claim.NoClaim.LOCKED
+            assert await rig.start() is claim.NoClaim.LOCKED
             await asyncio.sleep(1.0)
-            assert desk.ledger.taken == []
-        await eventually(lambda: len(desk.ledger.taken) == 2, what="both are started")
+            assert rig.ledger.taken == []
+        await eventually(lambda: len(rig.ledger.taken) == 2, what="both are started")
 
 
 @pytest.mark.connected
-async def test_processes_that_share_the_work_never_order_a_scene_twice(mariadb_desk: Any, scene: Scene) -> None:
-    desk = mariadb_desk
-    desk.ledger.status, desk.ledger.concurrency = Running(), 20
-    await provide_slots(desk.database, [desk.ledger])
-    await ask(desk, scene, videos=6)
-    async with scheduling(desk, *(Scheduler(desk.deps) for _ in range(4))):
-        await eventually(lambda: len(desk.ledger.taken) >= 20, what="all slots are used")
+async def test_processes_that_share_the_work_never_order_a_scene_twice(mariadb_rig: Any, scene: Scene) -> None:
+    rig = mariadb_rig
+    rig.ledger.status, rig.ledger.concurrency = Running(), 20
+    await provide_slots(rig.database, [rig.ledger])
+    await ask(rig, scene, videos=6)
+    async with scheduling(rig, *(Scheduler(rig.deps) for _ in range(4))):
+        await eventually(lambda: len(rig.ledger.taken) >= 20, what="all slots are used")
         await asyncio.sleep(0.5)
-    assert len(desk.ledger.taken) == len(set(desk.ledger.taken)) == 20
-    ordered = await desk.rows("SELECT DISTINCT video_id, scene_number FROM attempts")
+    assert len(rig.ledger.taken) == len(set(rig.ledger.taken)) == 20
+    ordered = await rig.rows("SELECT DISTINCT video_id, scene_number FROM attempts")
     assert len(ordered) == 20
 
 
 async def test_a_scene_that_cannot_be_started_stops_no_other(
-    desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await ask(desk, scene, videos=1, scenes=3)
-    intend = type(desk.deps.attempts).intend
+    await ask(rig, scene, videos=1, scenes=3)
+    intend = type(rig.deps.attempts).intend
 
     async def fail(self: Any, work: Any, render: Any, *arguments: Any) -> Any:
         if render.scene_number == 1:
             raise LookupError("there is no price")
         return await intend(self, work, render, *arguments)
 
-    monkeypatch.setattr(type(desk.deps.attempts), "intend", fail)
-    async with scheduling(desk):
-        await eventually(lambda: len(desk.ledger.taken) == 2, what="the others are started")
-    assert (await desk.rows(STATES))[0] == ("waiting",)
+    monkeypatch.setattr(type(rig.deps.attempts), "intend", fail)
+    async with scheduling(rig):
+        await eventually(lambda: len(rig.ledger.taken) == 2, what="the others are started")
+    assert (await rig.rows(STATES))[0] == ("waiting",)
 
 
 async def test_a_scene_of_a_failed_video_is_looked_at_once_and_goes_on_when_it_is_resumed(
-    desk: Any, scene: Scene
+    rig: Any, scene: Scene
 ) -> None:
-    await ask(desk, scene, videos=1, scenes=2)
-    await desk.hear(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
-    await desk.start()
-    await desk.start()
-    assert await due.look(desk.database, desk.providers) == due.Due(), "nothing looks at it again"
-    assert await desk.published() == [], "nothing comes back for it"
-    async with scheduling(desk):
-        await desk.hear(VideoResumed(video_id=UUID(int=1), epoch=1))
-        await eventually(lambda: len(desk.ledger.taken) == 2, what="both are started")
+    await ask(rig, scene, videos=1, scenes=2)
+    await rig.hear(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
+    await rig.start()
+    await rig.start()
+    assert await due.look(rig.database, rig.providers) == due.Due(), "nothing looks at it again"
+    assert await rig.published() == [], "nothing comes back for it"
+    async with scheduling(rig):
+        await rig.hear(VideoResumed(video_id=UUID(int=1), epoch=1))
+        await eventually(lambda: len(rig.ledger.taken) == 2, what="both are started")
 
 
 async def test_scenes_of_a_provider_that_is_not_configured_any_more_go_to_the_others(
-    sqlite_desk: Any, scene: Scene
+    sqlite_rig: Any, scene: Scene
 ) -> None:
-    desk = sqlite_desk
-    await ask(desk, scene, videos=1, scenes=2)
-    del desk.providers["ledger"]
-    desk.configure("second")
-    async with scheduling(desk):
-        await eventually(lambda: len(desk.second.taken) == 2, what="both are started by the other provider")
+    rig = sqlite_rig
+    await ask(rig, scene, videos=1, scenes=2)
+    del rig.providers["ledger"]
+    rig.configure("second")
+    async with scheduling(rig):
+        await eventually(lambda: len(rig.second.taken) == 2, what="both are started by the other provider")
 
 
-async def test_a_scene_that_no_provider_accepts_fails_by_itself(desk: Any, scene: Scene) -> None:
-    desk.ledger.lose_answers(SubmissionRefused("invalid_request", "No such shape."))
-    await ask(desk, scene, videos=1, scenes=1)
-    told = await desk.play(lambda told: bool(of(SceneFailed, told)))
+async def test_a_scene_that_no_provider_accepts_fails_by_itself(rig: Any, scene: Scene) -> None:
+    rig.ledger.lose_answers(SubmissionRefused("invalid_request", "No such shape."))
+    await ask(rig, scene, videos=1, scenes=1)
+    told = await rig.play(lambda told: bool(of(SceneFailed, told)))
     assert of(SceneFailed, told)[0].reason == "No such shape."
 
 
@@ -178,159 +178,159 @@ async def test_a_scene_that_no_provider_accepts_fails_by_itself(desk: Any, scene
 
 @pytest.mark.parametrize("change", ["state = 'UNKNOWN'", "posts = 2", "intended_at = '2020-01-01 00:00:00.000000'"])
 async def test_an_order_that_others_have_given_up_is_not_sent(
-    sqlite_desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch, change: str
+    sqlite_rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The process was frozen after INTENT, and its own clock does not tell."""
-    desk = sqlite_desk
+    rig = sqlite_rig
     may_send = submission._may_send
 
     async def freeze(*arguments: Any) -> bool:
-        async with desk.database.sessions.begin() as session:
+        async with rig.database.sessions.begin() as session:
             await session.execute(text(f"UPDATE attempts SET {change}"))
         return await may_send(*arguments)
 
     monkeypatch.setattr(submission, "_may_send", freeze)
-    await ask(desk, scene, videos=1, scenes=1)
-    await desk.start()
-    assert desk.ledger.taken == []
+    await ask(rig, scene, videos=1, scenes=1)
+    await rig.start()
+    assert rig.ledger.taken == []
 
 
 async def test_an_order_is_not_sent_while_the_database_does_not_say_whose_it_is(
-    sqlite_desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    sqlite_rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = sqlite_desk
+    rig = sqlite_rig
 
     def away(self: Any) -> Any:
         raise ConnectionError("away")
 
-    await ask(desk, scene, videos=1, scenes=1)
+    await ask(rig, scene, videos=1, scenes=1)
     monkeypatch.setattr(Database, "reading", away)
-    await desk.scheduler.start_next(desk.ledger)
-    await asyncio.gather(*desk.deps.shielded.tasks)
+    await rig.scheduler.start_next(rig.ledger)
+    await asyncio.gather(*rig.deps.shielded.tasks)
     monkeypatch.undo()
-    assert desk.ledger.taken == []
-    assert await desk.rows(STATES) == [("waiting",)]
+    assert rig.ledger.taken == []
+    assert await rig.rows(STATES) == [("waiting",)]
 
 
 # --- attempts that are due
 
 
-async def start_one(desk: Any, scene: Scene) -> CheckDue:
-    await ask(desk, scene, videos=1, scenes=1)
-    await desk.start()
-    [check] = of(CheckDue, await desk.published())
+async def start_one(rig: Any, scene: Scene) -> CheckDue:
+    await ask(rig, scene, videos=1, scenes=1)
+    await rig.start()
+    [check] = of(CheckDue, await rig.published())
     assert isinstance(check, CheckDue)
     return check
 
 
-async def make_due(desk: Any) -> None:
-    async with desk.database.sessions.begin() as session:
+async def make_due(rig: Any) -> None:
+    async with rig.database.sessions.begin() as session:
         await session.execute(text("UPDATE attempts SET next_check_at = '2020-01-01 00:00:00.000000'"))
 
 
 async def test_an_attempt_whose_process_died_while_it_looked_is_looked_at_by_another_one(
-    desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.5)
-    await start_one(desk, scene)
-    await make_due(desk)
-    async with desk.database.sessions.begin() as session:
+    await start_one(rig, scene)
+    await make_due(rig)
+    async with rig.database.sessions.begin() as session:
         assert len(await lease.take(session, "ledger", 8)) == 1
         assert await lease.take(session, "ledger", 8) == []
-    async with scheduling(desk):
-        await eventually(lambda: desk.rows("SELECT 1 FROM attempts WHERE state = 'SUCCEEDED'"), what="it is seen")
+    async with scheduling(rig):
+        await eventually(lambda: rig.rows("SELECT 1 FROM attempts WHERE state = 'SUCCEEDED'"), what="it is seen")
 
 
 async def test_a_look_that_takes_long_is_taken_over_by_nobody(
-    desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 2.0)
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.2)
-    await start_one(desk, scene)
+    await start_one(rig, scene)
     looks = []
     answer = asyncio.Event()
 
     async def check(task_id: str) -> Any:
         looks.append(task_id)
         await answer.wait()
-        return desk.ledger.status
+        return rig.ledger.status
 
-    desk.ledger.check = check
-    await make_due(desk)
-    async with scheduling(desk, Scheduler(desk.deps), Scheduler(desk.deps)):
+    rig.ledger.check = check
+    await make_due(rig)
+    async with scheduling(rig, Scheduler(rig.deps), Scheduler(rig.deps)):
         await eventually(lambda: looks, what="it is looked at")
         await asyncio.sleep(3.0)
         assert len(looks) == 1
         answer.set()
-        await eventually(lambda: desk.rows("SELECT 1 FROM attempts WHERE state = 'SUCCEEDED'"), what="it is seen")
-    assert len(of(ClipReady, await desk.published())) == 1
+        await eventually(lambda: rig.rows("SELECT 1 FROM attempts WHERE state = 'SUCCEEDED'"), what="it is seen")
+    assert len(of(ClipReady, await rig.published())) == 1
 
 
-async def test_a_provider_that_hangs_delays_no_other(desk: Any, scene: Scene) -> None:
+async def test_a_provider_that_hangs_delays_no_other(rig: Any, scene: Scene) -> None:
     never = asyncio.Event()
 
     async def hang(*_: object) -> Any:
         await never.wait()
         raise ConnectionError("it never answered")
 
-    desk.ledger.concurrency = desk.second.concurrency = 30
-    await desk.use(desk.ledger, desk.second, scale=1.0)
-    desk.second.check_seconds = desk.second.usual_seconds = 0.01
+    rig.ledger.concurrency = rig.second.concurrency = 30
+    await rig.use(rig.ledger, rig.second, scale=1.0)
+    rig.second.check_seconds = rig.second.usual_seconds = 0.01
     for video in range(1, 21):
-        await desk.hear(scene(1, video=video))
-    async with scheduling(desk):
-        await eventually(lambda: len(desk.ledger.taken) == 20, what="all are at the first provider")
-        desk.ledger.check = desk.ledger.submit = hang
-        await make_due(desk)
+        await rig.hear(scene(1, video=video))
+    async with scheduling(rig):
+        await eventually(lambda: len(rig.ledger.taken) == 20, what="all are at the first provider")
+        rig.ledger.check = rig.ledger.submit = hang
+        await make_due(rig)
         for video in range(21, 61):
-            await desk.hear(scene(1, video=video, providers=("ledger",) if video <= 40 else ("second",)))
+            await rig.hear(scene(1, video=video, providers=("ledger",) if video <= 40 else ("second",)))
         done = "SELECT COUNT(*) FROM attempts WHERE provider = 'second' AND state = 'SUCCEEDED'"
-        await eventually(lambda: _is(desk, done, 20), what="the second provider's scenes are rendered")
+        await eventually(lambda: _is(rig, done, 20), what="the second provider's scenes are rendered")
         never.set()
-    assert len(desk.second.taken) == 20
+    assert len(rig.second.taken) == 20
 
 
-async def _is(desk: Any, query: str, count: int) -> bool:
-    return bool(await desk.rows(query) == [(count,)])
+async def _is(rig: Any, query: str, count: int) -> bool:
+    return bool(await rig.rows(query) == [(count,)])
 
 
-async def test_a_look_that_fails_in_an_unexpected_way_is_made_again_later(desk: Any, scene: Scene) -> None:
-    check = await start_one(desk, scene)
-    desk.ledger.status = ValueError("what is this?")
-    await desk.hear(check)
-    assert of(CheckDue, await desk.published()) == [check]
-    assert await desk.rows("SELECT state FROM attempts") == [("SUBMITTED",)]
+async def test_a_look_that_fails_in_an_unexpected_way_is_made_again_later(rig: Any, scene: Scene) -> None:
+    check = await start_one(rig, scene)
+    rig.ledger.status = ValueError("what is this?")
+    await rig.hear(check)
+    assert of(CheckDue, await rig.published()) == [check]
+    assert await rig.rows("SELECT state FROM attempts") == [("SUBMITTED",)]
 
 
-async def test_an_order_at_a_provider_without_a_key_waits_for_the_key(sqlite_desk: Any, scene: Scene) -> None:
-    desk = sqlite_desk
-    desk.ledger.lose_answers(ConnectionError())
-    await ask(desk, scene, videos=1, scenes=1)
-    await desk.start()
-    [overdue] = of(SubmissionOverdue, await desk.published())
-    ledger = desk.providers.pop("ledger")
-    desk.configure("second")
-    await make_due(desk)
-    told = await desk.play(lambda told: bool(of(SceneDelayed, told)))
+async def test_an_order_at_a_provider_without_a_key_waits_for_the_key(sqlite_rig: Any, scene: Scene) -> None:
+    rig = sqlite_rig
+    rig.ledger.lose_answers(ConnectionError())
+    await ask(rig, scene, videos=1, scenes=1)
+    await rig.start()
+    [overdue] = of(SubmissionOverdue, await rig.published())
+    ledger = rig.providers.pop("ledger")
+    rig.configure("second")
+    await make_due(rig)
+    told = await rig.play(lambda told: bool(of(SceneDelayed, told)))
     assert "LEDGER_API_KEY is not set" in of(SceneDelayed, told)[0].reason
-    desk.providers["ledger"] = ledger
+    rig.providers["ledger"] = ledger
     ledger.found, ledger.answer = Absent(), lambda _: "task-2"
-    await desk.hear(overdue)
-    assert await desk.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-2")]
-    assert desk.second.taken == []
+    await rig.hear(overdue)
+    assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-2")]
+    assert rig.second.taken == []
 
 
 async def test_a_provider_without_a_key_for_hours_leaves_the_order_to_a_person(
-    sqlite_desk: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    sqlite_rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = sqlite_desk
-    desk.ledger.found = Unknowable()
-    check = await start_one(desk, scene)
-    desk.configure("second")
-    del desk.providers["ledger"]
+    rig = sqlite_rig
+    rig.ledger.found = Unknowable()
+    check = await start_one(rig, scene)
+    rig.configure("second")
+    del rig.providers["ledger"]
     monkeypatch.setattr(polling, "SILENCE_SECONDS", -1)
-    await desk.hear(check)
-    [failed] = of(SceneFailed, await desk.published())
+    await rig.hear(check)
+    [failed] = of(SceneFailed, await rig.published())
     assert (failed.kind, "LEDGER_API_KEY is not set" in failed.reason) == ("submission_unknown", True)
 
 

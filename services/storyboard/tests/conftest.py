@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @dataclass
-class Studio:
+class Rig:
     """The service, and the simulator it talks to."""
 
     database: Database
@@ -111,10 +111,10 @@ def logs() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     url = f"sqlite+aiosqlite:///{tmp_path}/storyboard.db"
     async with migrated(url, Base.metadata, folder_of(app.__file__)) as database:
         # Raw: an error of the simulator's own would otherwise end the test instead of the connection.
         transport = ASGITransport(llm_app(), raise_app_exceptions=False)
         async with AsyncClient(transport=transport) as client:
-            yield Studio(database, client)
+            yield Rig(database, client)

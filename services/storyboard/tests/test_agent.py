@@ -43,9 +43,9 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-async def test_every_prompt_becomes_a_story_in_its_language(studio, prompt: str) -> None:
-    request = studio.request(prompt, scene_count=1 + len(prompt) % 5, duration=15 + len(prompt) % 46)
-    board = await studio.writer().write(request)
+async def test_every_prompt_becomes_a_story_in_its_language(rig, prompt: str) -> None:
+    request = rig.request(prompt, scene_count=1 + len(prompt) % 5, duration=15 + len(prompt) % 46)
+    board = await rig.writer().write(request)
     check(board.story, request, SceneSeconds())
     assert board.repairs == ()
     spoken = " ".join(scene.action for scene in board.story.scenes)
@@ -53,39 +53,39 @@ async def test_every_prompt_becomes_a_story_in_its_language(studio, prompt: str)
 
 
 @pytest.mark.parametrize("form", ["tool", "json_schema", "json"])
-async def test_every_form_of_answer_makes_the_same_story(studio, form: str) -> None:
-    board = await studio.writer(form).write(studio.request())
+async def test_every_form_of_answer_makes_the_same_story(rig, form: str) -> None:
+    board = await rig.writer(form).write(rig.request())
     assert [scene.camera_angle for scene in board.story.scenes] == ["wide", "medium", "close-up"]
-    [body] = await studio.bodies()
+    [body] = await rig.bodies()
     assert ("tools" in body) == (form == "tool")
     assert ("response_format" in body) == (form == "json_schema")
     assert ("cameraAngle" in body["messages"][0]["content"]) == (form == "json")
 
 
-async def test_what_an_endpoint_can_do_is_found_out_once(studio) -> None:
-    await studio.fault("rejects_tools")
-    await studio.fault("rejects_json_schema")
-    writer = studio.writer(form=None)
-    await writer.write(studio.request())
-    assert await studio.calls() == 3
-    await writer.write(studio.request())
-    assert await studio.calls() == 4
+async def test_what_an_endpoint_can_do_is_found_out_once(rig) -> None:
+    await rig.fault("rejects_tools")
+    await rig.fault("rejects_json_schema")
+    writer = rig.writer(form=None)
+    await writer.write(rig.request())
+    assert await rig.calls() == 3
+    await writer.write(rig.request())
+    assert await rig.calls() == 4
 
 
-async def test_a_form_that_is_passed_over_is_given_up(studio) -> None:
-    await studio.fault("prompt_echo", times=1)
-    await studio.writer(form=None).write(studio.request())
-    assert ["tools" in body for body in await studio.bodies()] == [True, False]
+async def test_a_form_that_is_passed_over_is_given_up(rig) -> None:
+    await rig.fault("prompt_echo", times=1)
+    await rig.writer(form=None).write(rig.request())
+    assert ["tools" in body for body in await rig.bodies()] == [True, False]
 
 
-async def test_json_where_a_tool_was_to_be_called_is_taken(studio) -> None:
-    await studio.fault("ignores_form")
-    await studio.writer("tool").write(studio.request())
-    assert await studio.calls() == 1
+async def test_json_where_a_tool_was_to_be_called_is_taken(rig) -> None:
+    await rig.fault("ignores_form")
+    await rig.writer("tool").write(rig.request())
+    assert await rig.calls() == 1
 
 
-async def test_scenes_rendered_apart_share_one_look(studio) -> None:
-    board = await studio.writer().write(studio.request())
+async def test_scenes_rendered_apart_share_one_look(rig) -> None:
+    board = await rig.writer().write(rig.request())
     for shot in board.shot_prompts:
         assert "Mara: woman of 60, grey braid" in shot
         assert "Place: a small wooden harbour" in shot
@@ -101,12 +101,12 @@ async def test_scenes_rendered_apart_share_one_look(studio) -> None:
         ("fenced", None),
     ],
 )
-async def test_what_can_be_repaired_is_repaired_and_noted(studio, fault: str, repair: str | None) -> None:
-    await studio.fault(fault)
-    request = studio.request()
-    assert await studio.process(request) == Handled()
-    [row] = await studio.rows(StoryboardRow)
-    assert await studio.calls() == 1
+async def test_what_can_be_repaired_is_repaired_and_noted(rig, fault: str, repair: str | None) -> None:
+    await rig.fault(fault)
+    request = rig.request()
+    assert await rig.process(request) == Handled()
+    [row] = await rig.rows(StoryboardRow)
+    assert await rig.calls() == 1
     assert bool(row.repairs) == bool(repair)
     assert repair is None or repair in "; ".join(row.repairs)
 
@@ -114,10 +114,10 @@ async def test_what_can_be_repaired_is_repaired_and_noted(studio, fault: str, re
 @pytest.mark.parametrize(
     "fault", ["invalid_json", "wrong_count", "no_action", "prompt_echo", "cut_off", "empty", "obeys_injection"]
 )
-async def test_what_cannot_be_repaired_goes_back_with_the_reason(studio, fault: str) -> None:
-    await studio.fault(fault, times=1)
-    await studio.writer().write(studio.request())
-    first, second = await studio.bodies()
+async def test_what_cannot_be_repaired_goes_back_with_the_reason(rig, fault: str) -> None:
+    await rig.fault(fault, times=1)
+    await rig.writer().write(rig.request())
+    first, second = await rig.bodies()
     assert second["messages"][: len(first["messages"])] == first["messages"]
     assert "cannot be filmed: " in second["messages"][-1]["content"]
 
@@ -133,68 +133,68 @@ async def test_what_cannot_be_repaired_goes_back_with_the_reason(studio, fault: 
         ("401", "The language model cannot be used: its endpoint refuses the key (HTTP 401); check LLM_API_KEY."),
     ],
 )
-async def test_a_video_without_a_story_fails_and_says_why(studio, fault: str, reason: str) -> None:
-    await studio.fault(fault)
-    outcome = await studio.process(studio.request())
+async def test_a_video_without_a_story_fails_and_says_why(rig, fault: str, reason: str) -> None:
+    await rig.fault(fault)
+    outcome = await rig.process(rig.request())
     assert isinstance(outcome, DeadLettered)
-    [failed] = await published(studio.database)
+    [failed] = await published(rig.database)
     assert isinstance(failed, VideoFailed)
     assert (failed.stage, failed.kind) == ("storyboard", "storyboard")
     assert reason in failed.reason
-    assert await studio.rows(StoryboardRow) == []
-    assert await studio.calls() <= agent.TURNS
+    assert await rig.rows(StoryboardRow) == []
+    assert await rig.calls() <= agent.TURNS
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "truncated", "not_json"])
-async def test_an_endpoint_in_trouble_is_asked_again_later(studio, fault: str) -> None:
-    await studio.fault(fault, times=1)
-    request = studio.request()
-    assert isinstance(await studio.process(request), Retry)
-    assert await studio.calls() == 1
-    assert await studio.process(request, attempt=2) == Handled()
-    assert len(await studio.rows(StoryboardRow)) == 1
+async def test_an_endpoint_in_trouble_is_asked_again_later(rig, fault: str) -> None:
+    await rig.fault(fault, times=1)
+    request = rig.request()
+    assert isinstance(await rig.process(request), Retry)
+    assert await rig.calls() == 1
+    assert await rig.process(request, attempt=2) == Handled()
+    assert len(await rig.rows(StoryboardRow)) == 1
 
 
-async def test_an_answer_that_takes_too_long_is_not_waited_for(studio) -> None:
-    await studio.fault("slow", times=1, seconds=5)
+async def test_an_answer_that_takes_too_long_is_not_waited_for(rig) -> None:
+    await rig.fault("slow", times=1, seconds=5)
     with pytest.raises(LanguageModelAway):
-        await studio.writer(timeout=0.2).write(studio.request())
+        await rig.writer(timeout=0.2).write(rig.request())
 
 
-async def test_a_slow_answer_holds_up_no_other_request(studio) -> None:
-    await studio.fault("slow", times=1, seconds=1.5)
-    service = studio.service()
-    slow = asyncio.create_task(studio.process(studio.request(PAGE[:3900]), service))
-    await eventually(studio.calls, what="the slow one is asked", every=0.01)
-    outcomes = await asyncio.gather(*[studio.process(studio.request(), service) for _ in range(7)])
+async def test_a_slow_answer_holds_up_no_other_request(rig) -> None:
+    await rig.fault("slow", times=1, seconds=1.5)
+    service = rig.service()
+    slow = asyncio.create_task(rig.process(rig.request(PAGE[:3900]), service))
+    await eventually(rig.calls, what="the slow one is asked", every=0.01)
+    outcomes = await asyncio.gather(*[rig.process(rig.request(), service) for _ in range(7)])
     assert outcomes == [Handled()] * 7
     assert not slow.done()
     assert await slow == Handled()
 
 
-async def test_an_endpoint_that_stays_in_trouble_fails_the_video(studio) -> None:
-    await studio.fault("500")
-    assert isinstance(await studio.process(studio.request(), attempt=6), DeadLettered)
-    [failed] = await published(studio.database)
+async def test_an_endpoint_that_stays_in_trouble_fails_the_video(rig) -> None:
+    await rig.fault("500")
+    assert isinstance(await rig.process(rig.request(), attempt=6), DeadLettered)
+    [failed] = await published(rig.database)
     assert "HTTP 500" in failed.reason
 
 
-async def test_more_seconds_than_the_provider_renders_are_not_even_asked_for(studio) -> None:
-    writer = studio.writer(seconds=SceneSeconds(2, 10))
+async def test_more_seconds_than_the_provider_renders_are_not_even_asked_for(rig) -> None:
+    writer = rig.writer(seconds=SceneSeconds(2, 10))
     with pytest.raises(StepFailed, match="5 scenes of 2 to 10 s each cannot last 60 s"):
-        await writer.write(studio.request(scene_count=5, duration=60))
-    assert await studio.calls() == 0
+        await writer.write(rig.request(scene_count=5, duration=60))
+    assert await rig.calls() == 0
 
 
-async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(studio) -> None:
-    studio.prices = TokenPrices(Decimal(2), Decimal(8))
-    request = studio.request(scene_count=4, duration=40)
-    assert await studio.process(request) == Handled()
-    charged, created, *scenes = await published(studio.database)
+async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(rig) -> None:
+    rig.prices = TokenPrices(Decimal(2), Decimal(8))
+    request = rig.request(scene_count=4, duration=40)
+    assert await rig.process(request) == Handled()
+    charged, created, *scenes = await published(rig.database)
     assert isinstance(created, StoryboardCreated)
     assert created.total_duration == 40
     assert [type(scene) for scene in scenes] == [SceneRequested] * 4
-    [answer] = await studio.rows(LlmAnswerRow)
+    [answer] = await rig.rows(LlmAnswerRow)
     assert answer.video_id == str(request.video_id)
     assert answer.model == "simulated-1"
     assert len(json.loads(answer.answer)["scenes"]) == 4
@@ -205,20 +205,20 @@ async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(studio) -
     assert (charged.owner, charged.provider, charged.state) == (request.owner, "llm", "settled")
 
 
-async def test_a_request_that_comes_again_reuses_every_answer(studio) -> None:
-    await studio.fault("wrong_count", times=1)
-    request = studio.request()
-    board = await studio.writer().write(request)
-    assert await studio.calls() == 2
-    assert await studio.writer().write(request) == board
-    assert await studio.calls() == 2
-    await studio.writer().write(request.model_copy(update={"prompt": "Another story of the same id"}))
-    assert await studio.calls() == 3
+async def test_a_request_that_comes_again_reuses_every_answer(rig) -> None:
+    await rig.fault("wrong_count", times=1)
+    request = rig.request()
+    board = await rig.writer().write(request)
+    assert await rig.calls() == 2
+    assert await rig.writer().write(request) == board
+    assert await rig.calls() == 2
+    await rig.writer().write(request.model_copy(update={"prompt": "Another story of the same id"}))
+    assert await rig.calls() == 3
 
 
-async def test_two_deliveries_at_once_keep_one_answer(studio) -> None:
-    request = studio.request()
-    answers = studio.writer().answers
+async def test_two_deliveries_at_once_keep_one_answer(rig) -> None:
+    request = rig.request()
+    answers = rig.writer().answers
     held = await answers.reserve(request, Decimal(0))
     first = await answers.keep(request, 0, agent.Answer("first"), held)
     assert await answers.keep(request, 0, agent.Answer("second"), held) == first

@@ -78,12 +78,12 @@ OUTCOMES: Counter[str] = Counter()
 
 
 @given(cases())
-async def test_any_answer_ends_in_a_good_storyboard_or_in_a_failure_with_a_reason(studio, case) -> None:
+async def test_any_answer_ends_in_a_good_storyboard_or_in_a_failure_with_a_reason(rig, case) -> None:
     request, said = case
     replies = iter(said)
     answering = MockTransport(lambda _: Response(200, json={"choices": [{"message": {"content": next(replies)}}]}))
     endpoint = Endpoint(AsyncClient(transport=answering), "http://llm", None, "m", form="json")
-    writer = LanguageModelWriter(endpoint, Answers(studio.database, "m"), SECONDS)
+    writer = LanguageModelWriter(endpoint, Answers(rig.database, "m"), SECONDS)
     try:
         board = await writer.write(request)
     except StepFailed as failed:

@@ -41,17 +41,17 @@ PROMPTS = [
 OBEDIENCE = ["obeys_injection", "leaks_instructions", "system_prompt"]
 
 
-def an_attack(studio, prompt: str):
-    return studio.request(prompt, niche=prompt[:100], metadata={"note": f"{prompt} METADATA"}, owner="someone")
+def an_attack(rig, prompt: str):
+    return rig.request(prompt, niche=prompt[:100], metadata={"note": f"{prompt} METADATA"}, owner="someone")
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-async def test_a_model_that_obeys_once_is_corrected(studio, logs, prompt: str) -> None:
+async def test_a_model_that_obeys_once_is_corrected(rig, logs, prompt: str) -> None:
     for fault in OBEDIENCE:
-        await studio.fault(fault, times=1)
-        request = an_attack(studio, prompt)
-        assert await studio.process(request) == Handled()
-        created, *scenes = await published(studio.database)
+        await rig.fault(fault, times=1)
+        request = an_attack(rig, prompt)
+        assert await rig.process(request) == Handled()
+        created, *scenes = await published(rig.database)
         assert isinstance(created, StoryboardCreated)
         check(created, request, SceneSeconds())
         assert (created.video_id, created.niche, created.aspect_ratio) == (request.video_id, request.niche, "16:9")
@@ -61,23 +61,23 @@ async def test_a_model_that_obeys_once_is_corrected(studio, logs, prompt: str) -
             assert rights == (request.video_id, "someone", "interactive", ())
             assert "HACKED" not in f"{scene.scene.action} {scene.shot_prompt}"
         assert not leaks(" ".join([created.story_script, *(scene.shot_prompt for scene in scenes)]), INSTRUCTIONS)
-    assert await studio.calls() == 2 * len(OBEDIENCE)
-    for body in await studio.bodies():
+    assert await rig.calls() == 2 * len(OBEDIENCE)
+    for body in await rig.bodies():
         assert "METADATA" not in str(body)
         assert [m["content"] for m in body["messages"] if m["role"] == "system"] == [INSTRUCTIONS]
-    assert "secret-key" not in f"{logs} {await studio.bodies()}"
+    assert "secret-key" not in f"{logs} {await rig.bodies()}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prompt", PROMPTS)
-async def test_a_model_that_always_obeys_makes_no_video(studio, prompt: str) -> None:
+async def test_a_model_that_always_obeys_makes_no_video(rig, prompt: str) -> None:
     for fault in OBEDIENCE:
-        await studio.heal()
-        await studio.fault(fault)
-        assert isinstance(await studio.process(an_attack(studio, prompt)), DeadLettered)
-        [failed] = await published(studio.database)
+        await rig.heal()
+        await rig.fault(fault)
+        assert isinstance(await rig.process(an_attack(rig, prompt)), DeadLettered)
+        [failed] = await published(rig.database)
         assert isinstance(failed, VideoFailed)
         assert failed.kind == "storyboard"
         assert not leaks(failed.reason, INSTRUCTIONS)
         assert "HACKED" not in failed.reason
-    assert await studio.rows(StoryboardRow) == []
+    assert await rig.rows(StoryboardRow) == []

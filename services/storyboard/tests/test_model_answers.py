@@ -42,20 +42,20 @@ NOT_USED = {
 
 
 @pytest.fixture
-async def studio(studio: Any) -> AsyncIterator[Any]:
+async def rig(rig: Any) -> AsyncIterator[Any]:
     """The same, at an endpoint on a port of its own."""
     async with serving(Settings(port=0)) as url, AsyncClient(trust_env=False) as client:
-        studio.client, studio.url, studio.prices = client, f"{url}/llm", TokenPrices(*PRICES)
-        yield studio
+        rig.client, rig.url, rig.prices = client, f"{url}/llm", TokenPrices(*PRICES)
+        yield rig
 
 
 def forms_of(bodies: list[dict[str, Any]]) -> list[str]:
     return ["tool" if "tools" in body else "json_schema" if "response_format" in body else "json" for body in bodies]
 
 
-async def paid_for(studio: Any, video_id: object) -> list[LlmAnswerRow]:
+async def paid_for(rig: Any, video_id: object) -> list[LlmAnswerRow]:
     """The answers kept for a video, each with its tokens and with what they cost."""
-    rows = [row for row in await studio.rows(LlmAnswerRow) if row.video_id == str(video_id)]
+    rows = [row for row in await rig.rows(LlmAnswerRow) if row.video_id == str(video_id)]
     for row in rows:
         assert row.input_tokens >= 0
         assert row.output_tokens > 0, row.answer
@@ -64,38 +64,38 @@ async def paid_for(studio: Any, video_id: object) -> list[LlmAnswerRow]:
     return rows
 
 
-async def test_every_usable_answer_is_used_and_kept(studio) -> None:
-    good = await studio.writer().write(studio.request())
+async def test_every_usable_answer_is_used_and_kept(rig) -> None:
+    good = await rig.writer().write(rig.request())
     for fault in USED:
-        await studio.forget_calls()
-        await studio.fault(fault, times=1)
-        request = studio.request()
-        written = await studio.writer(form=None).write(request)
+        await rig.forget_calls()
+        await rig.fault(fault, times=1)
+        request = rig.request()
+        written = await rig.writer(form=None).write(request)
         expected = [scene.action for scene in good.story.scenes]
         assert [" ".join(s.action.replace("\ufffd", "").split()) for s in written.story.scenes] == expected, fault
         assert written.story.style == good.story.style, fault
         assert [scene.duration for scene in written.story.scenes] == [10, 10, 10], fault
-        assert len(await paid_for(studio, request.video_id)) == 1, fault
-        assert forms_of(await studio.bodies()) == ["tool"], fault
+        assert len(await paid_for(rig, request.video_id)) == 1, fault
+        assert forms_of(await rig.bodies()) == ["tool"], fault
 
 
 @pytest.mark.parametrize("fault", NOT_USED)
-async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(studio, fault: str) -> None:
-    await studio.fault(fault)
-    request, service = studio.request(), studio.service(studio.writer(form=None))
-    assert isinstance(await studio.process(request, service), DeadLettered)
-    *charged, failed = await published(studio.database)
+async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(rig, fault: str) -> None:
+    await rig.fault(fault)
+    request, service = rig.request(), rig.service(rig.writer(form=None))
+    assert isinstance(await rig.process(request, service), DeadLettered)
+    *charged, failed = await published(rig.database)
     assert [type(event) for event in charged] == [StoryCharged] * 3
     assert isinstance(failed, VideoFailed)
     assert NOT_USED[fault] in failed.reason
-    assert len(await paid_for(studio, request.video_id)) == 3
-    assert forms_of(await studio.bodies()) == ALL_FORMS
+    assert len(await paid_for(rig, request.video_id)) == 3
+    assert forms_of(await rig.bodies()) == ALL_FORMS
 
-    await studio.heal()
-    await studio.forget_calls()
-    await studio.fault(fault, times=1)
-    assert await studio.process(studio.request(), service) == Handled()
-    assert forms_of(await studio.bodies()) == ["tool", "json_schema"]
+    await rig.heal()
+    await rig.forget_calls()
+    await rig.fault(fault, times=1)
+    assert await rig.process(rig.request(), service) == Handled()
+    assert forms_of(await rig.bodies()) == ["tool", "json_schema"]
 
 
 @pytest.mark.parametrize(
@@ -109,21 +109,21 @@ async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(studio, fau
         ("not_json", Retry, "its answer is not JSON"),
     ],
 )
-async def test_a_fault_of_the_endpoint_is_no_answer(studio, fault: str, outcome: type, reason: str) -> None:
-    await studio.fault(fault)
-    ended = await studio.process(studio.request())
+async def test_a_fault_of_the_endpoint_is_no_answer(rig, fault: str, outcome: type, reason: str) -> None:
+    await rig.fault(fault)
+    ended = await rig.process(rig.request())
     assert isinstance(ended, outcome)
     assert reason in ended.reason
-    assert await studio.rows(LlmAnswerRow) == await studio.rows(StoryboardRow) == []
-    assert await studio.calls() == 1
+    assert await rig.rows(LlmAnswerRow) == await rig.rows(StoryboardRow) == []
+    assert await rig.calls() == 1
 
 
-async def test_a_filter_is_not_asked_twice_in_the_same_form(studio) -> None:
-    await studio.fault("guardrail")
-    ended = await studio.process(studio.request())
+async def test_a_filter_is_not_asked_twice_in_the_same_form(rig) -> None:
+    await rig.fault("guardrail")
+    ended = await rig.process(rig.request())
     assert isinstance(ended, DeadLettered)
     assert f"refused to write this story: {FILTERED}" in ended.reason
-    assert await studio.calls() == 1
+    assert await rig.calls() == 1
 
 
 SCENE = '{"action": "A fox jumps."}'

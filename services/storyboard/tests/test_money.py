@@ -18,43 +18,43 @@ CENT = Decimal("0.01")
 
 
 @pytest.fixture
-def studio(studio: Any) -> Any:
-    studio.prices = TokenPrices(Decimal(2), Decimal(8))
-    return studio
+def rig(rig: Any) -> Any:
+    rig.prices = TokenPrices(Decimal(2), Decimal(8))
+    return rig
 
 
-async def used(studio: Any) -> set[Decimal]:
+async def used(rig: Any) -> set[Decimal]:
     """What is used of each budget, in USD."""
-    async with studio.database.reading() as session:
+    async with rig.database.reading() as session:
         rows = await session.scalars(select(budgets.c.used))
         return {units * Decimal("0.0001") for units in rows}
 
 
-async def test_each_answer_is_booked_and_told_with_those_before_it(studio) -> None:
-    await studio.fault("wrong_count", times=1)
-    assert await studio.process(studio.request(owner="publisher")) == Handled()
-    first, second, *_ = await published(studio.database)
+async def test_each_answer_is_booked_and_told_with_those_before_it(rig) -> None:
+    await rig.fault("wrong_count", times=1)
+    assert await rig.process(rig.request(owner="publisher")) == Handled()
+    first, second, *_ = await published(rig.database)
     assert isinstance(first, StoryCharged)
     assert isinstance(second, StoryCharged)
     assert (first.attempt_id, first.revision, second.revision) == (second.attempt_id, 1, 2)
-    cost = sum(answer.cost_usd for answer in await studio.rows(LlmAnswerRow))
+    cost = sum(answer.cost_usd for answer in await rig.rows(LlmAnswerRow))
     assert 0 <= second.booked_usd - cost < Decimal("0.0001")
     assert (second.owner, second.held_usd, second.alone) == ("publisher", 0, False)
-    [booked] = await used(studio)
+    [booked] = await used(rig)
     assert 0 <= booked - second.booked_usd <= Decimal("0.0001")
 
 
 @pytest.mark.parametrize("cap", ["video", "owner_day", "day"])
-async def test_what_does_not_fit_into_a_budget_is_not_asked(studio, cap: str) -> None:
+async def test_what_does_not_fit_into_a_budget_is_not_asked(rig, cap: str) -> None:
     caps = Caps(**({"video": None, "owner_day": None, "day": None} | {cap: CENT}))
-    ended = await studio.process(studio.request(), studio.service(studio.writer(caps=caps)))
+    ended = await rig.process(rig.request(), rig.service(rig.writer(caps=caps)))
     assert isinstance(ended, DeadLettered)
-    [failed] = await published(studio.database)
+    [failed] = await published(rig.database)
     assert isinstance(failed, VideoFailed)
     assert (failed.stage, failed.kind) == ("storyboard", "budget")
     assert "of $0.01 left for" in failed.reason
-    assert await studio.calls() == 0
-    assert await used(studio) <= {Decimal(0)}
+    assert await rig.calls() == 0
+    assert await used(rig) <= {Decimal(0)}
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ async def test_what_does_not_fit_into_a_budget_is_not_asked(studio, cap: str) ->
     [("500", Retry, False), ("401", DeadLettered, False), ("slow", Retry, True), ("truncated", Retry, True)],
 )
 async def test_money_stays_held_only_where_the_model_may_have_taken_it(
-    studio, fault: str, outcome: type, is_held: bool
+    rig, fault: str, outcome: type, is_held: bool
 ) -> None:
-    await studio.fault(fault, seconds=5)
-    writer = studio.writer(timeout=0.3 if fault == "slow" else 20)
-    assert isinstance(await studio.process(studio.request(), studio.service(writer)), outcome)
-    assert any(await used(studio)) == is_held
+    await rig.fault(fault, seconds=5)
+    writer = rig.writer(timeout=0.3 if fault == "slow" else 20)
+    assert isinstance(await rig.process(rig.request(), rig.service(writer)), outcome)
+    assert any(await used(rig)) == is_held
 
 
 @pytest.mark.parametrize(("cap", "end"), [(None, StoryboardDrafted), (CENT, StoryboardFailed)])
-async def test_a_storyboard_alone_is_booked_within_the_caps_too(studio, cap: Decimal | None, end: type) -> None:
+async def test_a_storyboard_alone_is_booked_within_the_caps_too(rig, cap: Decimal | None, end: type) -> None:
     [hears] = [one for one in router.subscriptions if one.event is StoryboardRequested]
-    request = StoryboardRequested(video_id=studio.request().video_id, prompt="a fox")
-    service = studio.service(studio.writer(caps=Caps(None, cap, None)))
+    request = StoryboardRequested(video_id=rig.request().video_id, prompt="a fox")
+    service = rig.service(rig.writer(caps=Caps(None, cap, None)))
     assert await process(service, hears, delivery(), request.model_dump_json().encode()) == Handled()
-    *charged, ended = await published(studio.database)
+    *charged, ended = await published(rig.database)
     assert isinstance(ended, end)
     assert [event.alone for event in charged] == ([True] if cap is None else [])

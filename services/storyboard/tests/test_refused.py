@@ -20,14 +20,14 @@ NO_ID = uuid5(NAMESPACE_OID, "m-1")
 
 
 @pytest.fixture
-async def hear(studio: Any, tmp_path: Any) -> Any:
+async def hear(rig: Any, tmp_path: Any) -> Any:
     """Deliver a body as a request; returns what was published on account of it."""
     service = build(Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/storyboard.db"), None)
 
     async def heard(body: bytes, message_id: str = "m-1", user: str | None = None) -> tuple[Any, list[Any]]:
         delivery = Delivery("storyboard.v", message_id, user=user)
         outcome = await process(service, router.subscriptions[0], delivery, body)
-        return outcome, await published(studio.database)
+        return outcome, await published(rig.database)
 
     yield heard
     await service.database.close()
@@ -89,8 +89,8 @@ async def test_another_request_with_the_same_id_is_told_with_its_own_owner(hear)
     assert (failed.owner, failed.post_id, failed.request_message_id) == ("somebody", "p-8", "m-1")
 
 
-async def test_a_story_that_cannot_be_written_fails_its_video_and_says_whose_it_is(studio) -> None:
-    await studio.fault("refusal")
-    await studio.process(studio.request(owner="publisher", post_id="p-7"))
-    [failed] = await published(studio.database)
+async def test_a_story_that_cannot_be_written_fails_its_video_and_says_whose_it_is(rig) -> None:
+    await rig.fault("refusal")
+    await rig.process(rig.request(owner="publisher", post_id="p-7"))
+    [failed] = await published(rig.database)
     assert (failed.stage, failed.owner, failed.post_id) == ("storyboard", "publisher", "p-7")

@@ -38,16 +38,16 @@ from storyboard.template import TemplateWriter
 from storyboard.writer import Written
 
 
-async def hear(studio: Any, event: Event, message_id: str | None = None, **settings: Any) -> Outcome:
+async def hear(rig: Any, event: Event, message_id: str | None = None, **settings: Any) -> Outcome:
     """Deliver an event, as a message nobody has seen before unless told otherwise."""
     [subscription] = [one for one in router.subscriptions if one.event is type(event)]
     delivery = Delivery(subscription.consumer, message_id or str(uuid4()), **settings)
-    return await process(studio.service(), subscription, delivery, event.model_dump_json().encode())
+    return await process(rig.service(), subscription, delivery, event.model_dump_json().encode())
 
 
-async def drafted(studio: Any, prompt: str = "A lighthouse keeper befriends a storm", **wish: Any) -> Storyboard:
-    await hear(studio, StoryboardRequested(video_id=uuid4(), prompt=prompt, **wish))
-    [told] = await published(studio.database)
+async def drafted(rig: Any, prompt: str = "A lighthouse keeper befriends a storm", **wish: Any) -> Storyboard:
+    await hear(rig, StoryboardRequested(video_id=uuid4(), prompt=prompt, **wish))
+    [told] = await published(rig.database)
     assert isinstance(told, StoryboardDrafted), told
     return told.storyboard
 
@@ -59,158 +59,158 @@ def edited(storyboard: Storyboard, number: int, **changes: Any) -> Storyboard:
     return storyboard.model_copy(update={"scenes": tuple(scenes)})
 
 
-async def awaiting(studio: Any, **wish: Any) -> VideoRequested:
+async def awaiting(rig: Any, **wish: Any) -> VideoRequested:
     """A video whose storyboard awaits its review."""
-    request = studio.request(review=True, **wish)
-    assert await hear(studio, request) == Handled()
+    request = rig.request(review=True, **wish)
+    assert await hear(rig, request) == Handled()
     return request
 
 
-async def test_a_storyboard_alone_is_written_once_and_nothing_is_rendered(studio) -> None:
+async def test_a_storyboard_alone_is_written_once_and_nothing_is_rendered(rig) -> None:
     request = StoryboardRequested(video_id=uuid4(), prompt="A fox", scene_count=2, duration=20)
-    assert await hear(studio, request, "m1") == await hear(studio, request, "m1") == Handled()
-    [told] = await published(studio.database)
+    assert await hear(rig, request, "m1") == await hear(rig, request, "m1") == Handled()
+    [told] = await published(rig.database)
     assert isinstance(told, StoryboardDrafted)
     assert (told.storyboard.storyboard_id, len(told.storyboard.scenes)) == (request.video_id, 2)
-    await hear(studio, request, "m2")
-    assert await studio.calls() == 1
-    assert await studio.rows(StoryboardRow) == []
+    await hear(rig, request, "m2")
+    assert await rig.calls() == 1
+    assert await rig.rows(StoryboardRow) == []
 
 
-async def test_a_storyboard_alone_that_cannot_be_written_is_told_and_no_video_fails(studio) -> None:
-    await studio.fault("refusal")
-    assert await hear(studio, StoryboardRequested(video_id=uuid4(), prompt="A fox")) == Handled()
-    [told] = await published(studio.database)
+async def test_a_storyboard_alone_that_cannot_be_written_is_told_and_no_video_fails(rig) -> None:
+    await rig.fault("refusal")
+    assert await hear(rig, StoryboardRequested(video_id=uuid4(), prompt="A fox")) == Handled()
+    [told] = await published(rig.database)
     assert isinstance(told, StoryboardFailed)
     assert told.kind == "storyboard"
     assert "I can't help with that" in told.reason
 
 
-async def test_a_storyboard_alone_that_died_is_told_so(studio, tmp_path) -> None:
+async def test_a_storyboard_alone_that_died_is_told_so(rig, tmp_path) -> None:
     settings = Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/storyboard.db")
     service = build(settings, None)
     [subscription] = [one for one in router.subscriptions if one.event is StoryboardRequested]
     body = b'{"videoId": "%s", "prompt": ""}' % str(UUID(int=7)).encode()
     assert isinstance(await process(service, subscription, Delivery("c", "m"), body), DeadLettered)
-    [told] = await published(studio.database)
+    [told] = await published(rig.database)
     assert isinstance(told, StoryboardFailed)
     assert (told.video_id, told.kind) == (UUID(int=7), "malformed")
     await service.database.close()
 
 
-async def test_a_storyboard_that_comes_along_is_filmed_as_it_is_and_no_model_is_asked(studio) -> None:
-    storyboard = await drafted(studio, scene_count=3, duration=30)
-    asked = await studio.calls()
+async def test_a_storyboard_that_comes_along_is_filmed_as_it_is_and_no_model_is_asked(rig) -> None:
+    storyboard = await drafted(rig, scene_count=3, duration=30)
+    asked = await rig.calls()
     changed = edited(storyboard, 2, action="Mara lights the lamp", shot="A woman lights a brass lamp")
-    assert await hear(studio, studio.request("else", storyboard=changed, duration=15, scene_count=1)) == Handled()
-    created, *scenes = await published(studio.database)
+    assert await hear(rig, rig.request("else", storyboard=changed, duration=15, scene_count=1)) == Handled()
+    created, *scenes = await published(rig.database)
     assert isinstance(created, StoryboardCreated)
     assert [scene.action for scene in created.scenes] == [scene.action for scene in changed.scenes]
     assert (created.total_duration, created.style, created.review) == (30, storyboard.style, False)
     assert [scene.scene.scene_number for scene in scenes] == [1, 2, 3]
     assert scenes[1].shot_prompt == f"A woman lights a brass lamp {storyboard.style}"
     assert scenes[0].shot_prompt == f"{storyboard.scenes[0].shot} {storyboard.style}"
-    assert await studio.calls() == asked
+    assert await rig.calls() == asked
 
 
-async def test_a_shot_follows_its_action_where_only_that_was_edited(studio) -> None:
-    storyboard = await drafted(studio)
+async def test_a_shot_follows_its_action_where_only_that_was_edited(rig) -> None:
+    storyboard = await drafted(rig)
     assert storyboard.scenes[1].shot
     changed = edited(storyboard, 2, action="Mara lights the lamp")
-    await hear(studio, studio.request(storyboard=changed))
-    _, first, second, _ = await published(studio.database)
+    await hear(rig, rig.request(storyboard=changed))
+    _, first, second, _ = await published(rig.database)
     assert second.shot_prompt == f"Mara lights the lamp {storyboard.style}"
     assert first.shot_prompt.startswith(storyboard.scenes[0].shot)
-    [row] = await studio.rows(StoryboardRow)
+    [row] = await rig.rows(StoryboardRow)
     assert row.repairs == ["scene 2: its shot showed what happened before the edit"]
 
     # The storyboard of a video is known as well.
     other = edited(storyboard, 1, action="Rain falls").model_copy(update={"storyboard_id": UUID(row.video_id)})
-    await hear(studio, studio.request(storyboard=other))
-    _, first, *_ = await published(studio.database)
+    await hear(rig, rig.request(storyboard=other))
+    _, first, *_ = await published(rig.database)
     assert first.shot_prompt == f"Rain falls {storyboard.style}"
 
 
 @pytest.mark.parametrize("prompt", ["🦊", "kopi", "Start with a close-up of her eyes. " + "Then rain. " * 300])
-async def test_what_was_drafted_can_always_be_filmed_unchanged(studio, prompt: str) -> None:
+async def test_what_was_drafted_can_always_be_filmed_unchanged(rig, prompt: str) -> None:
     for count in range(1, 6):
-        request = studio.request(prompt, scene_count=count)
+        request = rig.request(prompt, scene_count=count)
         written = await TemplateWriter().write(request)
-        await hear(studio, studio.request("x", storyboard=written.story))
-        created, *scenes = await published(studio.database)
+        await hear(rig, rig.request("x", storyboard=written.story))
+        created, *scenes = await published(rig.database)
         assert isinstance(created, StoryboardCreated), created
         assert [scene.shot_prompt for scene in scenes] == list(written.shot_prompts)
 
 
-async def test_an_edited_storyboard_that_cannot_be_filmed_fails_its_video_and_says_why(studio) -> None:
-    storyboard = await drafted(studio)
+async def test_an_edited_storyboard_that_cannot_be_filmed_fails_its_video_and_says_why(rig) -> None:
+    storyboard = await drafted(rig)
     broken = edited(storyboard, 2, camera_angle="wide", duration=3)
-    assert isinstance(await hear(studio, studio.request(storyboard=broken)), DeadLettered)
-    [failed] = await published(studio.database)
+    assert isinstance(await hear(rig, rig.request(storyboard=broken)), DeadLettered)
+    [failed] = await published(rig.database)
     assert isinstance(failed, VideoFailed)
     assert failed.kind == "storyboard"
     assert "an angle comes twice in a row" in failed.reason
     assert "where the film lasts 30 s" in failed.reason
 
 
-async def test_nothing_is_asked_of_providers_before_the_approval(studio) -> None:
-    request = await awaiting(studio, providers=("luma",))
-    [created] = await published(studio.database)
+async def test_nothing_is_asked_of_providers_before_the_approval(rig) -> None:
+    request = await awaiting(rig, providers=("luma",))
+    [created] = await published(rig.database)
     assert isinstance(created, StoryboardCreated)
     assert (created.review, created.revision) == (True, 0)
 
     approved = StoryboardApproved(video_id=request.video_id, by="api")
-    assert await hear(studio, approved, "m1") == Handled()
-    scenes = await published(studio.database)
+    assert await hear(rig, approved, "m1") == Handled()
+    scenes = await published(rig.database)
     assert [(type(scene), scene.scene, scene.providers) for scene in scenes] == [
         (SceneRequested, scene, ("luma",)) for scene in created.scenes
     ]
-    assert await hear(studio, approved, "m1") == await hear(studio, approved, "m2") == Handled()
-    assert await published(studio.database) == []
-    assert await studio.calls() == 1
+    assert await hear(rig, approved, "m1") == await hear(rig, approved, "m2") == Handled()
+    assert await published(rig.database) == []
+    assert await rig.calls() == 1
 
 
-async def test_an_approved_edit_replaces_the_storyboard_everywhere(studio) -> None:
-    request = await awaiting(studio)
-    [created] = await published(studio.database)
-    [row] = await studio.rows(StoryboardRow)
+async def test_an_approved_edit_replaces_the_storyboard_everywhere(rig) -> None:
+    request = await awaiting(rig)
+    [created] = await published(rig.database)
+    [row] = await rig.rows(StoryboardRow)
     storyboard = Storyboard.model_validate(row.storyboard)
     changed = edited(storyboard, 3, action="Mara lights the lamp", camera_angle="overhead")
-    await hear(studio, StoryboardApproved(video_id=request.video_id, storyboard=changed, by="api"))
-    again, *scenes = await published(studio.database)
+    await hear(rig, StoryboardApproved(video_id=request.video_id, storyboard=changed, by="api"))
+    again, *scenes = await published(rig.database)
     assert isinstance(again, StoryboardCreated)
     assert (again.review, again.revision, again.scenes[2].action) == (False, 1, "Mara lights the lamp")
     assert again.scenes[:2] == created.scenes[:2]
     assert scenes[2].scene == again.scenes[2]
     assert scenes[2].shot_prompt == f"Mara lights the lamp {storyboard.style}"
-    [row] = await studio.rows(StoryboardRow)
+    [row] = await rig.rows(StoryboardRow)
     assert row.storyboard["scenes"][2]["action"] == "Mara lights the lamp"
     # The request itself may come again.
-    assert await hear(studio, request) == Handled()
-    assert await published(studio.database) == []
+    assert await hear(rig, request) == Handled()
+    assert await published(rig.database) == []
 
 
-async def test_an_approval_after_the_end_changes_nothing(studio) -> None:
-    request = await awaiting(studio)
-    await published(studio.database)
-    await hear(studio, VideoCancelled(video_id=request.video_id, by="api", reason="r"))
-    assert await hear(studio, StoryboardApproved(video_id=request.video_id, by="api")) == Handled()
-    assert await published(studio.database) == []
+async def test_an_approval_after_the_end_changes_nothing(rig) -> None:
+    request = await awaiting(rig)
+    await published(rig.database)
+    await hear(rig, VideoCancelled(video_id=request.video_id, by="api", reason="r"))
+    assert await hear(rig, StoryboardApproved(video_id=request.video_id, by="api")) == Handled()
+    assert await published(rig.database) == []
 
 
-async def test_a_second_approval_does_no_harm_even_where_it_is_no_good(studio) -> None:
-    request = await awaiting(studio)
-    [row] = await studio.rows(StoryboardRow)
-    await hear(studio, StoryboardApproved(video_id=request.video_id, by="api"))
-    await published(studio.database)
+async def test_a_second_approval_does_no_harm_even_where_it_is_no_good(rig) -> None:
+    request = await awaiting(rig)
+    [row] = await rig.rows(StoryboardRow)
+    await hear(rig, StoryboardApproved(video_id=request.video_id, by="api"))
+    await published(rig.database)
     broken = edited(Storyboard.model_validate(row.storyboard), 1, duration=1)
     late = StoryboardApproved(video_id=request.video_id, storyboard=broken, by="api")
-    assert await hear(studio, late) == Handled()
-    assert await published(studio.database) == []
+    assert await hear(rig, late) == Handled()
+    assert await published(rig.database) == []
 
 
-async def test_an_approval_of_what_is_not_written_yet_comes_back(studio) -> None:
-    outcome = await hear(studio, StoryboardApproved(video_id=uuid4(), by="api"))
+async def test_an_approval_of_what_is_not_written_yet_comes_back(rig) -> None:
+    outcome = await hear(rig, StoryboardApproved(video_id=uuid4(), by="api"))
     assert isinstance(outcome, Retry)
 
 
@@ -235,30 +235,30 @@ def test_what_was_taken_at_the_door_is_not_refused_inside(texts: list[tuple[str,
         assert all(written.shot_prompts)
 
 
-async def test_a_deleted_video_leaves_no_text_and_its_request_writes_nothing_anew(studio: Any) -> None:
-    request = studio.request(prompt="A secret lighthouse")
-    answers, cost = Answers(studio.database, "m"), Decimal("0.25")
-    await hear(studio, request)
+async def test_a_deleted_video_leaves_no_text_and_its_request_writes_nothing_anew(rig: Any) -> None:
+    request = rig.request(prompt="A secret lighthouse")
+    answers, cost = Answers(rig.database, "m"), Decimal("0.25")
+    await hear(rig, request)
     held = await answers.reserve(request, Decimal(0))
     await answers.keep(request, 1, Answer("A secret lighthouse", cost_usd=cost), held)
-    await published(studio.database)
-    assert await hear(studio, VideoDeleted(video_id=request.video_id, by="anna")) == Handled()
-    assert await hear(studio, request) == Handled()
-    assert await hear(studio, request.model_copy(update={"prompt": "A secret other one"})) == Handled()
-    assert await published(studio.database) == []
-    assert "secret" not in await everything(studio.database)
+    await published(rig.database)
+    assert await hear(rig, VideoDeleted(video_id=request.video_id, by="anna")) == Handled()
+    assert await hear(rig, request) == Handled()
+    assert await hear(rig, request.model_copy(update={"prompt": "A secret other one"})) == Handled()
+    assert await published(rig.database) == []
+    assert "secret" not in await everything(rig.database)
     assert await answers.get(request, 1) == Answer("", cost_usd=cost)
 
 
-async def test_a_video_that_is_deleted_while_its_storyboard_is_written_leaves_no_text(studio: Any) -> None:
-    request = studio.request(prompt="A secret lighthouse")
-    answers = Answers(studio.database, "m")
+async def test_a_video_that_is_deleted_while_its_storyboard_is_written_leaves_no_text(rig: Any) -> None:
+    request = rig.request(prompt="A secret lighthouse")
+    answers = Answers(rig.database, "m")
     held = await answers.reserve(request, Decimal(0))
-    await hear(studio, VideoDeleted(video_id=request.video_id, by="anna"))
+    await hear(rig, VideoDeleted(video_id=request.video_id, by="anna"))
     await answers.keep(request, 1, Answer("A secret lighthouse"), held)
-    assert await hear(studio, request) == Handled()
-    assert await published(studio.database) == []
-    assert "secret" not in await everything(studio.database)
+    assert await hear(rig, request) == Handled()
+    assert await published(rig.database) == []
+    assert "secret" not in await everything(rig.database)
 
 
 async def everything(database: Database) -> str:
