@@ -68,7 +68,7 @@ async def awaiting(api: httpx.AsyncClient, gateway: Gateway, **wish: Any) -> str
     return f"/api/v1/videos/{video['videoId']}"
 
 
-async def told(gateway: Gateway, kind: type[Event]) -> list[Any]:
+async def emitted(gateway: Gateway, kind: type[Event]) -> list[Any]:
     return [event for event in await published(gateway.database) if isinstance(event, kind)]
 
 
@@ -82,7 +82,7 @@ def impatient(gateway: Gateway) -> None:
 
 async def answer(gateway: Gateway, make: Callable[[StoryboardRequested], Event]) -> None:
     """Play the storyboard service: answer the first request for a storyboard."""
-    [request] = await eventually(lambda: told(gateway, StoryboardRequested), every=0.01)
+    [request] = await eventually(lambda: emitted(gateway, StoryboardRequested), every=0.01)
     event = make(request)
     [subscription] = [one for one in router.subscriptions if one.event is type(event)]
     delivery = Delivery(subscription.consumer, str(uuid4()))
@@ -108,7 +108,7 @@ async def test_a_drafted_storyboard_is_used_unchanged_for_a_video(api: httpx.Asy
     made = await api.post("/api/v1/videos", json={"storyboard": storyboard})
     assert made.status_code == 202, made.text
     assert (made.json()["prompt"], made.json()["niche"], made.json()["totalScenes"]) == ("a fox", "nature", 3)
-    [request] = await told(gateway, VideoRequested)
+    [request] = await emitted(gateway, VideoRequested)
     assert request.storyboard == Storyboard.model_validate({**board(), "storyboardId": storyboard["storyboardId"]})
 
 
@@ -145,7 +145,7 @@ async def test_a_storyboard_that_cannot_be_written_says_why_until_it_can(
     api: httpx.AsyncClient, gateway: Gateway, impatient: None, kind: str, status: int
 ) -> None:
     where = (await api.post("/api/v1/storyboards", json={"prompt": "a fox"})).headers["location"]
-    [request] = await told(gateway, StoryboardRequested)
+    [request] = await emitted(gateway, StoryboardRequested)
     failed = StoryboardFailed(video_id=request.video_id, kind=kind, reason="It will not.")
     await hear(gateway, VideoResumed(video_id=request.video_id))
     for event, expected in ((failed, status), (draft_of(request), 200), (failed, 200), (request, 200)):
@@ -215,7 +215,7 @@ async def test_a_video_stops_for_its_review_and_goes_on_when_approved(api: httpx
     assert approved.status_code == 202
     assert (approved.json()["status"], approved.json()["currentStep"]) == ("processing", "scenes")
     assert approved.json()["links"]["approve"] is None
-    [event] = await told(gateway, StoryboardApproved)
+    [event] = await emitted(gateway, StoryboardApproved)
     assert (f"/api/v1/videos/{event.video_id}", event.storyboard, event.by) == (path, None, "anonymous")
     await hear(gateway, event)
     assert (await api.get(path)).json() == approved.json()
@@ -225,7 +225,7 @@ async def test_a_video_is_approved_once(api: httpx.AsyncClient, gateway: Gateway
     path = await awaiting(api, gateway)
     answers = await asyncio.gather(*(api.post(f"{path}/approve", json={}) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [202] + [409] * 9
-    assert len(await told(gateway, StoryboardApproved)) == 1
+    assert len(await emitted(gateway, StoryboardApproved)) == 1
     [refusal] = [answer.json() for answer in answers if answer.status_code == 409][:1]
     assert (refusal["title"], "processing" in refusal["detail"]) == ("Not awaiting review", True)
 
@@ -238,7 +238,7 @@ async def test_only_what_awaits_a_review_can_be_approved(api: httpx.AsyncClient,
     for unfit, status in ((path, 409), (other, 409), (f"/api/v1/videos/{uuid4()}", 404)):
         assert (await api.post(f"{unfit}/approve", json={})).status_code == status
     assert (await api.post(f"{path}/approve", content="", headers={"content-type": "text/plain"})).status_code == 415
-    assert await told(gateway, StoryboardApproved) == []
+    assert await emitted(gateway, StoryboardApproved) == []
     assert (await api.get(f"{other}/storyboard")).status_code == 409
     assert (await api.post(f"{other}/animatic", json={})).status_code == 409
 
@@ -249,7 +249,7 @@ async def test_an_edit_is_fetched_changed_and_approved_and_shown(api: httpx.Asyn
     assert {name: storyboard[name] for name in board()} == board()
     storyboard["scenes"][1]["action"] = "a fox sleeps"
     assert (await api.post(f"{path}/approve", json={"storyboard": storyboard})).status_code == 202
-    [event] = await told(gateway, StoryboardApproved)
+    [event] = await emitted(gateway, StoryboardApproved)
     assert event.storyboard.scenes[1].action == "a fox sleeps"
     edited = created(event.video_id, review=False, revision=1, scene2={"action": "a fox sleeps"})
     await hear(gateway, event, edited, created(event.video_id))
@@ -331,7 +331,7 @@ async def test_the_free_film_is_another_video_of_the_same_storyboard(api: httpx.
     first, again = [await api.post(f"{path}/animatic", json={}) for _ in range(2)]
     assert (first.status_code, again.json()) == (202, first.json())
     film = first.json()
-    [request] = await told(gateway, VideoRequested)
+    [request] = await emitted(gateway, VideoRequested)
     assert (str(request.video_id), request.providers, request.review) == (film["videoId"], ("animatic",), False)
     assert (request.aspect_ratio, request.post_id) == ("9:16", None)
     video = (await api.get(path)).json()
