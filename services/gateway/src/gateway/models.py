@@ -50,8 +50,8 @@ budgets = budget_table(Base.metadata)
 class Video(Base):
     """A video, from its request to its end. `progress` is 0-100 and never falls; `last_seq` numbers its events.
 
-    A new field touches this class (with a migration), `videos/mapping.py` if events set it, and `videos/schemas.py` if
-    the API shows it.
+    A new field touches this class (with a migration), `videos/projection.py` if events set it, and `videos/schemas.py`
+    if the API shows it.
     """
 
     __tablename__ = "videos"

@@ -1,4 +1,4 @@
-"""How long the gateway keeps each kind of row."""
+"""How long the gateway keeps each kind of row; films expire by `videos/expiry.py`."""
 
 from sqlalchemy import select
 

@@ -106,7 +106,7 @@ def stage_left(takes: Span, elapsed: float) -> Span:
     """Return what is left of a stage that has been running for `elapsed`."""
     least = LATE * elapsed
     high = max(takes.high - elapsed, 2 * least)
-    # Whoever is over the usual time is not done at once.
+    # An overdue stage still needs some time.
     mid = max(takes.mid - elapsed, 0.3 * high)
     return Span(max(min(takes.low - elapsed, mid), 0.0), mid, high)
 
@@ -180,11 +180,11 @@ def _scenes_done(ahead: Ahead, figure: Figure, begin: float, running: Sequence[S
     queue = ahead.queue
     other: float = getattr(queue.takes, figure)
     ends: list[float] = [begin, *(getattr(span, figure) for span in running)]
-    # Where the others stand is not known: evenly spread.
+    # The progress of other scenes is unknown: assume it is evenly spread.
     free_at = ends[1:] + [other * (n + 1) / (queue.running + 1) for n in range(queue.running)]
     free_at += [0.0] * max(queue.slots - len(free_at), 0 if free_at else 1)
     heapq.heapify(free_at)
-    # Where there are others, more come and take their turns; whom that delays does not count on it.
+    # The upper bound assumes one new competitor per turn.
     newcomer = 1 if figure == "high" and (queue.running or queue.waiting) else 0
     taken = 0
     waiting = (scene for scene in ahead.scenes if scene.elapsed is None)

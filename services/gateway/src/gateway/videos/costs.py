@@ -1,4 +1,4 @@
-"""The money of a video: its row on one side, amounts on the other, which is all that billing knows."""
+"""Connects a video's row with billing, which handles amounts only."""
 
 from collections.abc import Sequence
 

@@ -36,7 +36,7 @@ SYSTEM = "multishot"
 
 
 class VideoProjector:
-    """The only writer of what events change in `videos`."""
+    """Applies events to rows of `videos`; announcers may set further columns in the same transaction."""
 
     def __init__(self, queries: VideoQueries, event_log: EventLog, costs: VideoCosts) -> None:
         self.queries = queries

@@ -32,9 +32,11 @@ def paid_provider(name: ProviderName, settings: Settings, callbacks: Callbacks) 
         case "luma":
             of_luma = (settings.luma_model, settings.luma_resolution)
             provider = Luma(url, key, *of_luma, tariff, concurrency, seconds, downloader, callbacks, scale)
-        case _:
+        case "pika":
             of_pika = (settings.pika_model, settings.pika_resolution)
             provider = Pika(url, key, *of_pika, tariff, concurrency, seconds, downloader, callbacks)
+        case "animatic":
+            raise ValueError("animatic is built in: it has no API to call")
     # A simulated provider that runs faster is also checked more often.
     provider.usual_seconds *= scale
     provider.check_seconds *= scale

@@ -99,7 +99,8 @@ async def defer(work: UnitOfWork, failure: ClaimFailed, give_up_after: float) ->
 async def _lock_next_scene(session: AsyncSession, provider: str) -> Render | NoClaim:
     """Lock the scene whose turn it is.
 
-    People before batches; then who has the fewest scenes running, by owner and by video; then who came first.
+    Interactive requests before batches; then the owner with the fewest scenes running at this provider; then the video
+    with the fewest running anywhere; then the oldest request.
     """
     waits = (Render.state == "waiting", Render.provider == provider, Render.available_at <= now())
     running = aliased(Render)
