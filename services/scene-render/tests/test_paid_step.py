@@ -503,7 +503,7 @@ async def test_a_refused_request_of_the_same_id_stops_no_scene(rig: Any, scene: 
     await offer(rig)
     assert len(rig.ledger.taken) == 1
     async with rig.database.reading() as session:
-        known = await video_standing.whose(session, UUID(int=1))
+        known = await video_standing.owner_of(session, UUID(int=1))
     assert (known.owner, known.post_id) == ("o", "p-7")
 
 

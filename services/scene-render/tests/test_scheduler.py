@@ -312,7 +312,7 @@ async def test_an_order_at_a_provider_without_a_key_waits_for_the_key(sqlite_rig
     rig.configure("second")
     await make_due(rig)
     told = await rig.play(lambda told: bool(of(SceneDelayed, told)))
-    assert "LEDGER_API_KEY is not set" in of(SceneDelayed, told)[0].reason
+    assert "set LEDGER_API_KEY" in of(SceneDelayed, told)[0].reason
     rig.providers["ledger"] = ledger
     ledger.found, ledger.answer = Absent(), lambda _: "task-2"
     await rig.hear(overdue)
@@ -331,7 +331,7 @@ async def test_a_provider_without_a_key_for_hours_leaves_the_order_to_a_person(
     monkeypatch.setattr(polling, "SILENCE_SECONDS", -1)
     await rig.hear(check)
     [failed] = of(SceneFailed, await rig.published())
-    assert (failed.kind, "LEDGER_API_KEY is not set" in failed.reason) == ("submission_unknown", True)
+    assert (failed.kind, "set LEDGER_API_KEY" in failed.reason) == ("submission_unknown", True)
 
 
 # --- what it costs to have nothing to do

@@ -1,7 +1,7 @@
 """Builds the composer service."""
 
 from composer.doctor import CHECKS
-from composer.handlers import Dependencies, epoch_of, router, whose
+from composer.handlers import Dependencies, epoch_of, owner_of, router
 from composer.models import Base
 from composer.settings import Settings
 from shared import worker
@@ -23,7 +23,7 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
         router,
         deps,
         database,
-        on_dead_letter=fails_video("composer", whose),
+        on_dead_letter=fails_video("composer", owner_of),
         resources=(storage,),
         policies=(leftovers(settings.work_folder, storage.sweep),),
         epoch_of=epoch_of,

@@ -1,4 +1,4 @@
-"""The event handlers of the composer: when all clips of a video are there, they are joined into its film."""
+"""The event handlers of the composer: they collect the clips of a video and join them into its film."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What the handlers need."""
+    """The dependencies of the handlers."""
 
     database: Database
     storage: Storage
@@ -64,7 +64,7 @@ router: EventRouter[Dependencies] = EventRouter("composer")
 
 @router.on(StoryboardCreated)
 async def expect_scenes(event: StoryboardCreated, delivery: Delivery, deps: Dependencies) -> None:
-    """Save the storyboard, which says which clips the film needs."""
+    """Save the storyboard, which lists the clips of the film."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         if film.state == "cancelled":
@@ -139,30 +139,30 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, deps: Dependen
 
 
 @router.on(SceneFailed)
-async def give_up(event: SceneFailed, delivery: Delivery, deps: Dependencies) -> None:
+async def fail_film(event: SceneFailed, delivery: Delivery, deps: Dependencies) -> None:
     """Fail the video, unless the clip of the failed scene has arrived."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         if await work.session.get(FilmClip, (film.video_id, event.scene_number)) is not None:
             return
-        if _hear(film, event):
+        if _apply(film, event):
             reason = f"Scene {event.scene_number} could not be rendered: {event.reason}"
-            told = {"kind": event.kind, "reason": reason, "epoch": event.epoch}
+            failure = {"kind": event.kind, "reason": reason, "epoch": event.epoch}
             belonging = {"owner": event.owner, "post_id": event.post_id}
-            await work.emit(VideoFailed(video_id=event.video_id, stage="scene-render", **told, **belonging))
+            await work.emit(VideoFailed(video_id=event.video_id, stage="scene-render", **failure, **belonging))
 
 
 @router.on(VideoFailed)
-async def stop_waiting(event: VideoFailed, delivery: Delivery, deps: Dependencies) -> None:
+async def stop_film(event: VideoFailed, delivery: Delivery, deps: Dependencies) -> None:
     """Stop composing a video that failed in another service."""
     if event.stage == "request":
         return  # a refused request; the video of this id belongs to another one
     async with idempotent_transaction(deps.database, delivery) as work:
-        _hear(await locked_film(work, event.video_id), event)
+        _apply(await locked_film(work, event.video_id), event)
 
 
 @router.on(VideoCancelled)
-async def forget_film(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
+async def cancel_film(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
     """Stop composing a cancelled video."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
@@ -188,15 +188,15 @@ async def expire_film(event: VideoExpired, delivery: Delivery, deps: Dependencie
 
 
 @router.on(VideoResumed)
-async def go_on(event: VideoResumed, delivery: Delivery, deps: Dependencies) -> None:
+async def resume_film(event: VideoResumed, delivery: Delivery, deps: Dependencies) -> None:
     """Continue a failed video: wait for its clips, or compose it."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
-        if _hear(film, event):
+        if _apply(film, event):
             await compose_when_complete(work, film)
 
 
-def _hear(film: Film, event: SceneFailed | VideoFailed | VideoResumed) -> bool:
+def _apply(film: Film, event: SceneFailed | VideoFailed | VideoResumed) -> bool:
     """Apply a failure or a resumption unless it is out of date; return whether it changed the film."""
     before = Standing(film.epoch, film.state == "failed")
     after = before.after(event)
@@ -215,14 +215,14 @@ async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
     return await session.scalar(select(Film.epoch).where(Film.video_id == str(video_id))) or 0
 
 
-async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
+async def owner_of(session: AsyncSession, video_id: UUID) -> Belonging:
     """Return the owner of a video, from its storyboard."""
     film = await session.get(Film, str(video_id))
     return Belonging.read(film.storyboard) if film else Belonging()
 
 
 async def locked_film(work: UnitOfWork, video_id: UUID) -> Film:
-    """The film's row, locked: whoever collects the last clip sees all the others."""
+    """Lock the film's row, so that the transaction that saves the last clip sees all the others."""
     film = await work.session.get(Film, str(video_id), with_for_update=True)
     if film is None:
         film = Film(video_id=str(video_id), state="gathering", begun_at=now())
@@ -232,7 +232,7 @@ async def locked_film(work: UnitOfWork, video_id: UUID) -> Film:
 
 
 async def compose_when_complete(work: UnitOfWork, film: Film) -> None:
-    """Begin to compose a film that waits for clips, if all are there."""
+    """Start composing a film once all its clips have arrived."""
     if film.state != "gathering" or film.storyboard is None:
         return
     video_id = UUID(film.video_id)
@@ -256,12 +256,12 @@ async def _publishing_progress(video_id: UUID, ephemeral: EphemeralPublisher) ->
     """Yield a function that publishes the progress of the film."""
     tasks: set[asyncio.Task[None]] = set()
 
-    def tell(percent: float) -> None:
+    def publish(percent: float) -> None:
         task = asyncio.create_task(ephemeral.publish(VideoProgressed(video_id=video_id, percent=percent)))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    yield tell
+    yield publish
     await asyncio.gather(*tasks)
 
 

@@ -42,7 +42,7 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
     animatic = AnimaticProvider(database, storage, ffmpeg, settings.animatic_concurrency, settings.work_folder)
     callbacks = Callbacks(settings.callback_url, settings.callback_secret.get_secret_value().encode())
     paid = paid_providers(settings, callbacks)
-    # What was begun is finished, whoever renders now.
+    # Providers that take no new scenes still finish their attempts.
     providers: dict[str, Provider] = {provider.name: provider for provider in (animatic, *paid)}
     pay_again = settings.unknown_policy == "pay_again"
     attempts = Attempts(
@@ -67,7 +67,7 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
         router,
         deps,
         database,
-        on_dead_letter=fails_video("scene-render", video_standing.whose),
+        on_dead_letter=fails_video("scene-render", video_standing.owner_of),
         resources=resources,
         background=(every(SLOTS_EVERY_SECONDS, provide_slots, "slots"), *Scheduler(deps).background),
         policies=(*policies(deps.clips, animatic), leftovers(settings.work_folder, storage.sweep)),

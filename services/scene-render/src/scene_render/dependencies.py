@@ -1,4 +1,4 @@
-"""What the handlers and the schedulers of this service work with."""
+"""The dependencies of the handlers and schedulers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from shared.process.shielded import Shielded
 
 @dataclass(frozen=True)
 class Dependencies:
-    """The parts of the service. `shielded` keeps a submission whole when the task that began it is cancelled."""
+    """The parts of the service. `shielded` lets a submission finish when the task that started it is cancelled."""
 
     database: Database
     attempts: Attempts
@@ -25,5 +25,5 @@ class Dependencies:
 
     @property
     def providers(self) -> Mapping[str, Provider]:
-        """Every provider that can be asked, be it one that takes no new scenes."""
+        """All configured providers, including those that take no new scenes."""
         return self.attempts.selection.providers

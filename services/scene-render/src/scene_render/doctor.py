@@ -34,21 +34,21 @@ ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 async def _slots(examined: Examined) -> AsyncIterator[Finding]:
     async with examined.database.reading() as session:
-        held = list((await session.scalars(select(ProviderSlot.attempt_id).where(_is_held_in_vain()))).all())
+        held = list((await session.scalars(select(ProviderSlot.attempt_id).where(_is_leaked()))).all())
     fix = partial(_free, examined.database)
     for finding in found("provider slots held by attempts that have ended or do not exist", held, "free them", fix):
         yield finding
 
 
-def _is_held_in_vain() -> ColumnElement[bool]:
+def _is_leaked() -> ColumnElement[bool]:
     alive = select(Attempt.id).where(Attempt.id == ProviderSlot.attempt_id, Attempt.state.not_in(ENDED))
     return and_(ProviderSlot.attempt_id.is_not(None), not_(alive.exists()))
 
 
 async def _free(database: Database) -> int:
-    """An attempt ends, and its slot is freed, in one transaction: what is held after that is held by mistake."""
+    """Free leaked slots. An attempt ends and frees its slot in one transaction, so a slot held later is leaked."""
     async with transaction(database) as work:
-        query = select(ProviderSlot).where(_is_held_in_vain()).with_for_update()
+        query = select(ProviderSlot).where(_is_leaked()).with_for_update()
         rows = (await work.session.scalars(query)).all()
         for row in rows:
             row.attempt_id = None
@@ -88,10 +88,10 @@ async def _schedule(examined: Examined) -> AsyncIterator[Finding]:
     free = select(ProviderSlot.number).where(
         ProviderSlot.provider == Render.provider, ProviderSlot.attempt_id.is_(None)
     )
-    left_alone = select(ProviderState.provider).where(
+    paused = select(ProviderState.provider).where(
         ProviderState.provider == Render.provider, ProviderState.parked_until > overdue
     )
-    waiting = (Render.state == "waiting", Render.available_at < overdue, free.exists(), not_(left_alone.exists()))
+    waiting = (Render.state == "waiting", Render.available_at < overdue, free.exists(), not_(paused.exists()))
     checks = select(Attempt.id).where(Attempt.next_check_at < overdue).order_by(Attempt.next_check_at)
     async with examined.database.reading() as session:
         idle = (await session.scalars(select(Render).where(*waiting).order_by(Render.available_at))).all()
@@ -128,7 +128,7 @@ async def _scenes(examined: Examined) -> AsyncIterator[Finding]:
 
 
 async def _collect(database: Database, attempts: Sequence[Attempt]) -> int:
-    """A clip that is fetched twice overwrites itself, and one that is not needed changes nothing."""
+    """Fetch clips again. That is idempotent, and a clip that is not needed changes nothing."""
     for one in attempts:
         async with transaction(database) as work:
             await work.emit(ClipReady(video_id=UUID(one.video_id), attempt_id=UUID(one.id)))

@@ -1,4 +1,4 @@
-"""What the scene-render service does about each message. Scenes that wait are started by `scheduling.scheduler`."""
+"""The message handlers of the scene-render service. `scheduling.scheduler` starts waiting scenes."""
 
 from uuid import UUID
 
@@ -32,7 +32,7 @@ router: EventRouter[Dependencies] = EventRouter("scene-render")
 
 @router.on(SceneRequested)
 async def plan_scene(event: SceneRequested, delivery: Delivery, deps: Dependencies) -> None:
-    """A scene was requested: let it wait for its turn."""
+    """Queue a requested scene."""
     async with idempotent_transaction(deps.database, delivery) as work:
         if await work.session.get(Render, (str(event.video_id), event.scene.scene_number)) is not None:
             return
@@ -44,13 +44,13 @@ async def plan_scene(event: SceneRequested, delivery: Delivery, deps: Dependenci
 
 @router.on(ClipReady, max_concurrency=2)
 async def collect_clip(event: ClipReady, delivery: Delivery, deps: Dependencies) -> None:
-    """A provider has finished a clip: fetch it, check it, store it; order the next part if the scene is longer."""
+    """Fetch, check and store a finished clip. If the scene is longer, queue its next part."""
     await collection.collect(event, delivery, deps)
 
 
 @router.on(AnimaticOrdered, max_concurrency=2)
 async def draw_animatic(event: AnimaticOrdered, delivery: Delivery, deps: Dependencies) -> None:
-    """The built-in renderer was asked for a clip: draw it."""
+    """Draw an animatic with the built-in renderer."""
     await deps.animatics.draw(str(event.task_id), event.order)
     async with idempotent_transaction(deps.database, delivery) as work:
         await check_now(work, str(event.task_id))  # a task has its attempt's id
@@ -58,41 +58,41 @@ async def draw_animatic(event: AnimaticOrdered, delivery: Delivery, deps: Depend
 
 
 @router.on(CallbackReceived)
-async def hear_callback(event: CallbackReceived, delivery: Delivery, deps: Dependencies) -> None:
-    """A provider says that a task has changed: look at it now; a task we did not know of is known from now on."""
+async def handle_callback(event: CallbackReceived, delivery: Delivery, deps: Dependencies) -> None:
+    """Check a task now, because its provider reports a change. Save the task id if it is new."""
     attempt, _, _ = await load(event.attempt_id, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
         if attempt.state in ("INTENT", "UNKNOWN") and event.task_id is not None:
             await deps.attempts.submitted(work, attempt, event.task_id)
         else:
-            await check_now(work, attempt.id, maybe_queued=True)  # nobody knows for how long, before this
+            await check_now(work, attempt.id, maybe_queued=True)  # the start of rendering is unknown
 
 
 @router.on(ChargeReviewed)
 async def settle_unknown(event: ChargeReviewed, delivery: Delivery, deps: Dependencies) -> None:
-    """A person has found out what became of an unknown attempt: use its clip, book its money, or free it."""
+    """Settle an unknown attempt as a person decided: use its clip, book its cost, or release its reservation."""
     await review.settle(event, delivery, deps)
 
 
 @router.on(VideoFailed)
-async def hold_scenes(event: VideoFailed, delivery: Delivery, deps: Dependencies) -> None:
-    """The video has failed: its waiting scenes do not start, unless somebody resumes it."""
+async def pause_scenes(event: VideoFailed, delivery: Delivery, deps: Dependencies) -> None:
+    """Pause the waiting scenes of a failed video until it is resumed."""
     if event.stage == "request":
-        return  # of a request that was refused; a video of that id is another one's
+        return  # a refused request; the video of this id belongs to another one
     async with idempotent_transaction(deps.database, delivery) as work:
-        await video_standing.hear_failure(work, event)
+        await video_standing.apply_failure(work, event)
 
 
 @router.on(VideoResumed)
 async def release_scenes(event: VideoResumed, delivery: Delivery, deps: Dependencies) -> None:
-    """A failed video goes on: its waiting scenes may start again, unless one of its scenes is failed."""
+    """Release the paused scenes of a resumed video, unless one of its scenes has failed."""
     async with idempotent_transaction(deps.database, delivery) as work:
-        await video_standing.hear_resume(work, event)
+        await video_standing.apply_resume(work, event)
 
 
 @router.on(VideoCancelled)
 async def cancel_scenes(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
-    """Nobody wants the video any more: its waiting scenes never start; what runs is ended where that saves money."""
+    """Cancel the waiting scenes of a cancelled video, and its running attempts where that saves money."""
     async with idempotent_transaction(deps.database, delivery) as work:
         await work.session.merge(CancelledVideo(video_id=str(event.video_id)))
         await _cancel_waiting(work, event.video_id)
@@ -103,7 +103,7 @@ async def cancel_scenes(event: VideoCancelled, delivery: Delivery, deps: Depende
 
 @router.on(CancelDue)
 async def cancel_attempt(event: CancelDue, delivery: Delivery, deps: Dependencies) -> None:
-    """Nobody wants what this attempt renders: end it if that saves its money; else it goes on and is kept."""
+    """Cancel an attempt at its provider if that is free; otherwise let it finish and keep the clip."""
     attempt, _, _ = await load(event.attempt_id, deps)
     if attempt.state != "SUBMITTED" or attempt.task_id is None:
         return
@@ -115,7 +115,7 @@ async def cancel_attempt(event: CancelDue, delivery: Delivery, deps: Dependencie
 
 @router.on(VideoDeleted)
 async def remove_clips(event: VideoDeleted, delivery: Delivery, deps: Dependencies) -> None:
-    """The video was deleted: erase the text of its scenes, remove their clips. What was paid stays in the books."""
+    """Erase the text of a deleted video's scenes and remove their clips. Costs stay."""
     await _remove_media(event.video_id, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
         await work.session.merge(CancelledVideo(video_id=str(event.video_id)))
@@ -131,7 +131,7 @@ async def remove_clips(event: VideoDeleted, delivery: Delivery, deps: Dependenci
 
 @router.on(VideoExpired)
 async def expire_clips(event: VideoExpired, delivery: Delivery, deps: Dependencies) -> None:
-    """The film has been kept long enough: remove its clips. What was asked for, and what was paid, stays."""
+    """Remove the clips of an expired film. Requests and costs stay."""
     await _remove_media(event.video_id, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
         scenes = update(Render).where(Render.video_id == str(event.video_id))

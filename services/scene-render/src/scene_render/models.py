@@ -1,4 +1,4 @@
-"""The rows only the scene-render service writes."""
+"""The tables of the scene-render service."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -28,7 +28,7 @@ budgets = budget_table(Base.metadata)
 
 
 class Render(Base):
-    """A scene that was requested. While it waits, it waits as this row and not as a message."""
+    """A requested scene. The rows are the queue: no message represents a waiting scene."""
 
     __tablename__ = "renders"
     __table_args__ = (
@@ -44,35 +44,35 @@ class Render(Base):
     batch: Mapped[bool] = mapped_column(Boolean)
     provider: Mapped[str] = mapped_column(identifier(50))
     tried: Mapped[list[str]] = mapped_column(JSON, default=list, nullable=True)
-    """The providers that were given up for this scene."""
+    """The providers that were tried for this scene and failed."""
     delayed_by: Mapped[str | None] = mapped_column(identifier(50), default=None)
-    """The provider that the scene was said to wait for, because it takes nothing."""
+    """The provider of the last `scene.delayed`: one that accepts no tasks."""
     delayed_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
     give_up_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
-    """When a scene that is delayed is given up, if no provider has accepted anything by then."""
+    """When a delayed scene fails, unless a provider has accepted a task by then."""
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     failures: Mapped[int] = mapped_column(Integer, default=0)
-    """The attempts at the present provider that failed."""
+    """Failed attempts at the current provider."""
     paid_again: Mapped[bool] = mapped_column(Boolean, default=False)
-    """It was ordered once more though an attempt at it may have been paid."""
+    """Whether it was ordered again although an earlier attempt may have been paid."""
     parts: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, nullable=True)
-    """The clips a long scene has so far: media, frames, and the provider and task they come from."""
+    """The finished clips of a long scene: media, frames, provider and task id."""
     parts_stored_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
-    """When the last of them was stored; None: there are none, or no more."""
+    """When the last part was stored. None: there are no parts, or they were removed."""
     clip: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     cost_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
     failure_reason: Mapped[str | None] = mapped_column(Text, default=None)
     available_at: Mapped[datetime | None] = mapped_column(Moment)
-    """From when on it may start, while it waits; None: it is paused, because its video has failed."""
+    """The earliest start of a waiting scene. None: it is paused, because its video has failed."""
     requested_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class Attempt(Base):
     """One try at a scene that may cost money.
 
-    INTENT: saved before anything was sent. SUBMITTED: the provider has it, under `task_id`. UNKNOWN: it may have been
-    paid, and nobody can tell; its money stays reserved until a person settles it.
+    INTENT: saved before anything is sent. SUBMITTED: the provider accepted it as `task_id`. UNKNOWN: it may have been
+    paid; its money stays reserved until a person settles it.
     """
 
     __tablename__ = "attempts"
@@ -92,33 +92,33 @@ class Attempt(Base):
     state: Mapped[AttemptState] = mapped_column(String(20), index=True)
     task_id: Mapped[str | None] = mapped_column(identifier(255), default=None)
     seconds: Mapped[int] = mapped_column(Integer, default=0)
-    """The length that was ordered."""
+    """The ordered length in seconds."""
     part: Mapped[int | None] = mapped_column(Integer, default=0)
-    """How many parts its scene had when it was ordered; None: those parts are gone, and its clip fits nowhere."""
+    """How many parts its scene had at the order. None: those parts were removed, so its clip cannot be used."""
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
     failure_reason: Mapped[str | None] = mapped_column(Text, default=None)
     intended_at: Mapped[datetime] = mapped_column(Moment)
     submitted_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     next_check_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
-    """When to look at it: at what became of its submission, or how its task is doing. One process that looks moves it
-    ahead, so that no other one does; see `attempts.lease`."""
+    """When to check the submission or the task. The checking process moves it ahead, so that no other process checks
+    the attempt at the same time; see `attempts.lease`."""
     looked_for: Mapped[bool] = mapped_column(Boolean, default=False)
-    """Its provider was asked whether it has the task, and could not say."""
+    """Whether its provider was asked for the task and had no answer yet."""
     maybe_queued: Mapped[bool] = mapped_column(Boolean, default=False)
-    """At the last look the provider had not begun, or did not say."""
+    """Whether the task may have been in the provider's queue at the last check."""
     release_slot_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
-    """When an UNKNOWN attempt gives its slot back: no task of its provider goes on for longer."""
+    """When an UNKNOWN attempt frees its slot: no task of its provider runs longer."""
     pay_again_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
-    """When the scene of an UNKNOWN attempt is ordered once more, if the policy still says so."""
+    """When the scene of an UNKNOWN attempt is ordered again, if the policy still allows it."""
     posts: Mapped[int] = mapped_column(Integer, default=1)
-    """How often it may have been sent: again only when it surely had not arrived."""
+    """How often it was sent. It is sent again only if the provider certainly did not receive it."""
     running_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
     """When it was first seen out of the provider's queue."""
     ended_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
 
 
 class ProviderSlot(Base):
-    """One of the tasks a provider works on at once for us. Taken from INTENT until the provider's task has ended."""
+    """A concurrency slot of a provider. An attempt holds it from INTENT until the provider's task has ended."""
 
     __tablename__ = "provider_slots"
 
@@ -134,9 +134,9 @@ class ProviderState(Base):
 
     provider: Mapped[str] = mapped_column(identifier(50), primary_key=True)
     failures: Mapped[int] = mapped_column(Integer, default=0)
-    """How many submissions in a row it put off."""
+    """Consecutive deferred submissions."""
     failing_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
-    """The first of them; None: it took the last one."""
+    """When the first of these was deferred. None: the last submission was accepted."""
     kind: Mapped[str | None] = mapped_column(String(50), default=None)
     reason: Mapped[str | None] = mapped_column(Text, default=None)
     parked_until: Mapped[datetime | None] = mapped_column(Moment, default=None)
@@ -152,18 +152,18 @@ class Spend(Base):
     owner: Mapped[str] = mapped_column(identifier(255))
     provider: Mapped[str] = mapped_column(identifier(50))
     day: Mapped[str] = mapped_column(String(10), default="")
-    """The date in UTC whose budgets pay for it."""
+    """The UTC date of the budgets that it counts against."""
     reserved_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4))
     booked_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
     reserved_at: Mapped[datetime] = mapped_column(Moment, index=True)
     simulated: Mapped[bool] = mapped_column(Boolean, default=False)
     state: Mapped[ChargeState] = mapped_column(String(20), default="held")
     revision: Mapped[int] = mapped_column(Integer, default=0)
-    """How often others were told about it."""
+    """The number of `scene.charged` events published."""
 
 
 class VideoStanding(Base):
-    """Whether a video has failed: then none of its scenes starts. See `shared.contracts.epochs`."""
+    """Whether a video has failed, which keeps its scenes from starting. See `shared.contracts.epochs`."""
 
     __tablename__ = "video_standings"
 
@@ -171,11 +171,11 @@ class VideoStanding(Base):
     epoch: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[bool] = mapped_column(Boolean, default=False)
     release_scenes_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
-    """When its paused scenes wait for their turn again: it was resumed."""
+    """When to release its paused scenes, because it was resumed."""
 
 
 class CancelledVideo(Base):
-    """A video nobody wants any more: scenes that are requested later do not start either."""
+    """A cancelled video. Scenes that are requested later do not start either."""
 
     __tablename__ = "cancelled_videos"
 
@@ -183,7 +183,7 @@ class CancelledVideo(Base):
 
 
 class AnimaticTask(Base):
-    """A task of the built-in renderer, as a provider would keep it. `percent` is 0-100."""
+    """A task of the built-in renderer. `percent` is 0-100."""
 
     __tablename__ = "animatic_tasks"
 

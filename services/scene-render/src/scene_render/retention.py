@@ -1,4 +1,4 @@
-"""How long the scene-render service keeps what."""
+"""Retention of the scene-render service's rows and objects."""
 
 from sqlalchemy import select, update
 
@@ -10,12 +10,12 @@ from shared.process.retention import Policy, Rows
 
 REASON_DAYS = 90
 PART_DAYS = 14
-"""As long as a dead letter waits to be redriven: until then a resumed scene goes on after the parts it has."""
+"""As long as dead letters are kept: until then a resumed scene continues after its finished parts."""
 ORIGINAL_DAYS = 1
 
 
 def policies(clips: ClipIngest, animatic: AnimaticProvider) -> tuple[Policy, ...]:
-    """All policies of this service's own tables and objects, on these tools."""
+    """Return the retention policies of this service."""
 
     async def remove_parts(database: Database, seconds: float, batch: int) -> int:
         is_old = (Render.parts_stored_at < now(-seconds), Render.state.not_in(("waiting", "running")))

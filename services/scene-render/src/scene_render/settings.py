@@ -15,7 +15,7 @@ DEFAULT_URLS: dict[ProviderName, str] = {
 
 
 class KeyMissing(ValueError):
-    """A paid provider is to render, and there is no key for it."""
+    """A paid provider is configured without an API key."""
 
     def __init__(self, provider: str) -> None:
         super().__init__(f"{provider} needs a key: set VIDEO_API_KEY or {provider.upper()}_API_KEY")
@@ -23,51 +23,51 @@ class KeyMissing(ValueError):
 
 
 class Settings(MediaSettings, RenderSettings):
-    """What every service has, who renders, and how the providers are reached.
+    """The common settings, the providers and how to reach them.
 
-    `VIDEO_API_URL` and `VIDEO_API_KEY` are those of `VIDEO_API_PROVIDER`.
+    `VIDEO_API_URL` and `VIDEO_API_KEY` belong to `VIDEO_API_PROVIDER`.
     """
 
-    video_api_url: str = Field("", description="Where the provider is reached, if not at its own address")
-    video_api_key: SecretStr = Field(SecretStr(""), description="The key of the account there")
-    runway_api_url: str = Field("", description="Another address of Runway than its own")
-    runway_api_key: SecretStr = Field(SecretStr(""), description="The key of your Runway account")
-    runway_concurrency: int = Field(2, ge=1, le=100, description="Tasks Runway works on at once: your tier's limit")
+    video_api_url: str = Field("", description="The provider's URL, if not its default")
+    video_api_key: SecretStr = Field(SecretStr(""), description="API key of that provider")
+    runway_api_url: str = Field("", description="URL of the Runway API, if not its default")
+    runway_api_key: SecretStr = Field(SecretStr(""), description="API key of Runway")
+    runway_concurrency: int = Field(2, ge=1, le=100, description="Concurrent Runway tasks: the limit of your tier")
     runway_clip_hosts: tuple[str, ...] = Field(
-        ("dnznrvs05pmza.cloudfront.net", "*.runwayml.com"), description="Where Runway's clips are fetched from"
+        ("dnznrvs05pmza.cloudfront.net", "*.runwayml.com"), description="Hosts that serve Runway's clips"
     )
-    luma_api_url: str = Field("", description="Another address of Luma than its own")
-    luma_api_key: SecretStr = Field(SecretStr(""), description="The key of your Luma account")
-    luma_concurrency: int = Field(10, ge=1, le=100, description="Tasks Luma works on at once: your tier's limit")
+    luma_api_url: str = Field("", description="URL of the Luma API, if not its default")
+    luma_api_key: SecretStr = Field(SecretStr(""), description="API key of Luma")
+    luma_concurrency: int = Field(10, ge=1, le=100, description="Concurrent Luma tasks: the limit of your tier")
     luma_clip_hosts: tuple[str, ...] = Field(
-        ("storage.cdn-luma.com", "*.lumalabs.ai"), description="Where Luma's clips are fetched from"
+        ("storage.cdn-luma.com", "*.lumalabs.ai"), description="Hosts that serve Luma's clips"
     )
-    pika_api_url: str = Field("", description="Another address of fal than its own")
-    pika_api_key: SecretStr = Field(SecretStr(""), description="The key of your fal account")
-    pika_concurrency: int = Field(2, ge=1, le=100, description="Requests fal works on at once: your account's limit")
-    pika_clip_hosts: tuple[str, ...] = Field(("*.fal.media",), description="Where fal's clips are fetched from")
-    callback_url: str = Field("", description="Where the world reaches this service's /callbacks; empty: no callbacks")
-    callback_host: str = Field("127.0.0.1", description="Where callbacks are heard, apart from probes and metrics")
-    callback_port: int = Field(8082, description="0: any free port")
-    callback_secret: SecretStr = Field(SecretStr(""), description="Makes callback addresses that nobody can guess")
-    submit_seconds: float = Field(60.0, gt=0, description="How long a provider may take to answer an order")
+    pika_api_url: str = Field("", description="URL of the fal API, if not its default")
+    pika_api_key: SecretStr = Field(SecretStr(""), description="API key of fal")
+    pika_concurrency: int = Field(2, ge=1, le=100, description="Concurrent fal requests: the limit of your account")
+    pika_clip_hosts: tuple[str, ...] = Field(("*.fal.media",), description="Hosts that serve fal's clips")
+    callback_url: str = Field("", description="Public URL of this service's /callbacks; empty: no callbacks")
+    callback_host: str = Field("127.0.0.1", description="Bind address for callbacks, not for probes and metrics")
+    callback_port: int = Field(8082, description="Port that accepts callbacks. 0: any free port")
+    callback_secret: SecretStr = Field(SecretStr(""), description="Secret that makes callback URLs impossible to guess")
+    submit_seconds: float = Field(60.0, gt=0, description="Seconds that a provider may take to answer an order")
     scene_wait_seconds: float = Field(
-        3600.0, gt=0, description="How long a scene waits for a provider that accepts no scenes"
+        3600.0, gt=0, description="Seconds that a scene waits while no provider accepts tasks"
     )
     unknown_policy: Literal["ask", "pay_again"] = Field(
         "ask",
-        description="What happens to an order that may have been paid. `ask` a person, or `pay_again`",
+        description="Policy for an order that may have been paid: `ask` a person, or `pay_again`",
     )
     unknown_wait_seconds: float = Field(
         600.0,
         ge=0,
-        description="How long a person has to settle an unknown order before it is ordered again (`pay_again`)",
+        description="Seconds until an order that may have been paid is ordered again (`pay_again`)",
     )
     unknown_day_usd: Decimal = Field(
-        Decimal(10), ge=0, description="The most that may be paid again in a day, in USD (`pay_again`)"
+        Decimal(10), ge=0, description="Daily limit in USD for orders that are paid again (`pay_again`)"
     )
-    simulator_speed: float = Field(1.0, gt=0, description="How many times faster than life simulated providers are")
-    animatic_concurrency: int = Field(2, ge=1, le=64, description="How many animatics are drawn at once, in all")
+    simulator_speed: float = Field(1.0, gt=0, description="Speed-up of simulated providers; 1: real time")
+    animatic_concurrency: int = Field(2, ge=1, le=64, description="Animatics drawn concurrently, over all replicas")
 
     @model_validator(mode="after")
     def _complete(self) -> "Settings":
@@ -82,16 +82,16 @@ class Settings(MediaSettings, RenderSettings):
         return self
 
     def api_url(self, name: ProviderName) -> str:
-        """Where a paid provider is reached."""
+        """Return the API URL of a paid provider."""
         own: str = getattr(self, f"{name}_api_url")
         return own or (self.video_api_url if name == self.video_api_provider else "") or DEFAULT_URLS[name]
 
     def api_key(self, name: ProviderName) -> SecretStr:
-        """The key of a paid provider's account."""
+        """Return the API key of a paid provider."""
         own: SecretStr = getattr(self, f"{name}_api_key")
         return own if own.get_secret_value() or name != self.video_api_provider else self.video_api_key
 
     def origin(self, name: ProviderName) -> str | None:
-        """The place besides its own where a provider's clips may lie: that of an address that was configured."""
+        """Return the origin of a configured provider URL, which may serve its clips; None for the default URL."""
         url = self.api_url(name)
         return None if url == DEFAULT_URLS[name] else "/".join(url.split("/")[:3])

@@ -17,7 +17,7 @@ from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
 from storyboard.doctor import CHECKS
 from storyboard.endpoint import Endpoint, http_client
-from storyboard.handlers import Dependencies, router, whose
+from storyboard.handlers import Dependencies, owner_of, router
 from storyboard.models import Base
 from storyboard.retention import POLICIES
 from storyboard.settings import Settings
@@ -73,7 +73,7 @@ async def _on_dead_letter(dead_letter: DeadLetter, database: Database) -> None:
         )
         await _say(refused, dead_letter, database)
     elif not isinstance(dead_letter.failure, MessageMalformed):
-        await fails_video("storyboard", whose)(dead_letter, database)
+        await fails_video("storyboard", owner_of)(dead_letter, database)
 
 
 def _why(dead_letter: DeadLetter) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class NothingToApprove(Exception):
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What the handlers need. `seconds`: the possible durations of scenes."""
+    """The dependencies of the handlers. `seconds`: the possible durations of scenes."""
 
     database: Database
     writer: Writer
@@ -55,7 +55,7 @@ router: EventRouter[Dependencies] = EventRouter("storyboard")
 async def write_storyboard(event: VideoRequested, delivery: Delivery, deps: Dependencies) -> None:
     """Write the story of a requested video once, save it, and request each of its scenes.
 
-    A storyboard that came along is taken instead; where a review is wished, no scene is asked for before it.
+    If the request contains a storyboard, use it. If it asks for a review, request no scene until the approval.
     """
     if await _is_written(event, deps.database):
         return
@@ -74,14 +74,14 @@ async def write_storyboard(event: VideoRequested, delivery: Delivery, deps: Depe
             if not event.review:
                 await _request_scenes(work, event, written)
     except IntegrityError:
-        # The same video was requested twice at once, and the other request was faster.
+        # A concurrent request for the same video was committed first.
         await _is_written(event, deps.database)
         raise AlreadyHandled from None
     log.info("storyboard.created", scenes=len(written.story.scenes), review=event.review)
 
 
 @router.on(StoryboardApproved)
-async def film_storyboard(event: StoryboardApproved, delivery: Delivery, deps: Dependencies) -> None:
+async def approve_storyboard(event: StoryboardApproved, delivery: Delivery, deps: Dependencies) -> None:
     """Request the scenes of an approved storyboard, which may have been edited."""
     async with deps.database.reading() as session:
         row = await session.get(StoryboardRow, str(event.video_id))
@@ -104,7 +104,7 @@ async def film_storyboard(event: StoryboardApproved, delivery: Delivery, deps: D
 
 
 @router.on(VideoCancelled)
-async def drop_storyboard(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
+async def cancel_review(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
     """Close the review of a cancelled video."""
     async with idempotent_transaction(deps.database, delivery) as work:
         await _leave_review(work, str(event.video_id), "cancelled")
@@ -119,7 +119,7 @@ async def erase_storyboard(event: VideoDeleted, delivery: Delivery, deps: Depend
 
 @router.on(StoryboardRequested, max_concurrency=8)
 async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, deps: Dependencies) -> None:
-    """Write a storyboard that was requested alone, and publish it or the reason of its failure."""
+    """Write a storyboard that was requested alone, and publish it or the reason for the failure."""
     answer: StoryboardDrafted | StoryboardFailed
     try:
         written = await deps.writer.write(event)
@@ -139,14 +139,14 @@ async def draft_storyboard(event: StoryboardRequested, delivery: Delivery, deps:
     log.info(answer.name)
 
 
-async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
+async def owner_of(session: AsyncSession, video_id: UUID) -> Belonging:
     """Return the owner of a video, from its request."""
     row = await session.get(StoryboardRow, str(video_id))
     return Belonging.read(row.request) if row else Belonging()
 
 
 async def _is_written(event: VideoRequested, database: Database) -> bool:
-    """Return whether this request has its storyboard, or needs none any more.
+    """Return whether this request already has its storyboard or was deleted.
 
     Raises:
         RequestConflicts: another request has this id.
@@ -208,10 +208,10 @@ def _written(row: StoryboardRow) -> Written:
 
 def _created(event: VideoRequested, written: Written, *, review: bool, revision: int) -> StoryboardCreated:
     storyboard = written.story
-    told = VideoStory.model_validate(storyboard.model_dump())
+    story = VideoStory.model_validate(storyboard.model_dump())
     return StoryboardCreated(
         video_id=event.video_id,
-        **dict(told),
+        **dict(story),
         owner=event.owner,
         post_id=event.post_id,
         story_script=written.story_script,

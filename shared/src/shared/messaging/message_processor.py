@@ -57,7 +57,7 @@ HANDLER_SECONDS = 20 * 60
 """RabbitMQ redelivers a message that is not acknowledged within 30 minutes."""
 
 
-Whose = Callable[[AsyncSession, UUID], Awaitable[Belonging]]
+OwnerLookup = Callable[[AsyncSession, UUID], Awaitable[Belonging]]
 """Looks up the owner of a video in the rows of a service."""
 
 
@@ -78,8 +78,8 @@ class DeadLetter:
     @property
     def belonging(self) -> Belonging:
         """The owner and the post of the video, as the message says; a verified publisher overrides the owner."""
-        told = Belonging.read(_read(self.body))
-        return told.model_copy(update={"owner": self.delivery.user}) if self.delivery.user else told
+        belonging = Belonging.read(_read(self.body))
+        return belonging.model_copy(update={"owner": self.delivery.user}) if self.delivery.user else belonging
 
     def note_id(self) -> str:
         """Return the id of the message that reports the failure.
@@ -228,20 +228,22 @@ def _again(delivery: Delivery, error: Exception) -> Retry | StepFailed:
     return Retry(delay_index, delivery.attempt + 1, reason)
 
 
-def fails_video(stage: Stage, whose: Whose | None = None) -> Callable[[DeadLetter, Database], Awaitable[None]]:
+def fails_video(
+    stage: Stage, owner_lookup: OwnerLookup | None = None
+) -> Callable[[DeadLetter, Database], Awaitable[None]]:
     """Return a handler of dead letters that reports the failure of the video at this stage.
 
-    `whose`: looks up the owner of the video if the message does not name one.
+    `owner_lookup`: looks up the owner of the video if the message does not name one.
     """
 
-    async def say(dead_letter: DeadLetter, database: Database) -> None:
+    async def report(dead_letter: DeadLetter, database: Database) -> None:
         failure = dead_letter.failure
         if not failure.fails_video or dead_letter.video_id is None or dead_letter.event is VideoDeleted:
             return  # a deleted video cannot fail; an event about it would delete it again
         async with transaction(database) as work:
             belonging = dead_letter.belonging
-            if whose is not None and belonging.owner is None:
-                belonging = await whose(work.session, dead_letter.video_id)
+            if owner_lookup is not None and belonging.owner is None:
+                belonging = await owner_lookup(work.session, dead_letter.video_id)
             failed = VideoFailed(
                 video_id=dead_letter.video_id,
                 stage=stage,
@@ -252,7 +254,7 @@ def fails_video(stage: Stage, whose: Whose | None = None) -> Callable[[DeadLette
             )
             await work.emit(failed, message_id=dead_letter.note_id())
 
-    return say
+    return report
 
 
 async def _dead_letter(
@@ -279,8 +281,8 @@ async def _dead_letter(
 
 def epoch_in(headers: Mapping[str, Any]) -> int:
     """Return the epoch in the headers of a message."""
-    told = str(headers.get(EPOCH, ""))
-    return int(told) if told.isdecimal() else 0
+    epoch = str(headers.get(EPOCH, ""))
+    return int(epoch) if epoch.isdecimal() else 0
 
 
 def video_id_of(body: bytes) -> UUID | None:

@@ -1,10 +1,10 @@
 """The states of an attempt, and the only code that changes them.
 
     INTENT ──submission answered──▶ SUBMITTED ──▶ SUCCEEDED | FAILED | CANCELLED
-       └────no one can tell───────▶ UNKNOWN ──found, or settled by a person──▶ SUBMITTED | FAILED
+       └────may have been paid────▶ UNKNOWN ──found, or settled by a person──▶ SUBMITTED | FAILED
 
 Each change is one UPDATE that names the states it may follow, so a late or duplicate writer changes nothing. It also
-sets the moments at which the scheduler looks at the attempt again, and clears those that no longer apply.
+sets the times at which the scheduler checks the attempt again, and clears those that no longer apply.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ from scene_render.models import Attempt, AttemptState
 from shared.persistence.database import now
 
 ANSWER_MARGIN_SECONDS = 1.0
-"""How long after its time limit a submission without an answer is looked into."""
+"""How long after its time limit an unanswered submission is reconciled."""
 NOTHING_DUE: Mapping[str, Any] = {"next_check_at": None, "release_slot_at": None, "pay_again_at": None}
 
 
-def looked_into_at(submit_seconds: float) -> Any:  # noqa: ANN401 - a column's value
-    """Return when an INTENT that is written now is looked into, if its submission has no answer by then."""
+def reconcile_at(submit_seconds: float) -> Any:  # noqa: ANN401 - a column's value
+    """Return when to reconcile an INTENT that is written now, if its submission has no answer by then."""
     return now(submit_seconds + ANSWER_MARGIN_SECONDS)
 
 
@@ -35,13 +35,13 @@ class AttemptTransitions:
     attempt: Attempt
 
     async def resubmit(self, submit_seconds: float) -> bool:
-        """Stay at INTENT and send it once more; only one caller may. The provider surely does not have it."""
+        """Stay at INTENT to send it again; only one caller may. The provider certainly does not have it."""
         posts = self.attempt.posts + 1
         values = {
             **NOTHING_DUE,
             "posts": posts,
             "intended_at": now(),
-            "next_check_at": looked_into_at(submit_seconds),
+            "next_check_at": reconcile_at(submit_seconds),
             "looked_for": False,
         }
         if not await self._move(("INTENT",), "INTENT", Attempt.posts == self.attempt.posts, **values):
@@ -62,12 +62,12 @@ class AttemptTransitions:
         return await self._move((before,), "SUBMITTED", **values)
 
     async def succeed(self) -> bool:
-        """Note that the provider's task has ended well."""
+        """Note that the provider's task succeeded."""
         begun = func.coalesce(Attempt.running_since, Attempt.submitted_at)
         return await self._end("SUBMITTED", "SUCCEEDED", running_since=begun, failure_kind=None, failure_reason=None)
 
     async def fail(self, before: AttemptState, kind: str, reason: str) -> bool:
-        """Note that the provider's task has ended badly, or surely never began."""
+        """Note that the provider's task failed or certainly never started."""
         return await self._end(before, "FAILED", failure_kind=kind, failure_reason=reason)
 
     async def withdraw(self, before: AttemptState) -> bool:
@@ -75,7 +75,7 @@ class AttemptTransitions:
         return await self._end(before, "FAILED")
 
     async def reject_clip(self, kind: str, reason: str) -> bool:
-        """Note that the task had ended well, but its clip cannot be used."""
+        """Note that the task succeeded, but its clip cannot be used."""
         return await self._move(("SUCCEEDED",), "FAILED", failure_kind=kind, failure_reason=reason)
 
     async def cancel(self) -> bool:
@@ -85,7 +85,7 @@ class AttemptTransitions:
     async def lose(
         self, before: AttemptState, kind: str, reason: str, release_slot_after: float, pay_again_after: float | None
     ) -> bool:
-        """Note that no one can tell whether the attempt was taken or paid. All times in seconds."""
+        """Note that the attempt may have been accepted and paid. All times in seconds."""
         values = {
             **NOTHING_DUE,
             "failure_kind": kind,

@@ -1,4 +1,4 @@
-"""The money of an attempt: reserved with its INTENT, settled when it ends, told to others at every change.
+"""The money of an attempt: reserved with its INTENT, settled when it ends, published at every change.
 
 Each function is a part of its caller's transaction.
 """
@@ -25,7 +25,7 @@ async def reserve(
     """Reserve the price of an attempt, in USD.
 
     Raises:
-        BudgetExceeded: the money is not there; nothing was changed.
+        BudgetExceeded: a budget does not suffice; nothing was changed.
     """
     day = await budget.today(work.session)
     of_video = caps.budgets(render.video_id, render.owner, day, simulated=simulated)
@@ -46,7 +46,7 @@ async def reserve(
 
 
 async def settle(work: UnitOfWork, attempt: Attempt, render: Render, cost: Decimal | None) -> None:
-    """Replace the reservation by what was really taken, in USD (None: all of it)."""
+    """Replace the reservation by the actual cost in USD (None: the reserved amount)."""
     spend = await work.session.get(Spend, attempt.id, with_for_update=True)
     if spend is None:
         return
@@ -60,10 +60,10 @@ async def settle(work: UnitOfWork, attempt: Attempt, render: Render, cost: Decim
 
 
 async def reserve_again(work: UnitOfWork, attempt: Attempt, day_usd: Decimal, *, simulated: bool) -> None:
-    """Reserve what an UNKNOWN attempt cost once more, out of the day's budget for that.
+    """Reserve the price of an UNKNOWN attempt again, from the daily budget for that.
 
     Raises:
-        BudgetExceeded: the money is not there; nothing was changed.
+        BudgetExceeded: a budget does not suffice; nothing was changed.
     """
     price = (await work.session.get_one(Spend, attempt.id)).reserved_usd
     scope = f"{budget.SIMULATED if simulated else ''}again"
@@ -74,7 +74,7 @@ async def reserve_again(work: UnitOfWork, attempt: Attempt, day_usd: Decimal, *,
 async def publish_charge(
     work: UnitOfWork, attempt: Attempt, state: ChargeState, *, task_id: str | None = None, reason: str | None = None
 ) -> None:
-    """Tell others what the money of an attempt is doing; nothing where it is free."""
+    """Publish the charge of an attempt, unless it is free."""
     spend = await work.session.get(Spend, attempt.id, with_for_update=True)
     if spend is None:
         return

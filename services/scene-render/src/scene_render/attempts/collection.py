@@ -1,4 +1,4 @@
-"""Collects the clip of an attempt that succeeded, and lets its scene end, or go on with its next part."""
+"""Collects the clip of a successful attempt, and finishes its scene or queues the next part."""
 
 import uuid
 
@@ -22,10 +22,10 @@ log = structlog.get_logger()
 
 
 async def collect(event: ClipReady, delivery: Delivery, deps: Dependencies) -> None:
-    """Fetch the clip, check it, store it; order the next part if the scene is longer.
+    """Fetch, check and store the clip. If the scene is longer, queue its next part.
 
     Raises:
-        StepFailed: it cannot be fetched from where it is.
+        StepFailed: it cannot be fetched from its host.
     """
     attempt, render, age = await load(event.attempt_id, deps)
     if attempt.state != "SUCCEEDED" or attempt.task_id is None:

@@ -1,4 +1,4 @@
-"""How attempts end, and what becomes of their scenes then.
+"""Ends attempts, and retries or fails their scenes.
 
 Each method is a part of its caller's transaction.
 """
@@ -26,22 +26,22 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 MAX_ATTEMPTS = 3
 MAX_ATTEMPTS_OF_KIND: Mapping[str, int] = {"bad_output": 2, "job_failed": 2, "clip_unusable": 2}
-"""How often a scene is tried at one provider, in all; the same prompt rarely goes better after these failures."""
+"""Attempts at a scene per provider. After these failures the same prompt rarely succeeds."""
 CONTENT_KINDS = frozenset({"moderation"})
-"""What one provider does not want to show is not carried to the next."""
+"""Content refused by one provider is not sent to the next."""
 UNKNOWN_KIND = "submission_unknown"
 RETRY_SECONDS = 5.0
 ATTEMPT_SECONDS_WITHOUT_KEY = 3600.0
-"""The longest a task may go on at a provider that is not configured any more."""
+"""The longest a task may run at a provider that is not configured any more."""
 
 ENDED = prometheus.Counter("multishot_attempts_total", "Attempts by how they ended", ["provider", "state", "kind"])
 
 
 @dataclass(frozen=True)
 class UnknownPolicy:
-    """What happens to an order that may or may not have been taken: it waits for a person.
+    """What happens to an order that may have been accepted: it waits for a person.
 
-    With `pay_again` its scene is ordered once more after `wait_seconds`, for at most `day_usd` in a day.
+    With `pay_again` its scene is ordered again after `wait_seconds`, for at most `day_usd` a day.
     """
 
     pay_again: bool = False
@@ -53,8 +53,8 @@ class UnknownPolicy:
 class AttemptEndings:
     """The paid step at the providers of `selection`.
 
-    `scale`: all waiting is multiplied by it; below 1 for simulated providers that are faster than life. `simulated`:
-    the money is not real, because the providers are not.
+    `scale`: the factor of all delays; below 1 for fast simulated providers. `simulated`: the providers, and so the
+    money, are not real.
     """
 
     selection: ProviderSelection
@@ -75,7 +75,7 @@ class AttemptEndings:
         return provider
 
     async def succeeded(self, work: UnitOfWork, attempt: Attempt, cost: Decimal | None) -> bool:
-        """The provider's task has ended well: free its slot, book its cost. Returns whether this was news."""
+        """Record a successful task: free its slot, book its cost. Returns False if this was done before."""
         render = await lock_render(work.session, attempt)
         if not await AttemptTransitions(work.session, attempt).succeed():
             return False
@@ -86,9 +86,9 @@ class AttemptEndings:
     async def failed(
         self, work: UnitOfWork, attempt: Attempt, failure: Failed, *, before: AttemptState, asked: bool = True
     ) -> None:
-        """The provider's task has ended badly, or was surely never taken: try again where that helps, else give up.
+        """Record a failed or certainly not accepted task: try again if that may help, else fail the scene.
 
-        `asked`: the provider said so; else nothing was sent.
+        `asked`: the provider reported it; otherwise nothing was sent.
         """
         render = await lock_render(work.session, attempt)
         if await AttemptTransitions(work.session, attempt).fail(before, failure.kind, failure.reason):
@@ -96,10 +96,10 @@ class AttemptEndings:
             await self._settle(work, attempt, render, failure.cost)
             if asked:
                 await self._recover(work, attempt)
-            await self._go_on(work, render, failure)
+            await self._retry_or_fail(work, render, failure)
 
     async def cancelled(self, work: UnitOfWork, attempt: Attempt, cost: Decimal | None) -> None:
-        """The provider's task was ended because nobody wants it any more."""
+        """Record that the provider cancelled the task of a cancelled video."""
         render = await lock_render(work.session, attempt)
         if await AttemptTransitions(work.session, attempt).cancel():
             ENDED.labels(attempt.provider, "CANCELLED", "").inc()
@@ -108,16 +108,16 @@ class AttemptEndings:
                 SceneTransitions(render).cancel()
 
     async def rejected(self, work: UnitOfWork, attempt: Attempt, reason: str, *, again: bool) -> None:
-        """The task had ended well, and was booked, but its clip cannot be used. `again`: another one may be better."""
+        """Record that a paid clip cannot be used. `again`: another attempt may help."""
         render = await lock_render(work.session, attempt)
         if await AttemptTransitions(work.session, attempt).reject_clip("clip_unusable", reason):
             ENDED.labels(attempt.provider, "FAILED", "clip_unusable").inc()
-            await self._go_on(work, render, Failed("clip_unusable", reason, cost=FREE, again=again))
+            await self._retry_or_fail(work, render, Failed("clip_unusable", reason, cost=FREE, again=again))
 
     async def unknown(self, work: UnitOfWork, attempt: Attempt, reason: str, *, before: AttemptState) -> None:
-        """No one can tell whether the attempt was paid: its money stays reserved, and no other attempt is made.
+        """Record that the attempt may have been paid: its money stays reserved, and no other attempt is made.
 
-        Its slot stays taken for as long as a task of this provider may go on.
+        Its slot stays taken for as long as a task of this provider may run.
         """
         render = await lock_render(work.session, attempt)
         transitions = AttemptTransitions(work.session, attempt)
@@ -128,7 +128,7 @@ class AttemptEndings:
                 await give_up(work, render, UNKNOWN_KIND, reason)
 
     def _unknown_until(self, attempt: Attempt, before: AttemptState) -> tuple[float, float | None]:
-        """Return after how many seconds its slot is released, and after how many its scene is ordered again."""
+        """Return after how many seconds its slot is freed, and after how many its scene is ordered again."""
         provider = self.selection.providers.get(attempt.provider)
         if provider is None:
             return ATTEMPT_SECONDS_WITHOUT_KEY, None
@@ -136,9 +136,9 @@ class AttemptEndings:
         return provider.attempt_seconds, self.unknown_policy.wait_seconds if pays_again else None
 
     async def pay_again(self, work: UnitOfWork, attempt: Attempt) -> None:
-        """Let the scene of an UNKNOWN attempt be ordered once more, knowing that both may be paid.
+        """Order the scene of an UNKNOWN attempt again, although both may be paid.
 
-        At most once for each scene, and within the day's cap for this. The attempt stays UNKNOWN, its money reserved.
+        At most once per scene, and within the daily budget for this. The attempt stays UNKNOWN, its money reserved.
         """
         render = await lock_render(work.session, attempt)
         mine = (Attempt.id == attempt.id, Attempt.pay_again_at <= now())
@@ -163,13 +163,13 @@ class AttemptEndings:
         await resume_when_whole(work, attempt.video_id)
 
     async def refuse_task(self, work: UnitOfWork, attempt: Attempt, reason: str) -> None:
-        """A person named a task that cannot be that of an UNKNOWN attempt: tell why, and leave it as it is."""
+        """Publish why the task that a person named cannot belong to an UNKNOWN attempt, which stays as it is."""
         await lock_render(work.session, attempt)
         if await AttemptTransitions(work.session, attempt).stay_unknown(reason):
             await billing.publish_charge(work, attempt, "unknown", reason=reason)
 
     async def settle_unknown(self, work: UnitOfWork, attempt: Attempt, cost: Decimal | None, *, again: bool) -> None:
-        """A person has found out what became of an UNKNOWN attempt that has no task to look at."""
+        """Settle an UNKNOWN attempt that has no task, as a person decided."""
         render = await lock_render(work.session, attempt)
         if not await AttemptTransitions(work.session, attempt).withdraw("UNKNOWN"):
             return
@@ -179,7 +179,7 @@ class AttemptEndings:
             await resume_when_whole(work, attempt.video_id)
 
     async def release_slot(self, work: UnitOfWork, attempt: Attempt) -> None:
-        """Free the slot of an attempt that has been UNKNOWN for longer than a task of its provider takes."""
+        """Free the slot of an attempt that has been UNKNOWN for longer than a task may run."""
         mine = (Attempt.id == attempt.id, Attempt.release_slot_at <= now())
         due = update(Attempt).where(*mine).values(release_slot_at=None).execution_options(synchronize_session=False)
         result = await work.session.execute(due)
@@ -187,8 +187,8 @@ class AttemptEndings:
         if result.rowcount:
             await slots.free(work.session, attempt.id)
 
-    async def _go_on(self, work: UnitOfWork, render: Render, failure: Failed) -> None:
-        """Try again or give up after an attempt that ended badly, unless another may still deliver what is needed.
+    async def _retry_or_fail(self, work: UnitOfWork, render: Render, failure: Failed) -> None:
+        """Retry or fail the scene of a failed attempt, unless another attempt may still deliver the part.
 
         If the latest order may have been paid, the scene fails: only a person or the policy may order again after it.
         """
@@ -207,7 +207,7 @@ class AttemptEndings:
             await self._try_again(work, render, failure)
 
     async def _try_again(self, work: UnitOfWork, render: Render, failure: Failed) -> None:
-        """Let the scene wait for another attempt, here or at the next provider, if that may help."""
+        """Queue the scene for another attempt, here or at the next provider, or fail it."""
         render.failures += 1
         if failure.again and render.failures < MAX_ATTEMPTS_OF_KIND.get(failure.kind, MAX_ATTEMPTS):
             await self._wait(work, render, RETRY_SECONDS * self.scale)
@@ -220,7 +220,7 @@ class AttemptEndings:
         await give_up(work, render, failure.kind, failure.reason)
 
     async def _wait(self, work: UnitOfWork, render: Render, seconds: float) -> None:
-        """Let the scene wait for its turn, which comes in so many seconds at the earliest; unless nobody wants it."""
+        """Queue the scene, for a start in `seconds` at the earliest; cancel it if its video is cancelled."""
         if await work.session.get(CancelledVideo, render.video_id) is not None:
             SceneTransitions(render).cancel()
             return
@@ -228,17 +228,17 @@ class AttemptEndings:
         await work.session.flush()
 
     async def _settle(self, work: UnitOfWork, attempt: Attempt, render: Render, cost: Decimal | None) -> None:
-        """Turn the reservation into what was really taken (None: all of it), and free the slot."""
+        """Settle the reservation with the actual cost (None: the reserved amount), and free the slot."""
         await billing.settle(work, attempt, render, cost)
         await slots.free(work.session, attempt.id)
 
     async def _recover(self, work: UnitOfWork, attempt: Attempt) -> None:
-        """The provider answers: what waits for others that do not may come to it."""
+        """Close the circuit of a provider that answers, and move scenes from unavailable providers to it."""
         if await circuit_breaker.close(work.session, attempt.provider):
             for name in await circuit_breaker.tripped_circuits(work.session):
                 await self.selection.move_waiting(work, name)
 
 
 async def lock_render(session: AsyncSession, attempt: Attempt) -> Render:
-    """Lock the scene of an attempt, first of all rows: always in one order."""
+    """Lock the scene of an attempt. It is the first row to be locked, to avoid deadlocks."""
     return await session.get_one(Render, (attempt.video_id, attempt.scene_number), with_for_update=True)

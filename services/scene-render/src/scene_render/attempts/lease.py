@@ -1,8 +1,8 @@
-"""The right to look at an attempt: held by one process at a time, and by another if that one dies.
+"""The lease of an attempt: one process at a time checks it, and another takes over if that one dies.
 
-`Attempt.next_check_at` says when an attempt is due. To take the lease moves it a few seconds ahead; as long as the look
-lasts, it is moved on. So an attempt whose process is gone is simply due again, and a holder that lost the lease sees
-that the moment is not the one that it wrote.
+`Attempt.next_check_at` says when an attempt is due. Taking the lease sets it a few seconds ahead, and renewing does so
+again. So when a process dies, its attempts become due again; and a holder that lost the lease notices, because
+`next_check_at` is not the value that it wrote.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Lease:
     until: datetime
 
     async def move(self, session: AsyncSession, **values: Any) -> bool:  # noqa: ANN401 - columns
-        """Change the attempt if the lease still holds. Returns whether it does."""
+        """Change the attempt if the lease is still held. Returns whether it is."""
         mine = (Attempt.id == self.attempt_id, Attempt.next_check_at == self.until)
         change = update(Attempt).where(*mine).values(**values).execution_options(synchronize_session=False)
         result = await session.execute(change)
@@ -39,7 +39,7 @@ class Lease:
 
     @contextlib.asynccontextmanager
     async def kept(self, database: Database) -> AsyncIterator[None]:
-        """Keep the lease until the block ends."""
+        """Renew the lease until the block ends."""
         keeping = asyncio.create_task(self._keep(database))
         try:
             yield
@@ -63,7 +63,7 @@ class Lease:
 
 
 async def take(session: AsyncSession, provider: str, limit: int) -> Sequence[Lease]:
-    """Take the leases of attempts at this provider that are due, those first that are due for longest."""
+    """Take the leases of due attempts at this provider, the longest due first."""
     if limit <= 0:
         return []
     due = select(Attempt.id).where(Attempt.next_check_at <= now(), Attempt.provider == provider)

@@ -1,4 +1,4 @@
-"""What an attempt orders: the request of its scene, and how much of it is not rendered yet."""
+"""The order of an attempt: the request of its scene, and the length that is not rendered yet."""
 
 import math
 
@@ -10,12 +10,12 @@ from shared.contracts.story import DEFAULT_NICHE
 
 
 def request_of(render: Render) -> SceneRequested:
-    """Return the event that asked for this scene."""
+    """Return the event that requested this scene."""
     return SceneRequested.model_validate(render.request)
 
 
 def without_text(event: SceneRequested) -> SceneRequested:
-    """Remove what people and models wrote from a request; it still tells what was ordered and is being paid."""
+    """Remove all text from a request; the facts about the order and its cost stay."""
     scene = event.scene.model_copy(update={"description": "", "action": ""})
     return event.model_copy(
         update={"scene": scene, "shot_prompt": "", "niche": DEFAULT_NICHE, "first_frame": None, "post_id": None},

@@ -1,7 +1,7 @@
-"""Looks at an attempt that is due: what became of its submission, or how its task is doing.
+"""Checks a due attempt: reconciles its submission or polls its task.
 
-Nothing here may cost money, apart from an order that surely did not arrive and is sent once more. Each look ends in one
-transaction that changes the attempt's state, or says when to look again.
+Nothing here costs money, except sending an order again that certainly did not arrive. Each check ends in one
+transaction that changes the attempt's state or schedules the next check.
 """
 
 import asyncio
@@ -44,19 +44,19 @@ SILENT_SECONDS = 10.0
 QUEUE_SECONDS = 3600.0
 """How long a task may wait in its provider's own queue."""
 LOST_SECONDS = 120.0
-"""How long after its order a task may not be known yet to all of a provider's servers."""
+"""How long after its order a task may still be unknown to some of a provider's servers."""
 SILENCE_SECONDS = 6 * 3600.0
-"""How long after its order a task is asked about, and its clip fetched, when there is no answer; the links of all
-providers last longer."""
+"""How long after its order a task is polled, and its clip fetched, without an answer. The links of all providers last
+longer."""
 ANSWER_SECONDS = 60.0
-"""How long a free question may take, with all that an adapter asks for it."""
+"""The time limit of a free question, including all requests of the adapter."""
 WITHOUT_KEY_SECONDS = 15.0
 NEVER_ANSWERED = "The provider never said whether it took the task; it may have been paid, so it is not asked again."
 
 
 @dataclass(frozen=True)
 class Look:
-    """An attempt, its scene and its age in seconds, as they were when the look began."""
+    """An attempt, its scene and its age in seconds at the start of the check."""
 
     lease: Lease
     attempt: Attempt
@@ -66,12 +66,12 @@ class Look:
     deps: Dependencies
 
     async def again(self, work: UnitOfWork, seconds: float, **values: Any) -> None:  # noqa: ANN401 - columns
-        """Look again in so many seconds, unless somebody else has taken over or wants it sooner."""
+        """Schedule the next check in `seconds`, unless the lease was lost or a check is due sooner."""
         await self.lease.move(work.session, next_check_at=now(seconds), **values)
 
 
 async def look_at(lease: Lease, deps: Dependencies) -> None:
-    """Look at an attempt whose lease is ours, and keep the lease meanwhile."""
+    """Check an attempt and keep its lease meanwhile."""
     async with lease.kept(deps.database):
         attempt, render, age = await load(uuid.UUID(lease.attempt_id), deps)
         with structlog.contextvars.bound_contextvars(service="scene-render", video_id=attempt.video_id):
@@ -102,7 +102,7 @@ async def load(attempt_id: uuid.UUID, deps: Dependencies) -> tuple[Attempt, Rend
 
 
 async def check_now(work: UnitOfWork, attempt_id: str, **values: Any) -> None:  # noqa: ANN401 - columns
-    """Have the task of an attempt looked at as soon as this transaction is committed."""
+    """Make the task of an attempt due for a check as soon as this transaction is committed."""
     known = update(Attempt).where(Attempt.id == attempt_id, Attempt.state == "SUBMITTED")
     await work.session.execute(known.values(next_check_at=now(), **values))
 
@@ -111,7 +111,7 @@ async def check_now(work: UnitOfWork, attempt_id: str, **values: Any) -> None:  
 
 
 async def _reconcile(look: Look) -> None:
-    """Find out what became of a submission that should be answered by now; never order blindly again."""
+    """Search for the task of an unanswered submission. Order again only if the provider certainly has none."""
     deadline = asyncio.get_running_loop().time()
     attempt, provider, attempts = look.attempt, look.provider, look.deps.attempts
     try:
@@ -137,11 +137,11 @@ async def _reconcile(look: Look) -> None:
         await look.deps.shielded.run(submission.submit(attempt, look.render, provider, deadline, look.deps))
 
 
-# --- a task that goes on
+# --- a running task
 
 
 async def _check(look: Look, task_id: str) -> None:
-    """Go on waiting, have the clip collected, or deal with the failure."""
+    """Poll the task: keep waiting, queue its clip, or handle its failure."""
     attempts, provider, attempt = look.deps.attempts, look.provider, look.attempt
     status = await _status(task_id, provider)
     if isinstance(status, Lost) and look.age < provider.submit_seconds + LOST_SECONDS * attempts.scale:
@@ -150,7 +150,7 @@ async def _check(look: Look, task_id: str) -> None:
         case None:
             await _look_later(look)
         case Running():
-            await _go_on_waiting(look, task_id, status)
+            await _keep_waiting(look, task_id, status)
         case Succeeded():
             async with transaction(look.deps.database) as work:
                 if await attempts.succeeded(work, attempt, status.cost):
@@ -166,7 +166,7 @@ async def _check(look: Look, task_id: str) -> None:
 
 
 async def _status(task_id: str, provider: Provider) -> Running | Succeeded | Failed | Lost | None:
-    """Return how a task is doing; None: the provider does not say."""
+    """Return the status of a task; None: the provider did not answer."""
     try:
         return await _answer(provider.check(task_id))
     except ProviderSilent as silence:
@@ -178,7 +178,7 @@ async def _answer(question: Awaitable[T]) -> T:
     """Wait for the answer to a free question.
 
     Raises:
-        ProviderSilent: there is none in time.
+        ProviderSilent: there is no answer in time.
     """
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -188,7 +188,7 @@ async def _answer(question: Awaitable[T]) -> T:
 
 
 async def _look_later(look: Look) -> None:
-    """Ask again, as long as an answer can be hoped for: there was none, so no time limit begins or ends."""
+    """Check again later, or give the attempt up as UNKNOWN after `SILENCE_SECONDS` without an answer."""
     provider, attempts = look.provider, look.deps.attempts
     async with transaction(look.deps.database) as work:
         if look.age > SILENCE_SECONDS:
@@ -199,7 +199,7 @@ async def _look_later(look: Look) -> None:
             await look.again(work, seconds, maybe_queued=True)
 
 
-async def _go_on_waiting(look: Look, task_id: str, status: Running) -> None:
+async def _keep_waiting(look: Look, task_id: str, status: Running) -> None:
     provider, attempt = look.provider, look.attempt
     async with look.deps.database.reading() as session:
         usual = await look.deps.attempts.usual_seconds(session, provider)
@@ -211,11 +211,11 @@ async def _go_on_waiting(look: Look, task_id: str, status: Running) -> None:
         await _end_overdue(look, task_id)
         return
     seconds = status.check_after or polling_policy.next_look(elapsed, usual, provider.check_seconds)
-    seconds *= random.uniform(1.0, 1.1)  # noqa: S311 - so that looks spread
+    seconds *= random.uniform(1.0, 1.1)  # noqa: S311 - spreads the checks
     async with transaction(look.deps.database) as work:
         values: dict[str, Any] = {"maybe_queued": status.queued}
         if not status.queued:
-            # Without a look that may have missed it in the queue, it was begun when it was ordered.
+            # If no check has seen it queued, it started when it was submitted.
             begun = now() if attempt.maybe_queued else Attempt.submitted_at
             values["running_since"] = func.coalesce(Attempt.running_since, begun)
         await look.again(work, seconds, **values)
@@ -231,7 +231,7 @@ async def _go_on_waiting(look: Look, task_id: str, status: Running) -> None:
 
 
 async def _end_overdue(look: Look, task_id: str) -> None:
-    """End an attempt that takes too long; another one is made only where this one has surely ended."""
+    """Cancel an overdue attempt. Only a confirmed end allows another attempt."""
     provider, attempts = look.provider, look.deps.attempts
     try:
         ended = await _answer(provider.cancel(task_id))
@@ -240,7 +240,7 @@ async def _end_overdue(look: Look, task_id: str) -> None:
         await _look_later(look)
         return
     if ended is None and not isinstance(await _status(task_id, provider), Running):
-        # It may have ended well meanwhile.
+        # It may have succeeded meanwhile.
         await _look_later(look)
         return
     async with transaction(look.deps.database) as work:
@@ -257,14 +257,14 @@ async def _end_overdue(look: Look, task_id: str) -> None:
 
 
 async def _wait_for_key(lease: Lease, attempt: Attempt, age: float, deps: Dependencies) -> None:
-    """Tell once which setting is missing; the attempt goes on when it is there."""
+    """Publish once which setting is missing. The attempt continues when it is set."""
     missing = ProviderUnreachable(attempt.provider)
     async with transaction(deps.database) as work:
         if age > SILENCE_SECONDS and attempt.state in ("INTENT", "SUBMITTED"):
             await deps.attempts.unknown(work, attempt, missing.reason, before=attempt.state)
             return
         if attempt.failure_kind != missing.kind:
-            await deps.attempts.tell_delay(work, attempt, missing.kind, missing.reason)
+            await deps.attempts.publish_delay(work, attempt, missing.kind, missing.reason)
             log.error("provider.key_missing", attempt_id=attempt.id, provider=attempt.provider)
-        told = {"failure_kind": missing.kind, "failure_reason": missing.reason, "maybe_queued": True}
-        await lease.move(work.session, next_check_at=now(WITHOUT_KEY_SECONDS), **told)
+        values = {"failure_kind": missing.kind, "failure_reason": missing.reason, "maybe_queued": True}
+        await lease.move(work.session, next_check_at=now(WITHOUT_KEY_SECONDS), **values)

@@ -1,4 +1,4 @@
-"""Settles an unknown attempt as a person says who has looked it up at the provider."""
+"""Settles an unknown attempt as decided by a person who looked it up at the provider."""
 
 import structlog
 from sqlalchemy import select
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 async def settle(event: ChargeReviewed, delivery: Delivery, deps: Dependencies) -> None:
-    """Use the clip of the attempt, book its money, or free it."""
+    """Use the clip of the attempt, book its cost, or release its reservation."""
     attempt, _, _ = await load(event.attempt_id, deps)
     wrong = await _wrong_with(event.task_id, attempt, deps) if event.paid and event.task_id is not None else None
     async with idempotent_transaction(deps.database, delivery) as work:
@@ -32,7 +32,7 @@ async def settle(event: ChargeReviewed, delivery: Delivery, deps: Dependencies) 
 
 
 async def _wrong_with(task_id: str, attempt: Attempt, deps: Dependencies) -> str | None:
-    """Return why a task cannot be that of an attempt; None: it can be."""
+    """Return why a task cannot belong to an attempt; None if it can."""
     provider = deps.attempts.provider_of(attempt)
     taken = (Attempt.provider == attempt.provider, Attempt.task_id == task_id, Attempt.id != attempt.id)
     async with deps.database.reading() as session:

@@ -1,7 +1,7 @@
-"""The paid step: INTENT, then one submission, then whatever the provider makes of it.
+"""The paid step: INTENT, then one submission, then its outcome.
 
-Each method is a part of its caller's transaction. `attempt_state` and `scene_state` hold the states and what may follow
-which.
+Each method is a part of its caller's transaction. `attempt_state` and `scene_state` define the states and their
+transitions.
 """
 
 import uuid
@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scene_render.attempts import billing, polling_policy
-from scene_render.attempts.attempt_state import AttemptTransitions, looked_into_at
+from scene_render.attempts.attempt_state import AttemptTransitions, reconcile_at
 from scene_render.attempts.endings import ENDED, AttemptEndings, lock_render
 from scene_render.attempts.order import seconds_to_order
 from scene_render.internal_messages import CancelDue
@@ -32,10 +32,10 @@ MEASURED_TASKS = 20
 
 @dataclass(frozen=True)
 class Attempts(AttemptEndings):
-    """The paid step, from INTENT until the provider has the task."""
+    """The paid step, from INTENT until the provider has accepted the task."""
 
     async def usual_seconds(self, session: AsyncSession, provider: Provider) -> float:
-        """Return how long this provider's tasks usually take: as the last ones did."""
+        """Return the usual duration of this provider's tasks in seconds: the median of the last ones."""
         ended = (Attempt.provider == provider.name, Attempt.state == "SUCCEEDED")
         last = select(Attempt.running_since, Attempt.ended_at).where(*ended).order_by(Attempt.ended_at.desc())
         rows = (await session.execute(last.limit(MEASURED_TASKS))).all()
@@ -44,10 +44,10 @@ class Attempts(AttemptEndings):
         )
 
     async def intend(self, work: UnitOfWork, render: Render, slot: ProviderSlot, provider: Provider) -> Attempt:
-        """Write INTENT: the slot is taken and the money reserved before a byte goes to the provider.
+        """Write INTENT: take the slot and reserve the money before anything is sent to the provider.
 
         Raises:
-            BudgetExceeded: the money is not there; nothing was changed.
+            BudgetExceeded: a budget does not suffice; nothing was changed.
         """
         seconds = seconds_to_order(render, provider)
         attempt = Attempt(
@@ -60,7 +60,7 @@ class Attempts(AttemptEndings):
             part=len(render.parts),
             state="INTENT",
             intended_at=now(),
-            next_check_at=looked_into_at(provider.submit_seconds),
+            next_check_at=reconcile_at(provider.submit_seconds),
         )
         if provider.tariff is not None:
             price = provider.tariff.price(seconds)
@@ -72,7 +72,7 @@ class Attempts(AttemptEndings):
         return attempt
 
     async def submitted(self, work: UnitOfWork, attempt: Attempt, task_id: str) -> None:
-        """The provider has the task. An attempt that was given up as UNKNOWN is known again, and its scene goes on."""
+        """Record the provider's task. If the attempt was UNKNOWN, its scene resumes."""
         provider = self.provider_of(attempt)
         render = await lock_render(work.session, attempt)
         usual = await self.usual_seconds(work.session, provider)
@@ -96,17 +96,17 @@ class Attempts(AttemptEndings):
             await work.emit(CancelDue(video_id=video_id, attempt_id=uuid.UUID(attempt.id)))
 
     async def _resume_with(self, work: UnitOfWork, attempt: Attempt, render: Render) -> None:
-        """Resume a waiting or failed scene with an attempt that is known again, if it was for the part needed next."""
+        """Resume a waiting or failed scene with a found attempt, if it was for the part that is needed next."""
         if attempt.part != len(render.parts):
             return
         before = render.state
-        if before in ("waiting", "failed"):  # one that waits was to be ordered again, and need not be
+        if before in ("waiting", "failed"):  # a waiting scene need not be ordered again
             SceneTransitions(render).resume()
         if before == "failed":
             await resume_when_whole(work, attempt.video_id)
 
     async def deferred(self, work: UnitOfWork, attempt: Attempt, delay: SubmissionDeferred) -> None:
-        """The provider surely has not taken the task, and takes none now: the scene waits, and no try was lost."""
+        """Record that the provider accepts no tasks now: the scene waits, and this does not count as a failure."""
         render = await lock_render(work.session, attempt)
         if not await AttemptTransitions(work.session, attempt).fail("INTENT", delay.kind, delay.reason):
             return
@@ -117,12 +117,12 @@ class Attempts(AttemptEndings):
         await self._note_failure(work, attempt, delay)
 
     async def unanswered(self, work: UnitOfWork, attempt: Attempt) -> None:
-        """The submission had no answer: the attempt stays at INTENT; a provider that does so often is left alone."""
+        """Record an unanswered submission: the attempt stays at INTENT, and the circuit breaker counts an outage."""
         await self.unconfirmed(work, attempt, self.provider_of(attempt).submit_seconds + 1)
         await self._note_failure(work, attempt, SubmissionDeferred("outage", "It does not answer."))
 
     async def unconfirmed(self, work: UnitOfWork, attempt: Attempt, until: float | None) -> None:
-        """Tell since when an order has no answer, and until when one is awaited.
+        """Publish since when an order has no answer, and until when one is awaited.
 
         `until` counts seconds from the order; None: until the provider can be asked.
         """
@@ -132,10 +132,10 @@ class Attempts(AttemptEndings):
             return
         end = f"{attempt.provider} can be asked" if until is None else _clock(since + timedelta(seconds=until))
         reason = f"{attempt.provider} has not confirmed the order of {_clock(since)}; an answer is awaited until {end}."
-        await self.tell_delay(work, attempt, "unconfirmed", reason)
+        await self.publish_delay(work, attempt, "unconfirmed", reason)
 
-    async def tell_delay(self, work: UnitOfWork, attempt: Attempt, kind: str, reason: str) -> None:
-        """Tell why an attempt does not go on."""
+    async def publish_delay(self, work: UnitOfWork, attempt: Attempt, kind: str, reason: str) -> None:
+        """Publish why an attempt waits."""
         delayed = SceneDelayed(
             video_id=uuid.UUID(attempt.video_id),
             scene_number=attempt.scene_number,
@@ -146,9 +146,9 @@ class Attempts(AttemptEndings):
         await work.emit(delayed)
 
     async def never_sent(self, work: UnitOfWork, attempt: Attempt, wait: float = 0.0) -> None:
-        """Something of ours held it up, and surely nothing was sent: the scene waits again, and nothing is paid.
+        """Withdraw an attempt that was certainly not sent: nothing is paid, and the scene is queued again.
 
-        Its turn comes in `wait` seconds at the earliest, and no try was lost.
+        It starts in `wait` seconds at the earliest, and this does not count as a failure.
         """
         render = await lock_render(work.session, attempt)
         mine = select(Attempt.state).where(Attempt.id == attempt.id, Attempt.posts == attempt.posts)

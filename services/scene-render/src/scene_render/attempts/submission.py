@@ -1,4 +1,4 @@
-"""Sends the order of an attempt, once, and saves what the provider answers."""
+"""Submits the order of an attempt once and saves the provider's answer."""
 
 import asyncio
 import contextlib
@@ -21,9 +21,9 @@ from shared.persistence.unit_of_work import UnitOfWork, transaction
 log = structlog.get_logger()
 
 STORAGE_SECONDS = 15.0
-"""How long a scene waits for its first frame when the storage is away."""
+"""How long a scene is delayed if the storage is down and its first frame cannot be read."""
 SAVE_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""The pauses between attempts to save what a provider has answered; the last one again and again."""
+"""The pauses between attempts to save an answer; the last one repeats."""
 
 Change = Callable[[UnitOfWork], Awaitable[None]]
 
@@ -31,14 +31,14 @@ Change = Callable[[UnitOfWork], Awaitable[None]]
 async def submit(attempt: Attempt, render: Render, provider: Provider, deadline: float, deps: Dependencies) -> None:
     """Order the shot, once, and save the answer. Without an answer the attempt stays at INTENT.
 
-    `deadline`, on the event loop's clock, counts from before INTENT: a process that is frozen until after it sends
-    nothing, because others may have given the attempt up.
+    `deadline`, on the event loop's clock, counts from before INTENT: a process that was frozen past it sends nothing,
+    because another process may have reconciled the attempt.
     """
     async with contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout_at(deadline):
                 shot = await stack.enter_async_context(deps.clips.shot_of(render, attempt))
-        except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
+        except Exception as error:  # noqa: BLE001 - nothing was sent
             await _save(deps, attempt, _without_first_frame(attempt, error, deps.attempts))
             return
         if not await _may_send(attempt, provider, deadline, deps):
@@ -55,11 +55,11 @@ async def submit(attempt: Attempt, render: Render, provider: Provider, deadline:
             return
         except SubmissionDeferred as error:
             delay = error
-            told = {"kind": delay.kind, "reason": delay.reason, "detail": delay.detail}
-            log.warning("submission.deferred", provider=provider.name, **told)
+            fields = {"kind": delay.kind, "reason": delay.reason, "detail": delay.detail}
+            log.warning("submission.deferred", provider=provider.name, **fields)
             await _save(deps, attempt, lambda work: deps.attempts.deferred(work, attempt, delay))
             return
-        except Exception as error:  # noqa: BLE001 - whatever it was, the task may have been taken
+        except Exception as error:  # noqa: BLE001 - the task may have been accepted
             log.warning("submission.unanswered", attempt_id=attempt.id, provider=provider.name, error=repr(error))
             await _save(deps, attempt, lambda work: deps.attempts.unanswered(work, attempt))
             return
@@ -67,7 +67,7 @@ async def submit(attempt: Attempt, render: Render, provider: Provider, deadline:
 
 
 async def _may_send(attempt: Attempt, provider: Provider, deadline: float, deps: Dependencies) -> bool:
-    """Return whether it is still up to this process to send the order: by the row, and by both clocks."""
+    """Return whether this process may still send the order, by the row and by both clocks."""
     still = select(Attempt.id).where(
         Attempt.id == attempt.id,
         Attempt.state == "INTENT",
@@ -84,14 +84,14 @@ async def _may_send(attempt: Attempt, provider: Provider, deadline: float, deps:
         if not is_outage(error) and not isinstance(error, TimeoutError):
             raise
         return False
-    # Looked at last: this process may have been frozen since the row was read.
+    # Checked last: this process may have been frozen since the row was read.
     return is_ours and clock() < deadline
 
 
 def _without_first_frame(
     attempt: Attempt, error: Exception, attempts: Attempts
 ) -> Callable[[UnitOfWork], Coroutine[Any, Any, None]]:
-    """Return what becomes of an attempt whose first frame cannot be had."""
+    """Return the change to an attempt without a readable first frame."""
     if is_outage(error) or isinstance(error, TimeoutError):
         log.warning("first_frame.away", attempt_id=attempt.id, error=repr(error))
         return lambda work: attempts.never_sent(work, attempt, STORAGE_SECONDS * attempts.scale)
@@ -100,11 +100,11 @@ def _without_first_frame(
 
 
 async def _save(deps: Dependencies, attempt: Attempt, change: Change, task_id: str | None = None) -> None:
-    """Save what a provider has answered: nobody can ask it again, so a database that is away is waited for.
+    """Save the answer of a provider. It cannot be requested again, so retry until the database is back.
 
-    Only the end of this process ends that; then the log is all that holds the answer.
+    If the process ends before that, only the log contains the answer.
     """
-    told = {"attempt_id": attempt.id, "provider": attempt.provider, "task_id": task_id}
+    fields = {"attempt_id": attempt.id, "provider": attempt.provider, "task_id": task_id}
     try:
         for pause in itertools.chain(SAVE_SECONDS, itertools.repeat(SAVE_SECONDS[-1])):
             try:
@@ -113,10 +113,10 @@ async def _save(deps: Dependencies, attempt: Attempt, change: Change, task_id: s
             except Exception as error:
                 if not is_outage(error):
                     raise
-                log.warning("answer.not_saved_yet", **told, error=repr(error))
+                log.warning("answer.not_saved_yet", **fields, error=repr(error))
                 await asyncio.sleep(pause)
             else:
                 return
     except BaseException:
-        log.exception("answer.unsaved", **told)
+        log.exception("answer.unsaved", **fields)
         raise

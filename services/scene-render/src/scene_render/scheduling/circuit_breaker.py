@@ -1,8 +1,8 @@
-"""A circuit breaker for each provider: one that accepts nothing is left alone for a while, so no scene fails at it.
+"""A circuit breaker for each provider: no scene is sent to a provider that accepts none.
 
 A wrong key, an empty account and a rate limit open the circuit at once, an outage after a few failures in a row. When
-the pause is over, one scene probes the provider (half-open): if it is accepted the circuit closes, else the next pause
-is longer.
+the pause is over, one scene probes the provider (half-open): if it is accepted, the circuit closes; otherwise the next
+pause is longer.
 """
 
 from collections.abc import Mapping
@@ -21,39 +21,39 @@ PAUSES: Mapping[str, tuple[float, float]] = {
     "auth": (60.0, 600.0),
     "credits": (60.0, 600.0),
 }
-"""The first and the longest pause in seconds; each is twice the one before."""
+"""The first and the longest pause in seconds. Each pause is twice as long as the previous one."""
 
 
-def pause(kind: str, failures: int, told: float | None) -> float:
-    """Return how long to leave a provider alone after so many failures in a row: as it says, else longer and longer."""
-    if told is not None:
-        return told
+def pause(kind: str, failures: int, retry_after: float | None) -> float:
+    """Return the pause in seconds after consecutive failures: `retry_after`, else an exponential backoff."""
+    if retry_after is not None:
+        return retry_after
     first, longest = PAUSES[kind]
     before = failures - (OUTAGES_UNTIL_OPEN if kind == "outage" else 1)
     return float(min(first * 2 ** max(before, 0), longest))
 
 
 def opens(kind: str, failures: int) -> bool:
-    """Return whether so many failures in a row open the circuit."""
+    """Return whether this number of consecutive failures opens the circuit."""
     return kind != "outage" or failures >= OUTAGES_UNTIL_OPEN
 
 
 async def open_circuits(session: AsyncSession) -> dict[str, ProviderState]:
-    """Return the providers whose circuit is open, in the order in which they are probed."""
+    """Return the providers with an open circuit, in the order in which they are probed."""
     found = select(ProviderState).where(ProviderState.parked_until > now()).order_by(ProviderState.parked_until)
     return {row.provider: row for row in (await session.execute(found)).scalars()}
 
 
 async def tripped_circuits(session: AsyncSession) -> dict[str, ProviderState]:
-    """Return the providers whose circuit is open or half-open: they have accepted nothing since it opened."""
+    """Return the providers with an open or half-open circuit."""
     rows = await session.execute(select(ProviderState).where(ProviderState.parked_until.is_not(None)))
     return {row.provider: row for row in rows.scalars()}
 
 
 async def begin_probe(session: AsyncSession, provider: str, seconds: float) -> bool:
-    """After a pause: let the caller's scene probe the provider, and keep all others away for so long.
+    """Reserve the probe of a provider for the caller's scene, for this many seconds.
 
-    Returns False if somebody else probes it, or it is not time yet.
+    Returns False if another scene probes it, or if its pause is not over.
     """
     mine = update(ProviderState).where(ProviderState.provider == provider, ProviderState.parked_until <= now())
     result = await session.execute(mine.values(parked_until=now(seconds)))
@@ -67,7 +67,7 @@ async def is_tripped(session: AsyncSession, provider: str) -> bool:
 
 
 async def close(session: AsyncSession, provider: str) -> bool:
-    """The provider has accepted a task: forget its failures. Returns whether its circuit was not closed."""
+    """Close the circuit, because the provider accepted a task. Returns whether it was open or half-open."""
     state = await session.get_one(ProviderState, provider)
     if not state.failures and state.parked_until is None:
         return False
@@ -79,7 +79,7 @@ async def close(session: AsyncSession, provider: str) -> bool:
 
 
 async def note_failure(session: AsyncSession, provider: str, delay: SubmissionDeferred, scale: float) -> float | None:
-    """The provider has deferred a submission. Returns for how many seconds its circuit is open; None: not yet."""
+    """Record a deferred submission. Returns for how many seconds the circuit is open; None: it is still closed."""
     state = await session.get_one(ProviderState, provider)
     await session.refresh(state, with_for_update=True)
     if not state.failures:

@@ -25,23 +25,23 @@ class NoClaim(Enum):
     """Why no scene was claimed."""
 
     NOTHING_DUE = auto()
-    """No slot is free, no scene waits, or the provider is left alone for a while."""
+    """No slot is free, no scene waits, or the circuit is open."""
     LOCKED = auto()
-    """A slot is free and a scene waits, but others have locked them and may yet leave them."""
+    """A slot is free and a scene waits, but other transactions have locked them and may release them unused."""
     SKIPPED = auto()
-    """The scene whose turn it was does not start; the next one may."""
+    """The next scene cannot start; the one after it may."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A scene that is to be submitted: its INTENT is written."""
+    """A scene with a saved INTENT, ready to be submitted."""
 
     attempt: Attempt
     render: Render
 
 
 class ClaimFailed(Exception):
-    """Something unexpected happened when a scene was to start; nothing was changed."""
+    """An unexpected error kept a scene from starting; nothing was changed."""
 
     def __init__(self, render: Render) -> None:
         super().__init__(f"scene {render.scene_number} of video {render.video_id} could not be started")
@@ -50,10 +50,10 @@ class ClaimFailed(Exception):
 
 
 async def claim_next(work: UnitOfWork, provider: Provider, attempts: Attempts) -> Claim | NoClaim:
-    """Write INTENT for the scene whose turn it is, if a slot is free."""
+    """Write INTENT for the next scene, if a slot is free."""
     session = work.session
     if provider.name not in attempts.selection.order:
-        # Only what asked for this provider stays with it.
+        # Only scenes that requested this provider stay with it.
         await attempts.selection.move_waiting(work, provider.name)
     if provider.name in await circuit_breaker.open_circuits(session):
         return NoClaim.NOTHING_DUE
@@ -84,7 +84,7 @@ async def claim_next(work: UnitOfWork, provider: Provider, attempts: Attempts) -
 
 
 async def defer(work: UnitOfWork, failure: ClaimFailed, give_up_after: float) -> None:
-    """Let a scene that could not be started wait a while, and the others pass; in the end give it up."""
+    """Delay a scene that could not be started, so that it does not block others; fail it after `give_up_after` s."""
     key = (failure.video_id, failure.scene_number)
     render = await work.session.get_one(Render, key, with_for_update=True)
     if render.state != "waiting":
@@ -97,7 +97,7 @@ async def defer(work: UnitOfWork, failure: ClaimFailed, give_up_after: float) ->
 
 
 async def _lock_next_scene(session: AsyncSession, provider: str) -> Render | NoClaim:
-    """Lock the scene whose turn it is.
+    """Lock the next waiting scene.
 
     Interactive requests before batches; then the owner with the fewest scenes running at this provider; then the video
     with the fewest running anywhere; then the oldest request.
@@ -115,7 +115,7 @@ async def _lock_next_scene(session: AsyncSession, provider: str) -> Render | NoC
     candidates = (
         select(Render.video_id, Render.scene_number)
         .where(*waits)
-        # Scenes of failed videos come last: each is met once here, and paused.
+        # Scenes of failed videos come last: each is found here once and then paused.
         .order_by(failed, Render.batch, of_owner, of_video, Render.requested_at, Render.scene_number)
         .limit(CANDIDATES)
     )

@@ -1,4 +1,4 @@
-"""The one look at the database by which the schedulers of a process learn what is due."""
+"""The query that tells the schedulers of a process what is due."""
 
 import functools
 from collections.abc import Iterable
@@ -12,16 +12,17 @@ from scene_render.models import Attempt, ProviderSlot, ProviderState, Render, Vi
 from shared.persistence.database import Database, now
 
 SOON_SECONDS = 1.4
-"""How far ahead the look sees."""
+"""How far ahead the query looks."""
 
 START, CHECK, TIME_LIMIT = "start", "check", "time limit"
 
 
 @dataclass(frozen=True)
 class Due:
-    """What is due, by provider or at all. `next_in`: seconds until more is, if that is soon.
+    """What is due. `next_in`: seconds until more is due, if within `SOON_SECONDS`.
 
-    `start`: scenes wait and a slot is free. `check`: attempts are to be looked at. `time_limits`: some are over.
+    `start`: providers with a waiting scene and a free slot. `check`: providers with attempts to check. `time_limits`:
+    whether a time limit has passed.
     """
 
     start: set[str] = field(default_factory=set)
@@ -31,10 +32,10 @@ class Due:
 
 
 async def look(database: Database, providers: Iterable[str]) -> Due:
-    """Look what is due: one statement, outside any transaction. Attempts at other providers are seen as well.
+    """Return what is due, by one statement outside any transaction. Includes attempts at unconfigured providers.
 
     Raises:
-        ConnectionError: the database has not answered in time.
+        ConnectionError: the database did not answer in time.
     """
     found: dict[str, set[str]] = {START: set(), CHECK: set(), TIME_LIMIT: set()}
     next_in: float | None = None
@@ -51,9 +52,9 @@ async def look(database: Database, providers: Iterable[str]) -> Due:
 
 @functools.cache
 def _query(providers: tuple[str, ...]) -> Select[str, str, datetime | None, datetime]:
-    """Return the statement. Each part of it reads the beginning of an index, however many rows there are.
+    """Return the statement. Each part reads only the beginning of an index, independent of the number of rows.
 
-    That is why the providers are named: with a GROUP BY, MariaDB would read everything that waits.
+    It lists the providers because, with a GROUP BY, MariaDB would read all waiting rows.
     """
     soon = now(SOON_SECONDS)
     checks = (
@@ -66,9 +67,9 @@ def _query(providers: tuple[str, ...]) -> Select[str, str, datetime | None, date
     def starts(provider: str) -> Select[Any]:
         waiting = (Render.state == "waiting", Render.provider == provider, Render.available_at <= soon)
         first = select(func.min(Render.available_at)).where(*waiting).scalar_subquery()
-        parked = select(ProviderState.parked_until).where(ProviderState.provider == provider).scalar_subquery()
+        open_until = select(ProviderState.parked_until).where(ProviderState.provider == provider).scalar_subquery()
         slot = exists().where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
-        at = case((first.is_(None), None), (parked > first, parked), else_=first)
+        at = case((first.is_(None), None), (open_until > first, open_until), else_=first)
         return select(literal(START), literal(provider), at, now()).where(slot)
 
     def limit(column: Any, *where: Any) -> Select[Any]:  # noqa: ANN401 - columns

@@ -1,4 +1,4 @@
-"""Which provider a scene waits for: chosen when it is requested, and anew when a provider stops accepting scenes."""
+"""Assigns scenes to providers: at the request, and again when a provider stops accepting tasks."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True)
 class ProviderSelection:
-    """The choice between these providers, of which `order` names those that take new scenes, the preferred one first.
+    """Assigns scenes to `providers`. `order`: those that take new scenes, the preferred one first.
 
-    `scene_wait_seconds`: how long a scene waits while no provider that may render it accepts anything.
+    `scene_wait_seconds`: how long a scene waits while no allowed provider accepts tasks.
     """
 
     providers: Mapping[str, Provider]
@@ -33,7 +33,7 @@ class ProviderSelection:
         return name in self.providers and is_available(name, self.order)
 
     async def route(self, work: UnitOfWork, render: Render) -> bool:
-        """Give the scene to the provider whose turn it is. Returns False where none is left."""
+        """Assign the scene to the next provider. Returns False if none is left."""
         names = providers_for(request_of(render).providers, self.order)
         open_circuits = await circuit_breaker.open_circuits(work.session)
         name = routing.choose(names, render.tried, tuple(open_circuits))
@@ -46,7 +46,7 @@ class ProviderSelection:
         return True
 
     async def move_waiting(self, work: UnitOfWork, provider: str) -> None:
-        """Give the scenes that wait for a provider to the next one that accepts tasks, or tell why they wait."""
+        """Move waiting scenes to the next provider that accepts tasks, or publish why they wait."""
         tripped = await circuit_breaker.tripped_circuits(work.session)
         waiting = select(Render).where(Render.state == "waiting", Render.provider == provider).with_for_update()
         for render in (await work.session.execute(waiting)).scalars():
@@ -66,7 +66,7 @@ class ProviderSelection:
                 await video_standing.give_up(work, render, "no_provider", reason)
 
     async def seconds_starved(self, session: AsyncSession, render: Render) -> float:
-        """Return for how long no provider that may render the scene has accepted anything; 0: one accepts tasks."""
+        """Return for how many seconds no allowed provider has accepted tasks; 0 if one does."""
         names = providers_for(request_of(render).providers, self.order)
         tripped = await circuit_breaker.tripped_circuits(session)
         left = [name for name in names if name not in render.tried]
@@ -77,7 +77,7 @@ class ProviderSelection:
         return (clock - max([render.delayed_since, *failing])).total_seconds()
 
     async def _delay(self, work: UnitOfWork, render: Render, state: ProviderState) -> None:
-        """Tell why a scene waits, once for each provider that it waits for."""
+        """Publish why a scene waits, once for each provider."""
         if render.delayed_by == render.provider:
             return
         if render.delayed_by is None:

@@ -4,8 +4,8 @@
        ▲                           │
        └──another part or attempt──┘
 
-The caller has locked the row. A waiting scene whose video has failed is paused: it has no `available_at`, so that no
-scheduler looks at it until the video is resumed.
+The caller has locked the row. The waiting scenes of a failed video are paused: they have no `available_at`, so the
+schedulers ignore them until the video is resumed.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from shared.persistence.database import now
 
 
 class SceneTransitionInvalid(RuntimeError):
-    """A scene was to change its state in a way that does not exist."""
+    """The scene's state does not allow this transition."""
 
     def __init__(self, render: Render, state: RenderState) -> None:
         super().__init__(f"scene {render.scene_number} of video {render.video_id}: {render.state} to {state}")
 
 
 def planned(event: SceneRequested, *, cancelled: bool) -> Render:
-    """Return the row of a scene that was requested: it waits, unless its video is cancelled already."""
+    """Return the row of a requested scene: waiting, or cancelled if its video is."""
     return Render(
         video_id=str(event.video_id),
         scene_number=event.scene.scene_number,
@@ -50,41 +50,41 @@ class SceneTransitions:
     render: Render
 
     def start(self) -> None:
-        """Start the scene: an attempt at it was written down."""
+        """Start the scene, for which an attempt was saved."""
         self._move(("waiting",), "running")
         self.render.attempts += 1
 
     def wait(self, seconds: float = 0.0) -> None:
-        """Let the scene wait for its turn, which comes in so many seconds at the earliest."""
+        """Queue the scene again, for a start in `seconds` at the earliest."""
         self._move(("running", "failed"), "waiting")
         self.render.available_at = now(seconds)
         self.render.failure_kind = self.render.failure_reason = None
 
     def resume(self) -> None:
-        """Let the scene run again: an attempt that could deliver it has become known."""
+        """Set the scene to running again, because the task of an UNKNOWN attempt was found."""
         self._move(("waiting", "failed"), "running")
         self.render.failure_kind = self.render.failure_reason = None
 
     def finish(self, clip: dict[str, Any]) -> None:
-        """Note the clip of the scene."""
+        """Save the clip of the scene."""
         self._move(("running",), "rendered")
         self.render.clip = clip
 
     def fail(self, kind: str, reason: str) -> None:
-        """Note that the scene will not be rendered, and why."""
+        """Fail the scene."""
         self._move(("waiting", "running"), "failed")
         self.render.failure_kind, self.render.failure_reason = kind, reason
 
     def cancel(self) -> None:
-        """Note that the scene is no longer wanted."""
+        """Cancel the scene."""
         self._move(("waiting", "running", "failed"), "cancelled")
 
     def pause(self) -> None:
-        """Keep a waiting scene of a failed video away from the schedulers."""
+        """Hide a waiting scene of a failed video from the schedulers."""
         self.render.available_at = self.render.give_up_at = None
 
     def unpause(self, give_up_after: float) -> None:
-        """Let a paused scene wait for its turn again. If its provider accepts nothing, it waits so many seconds."""
+        """Queue a paused scene again. A delayed one fails after `give_up_after` seconds."""
         self.render.available_at = now()
         self.render.give_up_at = now(give_up_after) if self.render.delayed_by is not None else None
 

@@ -1,9 +1,9 @@
-"""Starts waiting scenes and looks at attempts when they are due: rows are claimed, no message says that they are.
+"""Starts waiting scenes and checks attempts when they are due. It claims rows; no messages are involved.
 
-One task looks what is due, for all: at once after a commit of this process, else about every second, so a process needs
-no other's word. It wakes the tasks that act: for each provider one that starts scenes and one that looks at attempts,
-which wait for no other provider; and one for time limits. None of them waits for a provider's answer: submissions and
-looks run in tasks of their own, a limited number of them for each provider.
+One task queries what is due: at once after a commit of this process, else about every second, to find the changes of
+other processes. It wakes the tasks that act: per provider one that starts scenes and one that checks attempts, so that
+providers do not delay each other; and one for time limits. None of them waits for a provider's answer: submissions and
+checks run in their own tasks, a limited number per provider.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ log = structlog.get_logger()
 
 SUBMISSIONS_AT_ONCE = 16
 LOOKS_AT_ONCE = 8
-"""Of each provider, in one process."""
+"""Per provider and process."""
 LOOK_SECONDS = 1.0
 LEAST_PAUSE_SECONDS = 0.02
-"""Between two looks at what is due, however many commits there are."""
+"""The least pause between two queries, even if commits are more frequent."""
 MOVE_EVERY_SECONDS = 60.0
 LOCKED_SECONDS = 0.1
 LOCKED_TRIES = 3
 OUTAGE_SECONDS = 1.0
 NOT_CONFIGURED = ""
-"""Stands for all providers that are not configured here: their attempts are looked after as well."""
+"""The key for all providers that are not configured here; their attempts are checked as well."""
 
 
 class Scheduler:
@@ -52,7 +52,7 @@ class Scheduler:
         self.check = {name: asyncio.Event() for name in names}
         self.time_limits = asyncio.Event()
         self.strays: set[str] = set()
-        """Providers that are not configured, and have attempts that are due."""
+        """Unconfigured providers with due attempts."""
         self.submissions = {name: asyncio.Semaphore(SUBMISSIONS_AT_ONCE) for name in deps.providers}
 
     @property
@@ -60,7 +60,7 @@ class Scheduler:
         """The tasks to keep running."""
         providers = self.deps.providers.values()
         return (
-            Background("schedule", self._look_for_ever),
+            Background("schedule", self._poll_due),
             Background("time limits", partial(self._act, self.time_limits, self.carry_out_time_limits)),
             every(MOVE_EVERY_SECONDS, self.move_strays, "move scenes"),
             *(self._starting(provider) for provider in providers),
@@ -73,7 +73,7 @@ class Scheduler:
 
     # --- what is due
 
-    async def _look_for_ever(self) -> None:
+    async def _poll_due(self) -> None:
         changed = self.deps.database.changed
         while True:
             changed.clear()
@@ -85,7 +85,7 @@ class Scheduler:
                     raise
                 log.warning("schedule.outage", error=str(error))
             await asyncio.sleep(LEAST_PAUSE_SECONDS)
-            # So that processes do not look all at once.
+            # Random, so that processes do not query at the same moment.
             usual = random.uniform(LOOK_SECONDS, due.SOON_SECONDS)  # noqa: S311
             pause = usual if soon is None else min(soon, usual)
             with contextlib.suppress(TimeoutError):
@@ -93,7 +93,7 @@ class Scheduler:
                     await changed.wait()
 
     async def wake_due(self) -> float | None:
-        """Look what is due and wake the tasks that act on it. Returns the seconds until more is due, if it is soon."""
+        """Query what is due and wake the tasks that act on it. Returns the seconds until more is due, if soon."""
         found = await due.look(self.deps.database, self.deps.providers)
         self.strays = found.check - self.deps.providers.keys()
         for name in found.start:
@@ -117,11 +117,11 @@ class Scheduler:
                 await asyncio.sleep(OUTAGE_SECONDS)
 
     async def carry_out_time_limits(self) -> None:
-        """Carry out what is over time."""
+        """Apply the time limits that have passed."""
         await time_limits.carry_out(self.deps.database, self.deps.attempts)
 
     async def move_strays(self) -> None:
-        """Move scenes away from providers that take no new ones, or are not configured any more."""
+        """Move scenes away from providers that take no new scenes or are not configured any more."""
         selection = self.deps.attempts.selection
         waiting = select(Render.provider).where(Render.state == "waiting", Render.available_at <= now()).distinct()
         async with self.deps.database.reading() as session:
@@ -134,7 +134,7 @@ class Scheduler:
     # --- scenes that wait
 
     async def start_waiting(self, provider: Provider) -> None:
-        """Start scenes as long as a slot is free and a scene waits."""
+        """Start scenes while a slot is free and a scene waits."""
         if not self.deps.attempts.selection.takes_new(provider.name):
             await self.move_strays()
             return
@@ -144,24 +144,24 @@ class Scheduler:
                 case NoClaim.NOTHING_DUE:
                     return
                 case NoClaim.LOCKED:
-                    # Whoever has locked it may leave it; what is locked for longer is left to the next look.
+                    # The lock may be released soon. If not, the next query finds the scene again.
                     locked += 1
                     await asyncio.sleep(LOCKED_SECONDS)
                 case _:
                     locked = 0
 
     async def start_next(self, provider: Provider) -> Claim | NoClaim:
-        """Claim the scene whose turn it is. Returns once its INTENT is committed; its submission goes on."""
+        """Claim the next scene. Returns once its INTENT is committed; the submission continues in its own task."""
         claimed: asyncio.Future[Claim | NoClaim] = asyncio.get_running_loop().create_future()
         permit = self.submissions[provider.name]
         await permit.acquire()
-        # From INTENT to the answer as a whole, even if this task is cancelled meanwhile.
+        # Shielded: it runs from INTENT to the answer even if this task is cancelled.
         starting = self.deps.shielded.start(self._start(provider, claimed))
         starting.add_done_callback(lambda _: permit.release())
         return await claimed
 
     async def _start(self, provider: Provider, claimed: "asyncio.Future[Claim | NoClaim]") -> None:
-        # Counted from before INTENT: a process that is frozen in between must not submit when it goes on.
+        # Counted from before INTENT: a process that was frozen in between must not submit.
         deadline = asyncio.get_running_loop().time() + provider.submit_seconds
         try:
             claim = await self._claim(provider)
@@ -178,7 +178,7 @@ class Scheduler:
             try:
                 await submission.submit(claim.attempt, claim.render, provider, deadline, self.deps)
             except Exception:
-                # It stays at INTENT, and is looked into when its time is over.
+                # It stays at INTENT and is reconciled after its time limit.
                 log.exception("submission.failed", attempt_id=claim.attempt.id, provider=provider.name)
 
     async def _claim(self, provider: Provider) -> Claim | NoClaim:
@@ -215,7 +215,7 @@ class Scheduler:
             await self._act(self.check[name], take)
 
     async def look_at(self, one: Lease) -> None:
-        """Look at an attempt. If that fails, it is looked at again when the lease is over."""
+        """Check an attempt. If that fails, it is checked again after the lease has expired."""
         try:
             await polling.look_at(one, self.deps)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Slots: as many rows as a provider works on tasks at once for us, over all replicas."""
+"""Concurrency slots: a row for each task that a provider may run for us at the same time, over all replicas."""
 
 import contextlib
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from shared.persistence.database import Database
 
 
 async def provide_slots(database: Database, providers: Iterable[Provider]) -> None:
-    """Make as many slots as each provider has; take surplus ones away unless they are in use.
+    """Create the slots of each provider, and remove surplus free ones.
 
-    It waits for no lock on what is there: another replica may hold it and be frozen.
+    It waits for no locks on existing rows: a frozen replica may hold them.
     """
     for provider in providers:
         async with database.sessions.begin() as session:
@@ -31,7 +31,7 @@ async def provide_slots(database: Database, providers: Iterable[Provider]) -> No
             for slot in (await session.execute(surplus.with_for_update(skip_locked=True))).scalars():
                 await session.delete(slot)
         if not known:
-            with contextlib.suppress(IntegrityError):  # another replica starts at the same moment
+            with contextlib.suppress(IntegrityError):  # created by another replica
                 async with database.sessions.begin() as session:
                     await session.execute(insert(ProviderState).values(provider=provider.name, failures=0))
         for number in set(range(provider.concurrency)) - present:
@@ -39,21 +39,21 @@ async def provide_slots(database: Database, providers: Iterable[Provider]) -> No
                 async with database.sessions.begin() as session:
                     await session.execute(insert(ProviderSlot).values(provider=provider.name, number=number))
             except IntegrityError:
-                continue  # another replica starts at the same moment
+                continue  # created by another replica
 
 
 async def lock_free_slot(session: AsyncSession, provider: str) -> ProviderSlot | None:
-    """Lock a slot of this provider that is free and that nobody else has locked."""
+    """Lock a free slot of this provider, skipping locked ones."""
     free = select(ProviderSlot).where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
     return (await session.execute(free.limit(1).with_for_update(skip_locked=True))).scalar_one_or_none()
 
 
 async def has_free_slot(session: AsyncSession, provider: str) -> bool:
-    """Return whether a slot is free, be it locked by somebody who may yet leave it free."""
+    """Return whether a slot is free, even if another transaction has locked it."""
     free = select(func.count()).where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
     return (await session.execute(free)).scalar_one() > 0
 
 
 async def free(session: AsyncSession, attempt_id: str) -> None:
-    """Free the slot of an attempt: the provider's task has ended."""
+    """Free the slot of an attempt."""
     await session.execute(update(ProviderSlot).where(ProviderSlot.attempt_id == attempt_id).values(attempt_id=None))

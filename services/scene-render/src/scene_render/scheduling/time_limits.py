@@ -1,6 +1,6 @@
-"""Carries out what is over time: scenes that starve, slots and orders of unknown attempts, scenes of resumed videos.
+"""Applies time limits: starved scenes, slots and orders of unknown attempts, scenes of resumed videos.
 
-Each row is dealt with in a transaction of its own, which looks again whether it is still due.
+Each row has its own transaction, which checks again that the row is due.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +22,7 @@ LEAST_WAIT_SECONDS = 1.0
 
 
 async def carry_out(database: Database, attempts: AttemptEndings) -> None:
-    """Carry out everything that is due. What fails is logged and tried again; the rest goes on."""
+    """Apply everything that is due. A failure is logged and tried again; it does not stop the rest."""
     wait = attempts.selection.scene_wait_seconds
     for key, at, where, change in (
         ((VideoStanding.video_id,), VideoStanding.release_scenes_at, (), _release_scenes(wait)),
@@ -73,7 +73,7 @@ def _of_attempt(change: Callable[[UnitOfWork, Attempt], Awaitable[None]]) -> Cha
 
 
 def _give_up(attempts: AttemptEndings) -> Change:
-    """Give a scene up that no provider accepts; one that only waits for its turn goes on waiting."""
+    """Fail a scene that no provider has accepted in time; one that waits for a slot keeps waiting."""
     selection = attempts.selection
 
     async def give_up(work: UnitOfWork, video_id: str, scene_number: int) -> None:
@@ -81,7 +81,7 @@ def _give_up(attempts: AttemptEndings) -> Change:
         if render.state != "waiting" or render.give_up_at is None:
             return
         if await video_standing.has_failed(work.session, video_id):
-            # Its turn pauses it, and its video, once resumed, lets it wait again.
+            # The claim pauses it, and the resumed video releases it.
             render.give_up_at = None
             return
         await selection.route(work, render)

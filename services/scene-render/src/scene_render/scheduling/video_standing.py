@@ -1,8 +1,8 @@
-"""Whether a video goes on: it fails with its first failed scene, and resumes when none of its scenes is failed.
+"""Tracks whether a video has failed: with its first failed scene, until none of its scenes is failed.
 
-Each function is a part of its caller's transaction. The row of a video is locked after those of its scenes, and its
-holder waits for no scene. That is why a resumed video only says here that its scenes are to be released: the scheduler
-does it in a transaction of its own.
+Each function is a part of its caller's transaction. To avoid deadlocks, a video's row is locked after those of its
+scenes, and its holder locks no scene. So a resumed video only records that its scenes are to be released; the scheduler
+releases them in another transaction.
 """
 
 from uuid import UUID
@@ -21,7 +21,7 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 
 async def give_up(work: UnitOfWork, render: Render, kind: str, reason: str) -> None:
-    """Fail a scene, and its video with it: nothing more is paid for it."""
+    """Fail a scene and its video, so that nothing more is ordered for it."""
     SceneTransitions(render).fail(kind, reason)
     await work.session.flush()
     row = await _locked(work.session, render.video_id)
@@ -30,7 +30,7 @@ async def give_up(work: UnitOfWork, render: Render, kind: str, reason: str) -> N
 
 
 async def resume_when_whole(work: UnitOfWork, video_id: str) -> None:
-    """Resume a video if none of its scenes is failed any more; its scenes wait for their turn again."""
+    """Resume a video and release its paused scenes, if none of its scenes is failed any more."""
     await work.session.flush()
     row = await _locked(work.session, video_id)
     if await _failed_scenes(work.session, video_id) or await work.session.get(CancelledVideo, video_id) is not None:
@@ -39,17 +39,17 @@ async def resume_when_whole(work: UnitOfWork, video_id: str) -> None:
     await work.emit(VideoResumed(video_id=UUID(video_id), epoch=row.epoch))
 
 
-async def hear_failure(work: UnitOfWork, event: VideoFailed) -> None:
-    """Note that the video has failed elsewhere: its waiting scenes do not start, unless it was resumed since."""
-    await _hear(work.session, event)
+async def apply_failure(work: UnitOfWork, event: VideoFailed) -> None:
+    """Record a failure in another service, unless the video was resumed since. Waiting scenes do not start."""
+    await _apply(work.session, event)
 
 
-async def hear_resume(work: UnitOfWork, event: VideoResumed) -> None:
-    """Note that the video was resumed: its scenes wait for their turn again, unless one of them is failed.
+async def apply_resume(work: UnitOfWork, event: VideoResumed) -> None:
+    """Record a resumption and release the paused scenes, unless a scene is failed.
 
-    Then the video cannot go on, which is told in its new epoch too.
+    In that case the failure is published again, with the new epoch.
     """
-    if not await _hear(work.session, event):
+    if not await _apply(work.session, event):
         return
     video_id = str(event.video_id)
     row = await _locked(work.session, video_id)
@@ -61,11 +61,11 @@ async def hear_resume(work: UnitOfWork, event: VideoResumed) -> None:
 
 
 async def pause_if_failed(session: AsyncSession, render: Render) -> bool:
-    """Pause a waiting scene, whose row is locked, if its video has failed. Returns whether it has."""
+    """Pause a waiting scene with a locked row if its video has failed. Returns whether it has."""
     if not await has_failed(session, render.video_id):
         return False
     failed = select(VideoStanding.failed).where(VideoStanding.video_id == render.video_id)
-    # Now with a lock: a video that is resumed meanwhile either is seen here, or releases what is paused here.
+    # Read again with a lock: a concurrent resumption is either visible here, or releases this scene.
     if not await session.scalar(failed.with_for_update()):
         return False
     SceneTransitions(render).pause()
@@ -73,35 +73,35 @@ async def pause_if_failed(session: AsyncSession, render: Render) -> bool:
 
 
 async def release_scenes(work: UnitOfWork, video_id: str, give_up_after: float) -> None:
-    """Let the paused scenes of a resumed video wait for their turn again."""
+    """Queue the paused scenes of a resumed video again."""
     seen = await work.session.scalar(select(VideoStanding.release_scenes_at).where(VideoStanding.video_id == video_id))
     paused = select(Render).where(Render.video_id == video_id, Render.state == "waiting", Render.available_at.is_(None))
     for render in (await work.session.execute(paused.order_by(Render.scene_number).with_for_update())).scalars():
         SceneTransitions(render).unpause(give_up_after)
     await work.session.flush()
     row = await _locked(work.session, video_id)
-    if row.release_scenes_at == seen:  # else it was resumed once more, and more scenes may be paused
+    if row.release_scenes_at == seen:  # else it was resumed again, and more scenes may be paused
         row.release_scenes_at = None
 
 
 async def has_failed(session: AsyncSession, video_id: str) -> bool:
-    """Return whether nothing more of a video is started."""
+    """Return whether a video has failed, so that none of its scenes starts."""
     failed = select(VideoStanding.failed).where(VideoStanding.video_id == video_id)
     return bool(await session.scalar(failed))
 
 
 async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
-    """Return the latest epoch of a video that was heard of."""
+    """Return the latest known epoch of a video."""
     return await session.scalar(select(VideoStanding.epoch).where(VideoStanding.video_id == str(video_id))) or 0
 
 
-async def whose(session: AsyncSession, video_id: UUID) -> Belonging:
-    """Return whom a video belongs to, as the requests for its scenes said."""
+async def owner_of(session: AsyncSession, video_id: UUID) -> Belonging:
+    """Return the owner of a video, from its scene requests."""
     request = select(Render.request).where(Render.video_id == str(video_id)).limit(1)
     return Belonging.read(await session.scalar(request))
 
 
-async def _hear(session: AsyncSession, event: VideoFailed | VideoResumed) -> bool:
+async def _apply(session: AsyncSession, event: VideoFailed | VideoResumed) -> bool:
     row = await _locked(session, str(event.video_id))
     before = Standing(row.epoch, row.failed)
     row.epoch, row.failed = after = before.after(event)
@@ -109,12 +109,12 @@ async def _hear(session: AsyncSession, event: VideoFailed | VideoResumed) -> boo
 
 
 async def _locked(session: AsyncSession, video_id: str) -> VideoStanding:
-    """Return the row of a video, which is made where there is none."""
+    """Lock the row of a video, and create it if it does not exist."""
     row = {"video_id": video_id, "epoch": 0, "failed": False}
     if session.get_bind().dialect.name == "sqlite":
         await session.execute(sqlite.insert(VideoStanding).values(row).on_conflict_do_nothing())
     else:
-        # A plain insert that comes too late keeps a shared lock; two who then want to write would block each other.
+        # A plain insert of an existing key keeps a shared lock, so two concurrent writers would deadlock.
         await session.execute(mysql.insert(VideoStanding).values(row).on_duplicate_key_update(video_id=video_id))
     return await session.get_one(VideoStanding, video_id, with_for_update=True, populate_existing=True)
 

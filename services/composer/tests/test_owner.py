@@ -1,4 +1,4 @@
-"""What the composer says of a video tells whose it is; what is said of a refused request is not about its film."""
+"""Events of the composer name the owner of the video; a refused request does not affect the film of the same id."""
 
 from pathlib import Path
 from uuid import UUID
@@ -44,15 +44,15 @@ async def state_of(database: Database) -> str:
 async def test_a_refused_request_of_the_same_id_does_not_stop_the_film(deps: Dependencies) -> None:
     await handlers.expect_scenes(storyboard(), delivery("a"), deps)
     refused = VideoFailed(video_id=VIDEO, stage="request", kind="conflict", reason="r")
-    await handlers.stop_waiting(refused, delivery("b"), deps)
+    await handlers.stop_film(refused, delivery("b"), deps)
     assert await state_of(deps.database) == "gathering"
-    await handlers.stop_waiting(refused.model_copy(update={"stage": "composer"}), delivery("c"), deps)
+    await handlers.stop_film(refused.model_copy(update={"stage": "composer"}), delivery("c"), deps)
     assert await state_of(deps.database) == "failed"
 
 
 async def test_a_scene_that_will_not_come_fails_the_video_of_its_owner(deps: Dependencies) -> None:
     failed = SceneFailed(**OWN, scene_number=1, kind="k", reason="r", cost_usd=0)
-    await handlers.give_up(failed, delivery("a"), deps)
+    await handlers.fail_film(failed, delivery("a"), deps)
     [told] = await published(deps.database)
     assert isinstance(told, VideoFailed)
     assert (told.owner, told.post_id) == ("publisher", "p-7")
@@ -60,7 +60,7 @@ async def test_a_scene_that_will_not_come_fails_the_video_of_its_owner(deps: Dep
 
 async def test_a_step_that_dies_says_whose_video_has_failed(deps: Dependencies) -> None:
     await handlers.expect_scenes(storyboard(), delivery("a"), deps)
-    service = Service(handlers.router, deps, deps.database, fails_video("composer", handlers.whose))
+    service = Service(handlers.router, deps, deps.database, fails_video("composer", handlers.owner_of))
     [step] = [one for one in handlers.router.subscriptions if one.handler is handlers.compose_film]
     body = b'{"videoId": "%s", "version": 9}' % str(VIDEO).encode()
     assert isinstance(await process(service, step, Delivery("c", "m"), body), DeadLettered)
