@@ -54,8 +54,8 @@ class Rig:
     url: str = "http://llm"
     prices: TokenPrices = FREE_OF_CHARGE
 
-    def request(self, prompt: str = "A lighthouse keeper befriends a storm", **wish: Any) -> VideoRequested:
-        return VideoRequested(**({"video_id": uuid4(), "prompt": prompt} | wish))
+    def request(self, prompt: str = "A lighthouse keeper befriends a storm", **fields: Any) -> VideoRequested:
+        return VideoRequested(**({"video_id": uuid4(), "prompt": prompt} | fields))
 
     def writer(
         self,
@@ -82,8 +82,8 @@ class Rig:
         return await process(service or self.service(), router.subscriptions[0], delivery, body)
 
     async def fault(self, fault: str, times: int | None = None, **more: Any) -> None:
-        wish = {"fault": fault, "times": times, **more}
-        answer = await self.client.post(f"{self.url}/control/llm/faults", json=wish)
+        body = {"fault": fault, "times": times, **more}
+        answer = await self.client.post(f"{self.url}/control/llm/faults", json=body)
         assert answer.status_code == 200, answer.text
 
     async def forget_calls(self) -> None:

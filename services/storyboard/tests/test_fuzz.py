@@ -17,7 +17,7 @@ from simulator.llm.stories import good_story
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
 from storyboard.endpoint import Endpoint
-from storyboard.instructions import wish
+from storyboard.instructions import request_message
 from storyboard.rules import check
 from storyboard.shots import LONGEST_SHOT_PROMPT
 from storyboard.text import units
@@ -43,7 +43,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 @st.composite
 def nearly_good(draw: st.DrawFn, request: Any) -> str:
     """A good answer in which some things were changed."""
-    story = json.loads(json.dumps(good_story(json.loads(wish(request, SECONDS)))))
+    story = json.loads(json.dumps(good_story(json.loads(request_message(request, SECONDS)))))
     for _ in range(draw(st.integers(0, 4))):
         scene = draw(st.sampled_from(story["scenes"] or [{}]))
         field = draw(st.sampled_from(list(FIELDS)))

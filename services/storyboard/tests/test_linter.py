@@ -25,8 +25,8 @@ def asked(prompt: str = "The fox and the moon", scenes: int = 3, duration: int =
 
 def written(request: VideoRequested, **changes: list[Any]) -> Draft:
     """A good draft, with these values in its scenes instead."""
-    wish = {"prompt": request.prompt, "sceneCount": request.scene_count, "totalSeconds": request.duration}
-    story = good_story(wish | {"secondsPerScene": {"max": SECONDS.longest}})
+    brief = {"prompt": request.prompt, "sceneCount": request.scene_count, "totalSeconds": request.duration}
+    story = good_story(brief | {"secondsPerScene": {"max": SECONDS.longest}})
     for field, values in changes.items():
         for scene, value in zip(story["scenes"], values, strict=True):
             scene[field] = value
@@ -51,7 +51,7 @@ def test_a_good_draft_is_left_as_it_is(scenes: int, duration: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wished", "given"),
+    ("drafted", "given"),
     [
         (["wide", "medium", "medium"], ["wide", "medium", "close-up"]),
         (["medium", "close-up", "wide"], ["wide", "close-up", "medium"]),
@@ -60,10 +60,10 @@ def test_a_good_draft_is_left_as_it_is(scenes: int, duration: int) -> None:
         (["wide", "dutch tilt", ""], ["wide", "medium", "close-up"]),
     ],
 )
-def test_angles_change_as_little_as_can_be(wished: list[str], given: list[str]) -> None:
-    [angles], repairs = linted(asked(), cameraAngle=wished)
+def test_angles_change_as_little_as_can_be(drafted: list[str], given: list[str]) -> None:
+    [angles], repairs = linted(asked(), cameraAngle=drafted)
     assert angles == given
-    assert len(repairs) == sum(a != b for a, b in zip(angles, wished, strict=True))
+    assert len(repairs) == sum(a != b for a, b in zip(angles, drafted, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_establishing_shot_is_first_unless_the_prompt_says_otherwise(prompt:
 
 
 @pytest.mark.parametrize(
-    ("wished", "given"),
+    ("drafted", "given"),
     [
         ([10, 10, 10], [10, 10, 10]),
         ([9.5, 10.25, 10.25], [9.5, 10.25, 10.25]),
@@ -96,12 +96,12 @@ def test_the_establishing_shot_is_first_unless_the_prompt_says_otherwise(prompt:
         (["long", None, float("nan")], [10, 10, 10]),
     ],
 )
-def test_durations_are_rebalanced_to_the_request(wished: list[Any], given: list[float] | None) -> None:
-    [durations], repairs = linted(asked(), duration=wished)
+def test_durations_are_rebalanced_to_the_request(drafted: list[Any], given: list[float] | None) -> None:
+    [durations], repairs = linted(asked(), duration=drafted)
     assert sum(durations) == 30
     assert all(SECONDS.shortest <= duration <= SECONDS.longest for duration in durations)
     assert given is None or durations == given
-    assert bool(repairs) == (durations != wished)
+    assert bool(repairs) == (durations != drafted)
 
 
 def test_a_clip_is_no_longer_than_the_provider_renders_with_its_overlap() -> None:

@@ -45,8 +45,8 @@ async def hear(rig: Any, event: Event, message_id: str | None = None, **settings
     return await process(rig.service(), subscription, delivery, event.model_dump_json().encode())
 
 
-async def drafted(rig: Any, prompt: str = "A lighthouse keeper befriends a storm", **wish: Any) -> Storyboard:
-    await hear(rig, StoryboardRequested(video_id=uuid4(), prompt=prompt, **wish))
+async def drafted(rig: Any, prompt: str = "A lighthouse keeper befriends a storm", **fields: Any) -> Storyboard:
+    await hear(rig, StoryboardRequested(video_id=uuid4(), prompt=prompt, **fields))
     [told] = await published(rig.database)
     assert isinstance(told, StoryboardDrafted), told
     return told.storyboard
@@ -59,9 +59,9 @@ def edited(storyboard: Storyboard, number: int, **changes: Any) -> Storyboard:
     return storyboard.model_copy(update={"scenes": tuple(scenes)})
 
 
-async def awaiting(rig: Any, **wish: Any) -> VideoRequested:
+async def awaiting(rig: Any, **fields: Any) -> VideoRequested:
     """A video whose storyboard awaits its review."""
-    request = rig.request(review=True, **wish)
+    request = rig.request(review=True, **fields)
     assert await hear(rig, request) == Handled()
     return request
 

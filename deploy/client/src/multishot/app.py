@@ -18,7 +18,7 @@ from multishot.commands import Terminal
 from multishot.errors import NotReachable, Refused
 
 REFUSED, NOT_REACHABLE, INTERRUPTED, BROKEN_PIPE = 2, 3, 130, 141
-"""Exit codes, besides those of the commands."""
+"""Exit codes in addition to those of the commands."""
 ABOUT = "Make short films with Multishot, watch their progress, and download them."
 MORE = """\
 Environment: MULTISHOT_URL is the address of Multishot (http://localhost:8000), MULTISHOT_KEY is your API key, if it

@@ -1,4 +1,4 @@
-"""What the three simulated APIs share: tasks, faults, the request log, clips and callbacks."""
+"""The common parts of the three simulated APIs: tasks, faults, the request log, clips and callbacks."""
 
 import asyncio
 import time
@@ -57,7 +57,7 @@ class Account:
         good: Callable[[Fault | None], Response],
         prompt: str = "",
     ) -> Response:
-        """Answer a request with `good`, or with the fault that is queued for it."""
+        """Answer a request with `good`, or with its queued fault."""
         noted = self._note(request, provider, operation)
         fault = self.faults.take(provider, operation, prompt)
         answer = None if fault is None or fault.done else await self._wrong(fault)

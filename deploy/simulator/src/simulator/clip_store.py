@@ -117,4 +117,4 @@ DAMAGED: dict[str, bytes] = {
     "garbage": hashlib.shake_256(b"garbage").digest(200_000),
     "playlist": b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
 }
-"""Contents of files that are no clips."""
+"""Contents of files that are not clips."""

@@ -157,10 +157,10 @@ def webhook(task: Task, account: Account) -> dict[str, Any] | None:
     if not task.ended:
         return None
     body, code = _result(task, account)
-    told = {"request_id": task.id, "gateway_request_id": task.id}
+    common = {"request_id": task.id, "gateway_request_id": task.id}
     if code == 200:
-        return {**told, "status": "OK", "payload": body}
-    return {**told, "status": "ERROR", "error": f"Unexpected status code: {code}", "payload": body}
+        return {**common, "status": "OK", "payload": body}
+    return {**common, "status": "ERROR", "error": f"Unexpected status code: {code}", "payload": body}
 
 
 def _status(task: Task, account: Account) -> tuple[dict[str, Any], int]:

@@ -18,7 +18,7 @@ class Fault(BaseModel):
 
     Of an answer: `status` with `headers` and `body` (JSON), `text` or `data`; `drop` closes the connection without an
     answer; `hang` waits this many seconds first. It replaces the good answer; with `done` the operation takes effect,
-    so that a `create` makes a charged task whose id the caller does not learn. Of a task: `outcome` with `code`,
+    so that a `create` makes a charged task with an id unknown to the caller. Of a task: `outcome` with `code`,
     `reason` and `charged`. Of a clip: `clip`.
     """
 
@@ -26,7 +26,7 @@ class Fault(BaseModel):
 
     provider: Provider | None = None
     operation: Operation
-    prompt: str = Field("", description="Only tasks whose prompt contains this")
+    prompt: str = Field("", description="Only tasks with this text in the prompt")
     times: int | None = Field(1, description="How often; null: until it is cleared")
     share: float = Field(1.0, ge=0, le=1, description="The share of matching requests that it affects")
     done: bool = False

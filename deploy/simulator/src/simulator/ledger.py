@@ -95,7 +95,7 @@ class Ledger:
         return [task for task in reversed(self.tasks.values()) if task.provider == provider and not task.deleted]
 
     def advance(self) -> list[Task]:
-        """Apply all due changes and return the tasks whose state changed."""
+        """Apply all due changes and return the tasks with a changed state."""
         now = self.clock()
         changed: list[Task] = []
         for provider, active in self.active.items():

@@ -1,4 +1,4 @@
-"""What `doctor` compares in the composer: films that wait for nothing, and objects that nothing refers to."""
+"""The checks of `doctor` in the composer: stalled films and unreferenced objects."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from shared.persistence.unit_of_work import transaction
 from shared.storage.base import Storage
 
 BEGUN_SECONDS = 2 * 3600.0
-"""A message that is retried, or composing that goes on, takes less."""
+"""Longer than composing with all retries takes."""
 YOUNGEST = timedelta(hours=1)
 BATCH = 500
 
@@ -98,7 +98,7 @@ async def _remove(storage: Storage, keys: Sequence[str]) -> int:
 
 
 def _is_removed(row: Film) -> bool:
-    """Return whether nobody can watch a film any more, for good."""
+    """Return whether a film is permanently unavailable."""
     return row.state == "cancelled" or (row.state == "composed" and row.film is None)
 
 

@@ -1,4 +1,4 @@
-"""What `doctor` compares in the scene-render service: slots and money with attempts, scenes with attempts and clips."""
+"""The checks of `doctor` in the scene-render service: slots, money, scenes and clips against attempts."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta

@@ -14,9 +14,9 @@ from storyboard.completion import Ending
 from storyboard.draft import Draft
 from storyboard.drafts import read_draft
 from storyboard.endpoint import Endpoint, Form, FormRejected, LanguageModelAway, LanguageModelUnusable, Message
-from storyboard.instructions import INSTRUCTIONS, correction, wish
+from storyboard.instructions import INSTRUCTIONS, correction, request_message
 from storyboard.linter import leaks, lint
-from storyboard.rules import StoryboardInvalid, check_wish
+from storyboard.rules import StoryboardInvalid, check_duration
 from storyboard.shots import bible_text, cut_shots
 from storyboard.text import cut, flat
 from storyboard.writer import Written, storyboard_of
@@ -67,10 +67,10 @@ class LanguageModelWriter:
             LanguageModelAway: a retry may succeed.
             NoMoneyToAsk: the budgets are exceeded.
         """
-        check_wish(request, self.seconds)
+        check_duration(request, self.seconds)
         talk: list[Message] = [
             {"role": "system", "content": INSTRUCTIONS},
-            {"role": "user", "content": wish(request, self.seconds)},
+            {"role": "user", "content": request_message(request, self.seconds)},
         ]
         forms = list(self.endpoint.forms)
         faults: tuple[str, ...] = ()

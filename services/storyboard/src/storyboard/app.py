@@ -59,11 +59,11 @@ def _language_model(
 
 async def _on_dead_letter(dead_letter: DeadLetter, database: Database) -> None:
     if dead_letter.event is StoryboardRequested:
-        # It has no video that could fail.
+        # A storyboard that was requested alone has no video that could fail.
         if dead_letter.video_id is not None:
-            await _say(StoryboardFailed(video_id=dead_letter.video_id, **_why(dead_letter)), dead_letter, database)
+            await _publish(StoryboardFailed(video_id=dead_letter.video_id, **_why(dead_letter)), dead_letter, database)
     elif dead_letter.event is VideoRequested and isinstance(dead_letter.failure, MessageMalformed | RequestConflicts):
-        # The id may be that of a good video, which does not hear this; whoever asked must.
+        # Another video may have this id. It must not fail, but the publisher must be informed.
         refused = VideoFailed(
             video_id=dead_letter.video_id or uuid5(NAMESPACE_OID, dead_letter.delivery.message_id),
             stage="request",
@@ -71,7 +71,7 @@ async def _on_dead_letter(dead_letter: DeadLetter, database: Database) -> None:
             **_why(dead_letter),
             **dict(dead_letter.belonging),
         )
-        await _say(refused, dead_letter, database)
+        await _publish(refused, dead_letter, database)
     elif not isinstance(dead_letter.failure, MessageMalformed):
         await fails_video("storyboard", owner_of)(dead_letter, database)
 
@@ -80,7 +80,7 @@ def _why(dead_letter: DeadLetter) -> dict[str, Any]:
     return {"kind": dead_letter.failure.kind, "reason": cut(dead_letter.failure.reason, LONGEST_REASON)}
 
 
-async def _say(event: Event, dead_letter: DeadLetter, database: Database) -> None:
+async def _publish(event: Event, dead_letter: DeadLetter, database: Database) -> None:
     async with transaction(database) as work:
         await work.emit(event, message_id=dead_letter.note_id())
 

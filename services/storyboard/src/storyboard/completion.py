@@ -9,13 +9,13 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import from_json
 
 Ending = Literal["stop", "length", "content_filter", "reasoning", "empty"]
-"""How an answer ended: as it should, cut at the token limit, stopped by a filter, in the reasoning field alone, or
-without a word."""
+"""How an answer ended: normally, cut at the token limit, stopped by a filter, with text only in the reasoning field,
+or empty."""
 
 MOST_TOKENS = 10_000_000
-"""More is not believed."""
+"""Larger counts are clamped to this."""
 BYTES_A_TOKEN = 4
-"""An estimate, for endpoints that do not say what an answer took."""
+"""An estimate for endpoints that do not report usage."""
 
 CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
 FILTERS = ("filter", "guardrail", "safety", "moderation", "policy", "prohibited", "blocklist")
@@ -26,7 +26,7 @@ STATUS_OF = {
     "invalid_request_error": 400, "unsupported_parameter": 400, "not_found_error": 404, "model_not_found": 404,
     "rate_limit_exceeded": 429, "rate_limit_error": 429,
 }  # fmt: skip
-"""The HTTP statuses of errors that come in a body without one."""
+"""The HTTP statuses of errors in a body without a status."""
 
 
 class NoCompletion(Exception):
@@ -51,11 +51,11 @@ class Completion:
     refusal: str
     input_tokens: int | None
     output_tokens: int | None
-    """None: not told."""
+    """None: not reported."""
 
 
 def _lenient(default: object) -> WrapValidator:
-    """Take the default where a value is not what it should be."""
+    """Use the default if a value is invalid."""
 
     def validate(value: object, handler: Any) -> object:  # noqa: ANN401 - pydantic's own
         try:
@@ -67,7 +67,7 @@ def _lenient(default: object) -> WrapValidator:
 
 
 def _text(value: object) -> str:
-    """The text of whatever stands where text should: parts are joined, objects written out, half characters dropped."""
+    """Return any value as text: join parts, encode objects as JSON, drop unpaired surrogates."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, list) and all(
@@ -134,7 +134,7 @@ class _Body(_Part):
 
     @property
     def failure(self) -> dict[str, Any]:
-        """The error it holds, in whichever place; empty where there is none."""
+        """The error in any of the known fields; empty if there is none."""
         found = self.error or next((choice.error for choice in self.choices if choice.error), None)
         if isinstance(found, dict):
             return found
@@ -142,7 +142,7 @@ class _Body(_Part):
 
 
 def read_completion(status: int, data: bytes) -> Completion:
-    """The answer in the body of a response, also in that of a stream nobody asked for.
+    """Return the answer in the body of a response, even if it is a stream that was not requested.
 
     Raises:
         ErrorAnswered: it is an error; also one with a status of success.
@@ -173,7 +173,7 @@ def estimated_tokens(text: str) -> int:
 
 
 def _bodies(data: bytes) -> list[_Body]:
-    """One object, or those of all events of a stream."""
+    """Yield the JSON objects of a body: one, or one for each event of a stream."""
     text = data.decode("utf-8", "replace").strip()
     lines = [line for line in text.splitlines() if line.startswith("data:")]
     values = [_json(line.removeprefix("data:")) for line in lines] if lines and text[:1] != "{" else [_json(text)]
@@ -192,7 +192,7 @@ def _json(text: str) -> object:
 
 
 def _message(bodies: Iterable[_Body]) -> tuple[_Message, str]:
-    """The first choice's message, and why it ended; the pieces of a stream are joined."""
+    """Return the message of the first choice and its finish reason, joined if they are streamed."""
     choices = [body.choices[0] for body in bodies if body.choices]
     parts = [part for choice in choices for part in (choice.message, choice.delta)]
     whole = next((choice.message.tool_calls for choice in choices if choice.message.tool_calls), ())
@@ -218,7 +218,7 @@ def _ending(reason: str, *, has_text: bool, reasoning: str) -> Ending:
 
 
 def _tokens(usages: Iterable[_Usage]) -> tuple[int | None, int | None]:
-    """What was told last of it. Where only the sum is told, what is missing of it counts as output, which is dearer."""
+    """Return the last reported token counts. An unattributed part of the sum counts as output, the dearer kind."""
     asked = answered = total = None
     for usage in usages:
         asked = usage.input_tokens if usage.input_tokens is not None else asked
@@ -238,11 +238,11 @@ def _believable(tokens: int | None) -> int | None:
 
 def _status(error: dict[str, Any]) -> int:
     """Return the HTTP status of an error in a body; 500 if it has none."""
-    told = [error.get(key) for key in ("code", "status", "status_code", "type")]
-    for value in told:
+    codes = [error.get(key) for key in ("code", "status", "status_code", "type")]
+    for value in codes:
         if str(value).isdecimal() and 400 <= int(str(value)) < 600:
             return int(str(value))
-    return next((STATUS_OF[str(value)] for value in told if str(value) in STATUS_OF), 500)
+    return next((STATUS_OF[str(value)] for value in codes if str(value) in STATUS_OF), 500)
 
 
 def _is_filter(error: dict[str, Any]) -> bool:

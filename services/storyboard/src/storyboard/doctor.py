@@ -1,4 +1,4 @@
-"""What `doctor` compares in the storyboard service: text that should be erased, money that is held for nothing."""
+"""The checks of `doctor` in the storyboard service: text to be erased, reservations without an answer."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence

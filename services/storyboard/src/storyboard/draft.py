@@ -1,4 +1,4 @@
-"""A storyboard as a language model writes it: parsed leniently, checked by the linter."""
+"""The draft of a storyboard by a language model: parsed leniently, checked by the linter."""
 
 import re
 from typing import Annotated, get_args
@@ -18,11 +18,11 @@ BEATS_OF = {
     4: ("beginning", "middle", "turn", "end"),
     5: ("beginning", "middle", "turn", "middle", "end"),
 }
-"""The part each scene plays in a story of so many scenes."""
+"""The beat of each scene, by the number of scenes."""
 
 
 NOTHING = {"null", "none", "undefined", "nan", "n/a"}
-"""What programs write where they have nothing to say."""
+"""Placeholders for missing values."""
 DURATION = re.compile(
     r"(?P<minutes>\d+):(?P<rest>\d+(?:\.\d+)?)|(?P<number>\d+(?:[.,]\d+)?)\s*(?P<unit>[a-z]*)", re.IGNORECASE
 )
@@ -34,7 +34,7 @@ def _text(value: object) -> str:
 
 
 def _seconds(value: object) -> float:
-    """Seconds as a number, as `10 seconds`, `0:05`, `5s` or `1 min`; zero where it is no duration."""
+    """Return the seconds in a number or a text such as `10 seconds`, `0:05`, `5s` or `1 min`; 0 if there are none."""
     if isinstance(value, int | float):
         seconds = float(value)
     elif isinstance(value, str) and (found := DURATION.search(value)):
@@ -61,7 +61,7 @@ def _object(value: object) -> object:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
-# Asked for as one of a list, taken as any text: what is nearly right can be repaired.
+# The schema lists the values, but any text is accepted, because the linter can repair it.
 Angle = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(get_args(CameraAngle))})]
 Join = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(get_args(Transition))})]
 Beat = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(BEATS)})]
@@ -69,7 +69,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "n
 
 
 class _Lenient(Contract):
-    # The model is asked for every field, and what it leaves out is empty.
+    # The schema requires every field, but the parser accepts drafts without them.
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
@@ -112,7 +112,7 @@ class Draft(_Lenient):
 
     @classmethod
     def of(cls, story: VideoStory) -> "Draft":
-        """A finished story as a draft, to be judged like one; it has no style bible."""
+        """Return a finished story as a draft without a style bible, for the linter."""
         beats = BEATS_OF[len(story.scenes)]
         scenes = [{**scene.model_dump(), "beat": beat} for scene, beat in zip(story.scenes, beats, strict=True)]
         return cls.model_validate({"title": story.title, "scenes": scenes})
@@ -131,7 +131,7 @@ class Draft(_Lenient):
 
 
 class _Strict(GenerateJsonSchema):
-    """Without defaults or other fields: a model is to fill in every field, and strict endpoints take nothing else."""
+    """A schema without defaults and additional fields, as strict endpoints require it."""
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         return {**super().model_schema(schema), "additionalProperties": False}
@@ -141,4 +141,4 @@ class _Strict(GenerateJsonSchema):
 
 
 DRAFT_SCHEMA = Draft.model_json_schema(mode="serialization", schema_generator=_Strict)
-"""What a model is asked to answer with."""
+"""The JSON schema of the answer."""

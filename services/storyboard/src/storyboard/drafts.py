@@ -11,32 +11,32 @@ from pydantic_core import from_json
 from storyboard.draft import Draft
 
 LONGEST_REPAIRED = 20_000
-"""Repairing takes time that grows with the square of the length; a storyboard has a third of this."""
+"""The time of a repair grows with the square of the length. Storyboards have a third of this."""
 DEEPEST = 6
-"""A storyboard lies no deeper in what is wrapped around it."""
+"""The deepest nesting in which a storyboard is searched for."""
 SCENES = ("scenes", "items", "shots", "storyboard", "story")
 OF_A_SCENE = {"action", "description", "shot"}
 NUMBERS = ("sceneNumber", "scene_number", "number", "scene", "index")
 
 decoder = json.JSONDecoder(strict=False)
-"""Takes raw newlines in strings, NaN and half surrogates too."""
+"""Also accepts raw newlines in strings, NaN and unpaired surrogates."""
 
 
 def read_draft(answer: str, *, cut: bool = False) -> Draft | None:
     """Return the draft in a model's answer; None if none has a scene or a refusal.
 
-    `cut`: the answer is known to break off, so that nothing is made up for what is missing.
+    `cut`: the answer was truncated, so do not complete invalid JSON.
     """
     for values in (_whole(answer), _unfinished(answer), () if cut else _repaired(answer)):
         drafts = [draft for value in values for draft in _drafts(value)]
         if drafts:
-            # The last of those with most scenes: models think aloud before they answer.
+            # The last draft with the most scenes, because models write earlier versions while reasoning.
             return max(reversed(drafts), key=lambda draft: len(draft.scenes))
     return None
 
 
 def _whole(text: str) -> Iterator[object]:
-    """The answer, where it is JSON as a whole, and all objects in it that are."""
+    """Yield the answer if it is JSON, then every JSON object in it."""
     with contextlib.suppress(ValueError, RecursionError):
         yield decoder.decode(text)
     start = text.find("{")
@@ -69,7 +69,7 @@ def _repaired(text: str) -> Iterator[object]:
 
 
 def _drafts(value: object, depth: int = 0) -> Iterator[Draft]:
-    """The drafts in a value, whatever is wrapped around them."""
+    """Yield the drafts in a value, at any nesting."""
     if isinstance(value, str):
         inner = list(_whole(value)) if "{" in value else []
     elif isinstance(value, dict):
@@ -99,7 +99,7 @@ def _draft(value: Mapping[str, object]) -> Draft | None:
 
 
 def _scenes(value: object) -> list[dict[str, object]]:
-    """Scenes as a list, as an object with a member for each, as one scene alone; each of it maybe as text again."""
+    """Return scenes given as a list, as an object with a member for each, or as one scene, possibly JSON-encoded."""
     if isinstance(value, str):
         value = next(iter(_read_again(value)), None)
     if isinstance(value, dict):
@@ -121,7 +121,7 @@ def _numbered(key: str, scene: object) -> object:
 
 
 def _in_order(scenes: list[dict[str, object]]) -> list[dict[str, object]]:
-    """By their numbers, where each has one of its own."""
+    """Sort scenes by their numbers, if these are complete and unique."""
     numbers = [next((_number(scene.get(key)) for key in NUMBERS if key in scene), None) for scene in scenes]
     known = [number for number in numbers if number is not None]
     if len(set(known)) < len(scenes):

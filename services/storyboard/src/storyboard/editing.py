@@ -9,10 +9,10 @@ from storyboard.writer import Written
 
 
 def as_edited(edited: Storyboard, known: Storyboard | None, seconds: SceneSeconds) -> Written:
-    """The storyboard as a person wants it: nothing in it is repaired. `known` is what it was made of, where that is.
+    """Return a storyboard as edited, without repairs. `known`: the storyboard before the edit, if there was one.
 
     Raises:
-        StoryboardInvalid: it cannot be filmed.
+        StoryboardInvalid: it violates the rules.
     """
     before = {(scene.description, scene.action, scene.shot) for scene in known.scenes} if known else set()
     shots_before = {shot for _, _, shot in before if shot}
@@ -20,7 +20,7 @@ def as_edited(edited: Storyboard, known: Storyboard | None, seconds: SceneSecond
 
     def scene_of(scene: ShotScene) -> ShotScene:
         texts = {name: flat(getattr(scene, name)) for name in ("description", "action", "shot")}
-        # A shot that was left as it was would show what happened before the edit.
+        # An unchanged shot would show the action from before the edit.
         if texts["shot"] in shots_before and tuple(texts.values()) not in before:
             texts["shot"] = ""
             notes.append(f"scene {scene.scene_number}: its shot showed what happened before the edit")

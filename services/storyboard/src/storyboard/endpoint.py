@@ -56,7 +56,7 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx
 class LanguageModelAway(TryAgainLater):
     """The language model could not be reached, or its answer did not arrive. A retry may succeed.
 
-    `may_have_cost`: it was asked, and nobody can tell whether it takes money for that.
+    `may_have_cost`: the request was sent, so it may be charged.
     """
 
     def __init__(self, reason: str, *, may_have_cost: bool = False) -> None:
@@ -81,7 +81,7 @@ def http_client() -> httpx.AsyncClient:
 
 
 class Endpoint:
-    """A model that can be asked, in one form or in the first one that works.
+    """A model, asked in one response format or in the first one that works.
 
     Nothing is retried here: a failed message comes back on the schedule of all messages, and what a second schedule
     below that one paid would not be seen.
@@ -179,11 +179,11 @@ def _messages(talk: Sequence[Message], form: Form) -> list[Message]:
 
 def _meaning(status: int) -> Exception:
     """Return the error of a status, without the endpoint's message, which may contain a part of our key."""
-    told = f"HTTP {status}"
+    reason = f"HTTP {status}"
     if status in KEY_REFUSED:
-        return LanguageModelUnusable(f"its endpoint refuses the key ({told}); check LLM_API_KEY")
+        return LanguageModelUnusable(f"its endpoint refuses the key ({reason}); check LLM_API_KEY")
     if status == 402:
-        return LanguageModelUnusable(f"the account has no credit left ({told})")
+        return LanguageModelUnusable(f"the account has no credit left ({reason})")
     if 300 <= status < 400:
-        return LanguageModelUnusable(f"its endpoint redirects elsewhere ({told}); check LLM_API_URL")
-    return FormRejected(told) if status in FORM_MAY_BE_WHY else LanguageModelAway(told)
+        return LanguageModelUnusable(f"its endpoint redirects elsewhere ({reason}); check LLM_API_URL")
+    return FormRejected(reason) if status in FORM_MAY_BE_WHY else LanguageModelAway(reason)

@@ -32,7 +32,7 @@ A good storyboard
 """.strip()
 
 
-def wish(request: StoryRequested, seconds: SceneSeconds) -> str:
+def request_message(request: StoryRequested, seconds: SceneSeconds) -> str:
     """Return the first user message: the request, without the metadata of its owner."""
     language = evident_language(request.prompt)
     return json.dumps(

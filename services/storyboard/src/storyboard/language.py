@@ -1,4 +1,4 @@
-"""Which language a prompt is in, as far as the template writer must know: English, Indonesian, or another one."""
+"""Detects the language of a prompt: English, Indonesian, or another one."""
 
 import re
 from typing import Literal
@@ -22,7 +22,7 @@ INDONESIAN = set(
     kucing anjing burung petani nelayan pedagang
     """.split()
 )
-# Spanish, Portuguese, French, German, Italian, Dutch: words that neither of the two above has
+# Words of Spanish, Portuguese, French, German, Italian and Dutch that are in neither list above
 OTHERS = set(
     """
     el la los las una uno que del por para con como su sus y e o do da dos das um uma no na le les des
@@ -38,7 +38,7 @@ FEWEST_WORDS_OF_OTHERS = 3
 
 
 def language_of(text: str) -> Language:
-    """The language of a text. Latin letters without any sign of another language count as English."""
+    """Return the language of a text. Latin letters without signs of another language count as English."""
     if _is_foreign_script(text):
         return "other"
     indonesian, form, english, others = _signs(text)
@@ -50,11 +50,11 @@ def language_of(text: str) -> Language:
 
 
 def evident_language(text: str) -> Language | None:
-    """The language of a text where its words leave no doubt about it; None where they do."""
+    """Return the language of a text; None if its words are ambiguous."""
     if _is_foreign_script(text):
         return "other"
     indonesian, form, english, others = _signs(text)
-    # English has words of these forms too (members, penguin): alone they prove nothing.
+    # English has words of these forms too (members, penguin), so the form alone proves nothing.
     counts: dict[Language, int] = {
         "id": indonesian + form if indonesian else 0,
         "en": english,
@@ -71,7 +71,7 @@ def _is_foreign_script(text: str) -> bool:
 
 
 def _signs(text: str) -> tuple[int, int, int, int]:
-    """How many words are Indonesian, have an Indonesian form, are English, are of other languages."""
+    """Count the words that are Indonesian, have an Indonesian form, are English, are of other languages."""
     words = [word.lower() for word in WORD.findall(text)]
     known = INDONESIAN | ENGLISH
     return (

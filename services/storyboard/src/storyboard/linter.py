@@ -1,4 +1,4 @@
-"""Judges what a model wrote: what can be repaired is repaired and said so, the rest is named. No I/O."""
+"""Checks the drafts of a model, repairs what it can and lists the other faults. No I/O."""
 
 import re
 
@@ -11,7 +11,7 @@ from storyboard.repairs import repair
 from storyboard.rules import StoryboardInvalid, check
 
 LONGEST_SHARED_RUN = 8
-"""So many words in a row shared with the instructions are no chance."""
+"""A shared run of this many words shows that the text copies the instructions."""
 
 WORD = re.compile(r"[^\W_]+")
 NOT_VISIBLE = re.compile(
@@ -22,10 +22,10 @@ NOT_VISIBLE = re.compile(
 def lint(
     draft: Draft, request: StoryRequested, seconds: SceneSeconds, *, with_style: bool = False
 ) -> tuple[VideoStory, list[str]]:
-    """The story of a draft, and what was repaired in it. `with_style`: it must have a whole style bible.
+    """Return the story of a draft, and the repairs. `with_style`: it must have a complete style bible.
 
     Raises:
-        StoryboardInvalid: only who wrote the draft can mend it.
+        StoryboardInvalid: the draft has faults that only its writer can correct.
     """
     faults = _faults_of_draft(draft, request) + (_faults_of_style(draft.style) if with_style else [])
     if faults:
@@ -57,7 +57,7 @@ def _faults_of_draft(draft: Draft, request: StoryRequested) -> list[str]:
 
 def _fault_of_action(scene: DraftScene) -> str:
     letters = [c for c in scene.action if c.isalpha()]
-    wordy = any(c >= "\u0250" for c in letters)  # scripts that may not part their words
+    wordy = any(c >= "\u0250" for c in letters)  # scripts that may not separate words
     if len(letters) < 3 or not (wordy or len(WORD.findall(scene.action)) > 1):
         return "nothing is seen to happen"
     if found := NOT_VISIBLE.search(scene.action):
@@ -72,7 +72,7 @@ def _faults_of_style(style: StyleBible) -> list[str]:
 
 
 def leaks(text: str, instructions: str) -> bool:
-    """Whether a text repeats a good part of the instructions word by word."""
+    """Return whether a text repeats a part of the instructions word for word."""
     return not _runs(instructions).isdisjoint(_runs(text))
 
 

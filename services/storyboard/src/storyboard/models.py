@@ -33,9 +33,9 @@ class StoryboardRow(Base):
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
     storyboard: Mapped[dict[str, Any]] = mapped_column(JSON)
     repairs: Mapped[list[str] | None] = mapped_column(JSON)
-    """What was changed in what the writer wrote; None in rows from before it was noted."""
+    """The changes to the writer's draft. None in rows of older versions."""
     state: Mapped[str] = mapped_column(String(20), default="filming", server_default="filming")
-    """`awaiting_review`, then `filming` or `cancelled`; `filming` at once where no review is wished; or `deleted`."""
+    """`awaiting_review`, then `filming` or `cancelled`; `filming` at once without a review; or `deleted`."""
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 

@@ -223,5 +223,5 @@ SHOT: dict[BookLanguage, dict[CameraAngle, str]] = {
 
 
 def niche_of(name: str, language: BookLanguage) -> Niche:
-    """The phrases of a niche; of the general one where it is not known."""
+    """Return the phrases of a niche, or the general ones if it is unknown."""
     return BOOKS[language].get(niche_key(name), BOOKS[language]["general"])

@@ -1,4 +1,4 @@
-"""Makes a good story of a draft that is nearly one, and says what it changed. No I/O."""
+"""Repairs drafts that almost satisfy the rules, and lists the changes. No I/O."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from storyboard.draft import Draft, DraftScene
 from storyboard.rules import (
     HALVES,
     angle_named,
-    check_wish,
+    check_duration,
     halves,
     opening,
 )
@@ -31,12 +31,12 @@ LONGEST_QUOTE = 40
 
 
 def repair(draft: Draft, request: StoryRequested, seconds: SceneSeconds) -> tuple[VideoStory, list[str]]:
-    """The story of a draft that has as many scenes as asked, and what was repaired in it.
+    """Return the story of a draft with the requested number of scenes, and the repairs.
 
     Raises:
-        StoryboardInvalid: no storyboard could be as long as asked.
+        StoryboardInvalid: no storyboard can have the requested duration.
     """
-    check_wish(request, seconds)
+    check_duration(request, seconds)
     repairs: list[str] = []
     angles = _angles(draft.scenes, opening(request), repairs)
     joins = _joins(draft.scenes, repairs)
@@ -70,14 +70,14 @@ def repair(draft: Draft, request: StoryRequested, seconds: SceneSeconds) -> tupl
 
 
 def _angles(scenes: Sequence[DraftScene], first: CameraAngle | None, repairs: list[str]) -> Sequence[CameraAngle]:
-    """The good sequence of angles that differs least from the one that was written."""
-    wished = [angle_named(scene.camera_angle) for scene in scenes]
-    if None in wished or faults_of_angles(wished, first):
-        sequences = itertools.product(ANGLES, repeat=len(wished))
+    """Return the valid sequence of angles closest to the draft's."""
+    drafted = [angle_named(scene.camera_angle) for scene in scenes]
+    if None in drafted or faults_of_angles(drafted, first):
+        sequences = itertools.product(ANGLES, repeat=len(drafted))
         good = (angles for angles in sequences if not faults_of_angles(angles, first))
-        angles = min(good, key=lambda angles: sum(a != b for a, b in zip(angles, wished, strict=True)))
+        angles = min(good, key=lambda angles: sum(a != b for a, b in zip(angles, drafted, strict=True)))
     else:
-        angles = tuple(angle for angle in wished if angle)
+        angles = tuple(angle for angle in drafted if angle)
     repairs += [
         f"scene {number}: its angle was {cut(scene.camera_angle, LONGEST_QUOTE) or 'missing'}, is now {angle}"
         for number, (scene, angle) in enumerate(zip(scenes, angles, strict=True), 1)
@@ -100,16 +100,16 @@ def _joins(scenes: Sequence[DraftScene], repairs: list[str]) -> list[Transition]
 def _durations(
     scenes: Sequence[DraftScene], joins: list[Transition], total: int, seconds: SceneSeconds, repairs: list[str]
 ) -> tuple[Sequence[float], list[Transition]]:
-    wished = [scene.duration for scene in scenes]
-    durations: Sequence[float] = wished
-    if not lengths_fit(wished, joins, total, seconds):
+    drafted = [scene.duration for scene in scenes]
+    durations: Sequence[float] = drafted
+    if not lengths_fit(drafted, joins, total, seconds):
         low, high = halves(seconds)
         highest = [math.floor((seconds.longest - OVERLAP_SECONDS[join]) * HALVES) for join in joins]
         if sum(highest) < total * HALVES or min(highest) < low:
             joins, highest = ["cut"] * len(joins), [high] * len(joins)
             repairs.append("all transitions were made cuts, for scenes as long as they can be")
-        durations = [half / HALVES for half in _rebalanced(wished, total * HALVES, low, highest)]
-        before, after = (", ".join(f"{duration:g}" for duration in each) for each in (wished, durations))
+        durations = [half / HALVES for half in _rebalanced(drafted, total * HALVES, low, highest)]
+        before, after = (", ".join(f"{duration:g}" for duration in each) for each in (drafted, durations))
         repairs.append(f"the durations were {before} s, are now {after} s")
     for n, (join, neighbours) in enumerate(zip(joins, pairwise(durations), strict=False)):
         if OVERLAP_SECONDS[join] * 2 >= min(neighbours):
@@ -118,11 +118,11 @@ def _durations(
     return durations, joins
 
 
-def _rebalanced(wished: Sequence[float], total: int, low: int, highest: Sequence[int]) -> list[int]:
-    """Whole parts from low to highest that sum to total, as near to the wished proportions as can be."""
-    # Neither nothing nor the absurd may outweigh all the others.
-    mean = total / len(wished)
-    weights = [min(max(wish * HALVES, mean / 4), mean * 4) if wish else mean for wish in wished]
+def _rebalanced(drafted: Sequence[float], total: int, low: int, highest: Sequence[int]) -> list[int]:
+    """Split `total` into whole parts between `low` and `highest`, as close as possible to the drafted ones."""
+    # Clamped, so that a missing or absurd duration does not distort the others.
+    mean = total / len(drafted)
+    weights = [min(max(length * HALVES, mean / 4), mean * 4) if length else mean for length in drafted]
     ideal = [weight * total / sum(weights) for weight in weights]
     parts = [min(max(round(part), low), high) for part, high in zip(ideal, highest, strict=True)]
     while rest := total - sum(parts):

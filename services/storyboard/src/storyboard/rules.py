@@ -10,7 +10,7 @@ from shared.contracts.story_rules import SceneSeconds, faults_of
 from shared.messaging.errors import StepFailed
 
 HALVES = 2
-"""Rebalanced durations are whole halves of a second, whose sums are exact."""
+"""Rebalanced durations are multiples of half a second, so their sums are exact."""
 
 ANGLE_NAMES: dict[str, CameraAngle] = {
     "close up": "close-up", "closeup": "close-up", "point of view": "pov", "first person": "pov",
@@ -35,7 +35,7 @@ class StoryboardInvalid(StepFailed):
         self.faults = tuple(faults)
 
 
-def check_wish(request: StoryRequested, seconds: SceneSeconds) -> None:
+def check_duration(request: StoryRequested, seconds: SceneSeconds) -> None:
     """Raise `StoryboardInvalid` if no storyboard can have the requested duration."""
     low, high = halves(seconds)
     if not low * request.scene_count <= request.duration * HALVES <= high * request.scene_count:

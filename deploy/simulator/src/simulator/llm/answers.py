@@ -1,4 +1,4 @@
-"""How endpoints really wrap, escape and break a good answer: each kind as a change of OpenAI's own."""
+"""Variants of a good answer as real endpoints wrap, escape and break it, each as a change of OpenAI's format."""
 
 import json
 from collections.abc import Callable

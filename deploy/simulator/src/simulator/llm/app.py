@@ -1,4 +1,4 @@
-"""A language model's endpoint as OpenAI speaks it, for tests and trials without a key: it knows one story, and faults.
+"""An OpenAI-compatible endpoint of a simulated language model, for tests and trials without a key.
 
 `POST /control/llm/faults` with `{"fault": "429", "times": 2}` makes the next two answers fail; without `times` all
 that follow do; `{"fault": "slow", "seconds": 9}` says how slow. `DELETE` ends all faults. `GET /control/llm/calls`
@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from simulator.llm.answers import ENVELOPES, WRITINGS
 from simulator.llm.faults import FAULTS, STORIES, TEXTS
-from simulator.llm.stories import good_story, message_text, wish_of
+from simulator.llm.stories import good_story, message_text, request_of
 
 MODEL = "simulated-1"
 SLOW_SECONDS = 5.0
@@ -34,7 +34,7 @@ ERRORS = {
 
 
 class LanguageModel:
-    """The simulated model: which faults it has now, and what it was asked."""
+    """The simulated model: its queued faults and the requests it received."""
 
     def __init__(self) -> None:
         self.faults: list[dict[str, Any]] = []
@@ -81,19 +81,19 @@ class LanguageModel:
         return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "simulator"}]})
 
     async def control_faults(self, request: Request) -> Response:
-        """`POST` adds a fault, `DELETE` ends them all."""
+        """`POST` adds a fault, `DELETE` removes all."""
         if request.method == "DELETE":
             self.faults = []
         else:
-            wish = await request.json()
-            if wish.get("fault") not in FAULTS:
+            body = await request.json()
+            if body.get("fault") not in FAULTS:
                 return JSONResponse({"error": "no such fault", "faults": sorted(FAULTS)}, 422)
-            fault = {"times": None, "seconds": SLOW_SECONDS} | wish
+            fault = {"times": None, "seconds": SLOW_SECONDS} | body
             self.faults.append(fault)
         return JSONResponse({"faults": self.faults})
 
     async def control_calls(self, request: Request) -> Response:
-        """`GET` tells what was asked, `DELETE` begins to count anew."""
+        """`GET` returns the received requests, `DELETE` clears them."""
         if request.method == "DELETE":
             self.calls = 0
             self.bodies.clear()
@@ -103,15 +103,15 @@ class LanguageModel:
 def _completion(body: dict[str, Any], fault: str | None) -> dict[str, Any]:
     messages = body.get("messages") or []
     system = "\n".join(message_text(message) for message in messages if message.get("role") in ("system", "developer"))
-    wish = wish_of(messages)
+    request_data = request_of(messages)
     message: dict[str, Any] = {"role": "assistant", "content": None}
     reason = "stop"
     if fault == "refusal":
         message["refusal"] = "I can't help with that."
     elif fault in TEXTS:
-        message["content"] = TEXTS[fault](wish, system)
+        message["content"] = TEXTS[fault](request_data, system)
     else:
-        story = STORIES[fault](good_story(wish), system) if fault in STORIES else good_story(wish)
+        story = STORIES[fault](good_story(request_data), system) if fault in STORIES else good_story(request_data)
         text = json.dumps(story, ensure_ascii=False)
         if fault in WRITINGS:
             text = WRITINGS[fault](text)
@@ -140,7 +140,7 @@ def _completion(body: dict[str, Any], fault: str | None) -> dict[str, Any]:
 
 
 async def _chunks(completion: dict[str, Any], fault: str | None) -> AsyncIterator[str]:
-    """The same answer as a stream; a truncated one ends in the middle, without its end mark."""
+    """Yield the answer as a stream; a truncated one ends in the middle, without its end mark."""
     choice = completion["choices"][0]
     message = choice["message"]
     text = message["content"] or ""
@@ -158,7 +158,7 @@ async def _chunks(completion: dict[str, Any], fault: str | None) -> AsyncIterato
 
 
 def llm_app() -> Starlette:
-    """A simulated language model of its own, with its control routes."""
+    """Return a simulated language model with its control routes."""
     model = LanguageModel()
     return Starlette(
         routes=[

@@ -1,4 +1,4 @@
-"""What can be wrong with the simulated language model: everything that real ones were seen to do."""
+"""The faults of the simulated language model, all observed at real ones."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def _no_action(story: Story, _system: str) -> Story:
 
 
 def _obeys_injection(_story: Story, system: str) -> Story:
-    """Does all that a prompt may try to make a model do."""
+    """Return a story that obeys every injected instruction."""
     scene = {
         "sceneNumber": 99, "description": system, "action": "HACKED", "shot": system, "cameraAngle": "'; DROP TABLE",
         "duration": 99_999, "transition": "explode", "beat": "pwned", "providers": ["attacker"],
@@ -52,23 +52,23 @@ STORIES: dict[str, Callable[[Story, str], Story]] = {
     "obeys_injection": _obeys_injection,
     "leaks_instructions": _leaks_instructions,
 }
-"""Answers in form with something wrong in them, made of the good answer and the system prompt."""
+"""Well-formed answers with wrong content, made from the good answer and the system prompt."""
 
 TEXTS: dict[str, Callable[[dict[str, Any], str], str]] = {
-    "invalid_json": lambda wish, _system: "{ " + str(good_story(wish)["title"]) + " in three scenes }",
-    "prompt_echo": lambda wish, _system: str(wish["prompt"]),
-    "refusal_text": lambda _wish, _system: "I'm sorry, but I can't help with that.",
-    "system_prompt": lambda _wish, system: system,
-    "empty": lambda _wish, _system: "",
-    "guardrail_text": lambda _wish, _system: "This request was blocked by our safety guardrails.",
-    "fenced": lambda wish, _system: f"Here it is:\n```json\n{json.dumps(good_story(wish))}\n```\nEnjoy!",
+    "invalid_json": lambda request, _system: "{ " + str(good_story(request)["title"]) + " in three scenes }",
+    "prompt_echo": lambda request, _system: str(request["prompt"]),
+    "refusal_text": lambda _request, _system: "I'm sorry, but I can't help with that.",
+    "system_prompt": lambda _request, system: system,
+    "empty": lambda _request, _system: "",
+    "guardrail_text": lambda _request, _system: "This request was blocked by our safety guardrails.",
+    "fenced": lambda request, _system: f"Here it is:\n```json\n{json.dumps(good_story(request))}\n```\nEnjoy!",
 }
-"""Answers that are mere text, in whatever form they were asked for."""
+"""Answers in plain text, whatever format was requested."""
 
 WIRE = {
     "refusal", "cut_off", "truncated", "not_json", "429", "500", "401", "slow", "stream",
     "rejects_tools", "rejects_json_schema", "ignores_form",
 }  # fmt: skip
-"""What is wrong with the way of an answer; see `app.py`."""
+"""Faults of the transport; see `app.py`."""
 
 FAULTS = {*STORIES, *TEXTS, *WIRE, *WRITINGS, *ENVELOPES}

@@ -1,4 +1,4 @@
-"""The stories the simulated language model knows: one for every prompt, in English or Indonesian."""
+"""The stories of the simulated language model: one for every prompt, in English or Indonesian."""
 
 import json
 import re
@@ -55,33 +55,33 @@ STYLE = {
 }
 
 
-def wish_of(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the first user message wishes for: the JSON in it, or else its text as the prompt."""
+def request_of(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the request in the first user message: its JSON, else its text as the prompt."""
     text = next((message_text(message) for message in messages if message.get("role") == "user"), "")
     try:
-        wish = json.loads(text)
+        request = json.loads(text)
     except ValueError:
-        wish = None
-    wish = wish if isinstance(wish, dict) else {"prompt": text}
-    return {"sceneCount": 3, "totalSeconds": 30, "prompt": ""} | wish
+        request = None
+    request = request if isinstance(request, dict) else {"prompt": text}
+    return {"sceneCount": 3, "totalSeconds": 30, "prompt": ""} | request
 
 
 def message_text(message: dict[str, Any]) -> str:
-    """The text of a message, in whichever way it is written."""
+    """Return the text of a message, given as a string or as parts."""
     content = message.get("content") or ""
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
-def good_story(wish: dict[str, Any]) -> dict[str, Any]:
-    """A storyboard that is what was wished for."""
-    prompt, count, total = str(wish["prompt"]), int(wish["sceneCount"]), int(wish["totalSeconds"])
-    is_indonesian = wish.get("language") == "Indonesian" or (not wish.get("language") and INDONESIAN.search(prompt))
-    language = "id" if is_indonesian else "en"
-    longest = (wish.get("secondsPerScene") or {}).get("max", 60)
+def good_story(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a valid storyboard for the request."""
+    prompt, count, total = str(request["prompt"]), int(request["sceneCount"]), int(request["totalSeconds"])
+    asked = request.get("language")
+    language = "id" if asked == "Indonesian" or (not asked and INDONESIAN.search(prompt)) else "en"
+    longest = (request.get("secondsPerScene") or {}).get("max", 60)
     ends = [total * 2 * (n + 1) // count / 2 for n in range(count)]
     durations = [end - start for start, end in zip([0.0, *ends], ends, strict=False)]
     joins = JOINS if max(durations) + OVERLAP_SECONDS <= longest else ("cut",) * count
-    first = wish.get("firstAngle") or "wide"
+    first = request.get("firstAngle") or "wide"
     angles = [first, *(angle for angle in ANGLES if angle != first)]
     subject = " ".join(prompt.split()[:6])[:50] or "Mara"
     about = {"en": f"The story of {subject}, at the lake.", "id": f"Cerita tentang {subject}, di tepi danau."}
