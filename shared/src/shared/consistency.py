@@ -1,4 +1,4 @@
-"""What `doctor` looks for and what it finds. A service's own checks are in its `doctor.py`."""
+"""The checks and findings of `doctor`. A service's own checks are in its `doctor.py`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Examined:
     """The service that is examined.
 
     `queues`: how many messages are ready in each of its queues; None in the embedded mode, which has no broker.
-    `is_running`: its processes are supposed to be running; else messages and videos may wait.
+    `is_running`: its processes should be running; otherwise messages and videos may wait.
     """
 
     database: Database
@@ -29,9 +29,9 @@ class Examined:
 
 @dataclass(frozen=True)
 class Finding:
-    """A difference between how things are and how they should be.
+    """An inconsistency.
 
-    `fix` repairs it and returns how many were repaired; without it `todo` says what a person can do.
+    `fix` repairs it and returns how many were repaired; without `fix`, `todo` says what a person can do.
     """
 
     what: str
@@ -41,7 +41,7 @@ class Finding:
     fix: Callable[[], Awaitable[int]] | None = None
 
     def __str__(self) -> str:
-        """One line: what it is, how many there are, what --fix would do."""
+        """Return one line: what it is, how many there are, what --fix would do."""
         examples = [str(example) for example in self.examples[:MOST_EXAMPLES]]
         more = ["..."] if len(self.examples) > MOST_EXAMPLES else []
         shown = f" ({', '.join(examples + more)})" if examples else ""

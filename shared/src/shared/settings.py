@@ -1,4 +1,4 @@
-"""The settings every service has. This, and each service's own `settings.py`, alone read the environment."""
+"""The settings of every service. Only this module and each service's own `settings.py` read the environment."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def read(settings: type[S]) -> S:
-    """The settings, or the end of the process with a line for each that is wrong."""
+    """Read the settings; if any are wrong, end the process with one line for each."""
     try:
         return settings()
     except ValidationError as error:
@@ -32,7 +32,7 @@ def read(settings: type[S]) -> S:
 
 
 def _complaint(settings: type[BaseSettings], fault: ErrorDetails) -> str:
-    """What is wrong with one setting, in one line."""
+    """Describe in one line what is wrong with a setting."""
     message = fault["msg"].removeprefix("Value error, ")
     if not fault["loc"]:
         return message
@@ -78,7 +78,7 @@ class BrokerSettings(BaseSettings):
 
 
 class BrokerPasswords(BaseSettings):
-    """The passwords of RabbitMQ's users, for whoever sets up the broker."""
+    """The passwords of RabbitMQ's users, for setting up the broker."""
 
     model_config = BrokerSettings.model_config
 
@@ -98,19 +98,19 @@ class BrokerPasswords(BaseSettings):
 
 
 class ServiceSettings(BrokerSettings):
-    """What every service needs to run."""
+    """The settings that every service needs."""
 
     database_url: SecretStr = Field(
-        description="The schema of this service alone, as an SQLAlchemy URL", examples=[DATABASE_EXAMPLE]
+        description="The schema that only this service uses, as an SQLAlchemy URL", examples=[DATABASE_EXAMPLE]
     )
-    database_connections: int = Field(32, ge=4, description="The most connections one process opens to the database")
-    health_host: str = Field("127.0.0.1", description="Where a worker answers /healthz, /readyz and /metrics")
-    health_port: int = Field(8081, description="The port of those probes; 0: any free port")
+    database_connections: int = Field(32, ge=4, description="Maximum database connections per process")
+    health_host: str = Field("127.0.0.1", description="Listen address for /healthz, /readyz and /metrics of a worker")
+    health_port: int = Field(8081, description="Port of these endpoints; 0: any free port")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        "INFO", description="The least severe level that is logged"
+        "INFO", description="Lowest level that is logged"
     )
     log_format: str = Field("json", pattern="^(json|text)$", description="`json` or `text`")
-    otel_exporter_otlp_endpoint: str | None = Field(None, description="Where traces go; none are kept without it")
+    otel_exporter_otlp_endpoint: str | None = Field(None, description="Collector of traces; empty: none")
 
     @field_validator("database_url")
     @classmethod
@@ -126,7 +126,7 @@ class ServiceSettings(BrokerSettings):
 
 
 class StorageSettings(ServiceSettings):
-    """What a service that knows stored media needs besides."""
+    """The additional settings of a service that refers to stored media."""
 
     storage_url: str = Field(
         description="`s3://bucket?endpoint=…&region=…&public_endpoint=…`, or `file:///folder`",
@@ -143,17 +143,17 @@ class StorageSettings(ServiceSettings):
 
 
 class MediaSettings(StorageSettings):
-    """What a service that works on media needs besides."""
+    """The additional settings of a service that processes media."""
 
-    ffmpeg_binary: Path | None = Field(None, description="An ffmpeg to use instead of the one that is installed along")
-    work_folder: Path | None = Field(None, description="Where files are kept while a step works on them")
+    ffmpeg_binary: Path | None = Field(None, description="An ffmpeg to use instead of the bundled one")
+    work_folder: Path | None = Field(None, description="Folder for temporary files of a step")
 
 
 ProviderName = Literal["animatic", "runway", "luma", "pika"]
 
 
 class StorySettings(BaseSettings):
-    """How long scenes can be: for whoever writes stories, and whoever takes those that people have edited."""
+    """How long scenes can be: for services that write stories or accept edited ones."""
 
     model_config = BrokerSettings.model_config
 
@@ -162,54 +162,56 @@ class StorySettings(BaseSettings):
 
     @property
     def scene_seconds(self) -> SceneSeconds:
-        """Both."""
+        """Both limits."""
         return SceneSeconds(self.scene_min_seconds, self.scene_max_seconds)
 
 
 class BudgetSettings(BaseSettings):
-    """How much may be spent: for whoever spends, and whoever promises a price."""
+    """How much may be spent: for services that spend money or promise a price."""
 
     model_config = BrokerSettings.model_config
 
-    budget_video_usd: Decimal | None = Field(Decimal(10), ge=0, description="The most one video may cost")
-    budget_owner_day_usd: Decimal | None = Field(Decimal(50), ge=0, description="The most one owner may spend in a day")
-    budget_day_usd: Decimal | None = Field(Decimal(200), ge=0, description="The most all may spend in a day")
+    budget_video_usd: Decimal | None = Field(Decimal(10), ge=0, description="Maximum cost of one video")
+    budget_owner_day_usd: Decimal | None = Field(Decimal(50), ge=0, description="Maximum cost per owner and day")
+    budget_day_usd: Decimal | None = Field(Decimal(200), ge=0, description="Maximum cost per day")
 
     @property
     def caps(self) -> Caps:
-        """The caps on what is spent."""
+        """The caps on spending."""
         return Caps(self.budget_video_usd, self.budget_owner_day_usd, self.budget_day_usd)
 
 
 class WritingSettings(BudgetSettings):
-    """What the language model costs that writes stories."""
+    """The prices of the language model that writes stories."""
 
-    llm_price_input_usd: Decimal = Field(Decimal(0), ge=0, description="What a million input tokens cost, in USD")
-    llm_price_output_usd: Decimal = Field(Decimal(0), ge=0, description="What a million output tokens cost, in USD")
+    llm_price_input_usd: Decimal = Field(Decimal(0), ge=0, description="Price of a million input tokens, in USD")
+    llm_price_output_usd: Decimal = Field(Decimal(0), ge=0, description="Price of a million output tokens, in USD")
 
     @property
     def token_prices(self) -> TokenPrices:
-        """Both."""
+        """Both prices."""
         return TokenPrices(self.llm_price_input_usd, self.llm_price_output_usd)
 
 
 class RenderSettings(BudgetSettings):
-    """Who renders, and at what price: for whoever renders, and whoever promises a price."""
+    """The providers and their prices: for services that render or promise a price."""
 
     model_config = BrokerSettings.model_config
 
-    video_api_provider: ProviderName = Field("animatic", description="Who renders the scenes")
+    video_api_provider: ProviderName = Field("animatic", description="The provider that renders the scenes")
     video_providers: Annotated[tuple[ProviderName, ...], NoDecode] = Field(
-        (), description="Several who render, the preferred one first; a scene fails over to the next one"
+        (), description="Several providers, the preferred one first; a scene fails over to the next one"
     )
-    providers_simulated: bool = Field(False, description="Whether they are simulated; then their money is not real")
+    providers_simulated: bool = Field(
+        False, description="Whether the providers are simulated, so that no real money is spent"
+    )
     runway_model: str = Field("gen4.5", description="The model ordered from Runway")
     luma_model: str = Field("ray-2", description="The model ordered from Luma")
     luma_resolution: Literal["540p", "720p", "1080p"] = Field("720p", description="`540p`, `720p` or `1080p`")
     pika_model: str = Field("v2.2", description="The Pika model ordered from fal")
     pika_resolution: Literal["720p", "1080p"] = Field("720p", description="`720p` or `1080p`")
     video_prices: Mapping[str, Decimal | dict[int, Decimal]] = Field(
-        {}, description='Other prices than the known ones: `{"runway/gen4.5": 0.10}` a second, or by length in seconds'
+        {}, description='Overrides of known prices: `{"runway/gen4.5": 0.10}` per second, or by length in seconds'
     )
 
     @field_validator("video_providers", mode="before")
@@ -219,12 +221,12 @@ class RenderSettings(BudgetSettings):
 
     @property
     def providers(self) -> tuple[ProviderName, ...]:
-        """All who render, the preferred one first."""
+        """All providers, the preferred one first."""
         return tuple(dict.fromkeys(self.video_providers)) or (self.video_api_provider,)
 
     @property
     def models(self) -> dict[str, str]:
-        """The model chosen of each provider, as prices name it: `provider/model`, with the resolution if it counts."""
+        """Each provider's model as in the price table: `provider/model`, with the resolution if prices differ."""
         return {
             "animatic": "animatic",
             "runway": f"runway/{self.runway_model}",
@@ -233,5 +235,5 @@ class RenderSettings(BudgetSettings):
         }
 
     def tariff(self, provider: ProviderName) -> Tariff | None:
-        """What the model chosen of this provider delivers and charges; None: it is free. Raises `PriceUnknown`."""
+        """Return the tariff of this provider's configured model; None if it is free. Raises `PriceUnknown`."""
         return tariff_of(self.models[provider], self.video_prices)

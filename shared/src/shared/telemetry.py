@@ -1,4 +1,4 @@
-"""What a process tells about itself: JSON logs, Prometheus metrics, OpenTelemetry traces."""
+"""The observability of a process: JSON logs, Prometheus metrics, OpenTelemetry traces."""
 
 import contextlib
 import logging
@@ -32,11 +32,11 @@ tracer = trace.get_tracer("multishot")
 
 
 class TelemetrySettings(Protocol):
-    """What logging and tracing need of the settings of a service."""
+    """The settings of a service that logging and tracing need."""
 
     @property
     def log_level(self) -> str:
-        """The least severe level that is logged."""
+        """The lowest level that is logged."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class TelemetrySettings(Protocol):
 
 
 def set_up(service: str, settings: TelemetrySettings) -> None:
-    """Set logging and tracing up, once per process."""
+    """Set up logging and tracing, once per process."""
     _set_up_logging(service, settings)
     if settings.otel_exporter_otlp_endpoint:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -79,10 +79,10 @@ def _set_up_logging(service: str, settings: TelemetrySettings) -> None:
         processors=[*before, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        # A cached logger would outlive this set-up, and write to a stream that may be closed.
+        # A cached logger would outlive this configuration, and write to a stream that may be closed.
         cache_logger_on_first_use=False,
     )
-    # What libraries say goes the same way, in the same form.
+    # Libraries log in the same format.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[_without_meta, last])
@@ -96,7 +96,7 @@ def _without_meta(_logger: object, _method: str, event_dict: structlog.typing.Ev
 
 
 def trace_headers() -> dict[str, str]:
-    """The W3C headers of the span at hand, to travel with a message."""
+    """Return the W3C trace headers of the current span, to send with a message."""
     headers: dict[str, str] = {}
     propagate.inject(headers)
     return headers
@@ -104,7 +104,7 @@ def trace_headers() -> dict[str, str]:
 
 @contextlib.contextmanager
 def following(headers: Mapping[str, str], name: str, kind: trace.SpanKind) -> Iterator[trace.Span]:
-    """A span that goes on where the sender of these headers was."""
+    """Start a span as a child of the sender's span, which these headers name."""
     token = context.attach(propagate.extract(headers))
     try:
         with tracer.start_as_current_span(name, kind=kind) as span:

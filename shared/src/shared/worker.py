@@ -1,4 +1,4 @@
-"""A process of the distributed mode: connects a service to RabbitMQ, tells how it is, stops it in order."""
+"""A process of the distributed mode: connects a service to RabbitMQ, serves its probes and stops it gracefully."""
 
 import argparse
 import asyncio
@@ -38,18 +38,18 @@ MEASURE_EVERY_SECONDS = 10.0
 LOOK_FOR_MIGRATION_SECONDS = 1.0
 CONNECT_AGAIN_SECONDS = 1.0
 CONNECT_PAUSES = (0.2, 0.5, 1.0, 2.0)
-"""How long a service that needs the broker waits between its attempts to connect; then its start fails."""
+"""The pauses between attempts to connect of a service that needs the broker; after them its start fails."""
 RELAY_SILENT_SECONDS = 15.0
-"""A relay that has made no pass for so long is not ready: the database or the broker leaves it without an answer."""
+"""After this long without a pass, the relay is not ready: the database or the broker does not answer."""
 SEND_LAST_SECONDS = 1.0
 ORDERLY_STOP_SECONDS = 8.5
 
 
 class Worker:
-    """A service, connected: its consumer, its publisher, its relay and its background tasks.
+    """A connected service: its consumer, publisher, relay and background tasks.
 
-    One that does not need the broker starts without it and connects as soon as it is there. On a schema that lacks
-    migrations it waits, not ready, until they have been made. `migrations` is the folder they are in.
+    A service that does not need the broker starts without it and connects when it is available. If migrations are
+    missing, the service is not ready and waits until they have been applied. `migrations` is their folder.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Worker:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run until the block ends; then take nothing new, finish what is at hand, send what is left.
+        """Run until the block ends; then accept no new messages, finish the current ones and send what is due.
 
-        Raises at once when the database, or RabbitMQ if it is needed, is not there: the orchestrator starts us again.
+        Raises at once if the database, or RabbitMQ if it is needed, is unavailable: the orchestrator restarts us.
         """
         living = asyncio.create_task(self._live())
         serving = asyncio.create_task(self.serving.wait())
@@ -99,14 +99,14 @@ class Worker:
                 living.result()
 
     def _end_process(self, living: "asyncio.Task[None]") -> None:
-        """End the process when its work has failed: the orchestrator starts it again."""
+        """End the process when its work has failed: the orchestrator restarts it."""
         if not living.cancelled() and (error := living.exception()) is not None:
             log.error("service.failed", error=repr(error))
             if not self.stopping:
                 signal.raise_signal(signal.SIGTERM)
 
     async def _live(self) -> None:
-        """Open everything, serve until `ending`, close everything: in one task, as some libraries demand."""
+        """Open everything, serve until `ending`, close everything: in one task, as some libraries require."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.service.database.close)
             try:
@@ -131,14 +131,14 @@ class Worker:
             else:
                 connecting = asyncio.create_task(self._connect_when_there())
                 stack.push_async_callback(_cancel, connecting)
-            # Processor time: what the start costs, however busy the machine is.
+            # Processor time does not depend on how busy the machine is.
             log.info("service.started", cpu_seconds=round(time.process_time(), 2))
             self.serving.set()
             await self.ending.wait()
             log.info("service.stopping")
 
     async def _check_storage(self) -> None:
-        """End the start where the storage is configured wrongly. A new server may need a moment to be set up."""
+        """Fail the start if the storage is configured wrongly. Retry, since a new server may still be starting."""
         if self.service.storage is None:
             return
         for pause in CONNECT_PAUSES:
@@ -149,7 +149,7 @@ class Worker:
             raise NotStarted(f"STORAGE_URL: {reason}")
 
     async def _wait_for_migration(self) -> bool:
-        """Return once the schema is up to date; False: the process is to end before it is."""
+        """Wait until the schema is up to date; return False if the process must end before."""
         while await is_behind(self.service.database, self.migrations):
             if not self.serving.is_set():
                 log.error("schema.behind", todo=f"run `{self.service.router.service} migrate`")
@@ -162,7 +162,7 @@ class Worker:
         return True
 
     async def _connect(self) -> None:
-        """Connect to the broker. Where several replicas declare their queues at once, it may fail for a moment."""
+        """Connect to the broker. Retry, since it may fail when several replicas declare their queues at once."""
         for pause in CONNECT_PAUSES:
             try:
                 return await self._connect_once()
@@ -180,7 +180,7 @@ class Worker:
         while not self.connected:
             try:
                 await self._connect_once()
-            except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to do but to try again
+            except Exception as error:  # noqa: BLE001 - any error is retried
                 log.warning("broker.away", error=repr(error))
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
@@ -194,13 +194,13 @@ class Worker:
         if not self.connected:
             return
         await self.consumer.stop()
-        # What the last handlers saved; the rest is another relay's.
+        # Send what the last handlers saved; another replica's relay sends the rest.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(SEND_LAST_SECONDS):
                 await self.relay.send_due()
 
     async def _measure(self) -> None:
-        """Keep the outbox gauges true."""
+        """Update the outbox gauges."""
         outbox = self.service.database.metadata.tables["outbox"]
         due = select(func.count(), func.min(outbox.c.available_at), now()).where(outbox.c.available_at <= now())
         name = self.service.router.service
@@ -229,7 +229,7 @@ class Worker:
         return self.migrated
 
     async def _has_storage(self) -> bool | str:
-        # One that is away is waited for; whoever needs no media goes on.
+        # An unreachable storage is no fault: handlers wait for it, or do not need it.
         storage = self.service.storage
         return (await storage.fault() if storage else None) or True
 
@@ -255,7 +255,7 @@ async def _cancel(task: "asyncio.Task[None]") -> None:
 def main(
     settings: type[S], build: Callable[[S, EphemeralPublisher], Service[Dependencies]], service: str, migrations: Path
 ) -> None:
-    """A worker's console script: run it, bring its schema up to date (`migrate`) or examine it (`doctor`)."""
+    """Run a worker's console script: serve, bring the schema up to date (`migrate`) or examine it (`doctor`)."""
     given = command_of(service, sys.argv[1:])
     known = read(settings)
     telemetry.set_up(service, known)
@@ -272,16 +272,16 @@ def main(
 
 
 def command_of(service: str, arguments: list[str], **more: str) -> argparse.Namespace:
-    """Return the `command` that a service is called with (None: it is to run), and whether `doctor` is to `fix`.
+    """Return the `command` on a service's command line (None: run the service), and whether `doctor` may `fix`.
 
-    Ends the process when there is no such command. `more`: commands of this service, and what each does.
+    An unknown command ends the process. `more`: further commands of this service, and what each does.
     """
     commands = {"migrate": "bring the database schema up to date, and end", "doctor": doctor.SUMMARY, **more}
-    told = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
+    listing = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
     parser = argparse.ArgumentParser(
         prog=service,
         description="Without a command, run the service. shared/docs/configuration.md lists its settings.",
-        epilog=f"commands:\n{told}",
+        epilog=f"commands:\n{listing}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", choices=commands, metavar="command", help="see below")

@@ -1,1 +1,1 @@
-"""What the services say to each other. Read `events.py` first."""
+"""The messages that the services exchange. Read `events.py` first."""

@@ -1,4 +1,4 @@
-"""The life of a video: every event, in the order it happens. Read this first, then the four `handlers.py`."""
+"""All events of a video, in the order in which they happen. Read this first, then the four `handlers.py`."""
 
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
@@ -40,8 +40,8 @@ Epoch = Annotated[int, Field(ge=0, le=1_000_000_000)]
 class Event(Message):
     """Something that happened to one video.
 
-    RabbitMQ lets only the `publishers` publish it, and keeps it in a queue for each of the `consumers`, whether they
-    have ever run or not.
+    RabbitMQ allows only the `publishers` to publish it, and keeps it in a queue for each of the `consumers`, even if
+    they have never run.
     """
 
     publishers: ClassVar[tuple[str, ...]] = ()
@@ -56,7 +56,7 @@ class Event(Message):
 
 
 class StoryRequested(Event):
-    """What a story is wished to be."""
+    """The wanted properties of a story."""
 
     prompt: Prompt
     niche: Niche = DEFAULT_NICHE
@@ -67,7 +67,7 @@ class StoryRequested(Event):
 
 
 class StoryboardRequested(StoryRequested):
-    """Somebody wants to see a storyboard, and no video of it. `video_id` is the id of the storyboard alone."""
+    """A user wants a storyboard without a video. `video_id` is the id of the storyboard."""
 
     name = "storyboard.requested"
     publishers = ("gateway",)
@@ -75,7 +75,7 @@ class StoryboardRequested(StoryRequested):
 
 
 class StoryboardDrafted(Event):
-    """The storyboard that was asked for alone is written. `repairs` says what was changed in what the writer wrote."""
+    """A standalone storyboard is written. `repairs` lists the corrections to the writer's text."""
 
     name = "storyboard.drafted"
     publishers = ("storyboard",)
@@ -86,7 +86,7 @@ class StoryboardDrafted(Event):
 
 
 class StoryboardFailed(Event):
-    """The storyboard that was asked for alone will not be written. `reason` is for people; `kind` is for programs."""
+    """A standalone storyboard will not be written. `reason` is for people; `kind` is for programs."""
 
     name = "storyboard.failed"
     publishers = ("storyboard",)
@@ -97,10 +97,11 @@ class StoryboardFailed(Event):
 
 
 class VideoRequested(StoryRequested):
-    """Somebody wants a video: a person through the gateway, or another service of the factory on the broker.
+    """A video is requested by a person through the gateway, or by another service of the factory on the broker.
 
-    With a `storyboard` that one is filmed, and its own number of scenes, niche and duration count. With `review`
-    nothing is rendered before `storyboard.approved`. `providers`: who should render it, the preferred one first.
+    With a `storyboard`, that one is filmed, and its number of scenes, niche and duration replace those of the request.
+    With `review`, nothing is rendered before `storyboard.approved`. `providers`: which providers should render it, the
+    preferred one first.
     """
 
     name = "video.requested"
@@ -116,10 +117,10 @@ class VideoRequested(StoryRequested):
 
 
 class StoryboardCreated(Event, VideoStory, Belonging):
-    """The story is written and broken into scenes. A higher `revision` replaces a lower one.
+    """The story is written and divided into scenes. A higher `revision` replaces a lower one.
 
-    `review`: nothing is rendered before somebody says `storyboard.approved`. `shots` has a picture for each scene, or
-    is empty; see `Storyboard`.
+    `review`: nothing is rendered before `storyboard.approved`. `shots` has one prompt per scene, or is empty; see
+    `Storyboard`.
     """
 
     name = "storyboard.created"
@@ -135,7 +136,7 @@ class StoryboardCreated(Event, VideoStory, Belonging):
 
 
 class StoryboardApproved(Event):
-    """Somebody has looked at the storyboard of a video: it is to be filmed, as it is or as it was edited."""
+    """A person approved the storyboard of a video, with or without edits: it can be filmed."""
 
     name = "storyboard.approved"
     publishers = ("gateway",)
@@ -146,7 +147,7 @@ class StoryboardApproved(Event):
 
 
 class SceneRequested(Event):
-    """One scene is to be rendered, as a clip of exactly `clip_frames` frames."""
+    """One scene must be rendered as a clip of exactly `clip_frames` frames."""
 
     name = "scene.requested"
     publishers = ("storyboard",)
@@ -162,15 +163,15 @@ class SceneRequested(Event):
     post_id: PostId | None = None
     priority: Priority
     providers: tuple[str, ...] = ()
-    """Who should render it, the preferred one first. Empty: whoever is configured."""
+    """The providers that should render it, the preferred one first. Empty: any configured provider."""
     first_frame: MediaReference | None = None
-    """A JPEG or PNG picture that the clip begins with."""
+    """A JPEG or PNG picture that the clip starts with."""
 
 
 class SceneDelayed(Event):
-    """A scene waits for more than its turn, and `reason` says why: its provider takes nothing at the moment.
+    """A scene is delayed because its provider accepts nothing at the moment; `reason` says why.
 
-    Or, where `kind` is `unconfirmed`: the scene was ordered, and its provider has not said yet whether it took it.
+    With the `kind` `unconfirmed`, the scene was ordered and its provider has not yet confirmed the order.
     """
 
     name = "scene.delayed"
@@ -184,7 +185,7 @@ class SceneDelayed(Event):
 
 
 class SceneStarted(Event):
-    """A provider has taken the scene."""
+    """A provider has accepted the scene."""
 
     name = "scene.started"
     publishers = ("scene-render",)
@@ -196,7 +197,7 @@ class SceneStarted(Event):
 
 
 class SceneProgressed(Event):
-    """How far a scene is. A hint for those who watch: not stored, may be lost."""
+    """The progress of a scene, for live display. It is not stored and may be lost."""
 
     name = "scene.progressed"
     publishers = ("scene-render",)
@@ -210,10 +211,10 @@ class SceneProgressed(Event):
 
 
 class Charged(Event):
-    """What something paid holds or took, in USD; said whenever that changes. A higher `revision` replaces a lower one.
+    """The reserved and booked cost of a paid attempt, in USD. A higher `revision` replaces a lower one.
 
-    `held` is reserved until the provider's task has ended; `unknown`: it may have been paid, nobody can tell, and the
-    money stays held until a person settles it.
+    `held`: reserved until the provider's task has ended. `unknown`: it is not known whether the attempt was paid, and
+    the money stays reserved until a person settles it.
     """
 
     attempt_id: UUID
@@ -231,9 +232,9 @@ class Charged(Event):
 
 
 class StoryCharged(Charged):
-    """What a language model has taken so far for one request, all its answers together.
+    """The cost so far of all answers of a language model to one request.
 
-    `alone`: `video_id` is the id of a storyboard that was asked for alone.
+    `alone`: `video_id` is the id of a standalone storyboard.
     """
 
     name = "storyboard.charged"
@@ -244,7 +245,7 @@ class StoryCharged(Charged):
 
 
 class SceneCharged(Charged):
-    """What one paid attempt at a scene holds or took."""
+    """The reserved and booked cost of one paid attempt at a scene."""
 
     name = "scene.charged"
     publishers = ("scene-render",)
@@ -256,8 +257,9 @@ class SceneCharged(Charged):
 class ChargeReviewed(Event):
     """A person has found out whether an unknown attempt was paid.
 
-    Paid, with the provider's `task_id`: its clip is used and the video goes on. Paid without one: `cost_usd` is
-    booked (default: what was held). Not paid: the money is free again. `again`: the scene may be tried once more.
+    Paid, with the provider's `task_id`: its clip is used and the video continues. Paid without a `task_id`: `cost_usd`
+    is booked (default: the reserved amount). Not paid: the reservation is released. `again`: the scene may be tried
+    once more.
     """
 
     name = "charge.reviewed"
@@ -273,7 +275,7 @@ class ChargeReviewed(Event):
 
 
 class SceneRendered(Event):
-    """The clip of a scene is checked, in the film's form, and stored."""
+    """The clip of a scene is checked, converted to the film's format and stored."""
 
     name = "scene.rendered"
     publishers = ("scene-render",)
@@ -289,7 +291,7 @@ class SceneRendered(Event):
 class SceneFailed(Event, Belonging):
     """A scene will not be rendered. `reason` is for people; `kind` is for programs.
 
-    `epoch`: the one it failed in. It changes nothing where the video was resumed since, in a higher one.
+    `epoch`: the epoch it failed in. The event has no effect if the video was resumed in a higher epoch.
     """
 
     name = "scene.failed"
@@ -304,7 +306,7 @@ class SceneFailed(Event, Belonging):
 
 
 class VideoComposing(Event):
-    """All clips are there; the film is being joined."""
+    """All clips are present; the film is being composed."""
 
     name = "video.composing"
     publishers = ("composer",)
@@ -312,7 +314,7 @@ class VideoComposing(Event):
 
 
 class VideoProgressed(Event):
-    """How far the joining of the film is. A hint for those who watch: not stored, may be lost."""
+    """The progress of composing, for live display. It is not stored and may be lost."""
 
     name = "video.progressed"
     publishers = ("composer",)
@@ -323,7 +325,7 @@ class VideoProgressed(Event):
 
 
 class VideoStoring(Event):
-    """The film is joined and being stored. A hint for those who watch: not stored, may be lost."""
+    """The film is composed and is being stored, for live display. The event is not stored and may be lost."""
 
     name = "video.storing"
     publishers = ("composer",)
@@ -332,7 +334,7 @@ class VideoStoring(Event):
 
 
 class VideoComposed(Event, Belonging):
-    """The film is stored and plays. `duration` is in seconds, `width` and `height` in pixels."""
+    """The film is stored and playable. `duration` is in seconds, `width` and `height` in pixels."""
 
     name = "video.composed"
     publishers = ("composer",)
@@ -348,11 +350,11 @@ class VideoComposed(Event, Belonging):
 class VideoFailed(Event, Belonging):
     """The video will not be finished. `reason` is for people; `kind` is for programs.
 
-    `epoch`: the one it failed in. It changes nothing where the video was resumed since, in a higher one.
+    `epoch`: the epoch it failed in. The event has no effect if the video was resumed in a higher epoch.
 
-    Stage `request`: the request was refused, and is the only thing that failed. A video that another request with the
-    same id made goes on. `request_message_id` is the `message_id` of the refused request. Where its `videoId` could
-    not be read, this event has an id of its own.
+    Stage `request`: only the request was refused. A video that was made by another request with the same id continues.
+    `request_message_id` is the `message_id` of the refused request. If its `videoId` could not be read, this event has
+    an id of its own.
     """
 
     name = "video.failed"
@@ -367,9 +369,9 @@ class VideoFailed(Event, Belonging):
 
 
 class VideoResumed(Event):
-    """The cause of a failure is fixed, by an operator or by news of a lost task: the video continues.
+    """The cause of a failure is fixed, by an operator or because a lost task was found: the video continues.
 
-    `epoch`: the one that begins now. All failures of lower ones are over, whether they were heard of yet or not.
+    `epoch`: the epoch that starts now. It overrides all failures of lower epochs, including those that arrive later.
     """
 
     name = "video.resumed"
@@ -380,7 +382,7 @@ class VideoResumed(Event):
 
 
 class VideoCancelled(Event):
-    """A person, or a service, does not want the video any more."""
+    """A person or a service cancelled the video."""
 
     name = "video.cancelled"
     publishers = ("gateway",)
@@ -391,7 +393,7 @@ class VideoCancelled(Event):
 
 
 class VideoDeleted(Event):
-    """The video was deleted: every service erases its text and its media. Amounts stay. It may come more than once."""
+    """The video was deleted: every service erases its texts and media, and keeps its amounts. It may be sent again."""
 
     name = "video.deleted"
     publishers = ("gateway",)
@@ -401,7 +403,7 @@ class VideoDeleted(Event):
 
 
 class VideoExpired(Event):
-    """The film was kept as long as films are: every service removes its media. Texts and amounts stay."""
+    """The retention time of the film is over: every service removes its media, and keeps its texts and amounts."""
 
     name = "video.expired"
     publishers = ("gateway",)

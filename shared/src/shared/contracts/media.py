@@ -1,4 +1,4 @@
-"""The media that events refer to, and the one form all clips of a film share."""
+"""The media that events refer to, and the format that all clips of a film share."""
 
 from typing import Annotated
 
@@ -10,14 +10,14 @@ FRAME_RATE = 24
 """Frames per second of every clip and film."""
 
 LONGEST_FREEZE_FRAMES = round(0.75 * FRAME_RATE)
-"""How many frames a clip may be too short by: its last frame stands still, through the longest transition at most."""
+"""How many frames a clip may be too short by: its last frame is repeated, at most for the longest transition."""
 
 FRAME_SIZE: dict[AspectRatio, tuple[int, int]] = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (960, 960)}
 """Width and height in pixels of a film, by its aspect ratio."""
 
 
 class MediaReference(Contract):
-    """A stored object: its key in our storage, never a link. `size` is in bytes, `sha256` in hex."""
+    """A stored object. `key` is its key in our storage, never a link; `size` is in bytes, `sha256` in hex."""
 
     key: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,500}$")]
     content_type: str
@@ -26,7 +26,7 @@ class MediaReference(Contract):
 
 
 class Clip(Contract):
-    """A rendered scene in the film's form: H.264, `FRAME_RATE` frames per second, `width` x `height` pixels."""
+    """A rendered scene in the film's format: H.264, `FRAME_RATE` frames per second, `width` x `height` pixels."""
 
     media: MediaReference
     width: Annotated[int, Field(gt=0)]
@@ -36,36 +36,36 @@ class Clip(Contract):
 
 
 VIDEOS_PREFIX = "videos/"
-"""What the keys of all stored media of videos begin with; the video's id follows."""
+"""Key prefix of all stored media of videos; the video's id follows."""
 FILM_NAME = "film.mp4"
 THUMBNAIL_NAME = "thumbnail.jpg"
 CLIP_NAME = "scene-"
-"""What the names of clips begin with."""
+"""Prefix of clip names."""
 
 
 def media_prefix(video_id: object) -> str:
-    """What the keys of all stored media of a video begin with."""
+    """Return the key prefix of all stored media of a video."""
     return f"{VIDEOS_PREFIX}{video_id}/"
 
 
 def clip_key(video_id: object, scene_number: int, attempt_number: int) -> str:
-    """Return where the clip is stored that an attempt at a scene rendered.
+    """Return the key of the clip that an attempt at a scene rendered.
 
-    Derived, so that a rerun overwrites itself, but never the clip of another attempt.
+    The key is derived, so that a rerun overwrites its own clip and never the clip of another attempt.
     """
     return f"{clip_prefix(video_id)}{scene_number}-{attempt_number}.mp4"
 
 
 def clip_prefix(video_id: object) -> str:
-    """What the keys of all clips of a video begin with."""
+    """Return the key prefix of all clips of a video."""
     return f"{media_prefix(video_id)}{CLIP_NAME}"
 
 
 def film_key(video_id: object) -> str:
-    """Where the finished film of a video is stored."""
+    """Return the key of a video's finished film."""
     return f"{media_prefix(video_id)}{FILM_NAME}"
 
 
 def thumbnail_key(video_id: object) -> str:
-    """Where the thumbnail of a video is stored."""
+    """Return the key of a video's thumbnail."""
     return f"{media_prefix(video_id)}{THUMBNAIL_NAME}"

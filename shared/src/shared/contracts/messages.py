@@ -1,4 +1,4 @@
-"""What every message on the broker has, be it an event or a message that a service sends to itself."""
+"""The base of every message on the broker: events, and messages that a service sends to itself."""
 
 from abc import abstractmethod
 from typing import ClassVar, Literal
@@ -11,18 +11,18 @@ class Message(Contract):
 
     name: ClassVar[str]
     stored: ClassVar[bool] = True
-    """Whether the message is kept and confirmed. A hint is not: it may be lost."""
+    """Whether the message is persistent and confirmed. An ephemeral message may be lost."""
 
     version: Literal[1] = 1
 
     @property
     @abstractmethod
     def ordering_key(self) -> str:
-        """Messages of one key are sent in order, at most 36 characters; it is the message's correlation id."""
+        """The correlation id, at most 36 characters. Messages with the same key are sent in order."""
 
 
 class InternalMessage(Message):
     """A message that a service sends to itself: no other service may publish or consume it.
 
-    One that fails for good fails the video that its `video_id` names, if it has that field.
+    A dead-lettered message fails the video that its `video_id` names, if it has that field.
     """

@@ -1,4 +1,4 @@
-"""The niches that story and picture know by name, and what else people call them."""
+"""Other names of the niches that the story templates and pictures support."""
 
 KNOWN_AS: dict[str, str] = {
     "kuliner": "food", "makanan": "food", "cooking": "food", "resep": "food", "wisata": "travel", "adventure": "travel",
@@ -10,10 +10,10 @@ KNOWN_AS: dict[str, str] = {
     "pendidikan": "education", "science": "education", "anak": "kids", "family": "kids", "horor": "horror",
     "mystery": "horror", "misteri": "horror",
 }  # fmt: skip
-"""Other names, most of them Indonesian."""
+"""Niche by its other name; most of these are Indonesian."""
 
 
 def niche_key(name: str) -> str:
-    """The name by which a niche is known; its own, in lower case, where it is not."""
+    """Return the standard name of a niche, or the name itself in lower case if there is none."""
     key = name.strip().lower()
     return KNOWN_AS.get(key, key)

@@ -1,4 +1,4 @@
-"""Which providers may render a scene. The only such rule: prices, ETAs, figures and the routing of scenes use it."""
+"""Decides which providers may render a scene. Prices, ETAs, statistics and the routing of scenes all use this rule."""
 
 from collections.abc import Sequence
 

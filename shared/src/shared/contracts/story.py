@@ -1,4 +1,4 @@
-"""A story and its scenes, in the shapes the existing application knows."""
+"""A story and its scenes, in the formats of the existing application."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -16,7 +16,7 @@ Priority = Literal["interactive", "batch"]
 
 
 def _text(value: str) -> str:
-    """Refuse control characters but line breaks and tabs, and halves of surrogate pairs."""
+    """Refuse control characters other than line breaks and tabs, and unpaired surrogates."""
     if forbidden := forbidden_in(value):
         text = "holds the character {character}, which no text takes: remove it"
         raise PydanticCustomError("forbidden_character", text, {"character": forbidden})
@@ -67,14 +67,14 @@ def _holds_nul(value: JsonValue) -> bool:
 
 
 Metadata = Annotated[dict[str, JsonValue], AfterValidator(_small)]
-"""Whatever the asker wants to be kept with the video."""
+"""Data of the caller that is stored with the video."""
 
 DEFAULT_NICHE = "general"
 DEFAULT_OWNER = "anonymous"
 
 
 class Contract(BaseModel):
-    """A value on the wire: frozen, camelCase names, unknown fields passed over so that old and new speak together."""
+    """A value on the wire: frozen, with camelCase names. Unknown fields are ignored, so that versions can be mixed."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -88,20 +88,20 @@ class Contract(BaseModel):
 
 
 class Belonging(Contract):
-    """Whose a video is, and the post it is for; None: whoever says this does not know."""
+    """The owner of a video and the post it is for; None if the sender does not know."""
 
     owner: Owner | None = None
     post_id: PostId | None = None
 
     @classmethod
     def read(cls, value: object) -> "Belonging":
-        """What can be read of it in whatever was sent, without its other fields."""
-        told = {key: value[key] for key in ("owner", "postId") if key in value} if isinstance(value, dict) else {}
+        """Read the valid ones of these two fields from any JSON value, and ignore the rest."""
+        fields = {key: value[key] for key in ("owner", "postId") if key in value} if isinstance(value, dict) else {}
         try:
-            return cls.model_validate(told)
+            return cls.model_validate(fields)
         except ValidationError as error:
             wrong = {fault["loc"][0] for fault in error.errors()}
-            return cls.model_validate({key: known for key, known in told.items() if key not in wrong})
+            return cls.model_validate({key: field for key, field in fields.items() if key not in wrong})
 
 
 class Scene(Contract):
@@ -116,7 +116,7 @@ class Scene(Contract):
 
 
 class VideoStory(Contract):
-    """A whole story. `total_duration` is in seconds and is the sum of its scenes' durations."""
+    """A complete story. `total_duration` is in seconds and is the sum of its scenes' durations."""
 
     title: str
     niche: Niche
@@ -126,7 +126,7 @@ class VideoStory(Contract):
 
 
 class ShotScene(Scene):
-    """A scene with its shot: the picture a video provider is asked for. Empty: the action is the picture."""
+    """A scene with its shot, the prompt for a video provider. If the shot is empty, the action is the prompt."""
 
     description: Annotated[Text, Field(max_length=500)]
     action: Annotated[Text, Field(max_length=500)]
@@ -134,10 +134,10 @@ class ShotScene(Scene):
 
 
 class Storyboard(VideoStory):
-    """A story with its shots, as it is filmed and as people edit it. `style` is repeated in every shot.
+    """A story with its shots, which people can edit before it is filmed. `style` is repeated in every shot.
 
-    `storyboard_id` names the storyboard it was made of, be it one that was asked for alone or that of a video: a shot
-    whose action was changed since, and which was not changed itself, is made anew.
+    `storyboard_id` names the storyboard that this one is an edit of, either a standalone storyboard or that of a video.
+    If an edit changes the action of a scene but not its shot, the shot is written again.
     """
 
     title: Annotated[Text, Field(max_length=200)]

@@ -1,4 +1,4 @@
-"""The rules that every story keeps before it is filmed, whoever wrote it: a model, a template or a person. No I/O."""
+"""The rules for every story that is filmed, whether a model, a template or a person wrote it. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ ROUNDING_SECONDS = 1e-6
 
 @dataclass(frozen=True)
 class SceneSeconds:
-    """How long a clip that the configured provider renders can be: a scene and the overlap after it."""
+    """The clip lengths that the configured provider renders: a scene and the overlap after it."""
 
     shortest: float = 3.0
     longest: float = 60.0
@@ -25,14 +25,14 @@ ANY_SECONDS = SceneSeconds()
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a story, in words for people. `place` leads to the field, by its name on the wire."""
+    """A broken rule. `text` is for people; `place` is the path of the field, by its names on the wire."""
 
     place: tuple[str | int, ...]
     text: str
 
 
 def faults_of(story: VideoStory, seconds: SceneSeconds, first: CameraAngle | None = None) -> list[Fault]:
-    """All that is wrong with a story; `first` is the angle that must come first, None where any may."""
+    """Return all faults of a story. `first` is the required first angle; None: any."""
     scenes = story.scenes
     faults = []
     if [scene.scene_number for scene in scenes] != list(range(1, len(scenes) + 1)):
@@ -45,7 +45,7 @@ def faults_of(story: VideoStory, seconds: SceneSeconds, first: CameraAngle | Non
         text = f"the last scene ends in a {scenes[-1].transition}, to nothing"
         faults.append(Fault(_field(len(scenes) - 1, "transition"), text))
     for n, (scene, after) in enumerate(pairwise(scenes)):
-        # Of a scene of the wrong length that alone is told: its transition may fit once it is right.
+        # For a scene of the wrong length, report only the length: with the right one its transition may fit.
         if wrong & {_field(n, "duration"), _field(n + 1, "duration")}:
             continue
         if OVERLAP_SECONDS[scene.transition] * 2 >= min(scene.duration, after.duration):
@@ -57,19 +57,19 @@ def faults_of(story: VideoStory, seconds: SceneSeconds, first: CameraAngle | Non
 
 
 def faults_of_angles(angles: Sequence[CameraAngle | None], first: CameraAngle | None) -> list[str]:
-    """What is wrong with these angles, of which `first` must come first."""
+    """Return the faults of these angles, of which `first` must come first."""
     return [text for _, text in _faulty_angles(angles, first)]
 
 
 def lengths_fit(durations: Sequence[float], joins: Sequence[Transition], total: float, seconds: SceneSeconds) -> bool:
-    """Whether scenes are as long as asked, together and with their overlaps each."""
+    """Return whether the scenes have the required total, and each clip a length that can be rendered."""
     return sums_to(durations, total) and all(
         _length_fits(duration, join, seconds) for duration, join in zip(durations, joins, strict=True)
     )
 
 
 def sums_to(durations: Sequence[float], total: float) -> bool:
-    """Whether scenes are as long as asked together; people write tenths of seconds, whose sums are not exact."""
+    """Return whether durations add up to the total, within the rounding errors of tenths of seconds."""
     return math.isclose(sum(durations), total, rel_tol=0, abs_tol=ROUNDING_SECONDS)
 
 
@@ -91,7 +91,7 @@ def _length_fits(duration: float, join: Transition, seconds: SceneSeconds) -> bo
 
 
 def _faulty_angles(angles: Sequence[CameraAngle | None], first: CameraAngle | None) -> list[tuple[int | None, str]]:
-    """The place of each fault among the angles, None where it is all of them, and the fault."""
+    """Return the index and the text of each fault; the index is None if the fault concerns all angles."""
     faults: list[tuple[int | None, str]] = [
         (n, "an angle comes twice in a row") for n, (before, after) in enumerate(pairwise(angles), 1) if before == after
     ]

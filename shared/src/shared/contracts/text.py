@@ -1,27 +1,30 @@
-"""Text as people and models write it: what of it can be seen, and what no field takes."""
+"""Checks of text from people and models: is it visible, and does it have characters that no field accepts."""
 
 import unicodedata
 
 LINE_BREAKS_AND_TABS = frozenset("\n\r\t")
 DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Bidi embeddings, overrides and isolates: they reach past the text that holds them unless they are closed."""
+"""Bidi embeddings, overrides and isolates: unless closed, they affect the text that follows."""
 BYTE_ORDER_MARK = "\ufeff"
 EMPTY = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Letters, marks and symbols that are drawn as nothing."""
+"""Letters, marks and symbols without a visible glyph."""
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of a text can be seen."""
+    """Return whether a text has no visible character."""
     return not any(_is_visible(character) for character in text)
 
 
 def one_line(text: str) -> str:
-    """A text with single spaces for line breaks and control characters; what joins or divides letters stays."""
+    """Replace line breaks and control characters by single spaces; keep characters that join or divide letters."""
     return " ".join("".join(map(_in_line, text)).split())
 
 
 def forbidden_in(text: str) -> str | None:
-    """The first character that no text takes, as U+0000: a control character but line breaks and tabs, half a pair."""
+    """Return the first forbidden character, as U+0000: an unpaired surrogate, or a control character.
+
+    Line breaks and tabs are allowed.
+    """
     for character in text:
         kind = unicodedata.category(character)
         if kind == "Cs" or (kind == "Cc" and character not in LINE_BREAKS_AND_TABS):

@@ -1,7 +1,7 @@
-"""When each scene is on screen, in frames: the rule that storyboard and composer both keep.
+"""When each scene is on screen, in frames. Storyboard and composer both use this rule.
 
-Scene durations sum to the film exactly. A transition overlaps two scenes; its frames are filmed on top of the first
-one, so the clip of a scene is as long as the scene itself plus the overlap that follows it.
+Scene durations add up to exactly the film's. A transition overlaps two scenes, and the first scene's clip has the extra
+frames: a clip is as long as its scene plus the overlap that follows it.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from shared.contracts.media import FRAME_RATE
 from shared.contracts.story import Scene, Transition
 
 OVERLAP_SECONDS: dict[Transition, float] = {"cut": 0.0, "fade": 0.5, "dissolve": 0.75, "wipe": 0.5}
-"""How long each transition lasts where both scenes are long enough for it."""
+"""Length of each transition, if both scenes are long enough."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of one scene in the film. All figures are frames at `FRAME_RATE`."""
+    """The position of one scene in the film. All values are frames at `FRAME_RATE`."""
 
     scene: Scene
     start: int
@@ -25,15 +25,15 @@ class Slot:
 
     @property
     def clip_frames(self) -> int:
-        """How long the clip must be: the scene and the overlap after it."""
+        """The length of the clip: the scene and the overlap after it."""
         return self.frames + self.overlap
 
 
 def timeline(scenes: Sequence[Scene]) -> tuple[Slot, ...]:
     """Place scenes one after the other.
 
-    Cuts between scenes are rounded to whole frames from the start of the film, so that rounding never adds up: the
-    last scene ends at `round(total * FRAME_RATE)`. An overlap is never longer than half of either neighbour; the last
+    Scene starts are rounded to whole frames from the start of the film, so that rounding errors do not accumulate: the
+    last scene ends at `round(total * FRAME_RATE)`. An overlap is at most half as long as either neighbour; the last
     scene has none.
     """
     ends = [round(sum(scene.duration for scene in scenes[: n + 1]) * FRAME_RATE) for n in range(len(scenes))]
@@ -50,5 +50,5 @@ def timeline(scenes: Sequence[Scene]) -> tuple[Slot, ...]:
 
 
 def total_frames(slots: Sequence[Slot]) -> int:
-    """How many frames the film has."""
+    """Return the number of frames of the film."""
     return slots[-1].start + slots[-1].frames

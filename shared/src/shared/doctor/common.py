@@ -1,4 +1,4 @@
-"""The checks that every service has: its messages, its storage."""
+"""The checks of every service: its outbox and its storage."""
 
 from collections.abc import AsyncIterator
 

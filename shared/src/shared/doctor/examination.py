@@ -18,7 +18,7 @@ from shared.persistence.migration_files import is_behind
 
 @dataclass
 class Report:
-    """A line for each difference. `differs`: something is left that is not as it should be."""
+    """A line for each finding. `differs`: an inconsistency remains."""
 
     service: str
     lines: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Report:
 async def examine(
     service: Service[Any], migrations: Path, *, fix: bool, broker_url: str | None = None, is_running: bool = True
 ) -> Report:
-    """Compare what belongs to a service: its rows, objects, messages and queues.
+    """Check the consistency of a service: its rows, objects, messages and queues.
 
     `broker_url`: RabbitMQ; None: the embedded mode, which has none. `is_running`: see `Examined`.
     """
@@ -50,7 +50,7 @@ async def examine(
                 return report
             if service.storage is not None:
                 await stack.enter_async_context(service.storage)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        except Exception as error:  # noqa: BLE001 - any error is a finding
             report.add(f"Could not be examined: {error}")
             return report
         checks: Sequence[Check] = (*OF_EVERY_SERVICE, *service.checks)
@@ -73,14 +73,14 @@ async def examine(
 
 
 async def carry_out(check: Check, examined: Examined, report: Report, *, fix: bool) -> None:
-    """Report what a check finds and, with `fix`, what became of it."""
+    """Report the findings of a check and, with `fix`, the result of their repair."""
     try:
         async for finding in check.find(examined):
             if fix and finding.fix is not None:
                 await _fix(finding, finding.fix, report)
             else:
                 report.add(str(finding))
-    except Exception as error:  # noqa: BLE001 - the other checks go on
+    except Exception as error:  # noqa: BLE001 - the other checks continue
         report.add(f"Could not check {check.what}: {str(error) or type(error).__name__}")
 
 
@@ -88,7 +88,7 @@ async def _fix(finding: Finding, fix: Callable[[], Awaitable[int]], report: Repo
     what = f"{finding.what}: {finding.count}"
     try:
         fixed = await fix()
-    except Exception as error:  # noqa: BLE001 - the other findings are fixed all the same
+    except Exception as error:  # noqa: BLE001 - the other findings are still fixed
         report.add(f"{what}; --fix failed to {finding.todo}: {str(error) or type(error).__name__}")
         return
     report.add(f"{what}; fixed {fixed} of {finding.count} ({finding.todo}).", differs=fixed < finding.count)

@@ -41,7 +41,7 @@ class Queues:
         return self.messages
 
     async def find(self, _examined: Examined) -> AsyncIterator[Finding]:
-        """Yield what differs: queues that are missing or not consumed, dead letters."""
+        """Yield the findings: queues that are missing or not consumed, dead letters."""
         missing = [one.queue.name for one in self.queues if one.queue.name not in self.messages]
         for finding in found("queues missing on RabbitMQ", missing, "declare and bind them", self.declare):
             yield finding

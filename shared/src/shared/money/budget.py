@@ -1,6 +1,6 @@
-"""How much money may be spent: by one video, by one owner in a day, by all in a day.
+"""How much money may be spent: per video, per owner and day, and per day.
 
-Rows hold it, over all replicas: a reservation is one conditional UPDATE in the transaction of what it is for.
+Budgets are rows, shared by all replicas: a reservation is one conditional UPDATE in the transaction that spends it.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from shared.persistence.database import Moment, identifier, now
 ALL = "all"
 """The scope of the budget of all owners together."""
 SIMULATED = "simulated "
-"""Begins the scope of a budget whose money is not real."""
+"""Prefix of the scope of a budget of simulated money."""
 
 
 def budget_table(metadata: MetaData) -> Table:
-    """What is used of each budget, beside a service's own tables. `used` counts `UNIT`s."""
+    """Return the table of used budgets, which is added to a service's own tables. `used` counts `UNIT`s."""
     return Table(
         "budgets",
         metadata,
@@ -38,7 +38,7 @@ def budget_table(metadata: MetaData) -> Table:
 
 @dataclass(frozen=True)
 class Budget:
-    """One budget: `cap` USD for `scope` on `day` (ISO date in UTC; empty: for ever). None: no cap."""
+    """One budget: `cap` USD for `scope` on `day` (ISO date in UTC; empty: no day). None: no cap."""
 
     scope: str
     day: str
@@ -46,7 +46,7 @@ class Budget:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name in error messages."""
         scope = self.scope.removeprefix(SIMULATED)
         kind, _, who = scope.partition(":")
         name = {
@@ -60,16 +60,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class Caps:
-    """The caps in USD; None where there is none."""
+    """The caps in USD; None: no cap."""
 
     video: Decimal | None
     owner_day: Decimal | None
     day: Decimal | None
 
     def budgets(self, video_id: object, owner: str, day: str, *, simulated: bool = False) -> tuple[Budget, ...]:
-        """The budgets that pay for something of this video on this day, in the order they are locked in.
+        """Return the budgets that pay for this video on this day, in locking order.
 
-        The one that most wait for is the last, so that it is held for the shortest time. Simulated money has budgets of
+        The most contended budget is last, so that it is locked for the shortest time. Simulated money has budgets of
         its own, with the same caps.
         """
         mark = SIMULATED if simulated else ""
@@ -81,11 +81,11 @@ class Caps:
 
 
 UNCAPPED = Caps(None, None, None)
-"""For money that is spent already: it is counted, whatever the caps are."""
+"""For money that is already spent: it is counted regardless of caps."""
 
 
 class BudgetExceeded(Exception):
-    """The money is not there. All amounts in USD."""
+    """A budget is too small. All amounts are in USD."""
 
     def __init__(self, budget: Budget, wanted: Decimal, used: Decimal) -> None:
         cap = budget.cap or Decimal(0)
@@ -99,17 +99,17 @@ class BudgetExceeded(Exception):
 
 
 def _shown(usd: Decimal) -> str:
-    """In whole cents; less than one, as what a language model takes, to the last decimal."""
+    """Format USD in whole cents, and less than one cent (such as a language model's cost) with all decimals."""
     return f"${usd:.2f}" if usd >= Decimal("0.01") or not usd else f"${usd.normalize():f}"
 
 
 async def today(session: AsyncSession) -> str:
-    """The date in UTC on the database's clock, as ISO."""
+    """Return the UTC date on the database's clock, as ISO."""
     return (await session.execute(select(now()))).scalar_one().date().isoformat()
 
 
 async def check(session: AsyncSession, table: Table, budgets: Sequence[Budget], amount: Decimal) -> None:
-    """Look whether `amount` USD fit into all these budgets now, without a lock: most refusals need none.
+    """Check without a lock whether `amount` USD fit into all these budgets now: most refusals need no lock.
 
     Raises:
         BudgetExceeded: it does not fit into one of them.
@@ -120,10 +120,10 @@ async def check(session: AsyncSession, table: Table, budgets: Sequence[Budget], 
 
 
 async def reserve(session: AsyncSession, table: Table, budgets: Sequence[Budget], amount: Decimal) -> None:
-    """Take `amount` USD from all these budgets, or from none. They stay locked until the transaction ends.
+    """Reserve `amount` USD in all these budgets, or in none. They stay locked until the transaction ends.
 
     Raises:
-        BudgetExceeded: it does not fit into one of them; nothing was taken.
+        BudgetExceeded: it does not fit into one of them; nothing was reserved.
     """
     async with session.begin_nested():
         for budget in budgets:
@@ -134,7 +134,7 @@ async def reserve(session: AsyncSession, table: Table, budgets: Sequence[Budget]
 
 
 async def adjust(session: AsyncSession, table: Table, budgets: Sequence[Budget], difference: Decimal) -> None:
-    """Correct what was taken, by USD more or less: it was spent, whatever the cap is."""
+    """Add a positive or negative difference in USD, regardless of caps: the money is already spent."""
     for budget in budgets:
         uncapped = Budget(budget.scope, budget.day, None)
         if difference and not await _add(session, table, uncapped, difference):
@@ -143,7 +143,7 @@ async def adjust(session: AsyncSession, table: Table, budgets: Sequence[Budget],
 
 
 async def used(session: AsyncSession, table: Table, budget: Budget) -> Decimal:
-    """How much of a budget is used, in USD."""
+    """Return how much of a budget is used, in USD."""
     row = select(table.c.used).where(table.c.scope == budget.scope, table.c.day == budget.day)
     return ((await session.execute(row)).scalar_one_or_none() or 0) * UNIT
 
@@ -159,12 +159,12 @@ async def _add(session: AsyncSession, table: Table, budget: Budget, amount: Deci
 
 
 async def _open(session: AsyncSession, table: Table, budget: Budget) -> None:
-    """Have a row for this budget, if there is none yet."""
+    """Insert the row of this budget if it does not exist yet."""
     row = {"scope": budget.scope, "day": budget.day, "used": 0, "opened_at": now()}
     if session.get_bind().dialect.name == "sqlite":
         await session.execute(sqlite.insert(table).values(row).on_conflict_do_nothing())
     else:
-        # A plain insert that comes too late keeps a shared lock; two who then want to write would block each other.
+        # A plain insert of an existing key keeps a shared lock; two transactions that then write would deadlock.
         await session.execute(mysql.insert(table).values(row).on_duplicate_key_update(used=table.c.used))
 
 

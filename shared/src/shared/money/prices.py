@@ -1,7 +1,7 @@
-"""What the models of the paid providers deliver and charge: dated figures that can be overridden, and rules on them.
+"""The clip lengths and prices of the paid providers' models, as of `AS_OF`, and estimates based on them.
 
 Sources: Runway's own `runwayml/skills` (credits per second; a credit is $0.01), Luma's price table as published in
-Comfy-Org/docs, fal.ai's page of Pika 2.2. Figures of `AS_OF`.
+Comfy-Org/docs, fal.ai's page of Pika 2.2.
 """
 
 import functools
@@ -22,25 +22,25 @@ FREE = Decimal(0)
 UNIT = Decimal("0.0001")
 """Budgets and charges are kept as whole numbers of this many USD."""
 STORYBOARD_TOKENS = 4000
-"""About as many a model reads for a storyboard, and writes at most."""
+"""About how many tokens a model reads for a storyboard, and the most that it writes."""
 STANDS_STILL_SECONDS = LONGEST_FREEZE_FRAMES / FRAME_RATE
 
 
 @dataclass(frozen=True)
 class TokenPrices:
-    """What a language model costs, in USD for a million tokens."""
+    """The prices of a language model, in USD per million tokens."""
 
     input_usd: Decimal = FREE
     output_usd: Decimal = FREE
 
     def of(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """What so many tokens cost, as exactly as it is kept."""
+        """Return the cost of so many tokens in USD, with six decimals."""
         cost = (self.input_usd * input_tokens + self.output_usd * output_tokens) / 1_000_000
         return cost.quantize(Decimal("0.000001"))
 
     @property
     def storyboard(self) -> Decimal:
-        """What one storyboard is expected to cost, in whole parts of budgets."""
+        """The expected cost of one storyboard in USD, rounded up to whole `UNIT`s."""
         return self.of(STORYBOARD_TOKENS, STORYBOARD_TOKENS).quantize(UNIT, ROUND_UP)
 
 
@@ -51,18 +51,18 @@ class Tariff:
     usd: Mapping[int, Decimal]
 
     def price(self, seconds: int) -> Decimal:
-        """The price of one clip of a length that the model delivers."""
+        """Return the price of one clip of a length that the model delivers."""
         return self.usd[seconds]
 
     def split(self, seconds: float) -> tuple[int, ...]:
-        """The clips, longest first, that together last `seconds`: as few as can be, then as short as can be.
+        """Return the lengths of the clips, longest first, for a scene: as few clips as possible, then the shortest.
 
-        The last frame may stand still for as long as a transition lasts, where that saves a clip.
+        If that saves a clip, the last frame is repeated, at most for the longest transition.
         """
         return _split(seconds, tuple(sorted(self.usd)))
 
     def cost(self, seconds: float) -> Decimal:
-        """What a scene of this length costs."""
+        """Return the price of a scene of this length in USD."""
         return sum((self.price(part) for part in self.split(seconds)), FREE)
 
 
@@ -87,7 +87,7 @@ TARIFFS: dict[str, Tariff] = {
 
 
 class PriceUnknown(Exception):
-    """Nothing is known about what this model delivers and charges."""
+    """The clip lengths and prices of this model are not known."""
 
     def __init__(self, model: str) -> None:
         super().__init__(f"There is no price for {model}; name one in VIDEO_PRICES (known: {', '.join(TARIFFS)})")
@@ -99,7 +99,7 @@ Override = Decimal | Mapping[int, Decimal]
 
 
 def tariff_of(model: str, overrides: Mapping[str, Override]) -> Tariff | None:
-    """The tariff of a model named as in `TARIFFS`; None for the free built-in renderer. Raises `PriceUnknown`."""
+    """Return the tariff of a model named as in `TARIFFS`; None for the free renderer. Raises `PriceUnknown`."""
     if model == FREE_PROVIDER:
         return None
     known, override = TARIFFS.get(model), overrides.get(model)
@@ -111,14 +111,14 @@ def tariff_of(model: str, overrides: Mapping[str, Override]) -> Tariff | None:
 
 
 def estimate_request(tariff: Tariff | None, seconds: float, scene_count: int) -> Decimal:
-    """What a film is going to cost before its story is written: all scenes equally long, and the longest overlaps."""
+    """Estimate a film's cost before its story is written: scenes of equal length with the longest overlaps."""
     overlap = max(OVERLAP_SECONDS.values())
     each = seconds / scene_count
     return _cost_of_clips(tariff, [each + overlap] * (scene_count - 1) + [each])
 
 
 def estimate_story(tariff: Tariff | None, scenes: Sequence[Scene]) -> Decimal:
-    """What a film of these scenes is going to cost."""
+    """Estimate the cost of a film of these scenes in USD."""
     return _cost_of_clips(tariff, [slot.clip_frames / FRAME_RATE for slot in timeline(scenes)])
 
 

@@ -1,4 +1,4 @@
-"""What a process answers to its orchestrator and to Prometheus."""
+"""The health, readiness and metrics endpoints of a process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +13,7 @@ READY_SECONDS = 2.0
 METRICS_PATH = "/metrics"
 
 Check = Callable[[], Awaitable[bool | str]]
-"""Whether something is ready; a text says why it is not."""
+"""Returns whether something is ready; a text is the reason why it is not."""
 
 
 class Metrics:
@@ -28,7 +28,7 @@ class Metrics:
 
 
 def routes(checks: Mapping[str, Check]) -> list[BaseRoute]:
-    """`/healthz`: the loop turns. `/readyz`: all checks pass. `/metrics`: for Prometheus."""
+    """Return `/healthz` (the event loop runs), `/readyz` (all checks pass) and `/metrics` (for Prometheus)."""
 
     async def alive(_request: Request) -> JSONResponse:
         return JSONResponse({"alive": True})
@@ -45,5 +45,5 @@ async def _passes(check: Check) -> bool | str:
     try:
         async with asyncio.timeout(READY_SECONDS):
             return await check()
-    except Exception:  # noqa: BLE001 - whatever it is, it is not ready
+    except Exception:  # noqa: BLE001 - any error means "not ready"
         return False

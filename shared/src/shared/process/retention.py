@@ -1,6 +1,6 @@
-"""How long data is kept: each service has a table of policies, and one background task carries all of them out.
+"""How long data is kept: each service has a table of policies, and one background task applies them.
 
-Money is never removed: books keep their rows and amounts, and lose only their texts.
+Amounts of money are never removed: ledgers keep their rows and amounts, and lose only their texts.
 """
 
 import asyncio
@@ -27,21 +27,21 @@ DAY_SECONDS = 86_400.0
 HOUR_SECONDS = 3600.0
 BATCH = 500
 INBOX_DAYS = 14
-"""Longer than any dead letter waits to be redriven."""
+"""Longer than any dead letter waits for its redrive."""
 OUTBOX_DAYS = 30
-"""What could not be sent for so long is not waited for any more."""
+"""A message that could not be sent for this long is given up."""
 BUDGET_DAYS = 90
-"""Only the budgets of today bind. Those of a video count again from nothing if somebody resumes it after this."""
+"""Only today's budgets limit spending. A video that is resumed later than this starts with a new budget."""
 SWEEP_SECONDS = 600.0
-"""The pause between two sweeps of what killed processes have left."""
+"""The pause between two sweeps of the files that killed processes have left."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Data of this kind is removed once it is `days` old.
+    """Remove data of one kind once it is `days` old.
 
-    `remove` takes the age in seconds and the most to remove at once, and returns how many it has removed. `every`: the
-    pause between two passes, in seconds.
+    `remove` takes the age in seconds and the maximum number to remove at once, and returns how many it removed.
+    `every`: the pause between two passes, in seconds.
     """
 
     what: str
@@ -53,9 +53,9 @@ class Policy:
 
 @dataclass(frozen=True)
 class Rows:
-    """Deletes the rows whose `at` is old and that meet all of `which`; with `blank`, only overwrites these columns.
+    """Delete the rows that match `which` and have an old `at`; with `blank`, only overwrite these columns.
 
-    Rows are found by the index of `at`, and changed by their primary keys: no other transaction waits for the table.
+    Rows are found by the index of `at` and changed by primary key, so that other transactions need not wait.
     """
 
     at: Field
@@ -63,7 +63,7 @@ class Rows:
     blank: Mapping[Any, Any] = field(default_factory=dict)
 
     async def __call__(self, database: Database, seconds: float, batch: int) -> int:
-        """Change one batch. Rows that somebody else holds are left for the next pass."""
+        """Change one batch. Rows that another transaction has locked are left for the next pass."""
         at = _column(self.at)
         table = at.table
         assert isinstance(table, Table)  # noqa: S101 - for the type checker
@@ -78,19 +78,19 @@ class Rows:
             query = old.order_by(at).limit(batch).with_for_update(skip_locked=True)
             found = [dict(row) for row in (await session.execute(query)).mappings()]
             if found:
-                # One by one: a list of keys would scan, and deadlock with others.
+                # One by one: a list of keys causes a table scan, and deadlocks with other transactions.
                 await (await session.connection()).execute(change, found)
         return len(found)
 
 
 def of_every_service(metadata: MetaData) -> tuple[Policy, ...]:
-    """The policies for the tables that services have in common."""
+    """Return the policies for the tables that services have in common."""
     tables = metadata.tables
     found = []
     if "inbox" in tables:
         found.append(Policy("inbox", INBOX_DAYS, Rows(tables["inbox"].c.handled_at)))
     if "outbox" in tables:
-        # A row that nobody has tried to send may wait for its time.
+        # A row without a send attempt may still be waiting for its due time.
         outbox = tables["outbox"].c
         found.append(Policy("outbox", OUTBOX_DAYS, Rows(outbox.created_at, [outbox.attempts > 0])))
     if "budgets" in tables:
@@ -99,7 +99,7 @@ def of_every_service(metadata: MetaData) -> tuple[Policy, ...]:
 
 
 def leftovers(work_folders: Path | None, sweep_storage: Callable[[], Awaitable[int]]) -> Policy:
-    """The policy for what killed processes have left below `work_folders` and half written in the storage."""
+    """Return the policy for what killed processes left in `work_folders` and partly written in the storage."""
 
     async def remove(_database: Database, _seconds: float, _batch: int) -> int:
         return await sweep_work_folders(work_folders) + await sweep_storage()
@@ -109,7 +109,7 @@ def leftovers(work_folders: Path | None, sweep_storage: Callable[[], Awaitable[i
 
 
 class Retention:
-    """Carries out the policies of one service. One that fails is logged, counted and tried again; the others go on."""
+    """Apply the policies of one service. A failed policy is logged, counted and retried; the others continue."""
 
     def __init__(self, service: str, database: Database, policies: Sequence[Policy]) -> None:
         self.service = service
@@ -118,7 +118,7 @@ class Retention:
 
     @property
     def background(self) -> Background:
-        """The task that carries them out, at the start and then each at its pace."""
+        """The task that applies all policies at the start, and then each one at its interval."""
         return Background("retention", self._run)
 
     async def _run(self) -> None:
@@ -133,11 +133,11 @@ class Retention:
         await asyncio.Event().wait()
 
     async def pass_once(self) -> dict[str, int]:
-        """Carry out all policies now. Returns how much each has removed."""
+        """Apply all policies now. Return how much each one removed."""
         return {policy.what: await self.carry_out(policy) for policy in self.policies}
 
     async def carry_out(self, policy: Policy) -> int:
-        """Remove all that is too old, one batch after the other. Returns how much that was."""
+        """Remove everything that is too old, batch by batch. Return how much that was."""
         removed = 0
         with self._counted(policy):
             while True:
@@ -154,10 +154,10 @@ class Retention:
     def _counted(self, policy: Policy) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - the other policies go on
+        except Exception as error:  # noqa: BLE001 - the other policies continue
             telemetry.RETENTION_ERRORS.labels(self.service, policy.what).inc()
-            tell = log.warning if is_outage(error) else log.error
-            tell("retention.failed", what=policy.what, error=repr(error))
+            log_failure = log.warning if is_outage(error) else log.error
+            log_failure("retention.failed", what=policy.what, error=repr(error))
 
 
 def _column(of: Field) -> Column[Any]:

@@ -8,7 +8,7 @@ GRACE_SECONDS = 4.0
 
 
 class Shielded:
-    """Tasks that outlive their handlers. As a resource of a service it waits for them when the service stops.
+    """Tasks that outlive their handlers. The service enters it as a context, and waits for the tasks when it stops.
 
     A lost connection to RabbitMQ cancels every handler; a submission must still receive its response.
     """
@@ -21,7 +21,7 @@ class Shielded:
         await asyncio.shield(self.start(work))
 
     def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Begin to run it to the end. Returns its task, which is not to be cancelled."""
+        """Start the work. Return its task, which must not be cancelled."""
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

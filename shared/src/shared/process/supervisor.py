@@ -1,4 +1,4 @@
-"""Keeps the background tasks of a process running: one that ends is restarted, counted, and shows as down."""
+"""Keeps the background tasks of a process running: a task that ends is counted, reported as down and restarted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,21 +15,21 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 OUTAGE_PAUSE_SECONDS = 5.0
 CANCEL_AGAIN_SECONDS = 2.0
-"""How long a task that is cancelled may go on before it is cancelled again: a library may have swallowed it."""
+"""How long to wait before cancelling a task again: a library may have swallowed the cancellation."""
 STEADY_SECONDS = 60.0
-"""A task that ran this long before it ended is restarted after the shortest pause again."""
+"""After a task has run this long, its next restart waits for the shortest pause again."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """A task that runs as long as its process: `run` returns only when it is cancelled."""
+    """A task that runs as long as its process: `run` ends only when it is cancelled."""
 
     name: str
     run: Callable[[], Awaitable[None]]
 
 
 def every(seconds: float, work: Callable[[], Awaitable[object]], name: str) -> Background:
-    """Do some work again and again, with a pause of so many seconds; after an outage it is tried again sooner."""
+    """Repeat some work with a pause of so many seconds; after an outage, retry sooner."""
 
     async def run() -> None:
         while True:
@@ -47,7 +47,7 @@ def every(seconds: float, work: Callable[[], Awaitable[object]], name: str) -> B
 
 
 class Supervisor:
-    """The background tasks of one service. `down` holds the names of those that have ended and wait to be restarted."""
+    """The background tasks of one service. `down` has the names of those that ended and wait to be restarted."""
 
     def __init__(self, service: str) -> None:
         self.service = service
@@ -59,7 +59,7 @@ class Supervisor:
         self.tasks += [asyncio.create_task(self._keep_running(one)) for one in background]
 
     async def stop(self) -> None:
-        """Cancel all tasks and wait for their end."""
+        """Cancel all tasks and wait until they have ended."""
         pending = set(self.tasks)
         while pending:
             for task in pending:
@@ -82,7 +82,7 @@ class Supervisor:
             except asyncio.CancelledError as cancelled:
                 error = cancelled
             if task.cancelling():
-                # Else something inside was cancelled, not this task.
+                # Otherwise something inside was cancelled, not this task.
                 raise asyncio.CancelledError from error
             self.down.add(name)
             telemetry.BACKGROUND_RESTARTS.labels(self.service, name).inc()
