@@ -1,4 +1,4 @@
-"""The header that has a browser save what it fetches."""
+"""The header that makes a browser save a response to a file."""
 
 import re
 import unicodedata
@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 
 def attachment(filename: str) -> str:
-    """The `Content-Disposition` that has browsers save an object as `filename` (RFC 6266, RFC 5987)."""
+    """Return the `Content-Disposition` that makes browsers save an object as `filename` (RFC 6266, RFC 5987)."""
     plain = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode()
     plain = re.sub(r'["\\%\x00-\x1f\x7f]', "", plain)
     header = f'attachment; filename="{plain}"'

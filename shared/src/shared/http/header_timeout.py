@@ -1,4 +1,4 @@
-"""Closes HTTP connections whose client does not send the headers of a request in time.
+"""Closes HTTP connections when a client does not send the headers of a request in time.
 
 uvicorn limits the time between two requests, but not that of a request that never ends its headers, and offers no
 setting for it. Only its protocol class knows when headers begin and end, so this class extends it: `HttpToolsProtocol`

@@ -1,13 +1,13 @@
-"""How deep and how long JSON may be, checked on its bytes before anything parses or validates it."""
+"""Limits the depth and the size of JSON, checked on its bytes before it is parsed or validated."""
 
 import re
 
 MOST_LEVELS = 20
-"""MariaDB takes JSON of at most 32 levels; a request is stored a few levels down."""
+"""MariaDB accepts at most 32 levels of JSON; a request is stored a few levels down."""
 MOST_VALUES = 5_000
 """Array elements and object members. A storyboard has about 60; validation costs time and memory for each."""
 
-# A string that does not end is one token as well, and nothing is tried twice: else its length would count squared.
+# An unterminated string is also one token and there is no backtracking, so that the time is linear in the length.
 TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]|,', re.DOTALL)
 
 
@@ -42,6 +42,6 @@ def check_json(body: bytes, most_levels: int = MOST_LEVELS) -> None:
         level += (first in b"[{") - (first in b"]}")
         if level > most_levels:
             raise JsonTooDeep(most_levels)
-        # A value takes four tokens at most; more come in text that is no JSON.
+        # A value has at most four tokens; text that is not JSON may have more.
         if values > MOST_VALUES or number > 5 * MOST_VALUES:
             raise JsonTooLong

@@ -1,4 +1,4 @@
-"""Connects to public addresses only, whatever a URL that others gave us says: not to us, and not to our neighbours."""
+"""Restricts connections to public addresses, so that a URL from outside cannot reach this machine or its network."""
 
 import asyncio
 import ipaddress
@@ -9,7 +9,7 @@ import httpcore
 import httpx
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Finds the addresses of a host. Raises `OSError` where there are none."""
+"""Finds the addresses of a host. Raises `OSError` if there are none."""
 
 REFUSED = tuple(
     ipaddress.ip_network(network)
@@ -20,7 +20,7 @@ REFUSED = tuple(
         "fec0::/10",  # site-local
     )
 )
-"""Addresses that Python calls global and that lead inside all the same."""
+"""Addresses that Python considers global but that lead to internal services."""
 
 NEIGHBOURS = tuple(
     ipaddress.ip_network(network)
@@ -36,11 +36,11 @@ METADATA = tuple(
         "fd00:c1::a9fe:a9fe/128",  # Oracle
     )
 )
-"""Addresses of clouds' own services, which give out credentials, among those of neighbours."""
+"""Private addresses of cloud services that give out credentials."""
 
 
 class NotPublic(Exception):
-    """A host leads to an address that is not a public one."""
+    """A host has an address that is not public."""
 
     def __init__(self, host: str, addresses: Sequence[str]) -> None:
         leads = "" if [host] == list(addresses) else f" leads to {', '.join(addresses) or 'nowhere'}, which"
@@ -50,7 +50,7 @@ class NotPublic(Exception):
 
 
 def is_public(address: str) -> bool:
-    """Whether this is the address of one machine on the internet."""
+    """Return whether this is the address of one machine on the internet."""
     ip = _ip(address)
     if any(ip in network for network in REFUSED):
         return False
@@ -58,9 +58,9 @@ def is_public(address: str) -> bool:
 
 
 def is_neighbour(address: str) -> bool:
-    """Whether this is an address of this machine, or of one in its own network: nothing else that is not public.
+    """Return whether this is an address of this machine or of its private network.
 
-    Link-local ones and `METADATA` are none: there, clouds give out the credentials of their machines.
+    Link-local addresses and `METADATA` are excluded: there, clouds give out the credentials of their machines.
     """
     ip = _ip(address)
     return any(ip in network for network in NEIGHBOURS) and not any(ip in network for network in METADATA)
@@ -72,15 +72,15 @@ def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host, as this machine's resolver finds them, the most likely to answer first."""
+    """Return the addresses of a host from this machine's resolver, the preferred one first."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses, and for `inside`, hosts that were configured, to neighbours (`*`: all hosts).
+    """Connects to public addresses; for the configured hosts `inside` (`*`: all hosts) also to neighbours.
 
-    The address that was looked at is the one that is connected to.
+    It connects to exactly the address that it checked, so that a second DNS answer cannot bypass the check.
     """
 
     def __init__(self, inside: Iterable[str] = (), resolve: Resolve = look_up) -> None:
@@ -89,11 +89,11 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         self.resolve = resolve
 
     def may_be_inside(self, host: str) -> bool:
-        """Whether this host was configured to be a neighbour."""
+        """Return whether this host is configured as a possible neighbour."""
         return host in self.inside or "*" in self.inside
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
-        """The addresses of a host. Raises `NotPublic` where any is not allowed, `OSError` where there are none."""
+        """Return the addresses of a host. Raises `NotPublic` if any is not allowed, `OSError` if there are none."""
         try:
             found = await self.resolve(host, port)
         except UnicodeError as error:
@@ -112,7 +112,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address that answers. Raises `NotPublic` before, if any is not allowed."""
+        """Connect to the first address that answers. Raises `NotPublic` first if any is not allowed."""
         try:
             *others, last = await self.addresses(host, port)
         except OSError as error:
@@ -126,10 +126,10 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
 
 
 def guarded_transport(network: GuardedNetwork) -> httpx.AsyncHTTPTransport:
-    """A transport of httpx that connects by this network, and each time anew, so that each time is looked at."""
+    """Return an httpx transport for this network, without keep-alive, so that every request is checked."""
     ssl_context = httpx.create_ssl_context(trust_env=False)
     transport = httpx.AsyncHTTPTransport(verify=ssl_context, trust_env=False)
-    # httpx offers no way to name the network of its pool.
+    # httpx has no option for the network backend of its pool.
     transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
         ssl_context=ssl_context,
         max_connections=None,

@@ -38,7 +38,7 @@ def freeze_loaded_objects() -> None:
 
 
 class _OneLine:
-    """An ASGI app whose failure to start is reported in one line, without a traceback."""
+    """An ASGI app that reports a failed start in one line, without a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -56,10 +56,10 @@ class _OneLine:
 
 
 class _Server(uvicorn.Server):
-    """A web server whose process always exits in time after SIGTERM."""
+    """A web server that always exits in time after SIGTERM."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop, and force the exit after `FORCED_STOP_SECONDS`."""
+        """Start to stop, and force the exit after `FORCED_STOP_SECONDS`."""
         force = threading.Timer(FORCED_STOP_SECONDS, os._exit, [1])
         force.daemon = True
         force.start()

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 STDERR_KEPT = 4000
 NOT_STARTED_EXIT_CODES = frozenset({126, 127})
-"""Of `setpriv`, when it cannot execute the binary."""
+"""Exit codes of `setpriv` when it cannot execute the binary."""
 MACHINE_EXIT_CODES = NOT_STARTED_EXIT_CODES | {
     256 - number for number in (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 }
@@ -101,9 +101,9 @@ class Ffmpeg:
 
 @functools.cache
 def _parent_death_prefix() -> Sequence[str]:
-    """Return the command that has the kernel kill ffmpeg when this process dies; empty where there is none.
+    """Return the command that makes the kernel kill ffmpeg when this process dies; empty if it is not available.
 
-    An orphan without it ends by its CPU limit.
+    Without it, the CPU limit ends an orphan.
     """
     setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
     return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()

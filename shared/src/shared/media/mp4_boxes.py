@@ -1,4 +1,4 @@
-"""Looks at the boxes of an MP4 or QuickTime file for what PyAV does not tell."""
+"""Reads facts from the boxes of an MP4 or QuickTime file that PyAV does not expose."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +10,9 @@ CLEAN_APERTURE, COMPRESSED_INDEX = b"clap", b"cmov"
 
 
 def may_be_cropped(path: Path) -> bool:
-    """Whether only a part of the picture may be shown, by a clean aperture.
+    """Return whether a clean aperture may crop the picture.
 
-    The name of its box is searched for anywhere in the index: a file that holds it by chance is only looked at twice.
+    The name of its box is searched for anywhere in the index. A false match only costs a second check.
     """
     with path.open("rb") as file:
         for name, length in _boxes(file):
@@ -23,7 +23,7 @@ def may_be_cropped(path: Path) -> bool:
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield the name and the length of each outermost box, the file standing at its content."""
+    """Yield the name and the length of each top-level box, with the file positioned at its content."""
     end = file.seek(0, 2)
     begin = 0
     while begin + 8 <= end:

@@ -1,4 +1,4 @@
-"""Reads the facts of a media file without trusting it: what it holds, not what it is called."""
+"""Reads the facts of an untrusted media file from its content, not from its name."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ LARGEST_PICTURE = 9_437_184
 """Pixels; 4096 x 2304. A larger picture is refused before it is decoded."""
 
 UPRIGHT = (0x10000, 0, 0, 0x10000)
-"""The turning part of a display matrix that changes nothing."""
+"""The rotation part of the identity display matrix."""
 
 FULL_RANGE = 2
 """ffmpeg's AVCOL_RANGE_JPEG."""
@@ -43,16 +43,16 @@ class MediaUnreadable(Exception):
 
 
 class MediaUnsupported(MediaUnreadable):
-    """The file is of a kind that we do not read. Another file of the same origin would be of the same kind."""
+    """The format of the file is not supported. Another file of the same origin would have the same format."""
 
 
 class MediaDamaged(MediaUnreadable):
-    """The file is of a kind that we read, and is incomplete or damaged."""
+    """The format of the file is supported, but the file is incomplete or damaged."""
 
 
 @dataclass(frozen=True)
 class Colour:
-    """How the samples of a picture become colours, as code points of ITU-T H.273; 2 is "unspecified"."""
+    """The colour encoding of a picture, as code points of ITU-T H.273; 2 is "unspecified"."""
 
     matrix: int
     primaries: int
@@ -62,13 +62,13 @@ class Colour:
 
 @dataclass(frozen=True)
 class MediaFacts:
-    """What a media file holds. All durations and times are in seconds.
+    """The facts of a media file. All durations and times are in seconds.
 
     `container` is ffmpeg's name of the demuxer; `picture` and `sound` are the indices of the streams that the other
-    facts are about. `frames` counts the frames that are shown, `hidden` those that only help to decode others.
-    `turning` says how far right and down a row of the picture runs, and then a column, as the display matrix has it.
-    `is_cropped`: the container may show a part of the picture only. `others` counts all that is neither picture nor
-    sound: further streams, cover pictures, chapters.
+    facts describe. `frames` counts the frames that are shown, `hidden` those that only help to decode others.
+    `turning` is the rotation part of the display matrix: right and down per row, then right and down per column.
+    `is_cropped`: the container may crop the picture. `others` counts everything else: further streams, cover pictures,
+    chapters.
     """
 
     container: str
@@ -101,7 +101,7 @@ class MediaFacts:
 
 @dataclass
 class _Packets:
-    """The packets of one stream: times of those that are shown, in units of the stream, and the latest end."""
+    """The packets of one stream: the times of the shown ones, in units of the stream, and the latest end."""
 
     times: list[int] = field(default_factory=list)
     hidden: int = 0
@@ -109,11 +109,11 @@ class _Packets:
 
 
 async def probe(path: Path) -> MediaFacts:
-    """Read the facts of a local media file. One frame of it is decoded.
+    """Read the facts of a local media file. This decodes one frame.
 
     Raises:
-        MediaUnsupported: it is of no kind that we read, holds no picture, or too large a one.
-        MediaDamaged: it is incomplete, or damaged where we looked.
+        MediaUnsupported: its format is not supported, or it has no picture or one that is too large.
+        MediaDamaged: it is incomplete or damaged.
     """
     return await asyncio.to_thread(_probe, path)
 
@@ -127,7 +127,7 @@ def _probe(path: Path) -> MediaFacts:
             facts_of_sound = _sound(media, packets)
             others = len(media.streams) + len(media.chapters()) - 1 - (facts_of_sound["sound"] is not None)
             index = picture.index
-        # Decoding begins at the first packet again.
+        # Decode from the first packet again.
         with _open(path, container) as media:
             stream = media.streams[index]
             assert isinstance(stream, VideoStream)  # noqa: S101 - it was one above
@@ -139,12 +139,12 @@ def _probe(path: Path) -> MediaFacts:
 
 
 def _open(path: Path, container: str) -> InputContainer:
-    # The demuxer is forced: others follow playlists to foreign files, whatever the file is called.
+    # Force the demuxer: others would follow a playlist to other files.
     return av.open(str(path), format=container, options={"protocol_whitelist": "file"})
 
 
 def _container_of(path: Path) -> str:
-    """Recognise the container by its first bytes; all of these hold their media themselves."""
+    """Recognise the container by its first bytes; none of these formats refers to other files."""
     with path.open("rb") as file:
         head = file.read(189)
     if not head:
@@ -178,7 +178,7 @@ def _read(media: InputContainer) -> Mapping[int, _Packets]:
 
 
 def _picture_of(media: InputContainer, packets: Mapping[int, _Packets]) -> VideoStream:
-    """Choose the picture: not a cover, not a preview. Of the streams with many frames, the default or largest one."""
+    """Choose the picture: the default or largest stream with many frames, and no cover or preview."""
     known = [stream for stream in media.streams.video if not _is_cover(stream)]
     most = max((len(packets[stream.index].times) for stream in known), default=0)
     if not most:
@@ -216,7 +216,7 @@ def _first_frame(media: InputContainer, stream: VideoStream) -> VideoFrame:
 
 
 def _facts(stream: VideoStream, frame: VideoFrame, packets: _Packets) -> dict[str, Any]:
-    """Return the facts of the picture. A decoded frame knows more, and better, than the container does."""
+    """Return the facts of the picture. A decoded frame has more and better facts than the container."""
     time_base = stream.time_base or Fraction(1)
     start = packets.times[0] * time_base
     steps = {later - earlier for earlier, later in itertools.pairwise(packets.times)}
@@ -248,15 +248,15 @@ def _facts(stream: VideoStream, frame: VideoFrame, packets: _Packets) -> dict[st
 
 
 def _turning(matrix: bytes) -> tuple[int, int, int, int]:
-    """Return the four of the nine numbers of a display matrix that turn and mirror."""
+    """Return the four of the nine numbers of a display matrix that rotate and mirror."""
     row_right, row_down, _, column_right, column_down, *_ = struct.unpack("=9i", matrix)
     return row_right, row_down, column_right, column_down
 
 
 def _sound(media: InputContainer, packets: Mapping[int, _Packets]) -> dict[str, Any]:
-    """Return the facts of the sound; a stream that holds none, or that we cannot decode, is no sound."""
-    heard = [one for one in media.streams.audio if packets[one.index].times and _decoder(one)]
-    stream = min(heard, key=lambda one: (not _is_default(one), one.index), default=None)
+    """Return the facts of the sound, ignoring streams that are empty or that we cannot decode."""
+    playable = [one for one in media.streams.audio if packets[one.index].times and _decoder(one)]
+    stream = min(playable, key=lambda one: (not _is_default(one), one.index), default=None)
     if stream is None:
         return {
             "sound": None, "audio_codec": None, "audio_rate": None, "audio_channels": None,

@@ -1,4 +1,4 @@
-"""What a storage of films, thumbnails and clips offers: an S3 bucket, or a folder in the embedded mode.
+"""The interface of the storage for films, thumbnails and clips: an S3 bucket, or a folder in the embedded mode.
 
 Keys are derived from ids, so that a rerun overwrites its own objects. Rows and events hold a `MediaReference`; links
 are created on request and expire soon.
@@ -31,7 +31,7 @@ class StoredObject:
 
 
 class Storage(Protocol):
-    """A place for objects. Writes are atomic; keys are `name/name/name`."""
+    """An object store. Writes are atomic; keys are `name/name/name`."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -40,7 +40,7 @@ class Storage(Protocol):
     ) -> None: ...
 
     async def put(self, key: str, source: Path, content_type: str) -> MediaReference:
-        """Store a file under this key; replace what was there."""
+        """Store a file under this key, replacing an existing object."""
         ...
 
     async def get(self, reference: MediaReference, target: Path) -> None:
@@ -66,11 +66,11 @@ class Storage(Protocol):
         ...
 
     async def delete(self, prefix: str) -> None:
-        """Remove all objects whose keys begin with `prefix`."""
+        """Remove all objects with this key prefix."""
         ...
 
     def objects(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Yield all objects whose keys begin with `prefix`, which ends with a slash."""
+        """Yield all objects with this key prefix, which ends with a slash."""
         ...
 
     async def sweep(self) -> int:

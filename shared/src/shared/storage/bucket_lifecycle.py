@@ -57,7 +57,7 @@ def _expiring(name: str, prefix: str, days: int) -> "LifecycleRuleTypeDef":
 
 
 async def set_rules(storage: S3Storage, wanted: "Sequence[LifecycleRuleTypeDef]") -> None:
-    """Replace our rules of a bucket by these."""
+    """Replace our rules of a bucket with these."""
     others = [rule for rule in await _present(storage) if not rule.get("ID", "").startswith(OURS)]
     await _put(storage, [*others, *wanted])
 
@@ -108,8 +108,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.films_days is not None and arguments.films_days < 1:
         parser.error(f"--films-days must be 1 or more, not {arguments.films_days}")
-    told = asyncio.run(_set(read(Settings).storage_url, arguments.films_days))
-    sys.stdout.write(f"{told}\n")
+    result = asyncio.run(_set(read(Settings).storage_url, arguments.films_days))
+    sys.stdout.write(f"{result}\n")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class S3Storage:
                 self._fault = fault_of(error)
             except TimeoutError:
                 pass
-            # Faults are not cached: somebody may have corrected the configuration.
+            # Faults are not cached: an operator may have corrected the configuration.
             self._fault_known_until = time.monotonic() + (0.0 if self._fault else FAULT_KNOWN_SECONDS)
         return self._fault
 

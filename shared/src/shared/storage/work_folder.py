@@ -1,7 +1,7 @@
-"""Folders for the files of one step, and the sweep that removes those of killed processes.
+"""Temporary folders for the files of one step, and the sweep that removes those of killed processes.
 
-A folder is locked as long as its step works. The system frees the locks of a process that ends, however it ends: what
-nobody has locked is left over.
+A folder is locked while its step runs. The system releases the locks of a process that ends, even if it is killed, so a
+folder without a lock is left over.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ import structlog
 log = structlog.get_logger()
 
 FOLDER = "multishot-work"
-"""All work folders lie in a folder of this name, and nothing else does: whatever is in it may be swept."""
+"""Name of the folder that has only work folders: everything in it may be swept."""
 YOUNGEST_SECONDS = 60.0
-"""What is younger stays: it may have been made a moment ago, and not be locked yet."""
+"""Younger files and folders are not swept: they may be new and not locked yet."""
 
 
 @contextlib.contextmanager
 def work_folder(parent: Path | None, step: str) -> Iterator[Path]:
-    """Make a folder for the files of a step below `parent`, or below the system's temporary folder. It is removed."""
+    """Provide a folder for a step in `parent`, or in the system's temporary folder; remove it at the end."""
     with tempfile.TemporaryDirectory(dir=_own(parent), prefix=f"{step}-") as name, locked(Path(name)):
         yield Path(name)
 
 
 def _own(parent: Path | None) -> Path:
-    """Make the folder of all work folders, which this user alone can enter. Raises `OSError` where it is another's."""
+    """Create the folder of all work folders, private to this user. Raises `OSError` if it belongs to another user."""
     own = (parent or Path(tempfile.gettempdir())) / f"{FOLDER}-{os.getuid()}"
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
     if own.is_symlink() or own.stat().st_uid != os.getuid():
@@ -45,7 +45,7 @@ def locked(path: Path) -> Iterator[None]:
     """Keep a folder or file from being swept."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        # Where the file system knows no locks, nothing can be locked, and so nothing is swept either.
+        # On a file system without locks nothing can be locked, and so nothing is swept.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -54,18 +54,18 @@ def locked(path: Path) -> Iterator[None]:
 
 
 async def sweep_work_folders(parent: Path | None) -> int:
-    """Remove the work folders below `parent` that no living process uses. Returns how many those were."""
+    """Remove the work folders in `parent` that no running process uses. Return how many there were."""
     return await asyncio.to_thread(sweep, _own(parent), "*")
 
 
 def sweep(parent: Path, pattern: str) -> int:
-    """Remove the files and folders in `parent` whose names match, that nobody has locked and that are not new.
+    """Remove the files and folders in `parent` that match, are not locked and are not new.
 
-    Returns how many those were.
+    Return how many there were.
     """
     removed = 0
     for path in parent.glob(pattern):
-        # Gone meanwhile, of another user, or in use.
+        # Removed meanwhile, another user's, or in use.
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime > YOUNGEST_SECONDS:
                 _remove_unless_locked(path)
