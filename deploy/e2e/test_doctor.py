@@ -22,8 +22,16 @@ def doctor(stack, service: str, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def own_stack(stack_on, rabbitmq, sql_server, schema):
+    """A stack in which no other test leaves dead letters."""
+    with stack_on(rabbitmq(), sql_server, schema) as stack:
+        yield stack
+
+
 @pytest.mark.connected
-async def test_of_a_running_system_nothing_differs_until_a_service_and_its_queue_are_gone(stack) -> None:
+async def test_of_a_running_system_nothing_differs_until_a_service_and_its_queue_are_gone(own_stack) -> None:
+    stack = own_stack
     video = await stack.ended(stack.ask(sceneCount=1)["videoId"])
     assert video["status"] == "completed"
     await stack.is_quiet()

@@ -122,7 +122,7 @@ async def test_a_clip_a_little_too_short_stands_still_at_its_end(tmp_path: Path)
 
 
 async def test_a_clip_much_too_short_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClipTooShort, match="scene 1 has 20 frames, 48 are needed"):
+    with pytest.raises(ClipTooShort, match="scene 1 has 20 frames; 48 are needed"):
         await compose(plan((2, "cut")), [await clip(tmp_path, "red", 20)], tmp_path / "f.mp4", SIZE, Ffmpeg())
 
 
