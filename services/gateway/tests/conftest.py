@@ -35,7 +35,6 @@ from shared.contracts.events import (
 from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
 from shared.contracts.story import Scene
 from shared.http.serving import web_server
-from shared.messaging.event_router import NullPublisher
 from shared.messaging.message_processor import Handled, Service, process
 from shared.persistence.migration_files import folder_of
 from shared.persistence.unit_of_work import transaction
@@ -237,7 +236,8 @@ async def served(served_soon: Any) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def happen(gateway: Gateway) -> Callable[..., Awaitable[None]]:
     """Pass events to the service's handlers, through its inbox, and publish the result."""
-    service = gateway.service(NullPublisher())
+    # Building the service replaces the publisher that a test may have set.
+    service = gateway.service(gateway.event_log.ephemeral)
     handled_by = {one.event: one for one in service.router.subscriptions}
 
     async def do(*events: Event) -> None:
