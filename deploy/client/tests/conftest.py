@@ -1,4 +1,4 @@
-"""A gateway that really answers, whose videos are moved on by hand."""
+"""A running gateway with videos that tests advance by hand."""
 
 import asyncio
 import contextlib
@@ -33,13 +33,13 @@ FILM = bytes(range(256)) * 4096
 
 @dataclass
 class Served:
-    """The gateway at `url`; `hear` is what the other services would say."""
+    """The gateway at `url`; `deliver` is what the other services would say."""
 
     gateway: Gateway
     url: str
     film: bytes = FILM
 
-    async def hear(self, *events: Event) -> None:
+    async def deliver(self, *events: Event) -> None:
         for event in events:
             row = await self.gateway.queries.get(event.video_id, owner=None)
             async with transaction(self.gateway.database) as work:
@@ -56,7 +56,7 @@ class Served:
             video_id=UUID(video_id), title="A fox [red] / 狐", niche="n", overall_prompt="p", total_duration=30,
             scenes=scenes, story_script="s", aspect_ratio="16:9", review=review,
         )  # fmt: skip
-        await self.hear(board)
+        await self.deliver(board)
 
     async def render(self, video_id: str, folder: Path) -> None:
         own, path = UUID(video_id), folder / "film"
@@ -65,13 +65,13 @@ class Served:
         picture = MediaReference(key="a/b.jpg", content_type="image/jpeg", size=1, sha256="0" * 64)
         clip = Clip(media=film, width=1280, height=720, frames=360, has_audio=True)
         for n in (1, 2):
-            await self.hear(
+            await self.deliver(
                 SceneStarted(video_id=own, scene_number=n, provider="animatic", eta_seconds=8),
                 SceneRendered(
                     video_id=own, scene_number=n, clip=clip, duration=15, cost_usd="0.25", provider="animatic"
                 ),
             )
-        await self.hear(
+        await self.deliver(
             VideoComposing(video_id=own),
             VideoComposed(video_id=own, film=film, thumbnail=picture, duration=30, width=1280, height=720),
         )

@@ -48,10 +48,10 @@ async def test_a_film_is_asked_for_watched_and_taken_home(served: Any, tmp_path:
                 await served.render(video["videoId"], tmp_path)
             steps.append(video["currentStep"])
         assert (steps[0], steps[-1], has_ended(video)) == ("storyboard", "completed", True)
-        told: list[tuple[int, int | None]] = []
-        file = await multishot.download(video, tmp_path / "films", lambda done, size: told.append((done, size)))
+        progress: list[tuple[int, int | None]] = []
+        file = await multishot.download(video, tmp_path / "films", lambda done, size: progress.append((done, size)))
         assert file.read_bytes() == served.film
-        assert told[-1] == (len(served.film), len(served.film))
+        assert progress[-1] == (len(served.film), len(served.film))
         assert [path.name for path in (tmp_path / "films").iterdir()] == [file.name]
 
 
@@ -126,11 +126,11 @@ async def test_a_list_longer_than_a_page_is_read_page_by_page() -> None:
         assert [video["videoId"] for video in await multishot.list(limit=230)] == [str(n) for n in range(230)]
 
 
-async def test_nobody_at_the_address_is_told_as_that() -> None:
+async def test_an_unreachable_gateway_is_reported() -> None:
     async with Multishot("http://127.0.0.1:1", patience=0.3) as multishot:
-        with pytest.raises(NotReachable) as nobody:
+        with pytest.raises(NotReachable) as error:
             await multishot.list()
-        assert "127.0.0.1:1" in str(nobody.value)
+        assert "127.0.0.1:1" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ class Stream:
             return httpx.Response(200, json=self.video())
         if self.refusals:
             self.refusals -= 1
-            raise httpx.ConnectError("nobody is there", request=request)
+            raise httpx.ConnectError("connection refused", request=request)
         asked = request.headers.get("last-event-id")
         self.asked.append(asked)
         begin = int(asked or 0)

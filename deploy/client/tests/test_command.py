@@ -178,7 +178,7 @@ async def test_a_list_keeps_what_counts_where_the_terminal_is_narrow(width: int,
 
 
 @pytest.mark.parametrize(
-    ("told", "age", "said"),
+    ("eta", "age", "said"),
     [
         ([20, 35], 0, "about 20-35 s left"),
         ([20, 35], 6, "about 14-30 s left"),
@@ -189,8 +189,8 @@ async def test_a_list_keeps_what_counts_where_the_terminal_is_narrow(width: int,
         (None, 0, ""),
     ],
 )
-def test_the_time_left_as_people_say_it(told: list[int] | None, age: float, said: str) -> None:
-    assert time_left({"etaRangeSeconds": told, "etaSeconds": None}, age) == said  # type: ignore[typeddict-item]
+def test_the_remaining_time_is_human_readable(eta: list[int] | None, age: float, said: str) -> None:
+    assert time_left({"etaRangeSeconds": eta, "etaSeconds": None}, age) == said  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize(

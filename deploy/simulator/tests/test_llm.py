@@ -52,9 +52,9 @@ async def test_a_stream_tells_the_same_story_or_breaks_off(client, http, fault: 
     if fault:
         await http.post("/control/llm/faults", json={"fault": fault})
     chunks = [chunk async for chunk in await ask(client, stream=True)]
-    told = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-    assert (told == whole) == (fault is None)
-    assert whole.startswith(told)
+    received = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert (received == whole) == (fault is None)
+    assert whole.startswith(received)
 
 
 async def test_faults_last_as_long_as_told_and_calls_are_counted(client, http) -> None:

@@ -1,4 +1,4 @@
-"""The simulator looks on the wire as the providers do: their own SDKs, told to be strict, find nothing wrong."""
+"""The simulator behaves like the providers on the wire: their own SDKs, in strict mode, find no difference."""
 
 import asyncio
 import base64
@@ -196,12 +196,12 @@ async def test_an_answer_lost_after_creating_leaves_a_task_in_the_ledger(runway:
 async def test_it_calls_back_when_a_state_changes(luma: Any) -> None:
     heard: list[bytes] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def collect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.append(await reader.read(4000))
         writer.write(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(hear, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(collect, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         await luma.generations.create(model="ray-2", prompt="a fox", callback_url=f"http://127.0.0.1:{port}/here")
         await eventually(lambda: any(b'"completed"' in one for one in heard))

@@ -30,13 +30,13 @@ COLOURS = ("red", "lime", "blue")
 
 @dataclass
 class EphemeralPublisher:
-    """Notes what clients are told on the way, and does what a test wants to happen just then."""
+    """Records the published progress, and runs the hook of a test at that moment."""
 
-    told: list[Message] = field(default_factory=list)
+    events: list[Message] = field(default_factory=list)
     meanwhile: Callable[[Message], Any] | None = None
 
     async def publish(self, event: Message) -> None:
-        self.told.append(event)
+        self.events.append(event)
         if self.meanwhile is not None:
             await self.meanwhile(event)
 
@@ -50,7 +50,7 @@ class Composer:
     folder: Path
     drawn: Path
 
-    async def hear(self, event: Message, message_id: str = "", attempt: int = 1) -> Outcome:
+    async def deliver(self, event: Message, message_id: str = "", attempt: int = 1) -> Outcome:
         """Handle one message, as the broker would deliver it."""
         [subscription] = [one for one in self.service.router.subscriptions if one.event is type(event)]
         delivery = Delivery(subscription.consumer, message_id or str(uuid.uuid4()), attempt=attempt)
@@ -58,12 +58,12 @@ class Composer:
 
     async def handle(self, *events: Message) -> list[Message]:
         """Handle these messages, and those that the service sends to itself. Return what it tells others."""
-        told: list[Message] = []
+        emitted: list[Message] = []
         for event in events:
-            assert await self.hear(event) == Handled()
+            assert await self.deliver(event) == Handled()
             for message in await published(self.service.database):
-                told += await self.handle(message) if isinstance(message, ClipsCollected) else [message]
-        return told
+                emitted += await self.handle(message) if isinstance(message, ClipsCollected) else [message]
+        return emitted
 
     async def film(self) -> Film:
         async with self.service.database.reading() as session:

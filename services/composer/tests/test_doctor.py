@@ -1,4 +1,4 @@
-"""What `doctor` finds in the composer's rows and objects, and what `--fix` makes of it."""
+"""The findings and fixes of `doctor` in the composer."""
 
 import os
 from collections.abc import AsyncIterator
@@ -92,7 +92,7 @@ async def test_films_of_videos_that_are_gone_are_removed(database: Database, tmp
 
 async def test_a_film_of_an_unknown_video_is_reported_and_kept(database: Database, tmp_path: Path) -> None:
     path = store(tmp_path, VIDEO)
-    told = await doctor(tmp_path, fix=True)
-    assert f"stored films of videos that the composer does not know: 1 ({VIDEO})" in told
-    assert "--fix does nothing" in told
+    report = await doctor(tmp_path, fix=True)
+    assert f"stored films of videos that the composer does not know: 1 ({VIDEO})" in report
+    assert "--fix does nothing" in report
     assert path.exists()

@@ -1,4 +1,4 @@
-"""Clips become one film: every scene in its place, every transition as it is called, the length exact."""
+"""Clips are joined into a film with the planned scenes, transitions and length."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -115,13 +115,13 @@ async def test_sound_is_where_its_clip_is_and_silence_elsewhere(tmp_path: Path) 
     assert np.abs(sound[int(2.2 * 48_000) : int(3.8 * 48_000)]).max() > 0.05
 
 
-async def test_a_clip_a_little_too_short_stands_still_at_its_end(tmp_path: Path) -> None:
+async def test_a_slightly_short_clip_repeats_its_last_frame(tmp_path: Path) -> None:
     slots = plan((2, "cut"))
     await compose(slots, [await clip(tmp_path, "red", 40)], tmp_path / "film.mp4", SIZE, Ffmpeg())
     assert len(pictures(tmp_path / "film.mp4")) == 48
 
 
-async def test_a_clip_much_too_short_is_refused(tmp_path: Path) -> None:
+async def test_a_much_too_short_clip_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ClipTooShort, match="scene 1 has 20 frames; 48 are needed"):
         await compose(plan((2, "cut")), [await clip(tmp_path, "red", 20)], tmp_path / "f.mp4", SIZE, Ffmpeg())
 
@@ -182,7 +182,7 @@ async def test_a_damaged_film_is_not_accepted(tmp_path: Path) -> None:
     damage(path)
     with pytest.raises(FilmWrong, match="decoding") as wrong:
         await _decode(path, Ffmpeg(), 60)
-    assert str(tmp_path) not in str(wrong.value), "it is told to people"
+    assert str(tmp_path) not in str(wrong.value), "the message is published"
 
 
 async def test_the_thumbnail_of_a_scene_that_turns_black_is_not_black(tmp_path: Path) -> None:

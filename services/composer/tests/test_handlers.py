@@ -1,4 +1,4 @@
-"""What becomes of a film: whatever order its storyboard, clips, failures and ends arrive in, and however often."""
+"""The composer makes one film, whatever the order and number of its events."""
 
 import itertools
 from collections.abc import Callable
@@ -50,15 +50,15 @@ DELETED = VideoDeleted(video_id=VIDEO, by="person")
 EXPIRED = VideoExpired(video_id=VIDEO)
 
 
-def kinds(told: list[Message]) -> list[type]:
-    return [type(one) for one in told]
+def kinds(emitted: list[Message]) -> list[type]:
+    return [type(one) for one in emitted]
 
 
 async def test_two_clips_become_a_stored_film_with_a_thumbnail(composer: Any, storyboard: Storyboard) -> None:
     clips = [await composer.rendered(1), await composer.rendered(2)]
-    told = await composer.handle(storyboard(), *clips)
-    assert kinds(told) == [VideoComposing, VideoComposed]
-    composed = told[1]
+    emitted = await composer.handle(storyboard(), *clips)
+    assert kinds(emitted) == [VideoComposing, VideoComposed]
+    composed = emitted[1]
     assert (composed.duration, composed.width, composed.height) == (pytest.approx(2, abs=0.05), 1280, 720)
     assert (composed.owner, composed.post_id) == ("publisher", "p-7")
     for media in (composed.film, composed.thumbnail):
@@ -66,23 +66,23 @@ async def test_two_clips_become_a_stored_film_with_a_thumbnail(composer: Any, st
     await composer.service.deps.storage.get(composed.film, composer.folder / "film.mp4")
     with av.open(str(composer.folder / "film.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 48
-    assert kinds(composer.ephemeral.told)[-1] is VideoStoring
-    assert set(kinds(composer.ephemeral.told)) <= {VideoProgressed, VideoStoring}
+    assert kinds(composer.ephemeral.events)[-1] is VideoStoring
+    assert set(kinds(composer.ephemeral.events)) <= {VideoProgressed, VideoStoring}
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
-async def test_in_any_order_and_told_twice_the_film_is_composed_once(
+async def test_reordered_and_repeated_events_compose_the_film_once(
     composer: Any, storyboard: Storyboard, order: tuple[int, ...]
 ) -> None:
     events = [storyboard(), await composer.rendered(1), await composer.rendered(2)]
     for n in order:
         for _ in range(2):
-            assert await composer.hear(events[n], message_id=str(n)) == Handled()
-    told = await published(composer.service.database)
-    assert kinds(told) == [VideoComposing, ClipsCollected]
+            assert await composer.deliver(events[n], message_id=str(n)) == Handled()
+    emitted = await published(composer.service.database)
+    assert kinds(emitted) == [VideoComposing, ClipsCollected]
 
 
-async def test_a_later_revision_says_which_scenes_the_film_has(composer: Any, storyboard: Storyboard) -> None:
+async def test_a_later_revision_replaces_the_scenes_of_the_film(composer: Any, storyboard: Storyboard) -> None:
     first, second = storyboard(3, revision=1), storyboard(2, revision=2, review=True)
     clips = [await composer.rendered(1), await composer.rendered(2)]
     assert await composer.handle(first, *clips) == []
@@ -95,9 +95,7 @@ async def test_a_revision_that_is_out_of_date_changes_nothing(composer: Any, sto
     assert len((await composer.film()).storyboard["scenes"]) == 2
 
 
-async def test_a_clip_that_was_rendered_again_takes_the_place_of_the_first(
-    composer: Any, storyboard: Storyboard
-) -> None:
+async def test_a_clip_that_was_rendered_again_replaces_the_first(composer: Any, storyboard: Storyboard) -> None:
     first, second = await composer.rendered(1, attempt=1), await composer.rendered(1, attempt=2)
     assert await composer.handle(storyboard(), first, second) == []
     await composer.service.deps.storage.delete(first.clip.media.key)
@@ -131,16 +129,16 @@ async def test_a_failure_from_before_the_resume_does_not_stop_the_film(composer:
     assert (await composer.film()).state == "composed"
 
 
-async def test_a_scene_whose_clip_is_there_has_not_failed(composer: Any, storyboard: Storyboard) -> None:
+async def test_a_failure_of_a_scene_with_a_clip_is_ignored(composer: Any, storyboard: Storyboard) -> None:
     assert await composer.handle(storyboard(), await composer.rendered(1), scene_failed(1)) == []
-    [told] = await composer.handle(scene_failed(2))
-    assert isinstance(told, VideoFailed)
-    assert told.reason == "Scene 2 could not be rendered: r"
+    [emitted] = await composer.handle(scene_failed(2))
+    assert isinstance(emitted, VideoFailed)
+    assert emitted.reason == "Scene 2 could not be rendered: r"
     assert await composer.handle(scene_failed(2)) == []
 
 
 @pytest.mark.parametrize("end", [CANCELLED, DELETED], ids=["cancelled", "deleted"])
-async def test_a_video_that_nobody_wants_is_not_composed_whatever_comes_late(
+async def test_late_events_do_not_compose_a_cancelled_video(
     composer: Any, storyboard: Storyboard, end: Message
 ) -> None:
     clips = [await composer.rendered(1), await composer.rendered(2)]
@@ -151,12 +149,12 @@ async def test_a_video_that_nobody_wants_is_not_composed_whatever_comes_late(
 
 
 @pytest.mark.parametrize("end", [CANCELLED, DELETED], ids=["cancelled", "deleted"])
-async def test_a_video_that_ends_while_its_film_is_joined_leaves_no_film(
+async def test_a_video_that_ends_while_it_is_composed_leaves_no_film(
     composer: Any, storyboard: Storyboard, end: Message
 ) -> None:
     async def meanwhile(event: Message) -> None:
         if isinstance(event, VideoStoring):
-            await composer.hear(end)
+            await composer.deliver(end)
 
     composer.ephemeral.meanwhile = meanwhile
     clips = [await composer.rendered(1), await composer.rendered(2)]
@@ -189,30 +187,30 @@ async def test_a_cancelled_video_keeps_a_film_that_was_there_before(composer: An
     assert composer.objects() == FILM
 
 
-async def test_a_clip_that_is_not_what_was_announced_fails_the_video_and_says_which(
+async def test_a_clip_that_differs_from_its_event_fails_the_video_and_is_named(
     composer: Any, storyboard: Storyboard
 ) -> None:
     rendered = await composer.rendered(1)
     short = rendered.model_copy(update={"clip": rendered.clip.model_copy(update={"frames": 40})})
     for event in (storyboard(1), short):
-        assert await composer.hear(event) == Handled()
+        assert await composer.deliver(event) == Handled()
     _, collected = await published(composer.service.database)
-    assert isinstance(await composer.hear(collected), DeadLettered)
-    [told] = await published(composer.service.database)
-    assert (told.stage, told.kind, told.owner) == ("composer", "clip_unusable", "publisher")
-    assert "scene 1" in told.reason
+    assert isinstance(await composer.deliver(collected), DeadLettered)
+    [emitted] = await published(composer.service.database)
+    assert (emitted.stage, emitted.kind, emitted.owner) == ("composer", "clip_unusable", "publisher")
+    assert "scene 1" in emitted.reason
 
 
 async def test_ffmpeg_is_tried_three_times_before_the_video_fails(
     composer: Any, storyboard: Storyboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for event in (storyboard(1), await composer.rendered(1)):
-        assert await composer.hear(event) == Handled()
+        assert await composer.deliver(event) == Handled()
     _, collected = await published(composer.service.database)
     monkeypatch.setattr("composer.film.film_arguments", lambda *_: ["-nonsense"])
     for attempt in (1, 2):
-        assert isinstance(await composer.hear(collected, "c", attempt), Retry)
-    assert isinstance(await composer.hear(collected, "c", attempt=3), DeadLettered)
-    [told] = await published(composer.service.database)
-    assert (told.kind, told.stage) == ("composing", "composer")
+        assert isinstance(await composer.deliver(collected, "c", attempt), Retry)
+    assert isinstance(await composer.deliver(collected, "c", attempt=3), DeadLettered)
+    [emitted] = await published(composer.service.database)
+    assert (emitted.kind, emitted.stage) == ("composing", "composer")
     assert composer.objects() == []

@@ -50,19 +50,19 @@ async def test_a_refused_request_of_the_same_id_does_not_stop_the_film(deps: Dep
     assert await state_of(deps.database) == "failed"
 
 
-async def test_a_scene_that_will_not_come_fails_the_video_of_its_owner(deps: Dependencies) -> None:
+async def test_a_failed_scene_fails_the_video_of_its_owner(deps: Dependencies) -> None:
     failed = SceneFailed(**OWN, scene_number=1, kind="k", reason="r", cost_usd=0)
     await handlers.fail_film(failed, delivery("a"), deps)
-    [told] = await published(deps.database)
-    assert isinstance(told, VideoFailed)
-    assert (told.owner, told.post_id) == ("publisher", "p-7")
+    [emitted] = await published(deps.database)
+    assert isinstance(emitted, VideoFailed)
+    assert (emitted.owner, emitted.post_id) == ("publisher", "p-7")
 
 
-async def test_a_step_that_dies_says_whose_video_has_failed(deps: Dependencies) -> None:
+async def test_a_dead_letter_names_the_owner_of_the_video(deps: Dependencies) -> None:
     await handlers.expect_scenes(storyboard(), delivery("a"), deps)
     service = Service(handlers.router, deps, deps.database, fails_video("composer", handlers.owner_of))
     [step] = [one for one in handlers.router.subscriptions if one.handler is handlers.compose_film]
     body = b'{"videoId": "%s", "version": 9}' % str(VIDEO).encode()
     assert isinstance(await process(service, step, Delivery("c", "m"), body), DeadLettered)
-    [told] = await published(deps.database)
-    assert (told.stage, told.owner, told.post_id) == ("composer", "publisher", "p-7")
+    [emitted] = await published(deps.database)
+    assert (emitted.stage, emitted.owner, emitted.post_id) == ("composer", "publisher", "p-7")

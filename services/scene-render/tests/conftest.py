@@ -62,7 +62,7 @@ SPEED = 1000.0
 
 
 class Ledger:
-    """A paid provider that writes down every task it takes, and answers as it is told."""
+    """A paid provider that records every task, with configurable answers."""
 
     concurrency = 2
     submit_seconds = 20.0
@@ -83,7 +83,7 @@ class Ledger:
         self.clip: Path | None = None
 
     def lose_answers(self, error: Exception) -> None:
-        """Take tasks from now on, but never say so."""
+        """Accept tasks from now on without an answer."""
 
         def answer(_attempt_id: str) -> str:
             raise error
@@ -120,14 +120,14 @@ class Ledger:
 
 class EphemeralPublisher:
     def __init__(self) -> None:
-        self.told: list[Event] = []
+        self.events: list[Event] = []
 
     async def publish(self, event: Event) -> None:
-        self.told.append(event)
+        self.events.append(event)
 
 
 class Rig:
-    """The service's handlers on a database, with a provider that keeps a ledger."""
+    """The service's handlers on a database, with a recording provider."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.ledger, self.second = Ledger(), Ledger("second")
@@ -165,20 +165,20 @@ class Rig:
         )
 
     def pay_again(self, day_usd: str = "10") -> None:
-        """Order scenes once more of which nobody can tell whether they were paid."""
+        """Allow a second order of scenes with an unknown first one."""
         policy = UnknownPolicy(pay_again=True, wait_seconds=0.0, day_usd=Decimal(day_usd))
         self.deps = replace(self.deps, attempts=replace(self.deps.attempts, unknown_policy=policy))
 
-    async def hear(self, event: Any, message_id: str | None = None) -> None:
-        """Have an event handled, or what is due looked after."""
+    async def deliver(self, event: Any, message_id: str | None = None) -> None:
+        """Handle an event, or act on a due time."""
         if not isinstance(event, Message):
-            await self._look_after(event)
+            await self._act_on(event)
             return
         [subscription] = [one for one in router.subscriptions if one.event is type(event)]
         at_hand: Delivery = delivery(subscription.consumer, message_id)
         await subscription.handler(event, at_hand, self.deps)
 
-    async def _look_after(self, due: Due) -> None:
+    async def _act_on(self, due: Due) -> None:
         if not await bring_about(self.database, due):
             return
         self.known = {one: moment for one, moment in self.known.items() if one != due}
@@ -195,7 +195,7 @@ class Rig:
                 await act(work, await work.session.get_one(Attempt, str(due.attempt_id)))
 
     async def start(self, provider: str = "ledger") -> Claim | NoClaim | None:
-        """Start the scene whose turn it is, as a provider's scheduler does, and wait for the provider's answer."""
+        """Start the next scene, as a provider's scheduler does, and wait for the provider's answer."""
         await self.release_scenes()
         if not self.deps.attempts.selection.takes_new(provider):
             async with transaction(self.database) as work:
@@ -207,7 +207,7 @@ class Rig:
             await asyncio.gather(*self.deps.shielded.tasks)
 
     async def release_scenes(self) -> None:
-        """Let the scenes of resumed videos wait for their turn again."""
+        """Release the paused scenes of resumed videos."""
         resumed = select(VideoStanding.video_id).where(VideoStanding.release_scenes_at.is_not(None))
         async with self.database.reading() as session:
             videos = (await session.execute(resumed)).scalars().all()
@@ -216,14 +216,14 @@ class Rig:
                 await video_standing.release_scenes(work, video_id, 3600.0)
 
     async def published(self) -> list[Any]:
-        """What was told since the last time, and what has become due later or anew."""
+        """Return the events since the last call, and the due times that are new or have changed."""
         before, self.known = self.known, await due_times(self.database)
-        anew = [due for due, moment in self.known.items() if before.get(due) != moment]
-        return [*await published(self.database), *anew]
+        changed = [due for due, moment in self.known.items() if before.get(due) != moment]
+        return [*await published(self.database), *changed]
 
     async def play(self, until: Callable[[list[Event]], bool], seconds: float = 30) -> list[Event]:
-        """Run the schedulers, and carry messages to the handlers, until what was told others is enough."""
-        outbox, told = Base.metadata.tables["outbox"], []
+        """Run the schedulers and handle messages until the emitted events satisfy `until`. Returns the events."""
+        outbox, emitted = Base.metadata.tables["outbox"], []
         handled = {one.event.name: one.event for one in router.subscriptions}
         others = {event.name: event for event in EVENTS}
         due = select(outbox).where(outbox.c.available_at <= now()).order_by(outbox.c.available_at, outbox.c.id)
@@ -231,21 +231,21 @@ class Rig:
         supervisor.start(*self.scheduler.background)
         try:
             async with asyncio.timeout(seconds):
-                while not until(told):
+                while not until(emitted):
                     async with self.database.sessions.begin() as session:
                         rows = (await session.execute(due)).all()
                     for row in rows:
                         if row.name in handled:
-                            await self.hear(handled[row.name].model_validate_json(row.body), row.message_id)
+                            await self.deliver(handled[row.name].model_validate_json(row.body), row.message_id)
                         if row.name in others:
-                            told.append(others[row.name].model_validate_json(row.body))
+                            emitted.append(others[row.name].model_validate_json(row.body))
                         async with self.database.sessions.begin() as session:
                             await session.execute(delete(outbox).where(outbox.c.id == row.id))
                     await asyncio.sleep(0.005)
         finally:
             await supervisor.stop()
             await asyncio.gather(*self.deps.shielded.tasks)
-        return told
+        return emitted
 
     async def pass_time(self, seconds: float) -> None:
         """Make all that was ordered, and all that is due later, older (SQLite)."""

@@ -1,4 +1,4 @@
-"""An animatic is a clip in the film's form, whatever the scene is: its angle seen at a glance, its words readable."""
+"""An animatic is a clip in the film's format for any scene, with a distinct angle and readable text."""
 
 import asyncio
 import functools
@@ -87,10 +87,10 @@ def pictures(clips: dict[CameraAngle, Path]) -> dict[CameraAngle, list[np.ndarra
 
 
 @pytest.mark.parametrize(("ratio", "frames"), [("16:9", 25), ("9:16", 24), ("1:1", 31)])
-async def test_a_clip_is_in_the_form_of_the_film(tmp_path: Path, ratio: AspectRatio, frames: int) -> None:
-    told: list[float] = []
+async def test_a_clip_has_the_format_of_the_film(tmp_path: Path, ratio: AspectRatio, frames: int) -> None:
+    emitted: list[float] = []
     target = tmp_path / "clip.mp4"
-    await draw(order("medium", ratio, frames), target, Ffmpeg(), workspace=tmp_path, on_progress=told.append)
+    await draw(order("medium", ratio, frames), target, Ffmpeg(), workspace=tmp_path, on_progress=emitted.append)
     facts = await probe(target)
     assert (facts.width, facts.height) == FRAME_SIZE[ratio]
     assert (facts.frames, facts.frame_rate, facts.constant_rate) == (frames, Fraction(24), True)
@@ -98,11 +98,11 @@ async def test_a_clip_is_in_the_form_of_the_film(tmp_path: Path, ratio: AspectRa
     assert (facts.audio_codec, facts.audio_rate, facts.audio_channels) == ("aac", 48_000, 2)
     assert facts.duration == pytest.approx(frames / 24, abs=0.001)
     assert facts.audio_duration == pytest.approx(frames / 24, abs=1 / 24)
-    assert told == sorted(told)
-    assert told[-1] == 100
+    assert emitted == sorted(emitted)
+    assert emitted[-1] == 100
 
 
-async def test_a_clip_can_be_joined_without_a_second_look(clips: dict[CameraAngle, Path]) -> None:
+async def test_a_clip_can_be_joined_without_conversion(clips: dict[CameraAngle, Path]) -> None:
     parameter_sets = set()
     for path in clips.values():
         data = path.read_bytes()
@@ -123,11 +123,11 @@ def test_each_angle_is_another_picture(pictures: dict[CameraAngle, list[np.ndarr
     for first in ANGLES:
         for second in ANGLES:
             if first < second:
-                assert difference(middles[first], middles[second]) > 14, f"{first} and {second} look alike"
+                assert difference(middles[first], middles[second]) > 14, f"{first} and {second} look the same"
 
 
 @pytest.mark.parametrize("angle", ANGLES)
-def test_a_picture_moves_without_a_jump_and_is_lit(
+def test_a_picture_moves_smoothly_and_is_not_dark(
     pictures: dict[CameraAngle, list[np.ndarray]], angle: CameraAngle
 ) -> None:
     frames = pictures[angle]

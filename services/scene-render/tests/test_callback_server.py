@@ -1,4 +1,4 @@
-"""Callbacks have a port of their own: who may reach it reaches neither metrics nor probes."""
+"""Callbacks have their own port, without metrics and probes."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from shared.settings import ServiceSettings
 from shared.worker import Worker
 
 
-async def test_the_port_of_callbacks_answers_callbacks_alone(sqlite_rig: Any) -> None:
+async def test_the_callback_port_serves_only_callbacks(sqlite_rig: Any) -> None:
     callbacks = Callbacks("https://calls.example", b"secret")
     door = route(callbacks, sqlite_rig.providers, sqlite_rig.database)
     async with serving(door, "127.0.0.1", 0) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -29,7 +29,7 @@ async def test_the_port_of_callbacks_answers_callbacks_alone(sqlite_rig: Any) ->
 
 
 @pytest.mark.parametrize("url", ["", "https://calls.example"])
-async def test_the_port_of_probes_hears_no_callbacks(tmp_path: Any, url: str) -> None:
+async def test_the_probe_port_serves_no_callbacks(tmp_path: Any, url: str) -> None:
     settings = Settings(
         database_url=SecretStr("sqlite+aiosqlite://"), storage_url=tmp_path.as_uri(),
         callback_url=url, callback_secret=SecretStr("secret"), callback_port=0,

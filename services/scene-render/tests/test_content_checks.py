@@ -1,4 +1,4 @@
-"""Clips that show nothing are told from clips that are merely dark, or that move little or late."""
+"""Black and frozen clips are distinguished from dark clips and from clips that move little or late."""
 
 from pathlib import Path
 

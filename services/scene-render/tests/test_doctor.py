@@ -1,4 +1,4 @@
-"""What `doctor` finds in the scene-render service's rows and objects, and what `--fix` makes of it."""
+"""The findings and fixes of `doctor` in the scene-render service."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -91,7 +91,9 @@ async def test_a_slot_of_an_attempt_that_has_ended_is_freed(
 
 
 @pytest.mark.parametrize("state", ["INTENT", "SUBMITTED", "UNKNOWN"])
-async def test_a_slot_of_an_attempt_that_may_go_on_stays_taken(database: Database, doctor: Doctor, state: str) -> None:
+async def test_a_slot_of_an_attempt_that_may_still_run_stays_taken(
+    database: Database, doctor: Doctor, state: str
+) -> None:
     slot = ProviderSlot(provider="luma", number=0, attempt_id=str(ATTEMPT))
     await plant(database, render("failed"), attempt(state), slot)
     await doctor(fix=True)
@@ -99,7 +101,7 @@ async def test_a_slot_of_an_attempt_that_may_go_on_stays_taken(database: Databas
         assert await session.scalar(select(ProviderSlot.attempt_id)) == str(ATTEMPT)
 
 
-async def test_money_is_reported_and_not_touched(database: Database, doctor: Doctor) -> None:
+async def test_differences_in_money_are_reported_and_not_changed(database: Database, doctor: Doctor) -> None:
     spend = Spend(
         attempt_id=str(ATTEMPT), video_id=str(VIDEO), owner="anna", provider="luma", day="2026-01-01",
         reserved_usd=Decimal("0.5"), reserved_at=now(),
@@ -109,27 +111,27 @@ async def test_money_is_reported_and_not_touched(database: Database, doctor: Doc
     async with database.sessions.begin() as session:
         await session.execute(insert(budgets).values(used))
     for fix in (False, True, False):
-        told = await doctor(fix=fix)
-        assert f"reservations of attempts that have ended or do not exist: 1 ({ATTEMPT})" in told
-        assert "daily budgets" not in told
+        report = await doctor(fix=fix)
+        assert f"reservations of attempts that have ended or do not exist: 1 ({ATTEMPT})" in report
+        assert "daily budgets" not in report
     async with database.sessions.begin() as session:
         await session.execute(update(budgets).values(used=4999))
         await session.execute(update(Attempt).values(state="UNKNOWN"))
-    told = await doctor(fix=True)
-    assert "daily budgets that differ from what attempts reserved and cost: 1 (all 2026-01-01)" in told
-    assert f"attempts that may have been paid without an answer: 1 ({ATTEMPT})" in told
+    report = await doctor(fix=True)
+    assert "daily budgets that differ from what attempts reserved and cost: 1 (all 2026-01-01)" in report
+    assert f"attempts that may have been paid without an answer: 1 ({ATTEMPT})" in report
 
 
 @pytest.mark.parametrize("parked_until", [None, now(60)])
-async def test_what_no_scheduler_looks_at_is_reported(database: Database, doctor: Doctor, parked_until: Any) -> None:
+async def test_overdue_scenes_and_attempts_are_reported(database: Database, doctor: Doctor, parked_until: Any) -> None:
     late = now(-1000)
     state = ProviderState(provider="luma", failures=0, parked_until=parked_until)
     await plant(database, render("waiting", available_at=late), attempt("SUBMITTED", next_check_at=late), state)
     assert "while a slot is free" not in await doctor()
     await plant(database, ProviderSlot(provider="luma", number=0))
-    told = await doctor()
-    assert ("while a slot is free: 1" in told) == (parked_until is None)
-    assert f"attempts whose check is overdue by more than 10 minutes: 1 ({ATTEMPT})" in told
+    report = await doctor()
+    assert ("while a slot is free: 1" in report) == (parked_until is None)
+    assert f"attempts whose check is overdue by more than 10 minutes: 1 ({ATTEMPT})" in report
 
 
 async def test_a_scene_without_an_attempt_is_reported_and_never_ordered(database: Database, doctor: Doctor) -> None:
@@ -175,7 +177,7 @@ async def test_clips_of_an_unknown_video_are_reported_and_kept(
 
 
 @pytest.mark.connected
-async def test_missing_rules_of_the_bucket_are_set_beside_those_of_others(
+async def test_missing_bucket_rules_are_added_to_existing_ones(
     database: Database, doctor: Doctor, s3: Any, bucket: str
 ) -> None:
     client = s3.client()

@@ -1,4 +1,4 @@
-"""Several orders for one scene: whichever becomes known late, the scene goes on, and each part of it is used once."""
+"""Several orders for one scene: late outcomes do not stop the scene, and each part is used once."""
 
 import asyncio
 import json
@@ -73,9 +73,9 @@ def of(kind: type, events: list[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-async def hear(rig: Any, event: Any) -> list[Any]:
+async def deliver(rig: Any, event: Any) -> list[Any]:
     """Have an event handled; returns what was published."""
-    await rig.hear(event)
+    await rig.deliver(event)
     return await rig.published()
 
 
@@ -85,31 +85,31 @@ async def order(rig: Any) -> list[Any]:
 
 
 async def lose(rig: Any) -> tuple[UUID, list[Any]]:
-    """Order a clip whose answer is lost for good; returns its attempt, and what was published."""
+    """Order a clip with a lost answer; return its attempt and the published events."""
     answer = rig.ledger.answer
     rig.ledger.lose_answers(ConnectionError())
     [overdue] = of(SubmissionOverdue, await order(rig))
     rig.ledger.answer = answer
-    return overdue.attempt_id, await hear(rig, overdue)
+    return overdue.attempt_id, await deliver(rig, overdue)
 
 
 async def lose_and_wait(rig: Any, scene: SceneRequested) -> UUID:
     """Lose the first order of a scene, which then waits to be ordered once more."""
-    await hear(rig, scene)
+    await deliver(rig, scene)
     first, events = await lose(rig)
-    await hear(rig, of(PayAgainDue, events)[0])
+    await deliver(rig, of(PayAgainDue, events)[0])
     return first
 
 
 async def settle(rig: Any, attempt_id: UUID, **answer: Any) -> list[Any]:
     review = {"paid": "task_id" in answer, "by": "me", **answer}
-    return await hear(rig, ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, **review))
+    return await deliver(rig, ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, **review))
 
 
 async def collect(rig: Any, check: CheckDue) -> list[Any]:
     """Find a task finished and collect its clip; returns what was published then."""
-    [ready] = of(ClipReady, await hear(rig, check))
-    return await hear(rig, ready)
+    [ready] = of(ClipReady, await deliver(rig, check))
+    return await deliver(rig, ready)
 
 
 def checks(events: list[Any]) -> CheckDue:
@@ -139,15 +139,15 @@ async def booked(rig: Any) -> Decimal:
 
 async def fail(rig: Any, check: CheckDue) -> list[Any]:
     rig.ledger.status = FAILED
-    return await hear(rig, check)
+    return await deliver(rig, check)
 
 
 async def refuse(rig: Any, check: CheckDue) -> list[Any]:
     rig.ledger.status = REFUSED
-    return await hear(rig, check)
+    return await deliver(rig, check)
 
 
-async def spoil(rig: Any, check: CheckDue) -> list[Any]:
+async def reject_clip(rig: Any, check: CheckDue) -> list[Any]:
     async def fetch(_task_id: str, _target: Path) -> None:
         raise ClipUnusable("It is black.")
 
@@ -161,12 +161,12 @@ async def lose_track(rig: Any, check: CheckDue) -> list[Any]:
     rig.ledger.status = Lost()
     async with rig.database.sessions.begin() as session:
         await session.execute(text("UPDATE attempts SET intended_at = '2020-01-01 00:00:00'"))
-    return await hear(rig, check)
+    return await deliver(rig, check)
 
 
 @pytest.mark.parametrize("answer", [{"again": True}, {"task_id": "task-2"}], ids=["not paid", "paid"])
-@pytest.mark.parametrize("end", [fail, refuse, spoil, lose_track])
-async def test_of_two_lost_orders_one_ends_and_the_scene_waits_for_a_person_to_settle_the_other(
+@pytest.mark.parametrize("end", [fail, refuse, reject_clip, lose_track])
+async def test_when_one_of_two_lost_orders_ends_a_person_settles_the_other(
     rig: Any, scene: Scene, end: Callable[[Any, CheckDue], Awaitable[list[Any]]], answer: dict[str, Any]
 ) -> None:
     first = await lose_and_wait(rig, scene())
@@ -186,7 +186,7 @@ async def test_of_two_lost_orders_one_ends_and_the_scene_waits_for_a_person_to_s
 
 
 @pytest.mark.parametrize(("failure", "after"), [(FAILED, "waiting"), (REFUSED, "failed")])
-async def test_when_the_other_lost_order_is_settled_first_the_scene_goes_by_how_the_last_one_ends(
+async def test_after_the_settlement_the_other_order_decides_the_scene(
     rig: Any, scene: Scene, failure: Failed, after: str
 ) -> None:
     first = await lose_and_wait(rig, scene())
@@ -194,12 +194,12 @@ async def test_when_the_other_lost_order_is_settled_first_the_scene_goes_by_how_
     check = checks(await settle(rig, first, task_id="task-1"))
     await settle(rig, second)
     rig.ledger.status = failure
-    told = of(SceneFailed, await hear(rig, check))
-    assert (await state(rig), [event.kind for event in told]) == (after, ["moderation"] if after == "failed" else [])
+    emitted = of(SceneFailed, await deliver(rig, check))
+    assert (await state(rig), [event.kind for event in emitted]) == (after, ["moderation"] if after == "failed" else [])
 
 
 @pytest.mark.parametrize("late_first", [True, False])
-async def test_of_two_orders_that_go_on_the_scene_is_ordered_again_when_both_have_failed(
+async def test_a_scene_with_two_orders_is_retried_once_both_have_failed(
     rig: Any, scene: Scene, late_first: bool
 ) -> None:
     first = await lose_and_wait(rig, scene())
@@ -212,9 +212,9 @@ async def test_of_two_orders_that_go_on_the_scene_is_ordered_again_when_both_hav
 
 @pytest.mark.parametrize("rendered_before", [False, True])
 @pytest.mark.parametrize(
-    "answer", [SubmissionDeferred("outage", "away"), ConnectionError()], ids=["put off", "unknown"]
+    "answer", [SubmissionDeferred("outage", "away"), ConnectionError()], ids=["deferred", "unknown"]
 )
-async def test_a_second_order_that_fails_to_arrive_changes_nothing_for_the_first_that_became_known(
+async def test_a_failed_second_order_does_not_affect_the_found_first_one(
     rig: Any, scene: Scene, answer: Exception, rendered_before: bool
 ) -> None:
     first = await lose_and_wait(rig, scene())
@@ -231,36 +231,32 @@ async def test_a_second_order_that_fails_to_arrive_changes_nothing_for_the_first
     rig.ledger.submit = submit
     await order(rig)
     second = UUID(rig.ledger.taken[1])
-    told = await hear(rig, SubmissionOverdue(second))
-    assert of(SceneFailed, told) == []
+    emitted = await deliver(rig, SubmissionOverdue(second))
+    assert of(SceneFailed, emitted) == []
     assert await state(rig) == ("rendered" if rendered_before else "running")
     if not rendered_before:
         rendered = await collect(rig, seen[0])
     assert (len(of(SceneRendered, rendered)), len(rig.ledger.taken)) == (1, 2)
 
 
-async def test_a_queued_order_of_a_cancelled_video_is_ended_and_the_one_that_is_paid_is_kept(
-    rig: Any, scene: Scene
-) -> None:
+async def test_a_cancelled_video_ends_its_queued_order_and_keeps_the_paid_one(rig: Any, scene: Scene) -> None:
     first = await lose_and_wait(rig, scene())
     second = checks(await order(rig))
     check = checks(await settle(rig, first, task_id="task-1"))
-    await hear(rig, VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    await deliver(rig, VideoCancelled(video_id=VIDEO, by="me", reason="r"))
     rig.ledger.status = Running(queued=True)
-    await hear(rig, CancelDue(video_id=VIDEO, attempt_id=second.attempt_id))
+    await deliver(rig, CancelDue(video_id=VIDEO, attempt_id=second.attempt_id))
     assert await rig.rows("SELECT state FROM attempts ORDER BY number") == [("SUBMITTED",), ("CANCELLED",)]
     rig.ledger.status = Succeeded(Decimal("0.60"))
     assert len(of(SceneRendered, await collect(rig, check))) == 1
 
 
-async def test_a_scene_that_waits_to_be_tried_again_goes_on_with_an_earlier_order_that_becomes_known(
-    rig: Any, scene: Scene
-) -> None:
+async def test_a_scene_that_waits_for_a_retry_uses_a_found_earlier_order(rig: Any, scene: Scene) -> None:
     first = await lose_and_wait(rig, scene())
     await fail(rig, checks(await order(rig)))
     assert await state(rig) == "waiting"
     rig.ledger.status = Succeeded(Decimal("0.60"))
-    events = await hear(rig, CallbackReceived(video_id=VIDEO, attempt_id=first, task_id="task-1"))
+    events = await deliver(rig, CallbackReceived(video_id=VIDEO, attempt_id=first, task_id="task-1"))
     async with rig.database.sessions.begin() as session:
         await session.execute(text("UPDATE renders SET available_at = '2020-01-01 00:00:00'"))
     await order(rig)
@@ -272,7 +268,7 @@ async def test_a_scene_that_waits_to_be_tried_again_goes_on_with_an_earlier_orde
 
 
 @pytest.mark.parametrize("when", ["waiting", "in flight", "rendered"])
-async def test_a_late_clip_of_a_part_that_is_there_is_paid_and_not_used(rig: Any, scene: Scene, when: str) -> None:
+async def test_a_late_clip_of_a_finished_part_is_paid_and_not_used(rig: Any, scene: Scene, when: str) -> None:
     first = await lose_and_wait(rig, scene(clip_frames=LONG))
     again = checks(await order(rig))
     late = checks(await settle(rig, first, task_id="task-1"))
@@ -294,7 +290,7 @@ async def test_a_late_clip_of_a_part_that_is_there_is_paid_and_not_used(rig: Any
     assert await booked(rig) == Decimal("1.80")
 
 
-async def test_a_late_order_of_a_part_that_is_there_fails_without_another_order(rig: Any, scene: Scene) -> None:
+async def test_a_late_failure_of_a_finished_part_causes_no_order(rig: Any, scene: Scene) -> None:
     first = await lose_and_wait(rig, scene(clip_frames=LONG))
     again = checks(await order(rig))
     late = checks(await settle(rig, first, task_id="task-1"))
@@ -307,7 +303,7 @@ async def test_a_late_order_of_a_part_that_is_there_fails_without_another_order(
 
 
 @pytest.mark.parametrize("frames", [LONG, SECONDS * FRAME_RATE])
-async def test_of_two_clips_of_one_part_that_are_collected_at_once_one_is_used_and_stays_whole(
+async def test_of_two_clips_collected_concurrently_for_a_part_one_is_used(
     rig: Any, scene: Scene, frames: int, small_clip: Path
 ) -> None:
     first = await lose_and_wait(rig, scene(clip_frames=frames))
@@ -322,8 +318,8 @@ async def test_of_two_clips_of_one_part_that_are_collected_at_once_one_is_used_a
         await both.wait()
 
     rig.ledger.fetch = fetch
-    ready = [of(ClipReady, await hear(rig, check))[0] for check in (again, late)]
-    await asyncio.gather(*(rig.hear(one) for one in ready))
+    ready = [of(ClipReady, await deliver(rig, check))[0] for check in (again, late)]
+    await asyncio.gather(*(rig.deliver(one) for one in ready))
     del rig.ledger.fetch
     rendered = of(SceneRendered, await rig.published())
     if frames == LONG:
@@ -352,7 +348,7 @@ async def test_a_lost_order_of_an_earlier_part_does_not_resume_a_scene_whose_nex
 
 async def lose_second_part_and_remove_the_first(rig: Any, scene: SceneRequested) -> UUID:
     """Fail a long scene for so long that its parts are removed; returns the attempt at its second part."""
-    await hear(rig, scene)
+    await deliver(rig, scene)
     await collect(rig, checks(await order(rig)))
     second, _ = await lose(rig)
     async with rig.database.sessions.begin() as session:

@@ -1,4 +1,4 @@
-"""What a migration makes of rows that are there already."""
+"""Migrations of existing rows."""
 
 import json
 from pathlib import Path
@@ -78,7 +78,7 @@ DUE = (
 )
 
 
-async def test_what_old_messages_would_have_said_stands_in_the_rows(tmp_path: Path) -> None:
+async def test_rows_replace_the_old_messages(tmp_path: Path) -> None:
     messages = {
         "slot.offered": {"provider": "luma"},
         "scene.overdue": {"videoId": "v", "sceneNumber": 1},

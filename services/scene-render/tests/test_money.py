@@ -1,4 +1,4 @@
-"""The money of the paid step: reserved before, booked after, held while nobody knows, capped always."""
+"""The money of the paid step: reserved first, booked at the end, kept while unknown, always within the caps."""
 
 import asyncio
 import re
@@ -61,9 +61,9 @@ async def used(rig: Any, scope: str) -> Decimal:
 async def lost(rig: Any, scene: SceneRequested) -> UUID:
     """Lose a submission for good; returns its attempt's id."""
     rig.ledger.lose_answers(ConnectionError())
-    await rig.hear(scene)
+    await rig.deliver(scene)
     [overdue] = of(SubmissionOverdue, await offer(rig))
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     return overdue.attempt_id
 
 
@@ -71,7 +71,7 @@ async def lost(rig: Any, scene: SceneRequested) -> UUID:
 
 
 @given(st.floats(0.5, 60), st.sampled_from(sorted(TARIFFS)))
-def test_the_clips_of_a_scene_last_as_long_as_it_or_stand_still_at_the_end(seconds: float, model: str) -> None:
+def test_the_clips_of_a_scene_are_as_long_as_it_or_freeze_at_the_end(seconds: float, model: str) -> None:
     tariff = TARIFFS[model]
     parts = tariff.split(seconds)
     assert set(parts) <= set(tariff.usd)
@@ -94,7 +94,7 @@ def test_a_scene_is_split_into_few_and_short_clips(model: str, seconds: float, p
     assert TARIFFS[model].split(seconds) == parts
 
 
-def test_prices_can_be_overridden_and_a_model_without_one_is_refused() -> None:
+def test_prices_can_be_overridden_and_a_model_without_a_price_is_rejected() -> None:
     assert tariff_of("runway/gen4.5", {"runway/gen4.5": Decimal("0.1")}).price(10) == 1  # type: ignore[union-attr]
     assert tariff_of("luma/ray-9/720p", {"luma/ray-9/720p": {6: Decimal(2)}}).split(11) == (6, 6)  # type: ignore[union-attr]
     with pytest.raises(PriceUnknown, match="VIDEO_PRICES"):
@@ -117,11 +117,11 @@ def test_a_paid_provider_without_a_key_is_refused_at_the_start() -> None:
 # --- budgets
 
 
-async def test_what_is_intended_is_reserved_and_what_it_took_is_booked(rig: Any, scene: Scene) -> None:
-    await rig.hear(scene())
+async def test_the_price_is_reserved_at_intent_and_the_cost_booked_at_the_end(rig: Any, scene: Scene) -> None:
+    await rig.deliver(scene())
     events = await offer(rig)
     assert [await used(rig, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.75")] * 3
-    await rig.hear(of(CheckDue, events)[0])
+    await rig.deliver(of(CheckDue, events)[0])
     assert [await used(rig, scope) for scope in ("all", "owner:o", f"video:{VIDEO}")] == [Decimal("0.6")] * 3
     charges = of(SceneCharged, events) + of(SceneCharged, await rig.published())
     assert [(c.state, c.held_usd, c.booked_usd, c.revision) for c in charges] == [
@@ -129,29 +129,27 @@ async def test_what_is_intended_is_reserved_and_what_it_took_is_booked(rig: Any,
     ]  # fmt: skip
 
 
-async def test_simulated_money_has_budgets_of_its_own_and_is_marked(rig: Any, scene: Scene) -> None:
+async def test_simulated_money_has_its_own_budgets_and_is_marked(rig: Any, scene: Scene) -> None:
     rig.configure(day=Decimal("1.00"))
     rig.deps = replace(rig.deps, attempts=replace(rig.deps.attempts, simulated=True))
     for number in (1, 2):
-        await rig.hear(scene(number))
+        await rig.deliver(scene(number))
     events = await offer(rig)
     assert all(charge.simulated for charge in of(SceneCharged, events))
     [failed] = of(SceneFailed, await offer(rig))
     assert failed.reason == (
         "Budget exceeded: $0.75 required, $0.25 of $1.00 left for all videos today (simulated money)."
     )
-    await rig.hear(of(CheckDue, events)[0])
+    await rig.deliver(of(CheckDue, events)[0])
     assert await rig.rows("SELECT DISTINCT scope FROM budgets WHERE scope NOT LIKE 'simulated %'") == []
     assert await used(rig, "simulated all") == Decimal("0.6")
 
 
 @pytest.mark.parametrize("cap", ["video", "owner_day", "day"])
-async def test_a_scene_that_does_not_fit_any_more_fails_with_the_figure_and_nothing_is_sent(
-    rig: Any, scene: Scene, cap: str
-) -> None:
+async def test_a_scene_over_budget_fails_with_the_amount_and_nothing_is_sent(rig: Any, scene: Scene, cap: str) -> None:
     rig.configure(**{cap: Decimal("1.00")})
-    await rig.hear(scene(1))
-    await rig.hear(scene(2))
+    await rig.deliver(scene(1))
+    await rig.deliver(scene(2))
     await offer(rig)
     [failed] = of(SceneFailed, await offer(rig))
     assert (failed.kind, failed.scene_number) == ("budget", 2)
@@ -161,13 +159,13 @@ async def test_a_scene_that_does_not_fit_any_more_fails_with_the_figure_and_noth
     assert await rig.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
 
 
-async def test_however_many_intend_at_once_the_cap_holds(mariadb_rig: Any, scene: Scene) -> None:
+async def test_concurrent_intents_never_exceed_the_cap(mariadb_rig: Any, scene: Scene) -> None:
     rig = mariadb_rig
     rig.ledger.concurrency = 12
     await rig.use(rig.ledger)
     rig.configure(day=Decimal("2.30"), scale=1.0)
     for video in range(1, 13):
-        await rig.hear(scene(1, video=video))
+        await rig.deliver(scene(1, video=video))
 
     async def one() -> None:
         await rig.start("ledger")
@@ -176,17 +174,17 @@ async def test_however_many_intend_at_once_the_cap_holds(mariadb_rig: Any, scene
     assert len(rig.ledger.taken) == 3, results
 
 
-# --- what nobody knows
+# --- unknown attempts
 
 
-async def test_an_unknown_attempt_keeps_its_money_and_gives_its_slot_back_in_the_end(rig: Any, scene: Scene) -> None:
+async def test_an_unknown_attempt_keeps_its_reservation_and_frees_its_slot_after_a_time(rig: Any, scene: Scene) -> None:
     attempt_id = await lost(rig, scene())
     events = await rig.published()
     [charge] = of(SceneCharged, events)
     assert (charge.state, charge.held_usd) == ("unknown", Decimal("0.75"))
     [overdue] = of(UnknownOverdue, events)
     assert await rig.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(1,)]
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     assert await rig.rows("SELECT COUNT(*) FROM provider_slots WHERE attempt_id IS NOT NULL") == [(0,)]
     assert await used(rig, "all") == Decimal("0.75")
     assert overdue.attempt_id == attempt_id
@@ -199,59 +197,59 @@ async def clip_of(path: Path, seconds: float) -> Path:
     return path
 
 
-async def test_settled_as_paid_with_its_task_the_clip_is_used_and_the_video_goes_on(
+async def test_settling_with_a_task_id_uses_the_clip_and_resumes_the_video(
     rig: Any, scene: Scene, tmp_path: Path
 ) -> None:
     rig.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
     attempt_id = await lost(rig, scene())
     await rig.published()
-    await rig.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
+    await rig.deliver(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
     events = await rig.published()
     assert len(of(VideoResumed, events)) == 1
-    await rig.hear(of(CheckDue, events)[0])
+    await rig.deliver(of(CheckDue, events)[0])
     [ready] = of(ClipReady, await rig.published())
-    await rig.hear(ready)
+    await rig.deliver(ready)
     [rendered] = of(SceneRendered, await rig.published())
     assert (rendered.cost_usd, len(rig.ledger.taken)) == (Decimal("0.6"), 1)
 
 
-async def test_a_task_that_the_provider_does_not_know_settles_nothing_and_the_charge_says_so(
-    rig: Any, scene: Scene
-) -> None:
+async def test_an_unknown_task_id_settles_nothing_and_the_charge_gives_the_reason(rig: Any, scene: Scene) -> None:
     attempt_id = await lost(rig, scene())
     await rig.published()
     review = ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=True, task_id="task-8", by="me")
     succeeded, rig.ledger.status = rig.ledger.status, Lost()
-    await rig.hear(review)
+    await rig.deliver(review)
     [charge] = await rig.published()
     assert (charge.state, charge.held_usd) == ("unknown", Decimal("0.75"))
     assert charge.reason.startswith("ledger knows no task task-8;")
     assert await rig.rows("SELECT state, task_id FROM attempts") == [("UNKNOWN", None)]
     rig.ledger.status = ProviderSilent()
     with pytest.raises(TryAgainLater, match="task-8"):
-        await rig.hear(review)
+        await rig.deliver(review)
     rig.ledger.status = succeeded
-    await rig.hear(review)
+    await rig.deliver(review)
     assert len(of(VideoResumed, await rig.published())) == 1
 
 
-async def test_a_task_settles_one_attempt_alone(rig: Any, scene: Scene) -> None:
+async def test_a_task_id_settles_only_one_attempt(rig: Any, scene: Scene) -> None:
     attempts = [(UUID(int=video), await lost(rig, scene(1, video=video))) for video in (1, 2)]
     for video_id, attempt_id in attempts:
-        await rig.hear(ChargeReviewed(video_id=video_id, attempt_id=attempt_id, paid=True, task_id="task-9", by="me"))
+        await rig.deliver(
+            ChargeReviewed(video_id=video_id, attempt_id=attempt_id, paid=True, task_id="task-9", by="me")
+        )
     *_, charge = of(SceneCharged, await rig.published())
     assert (charge.state, charge.reason.startswith("Task task-9 is that of scene 1 ")) == ("unknown", True)
     assert await rig.rows("SELECT state FROM attempts ORDER BY video_id") == [("SUBMITTED",), ("UNKNOWN",)]
 
 
 @pytest.mark.parametrize(
-    ("until", "told"), [(None, r"ledger can be asked\."), (600.0, r"\d{4}-\d\d-\d\d [\d:]{8} UTC\.")]
+    ("until", "deadline"), [(None, r"ledger can be asked\."), (600.0, r"\d{4}-\d\d-\d\d [\d:]{8} UTC\.")]
 )
-async def test_while_an_order_has_no_answer_it_is_told_since_when_and_until_when_one_is_awaited(
-    rig: Any, scene: Scene, until: float | None, told: str
+async def test_an_unconfirmed_order_is_published_with_its_start_and_deadline(
+    rig: Any, scene: Scene, until: float | None, deadline: str
 ) -> None:
     rig.ledger.lose_answers(ConnectionError())
-    await rig.hear(scene())
+    await rig.deliver(scene())
     events = await offer(rig)
     moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     [delayed] = of(SceneDelayed, events)
@@ -262,22 +260,22 @@ async def test_while_an_order_has_no_answer_it_is_told_since_when_and_until_when
     [overdue] = of(SubmissionOverdue, events)
     rig.ledger.found = NotYet(1.0, until)
     for looks in (1, 0, 0):
-        await rig.hear(overdue)
+        await rig.deliver(overdue)
         events = await rig.published()
-        assert len(of(SceneDelayed, events)) == looks, "told again only where the end is another"
-        assert all(re.search(f"until {told}$", one.reason) for one in of(SceneDelayed, events))
+        assert len(of(SceneDelayed, events)) == looks, "published again only with another deadline"
+        assert all(re.search(f"until {deadline}$", one.reason) for one in of(SceneDelayed, events))
         [overdue] = of(SubmissionOverdue, events)
 
 
 @pytest.mark.parametrize(("paid", "cost", "booked"), [(True, None, "0.75"), (True, "0.30", "0.3"), (False, None, "0")])
-async def test_settled_without_a_task_the_money_is_booked_or_free(
+async def test_settling_without_a_task_id_books_or_releases_the_money(
     rig: Any, scene: Scene, paid: bool, cost: str | None, booked: str
 ) -> None:
     attempt_id = await lost(rig, scene())
     await rig.published()
     review = ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=paid, cost_usd=cost, by="me")
-    await rig.hear(review)
-    await rig.hear(review)
+    await rig.deliver(review)
+    await rig.deliver(review)
     charges = of(SceneCharged, await rig.published())
     assert [(charge.state, charge.held_usd, charge.booked_usd) for charge in charges] == [
         ("settled", 0, Decimal(booked))
@@ -286,11 +284,11 @@ async def test_settled_without_a_task_the_money_is_booked_or_free(
     assert await rig.rows("SELECT state FROM renders") == [("failed",)]
 
 
-async def test_settled_as_not_paid_the_scene_can_be_tried_again(rig: Any, scene: Scene) -> None:
+async def test_a_scene_settled_as_not_paid_can_be_retried(rig: Any, scene: Scene) -> None:
     attempt_id = await lost(rig, scene())
     await rig.published()
     rig.ledger.answer = lambda _: "task-2"
-    await rig.hear(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=False, again=True, by="me"))
+    await rig.deliver(ChargeReviewed(video_id=VIDEO, attempt_id=attempt_id, paid=False, again=True, by="me"))
     assert len(of(VideoResumed, await rig.published())) == 1
     await offer(rig)
     assert len(set(rig.ledger.taken)) == 2
@@ -300,51 +298,51 @@ async def test_settled_as_not_paid_the_scene_can_be_tried_again(rig: Any, scene:
 # --- paid again
 
 
-async def test_an_unknown_scene_is_paid_again_once_and_both_stand_in_the_books(rig: Any, scene: Scene) -> None:
+async def test_pay_again_orders_once_and_both_orders_are_booked(rig: Any, scene: Scene) -> None:
     rig.pay_again()
     first = await lost(rig, scene())
     events = await rig.published()
     [due] = of(PayAgainDue, events)
-    await rig.hear(due)
+    await rig.deliver(due)
     events = await rig.published()
     assert len(of(VideoResumed, events)) == 1
     [charge] = of(SceneCharged, events)
     assert (charge.attempt_id, charge.state, "both may be paid" in charge.reason) == (first, "unknown", True)
     [overdue] = of(SubmissionOverdue, await offer(rig))
     assert await used(rig, "all") == 2 * Decimal("0.75")
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     [again] = of(PayAgainDue, await rig.published())
-    await rig.hear(again)
+    await rig.deliver(again)
     assert await rig.published() == [], "once for each scene"
     assert await rig.rows("SELECT state FROM attempts") == [("UNKNOWN",)] * 2
     assert (len(rig.ledger.taken), await used(rig, "again")) == (2, Decimal("0.75"))
 
 
-async def test_what_fails_of_an_order_that_was_paid_again_leaves_the_second_one_alone(rig: Any, scene: Scene) -> None:
+async def test_a_late_failure_of_the_first_order_does_not_affect_the_second(rig: Any, scene: Scene) -> None:
     rig.pay_again()
     first = await lost(rig, scene())
     [due] = of(PayAgainDue, await rig.published())
-    await rig.hear(due)
+    await rig.deliver(due)
     rig.ledger.answer = lambda _: "task-2"
     await offer(rig)
-    await rig.hear(ChargeReviewed(video_id=VIDEO, attempt_id=first, paid=True, task_id="task-1", by="me"))
+    await rig.deliver(ChargeReviewed(video_id=VIDEO, attempt_id=first, paid=True, task_id="task-1", by="me"))
     [check] = of(CheckDue, await rig.published())
     rig.ledger.status = Failed("job_failed", "r", Decimal(0), again=True)
-    await rig.hear(check)
+    await rig.deliver(check)
     assert await rig.rows("SELECT state FROM renders") == [("running",)]
     assert await rig.rows("SELECT state FROM attempts ORDER BY number") == [("FAILED",), ("SUBMITTED",)]
 
 
-async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_says_so(rig: Any, scene: Scene) -> None:
+async def test_pay_again_respects_the_daily_cap_and_the_charge_gives_the_reason(rig: Any, scene: Scene) -> None:
     rig.pay_again(day_usd="1.00")
     due = []
     for video in (1, 2):
         await lost(rig, scene(1, video=video))
         due += of(PayAgainDue, await rig.published())
     first, second = due
-    await rig.hear(first)
+    await rig.deliver(first)
     await rig.published()
-    await rig.hear(second)
+    await rig.deliver(second)
     [charge] = await rig.published()
     assert charge.reason.endswith(
         "It is not ordered again: Budget exceeded: $0.75 required, $0.25 of $1.00 left for repeated attempts today."
@@ -357,19 +355,19 @@ async def test_nothing_is_paid_again_beyond_the_cap_of_the_day_and_the_charge_sa
     ChargeReviewed(video_id=VIDEO, attempt_id=VIDEO, paid=True, task_id="t", by="me"),
     VideoCancelled(video_id=VIDEO, by="me", reason="r"),
 ])  # fmt: skip
-async def test_what_was_settled_or_cancelled_meanwhile_is_not_paid_again(rig: Any, scene: Scene, event: Any) -> None:
+async def test_a_settled_or_cancelled_attempt_is_not_paid_again(rig: Any, scene: Scene, event: Any) -> None:
     rig.pay_again()
     attempt_id = await lost(rig, scene())
     [due] = of(PayAgainDue, await rig.published())
-    await rig.hear(event.model_copy(update={"attempt_id": attempt_id} if isinstance(event, ChargeReviewed) else {}))
+    await rig.deliver(event.model_copy(update={"attempt_id": attempt_id} if isinstance(event, ChargeReviewed) else {}))
     await rig.published()
-    await rig.hear(due)
+    await rig.deliver(due)
     await offer(rig)
     assert len(rig.ledger.taken) == 1
 
 
 @pytest.mark.parametrize(("policy", "asked"), [(False, False), (True, True)])
-async def test_nothing_is_paid_again_by_default_or_where_the_provider_can_be_asked(
+async def test_pay_again_needs_the_policy_and_a_provider_that_cannot_reconcile(
     rig: Any, scene: Scene, policy: bool, asked: bool
 ) -> None:
     if policy:
@@ -383,32 +381,32 @@ async def test_nothing_is_paid_again_by_default_or_where_the_provider_can_be_ask
 
 
 @pytest.mark.parametrize("state", ["INTENT", "UNKNOWN"])
-async def test_a_callback_makes_a_lost_task_known(rig: Any, scene: Scene, state: str) -> None:
+async def test_a_callback_reveals_a_lost_task(rig: Any, scene: Scene, state: str) -> None:
     rig.ledger.lose_answers(ConnectionError())
-    await rig.hear(scene())
+    await rig.deliver(scene())
     [overdue] = of(SubmissionOverdue, await offer(rig))
     if state == "UNKNOWN":
-        await rig.hear(overdue)
-    await rig.hear(CallbackReceived(video_id=VIDEO, attempt_id=overdue.attempt_id, task_id="task-3"))
+        await rig.deliver(overdue)
+    await rig.deliver(CallbackReceived(video_id=VIDEO, attempt_id=overdue.attempt_id, task_id="task-3"))
     assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-3")]
     assert await rig.rows("SELECT state FROM renders") == [("running",)]
 
 
-async def test_a_callback_triggers_one_look_and_no_second_row_of_them(rig: Any, scene: Scene) -> None:
-    await rig.hear(scene())
+async def test_a_callback_triggers_one_check_and_no_second_schedule(rig: Any, scene: Scene) -> None:
+    await rig.deliver(scene())
     [check] = of(CheckDue, await offer(rig))
     rig.ledger.status = Running(percent=40)
-    await rig.hear(CallbackReceived(video_id=VIDEO, attempt_id=check.attempt_id, task_id="forged"))
+    await rig.deliver(CallbackReceived(video_id=VIDEO, attempt_id=check.attempt_id, task_id="forged"))
     [hint] = of(CheckDue, await rig.published())
     assert hint == check
-    await rig.hear(hint)
+    await rig.deliver(hint)
     assert await rig.published() == [check], "looked at once, and then as regularly as before"
     assert await rig.rows("SELECT task_id <> 'forged' FROM attempts") == [(1,)]
 
 
-async def test_only_who_knows_the_address_is_heard(sqlite_rig: Any, scene: Scene) -> None:
+async def test_a_callback_needs_the_secret_url(sqlite_rig: Any, scene: Scene) -> None:
     rig = sqlite_rig
-    await rig.hear(scene())
+    await rig.deliver(scene())
     [check] = of(CheckDue, await offer(rig))
     callbacks = Callbacks("https://here.example", b"secret")
     address = callbacks.address("ledger", str(check.attempt_id)).removeprefix("https://here.example")
@@ -436,13 +434,13 @@ async def test_only_who_knows_the_address_is_heard(sqlite_rig: Any, scene: Scene
 # --- cancelling
 
 
-async def test_a_queued_task_of_a_cancelled_video_is_ended_and_costs_nothing(rig: Any, scene: Scene) -> None:
-    await rig.hear(scene())
+async def test_a_queued_task_of_a_cancelled_video_is_cancelled_for_free(rig: Any, scene: Scene) -> None:
+    await rig.deliver(scene())
     await offer(rig)
     rig.ledger.status = Running(queued=True)
-    await rig.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    await rig.deliver(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
     [due] = await rig.published()
-    await rig.hear(due)
+    await rig.deliver(due)
     assert len(rig.ledger.cancelled) == 1
     assert await used(rig, "all") == 0
     assert await rig.rows("SELECT state FROM attempts") == [("CANCELLED",)]
@@ -453,29 +451,29 @@ async def test_a_running_task_of_a_cancelled_video_is_paid_collected_and_kept(
     rig: Any, scene: Scene, tmp_path: Path
 ) -> None:
     rig.ledger.clip = await clip_of(tmp_path / "clip.mp4", 1)
-    await rig.hear(scene())
+    await rig.deliver(scene())
     [check] = of(CheckDue, await offer(rig))
     succeeded, rig.ledger.status = rig.ledger.status, Running()
-    await rig.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
-    await rig.hear((await rig.published())[0])
+    await rig.deliver(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    await rig.deliver((await rig.published())[0])
     assert rig.ledger.cancelled == []
     rig.ledger.status = succeeded
-    await rig.hear(check)
+    await rig.deliver(check)
     events = await rig.published()
     assert of(SceneCharged, events)[-1].booked_usd == Decimal("0.6")
-    await rig.hear(of(ClipReady, events)[0])
+    await rig.deliver(of(ClipReady, events)[0])
     assert len(of(SceneRendered, await rig.published())) == 1
 
 
-async def test_a_task_that_is_found_after_the_video_was_cancelled_is_dealt_with(rig: Any, scene: Scene) -> None:
+async def test_a_task_found_after_the_cancellation_is_cancelled(rig: Any, scene: Scene) -> None:
     rig.ledger.lose_answers(ConnectionError())
-    await rig.hear(scene())
+    await rig.deliver(scene())
     [overdue] = of(SubmissionOverdue, await offer(rig))
-    await rig.hear(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
+    await rig.deliver(VideoCancelled(video_id=VIDEO, by="me", reason="r"))
     rig.ledger.found, rig.ledger.status = Found("task-7"), Running(queued=True)
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     [due] = of(CancelDue, await rig.published())
-    await rig.hear(due)
+    await rig.deliver(due)
     assert rig.ledger.cancelled == ["task-7"]
 
 
@@ -488,13 +486,13 @@ async def test_a_long_scene_is_rendered_in_parts_each_beginning_where_the_last_e
 ) -> None:
     rig = sqlite_rig
     rig.ledger.clip = await clip_of(tmp_path / "clip.mp4", 10)
-    await rig.hear(scene(clip_frames=13 * 24))
+    await rig.deliver(scene(clip_frames=13 * 24))
     await rig.published()
     for _ in range(2):
         [check] = of(CheckDue, await offer(rig))
-        await rig.hear(check)
+        await rig.deliver(check)
         [ready] = of(ClipReady, await rig.published())
-        await rig.hear(ready)
+        await rig.deliver(ready)
     [rendered] = of(SceneRendered, await rig.published())
     assert (rendered.clip.frames, rendered.cost_usd) == (312, Decimal("1.2"))
     first, second = rig.ledger.orders
@@ -509,10 +507,12 @@ async def test_a_long_scene_is_rendered_in_parts_each_beginning_where_the_last_e
 async def test_the_parts_are_chained_at_each_provider(sqlite_rig: Any, simulated: Any, scene: Scene, name: str) -> None:
     provider = simulated.provider(name)
     await sqlite_rig.use(provider)
-    await sqlite_rig.hear(scene(clip_frames=14 * 24))
+    await sqlite_rig.deliver(scene(clip_frames=14 * 24))
     async with provider:
-        told = await sqlite_rig.play(lambda told: bool(of(SceneRendered, told) or of(SceneFailed, told)), seconds=60)
-    [rendered] = of(SceneRendered, told)
+        emitted = await sqlite_rig.play(
+            lambda emitted: bool(of(SceneRendered, emitted) or of(SceneFailed, emitted)), seconds=60
+        )
+    [rendered] = of(SceneRendered, emitted)
     tasks = await simulated.tasks()
     assert [task["firstFrame"] for task in tasks] == [False, True]
     assert rendered.clip.frames == 14 * 24

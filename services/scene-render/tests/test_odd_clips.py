@@ -1,4 +1,4 @@
-"""Clips as providers, cameras and editors really make them: each becomes a scene of a film as it was meant to look.
+"""Unusual clips of providers, cameras and editors: each becomes a scene that looks as intended.
 
 The clips show a master: patches of known colours, a square, and at 1.0 s a white bar with a beep.
 """
@@ -50,7 +50,7 @@ UPRIGHT: Colours = {
 UPSIDE_DOWN: Colours = {(SIZE[0] - x, SIZE[1] - y): colour for (x, y), colour in UPRIGHT.items() if y < 600}
 MIRRORED: Colours = {(SIZE[0] - x, y): colour for (x, y), colour in UPRIGHT.items()}
 TURNED: Colours = {(640, 360): WHITE, (1000, 360): GREY}
-"""What is left of a picture that stands on its side: the middle of it."""
+"""The middle of a picture that is rotated by 90°."""
 
 MASTER = (
     "[0]format=gbrp,drawbox=0:0:400:300:0xC83C3C:fill,drawbox=880:0:400:300:0x3CC83C:fill,"
@@ -176,7 +176,7 @@ ODD: dict[str, Odd] = {
     "mpeg-ts": Odd("-i {G} -c copy -f mpegts"),
 }
 TYPES = ("Video/MP4", "application/mp4", "application/octet-stream", "text/plain", "")
-"""What providers call their clips. Each clip is sent with one of them; the empty one stands for no type."""
+"""What providers call their clips. Each clip is sent with one of them; the empty one means no type."""
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def odd_clips(make: Callable[..., Path]) -> Mapping[str, Path]:
 
 
 def with_clean_aperture(clip: Path, size: tuple[int, int]) -> None:
-    """Give an H.264 clip a centred clean aperture. Its index stands behind its media, which therefore stay in place."""
+    """Give an H.264 clip a centred clean aperture. Its index is behind its media, so these stay in place."""
     data = bytearray(clip.read_bytes())
     place = data.rfind(b"avcC") - 4
     data[place:place] = struct.pack(">I4s8I", 40, b"clap", size[0], 1, size[1], 1, 0, 1, 0, 1)
@@ -219,7 +219,7 @@ def with_clean_aperture(clip: Path, size: tuple[int, int]) -> None:
     clip.write_bytes(data)
 
 
-async def test_each_becomes_a_scene_of_the_film_as_it_was_meant_to_look(
+async def test_each_clip_becomes_a_scene_that_looks_as_intended(
     sqlite_rig: Any, simulated: Any, scene: Scene, odd_clips: Mapping[str, Path], tmp_path: Path, subtests: Any
 ) -> None:
     types = itertools.cycle(TYPES)
@@ -272,7 +272,7 @@ async def test_a_clip_cut_out_of_an_open_group_of_pictures_begins_with_a_whole_p
     assert np.abs(decoded(path)[0][150, 200] - RED).max() <= 4
 
 
-async def test_picture_and_sound_stay_in_time_where_the_form_of_both_changes(
+async def test_picture_and_sound_stay_in_sync_when_both_are_converted(
     make: Callable[..., Path], tmp_path: Path
 ) -> None:
     small = make("-t 0.5 -i {M} -vf scale=640:360,format=yuv420p -c:v libx264 -c:a aac -ac 1 -f mpegts", "small")
@@ -333,12 +333,14 @@ async def collected(rig: Any, simulated: Any, request: SceneRequested, clip: Pat
     await simulated.wrong("clip", status=200, headers=headers, data=data)
     provider = simulated.provider("luma")
     await rig.use(provider)
-    await rig.hear(request)
+    await rig.deliver(request)
     async with provider:
-        told = await rig.play(lambda told: any(isinstance(event, SceneRendered | SceneFailed) for event in told))
-    failures = [event.reason for event in told if isinstance(event, SceneFailed)]
+        emitted = await rig.play(
+            lambda emitted: any(isinstance(event, SceneRendered | SceneFailed) for event in emitted)
+        )
+    failures = [event.reason for event in emitted if isinstance(event, SceneFailed)]
     assert failures == [], clip.name
-    [rendered] = [event for event in told if isinstance(event, SceneRendered)]
+    [rendered] = [event for event in emitted if isinstance(event, SceneRendered)]
     return ClipFile(rig.storage.path(rendered.clip.media.key), rendered.clip.frames, rendered.clip.has_audio)
 
 

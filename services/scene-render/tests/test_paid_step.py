@@ -1,4 +1,4 @@
-"""The paid step: written down before it is paid, paid once, and never asked again blindly."""
+"""The paid step: saved before it is sent, paid once, and never repeated blindly."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ TAKEN = "SELECT COUNT(*) FROM provider_slots WHERE provider = 'ledger' AND attem
 
 async def ask(rig: Any, *scenes: SceneRequested) -> None:
     for scene in scenes:
-        await rig.hear(scene)
+        await rig.deliver(scene)
     await rig.published()
 
 
@@ -72,7 +72,7 @@ async def money(rig: Any) -> tuple[Decimal, Decimal]:
     return Decimal(str(reserved)).quantize(Decimal("0.01")), Decimal(str(booked)).quantize(Decimal("0.01"))
 
 
-async def test_a_scene_is_submitted_once_with_its_slot_and_money_written_down(rig: Any, scene: Scene) -> None:
+async def test_a_scene_is_submitted_once_with_its_slot_and_reservation_saved(rig: Any, scene: Scene) -> None:
     await ask(rig, scene())
     await offer(rig)
     assert len(rig.ledger.taken) == 1
@@ -96,20 +96,20 @@ async def test_intent_is_committed_before_anything_is_sent(rig: Any, scene: Scen
     assert seen == [("INTENT",)]
 
 
-async def test_schedulers_that_look_at_the_same_moment_start_a_scene_once(rig: Any, scene: Scene) -> None:
+async def test_concurrent_schedulers_start_a_scene_once(rig: Any, scene: Scene) -> None:
     await ask(rig, scene(1))
     claims = await asyncio.gather(*(rig.start() for _ in range(5)))
     assert sum(isinstance(claim, Claim) for claim in claims) == len(rig.ledger.taken) == 1
 
 
-async def test_a_scene_asked_for_twice_is_rendered_once(rig: Any, scene: Scene) -> None:
+async def test_a_scene_requested_twice_is_rendered_once(rig: Any, scene: Scene) -> None:
     await ask(rig, scene(), scene())
     await offer(rig)
     await offer(rig)
     assert len(rig.ledger.taken) == 1
 
 
-async def test_never_more_tasks_than_slots_however_many_ask_at_once(rig: Any, scene: Scene) -> None:
+async def test_concurrent_starts_never_exceed_the_slots(rig: Any, scene: Scene) -> None:
     await ask(rig, *(scene(n) for n in range(1, 6)))
     schedulers = [rig.scheduler.start_waiting(rig.ledger) for _ in range(12)]
     await asyncio.gather(*schedulers)
@@ -119,7 +119,7 @@ async def test_never_more_tasks_than_slots_however_many_ask_at_once(rig: Any, sc
 
 
 @pytest.mark.parametrize("lost", [ConnectionError("reset"), TimeoutError(), ValueError("500 after creating")])
-async def test_a_lost_answer_is_never_asked_again_and_its_money_stays_held(
+async def test_an_order_with_a_lost_answer_is_not_repeated_and_stays_reserved(
     rig: Any, scene: Scene, lost: Exception
 ) -> None:
     rig.ledger.lose_answers(lost)
@@ -129,7 +129,7 @@ async def test_a_lost_answer_is_never_asked_again_and_its_money_stays_held(
     assert await rig.rows(ATTEMPTS) == [("INTENT", 0)]
 
     rig.ledger.found = Unknowable()
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     assert len(rig.ledger.taken) == 1
     assert await rig.rows(ATTEMPTS) == [("UNKNOWN", 0)]
     assert await money(rig) == (Decimal("0.75"), Decimal("0.00"))
@@ -138,13 +138,13 @@ async def test_a_lost_answer_is_never_asked_again_and_its_money_stays_held(
     assert "may have been paid" in failed.reason
 
 
-async def test_a_lost_answer_whose_task_is_found_goes_on(rig: Any, scene: Scene) -> None:
+async def test_an_order_with_a_lost_answer_continues_once_its_task_is_found(rig: Any, scene: Scene) -> None:
     rig.ledger.lose_answers(ConnectionError())
     await ask(rig, scene())
     await offer(rig)
     [overdue] = of(SubmissionOverdue, await taken(rig))
     rig.ledger.found = Found("task-7")
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     assert len(rig.ledger.taken) == 1
     assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-7")]
 
@@ -166,9 +166,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     return errors
 
 
-async def test_a_task_is_not_forgotten_while_the_database_is_away(
-    rig: Any, scene: Scene, away: list[Exception]
-) -> None:
+async def test_a_task_is_saved_after_a_database_outage(rig: Any, scene: Scene, away: list[Exception]) -> None:
     away.extend(ConnectionError("away") for _ in range(20))
     await ask(rig, scene())
     await offer(rig)
@@ -176,9 +174,7 @@ async def test_a_task_is_not_forgotten_while_the_database_is_away(
     assert await rig.rows(ATTEMPTS) == [("SUBMITTED", 1)]
 
 
-async def test_a_task_that_could_not_be_saved_stands_in_the_log(
-    sqlite_rig: Any, scene: Scene, away: list[Exception]
-) -> None:
+async def test_a_task_that_could_not_be_saved_is_logged(sqlite_rig: Any, scene: Scene, away: list[Exception]) -> None:
     """The process ends before the database is back."""
     rig = sqlite_rig
     rig.ledger.answer = lambda _: "task-7"
@@ -186,7 +182,7 @@ async def test_a_task_that_could_not_be_saved_stands_in_the_log(
     await ask(rig, scene())
     with capture_logs() as lines:
         starting = asyncio.create_task(offer(rig))
-        while not rig.ledger.taken or not rig.deps.shielded.tasks:  # noqa: ASYNC110 - nobody sets an event
+        while not rig.ledger.taken or not rig.deps.shielded.tasks:  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0.001)
         [saving] = rig.deps.shielded.tasks
         await asyncio.sleep(0.02)
@@ -196,18 +192,18 @@ async def test_a_task_that_could_not_be_saved_stands_in_the_log(
     assert (line["attempt_id"], line["task_id"]) == (rig.ledger.taken[0], "task-7")
 
 
-async def test_what_was_surely_never_taken_is_submitted_again_as_the_same_attempt(rig: Any, scene: Scene) -> None:
+async def test_an_order_that_certainly_never_arrived_is_resubmitted_as_the_same_attempt(rig: Any, scene: Scene) -> None:
     rig.ledger.lose_answers(ConnectionError())
     await ask(rig, scene())
     await offer(rig)
     [overdue] = of(SubmissionOverdue, await taken(rig))
     rig.ledger.answer, rig.ledger.found = (lambda _: "task-8"), Absent()
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     assert len(set(rig.ledger.taken)) == 1
     assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-8")]
 
 
-async def test_a_task_that_becomes_known_while_it_is_looked_for_is_not_submitted_again(rig: Any, scene: Scene) -> None:
+async def test_a_task_found_during_reconciliation_is_not_resubmitted(rig: Any, scene: Scene) -> None:
     rig.ledger.lose_answers(ConnectionError())
     await ask(rig, scene())
     await offer(rig)
@@ -215,16 +211,16 @@ async def test_a_task_that_becomes_known_while_it_is_looked_for_is_not_submitted
 
     async def find(_attempt_id: str, _age: float) -> Absent:
         heard = CallbackReceived(video_id=UUID(int=1), attempt_id=overdue.attempt_id, task_id="task-9")
-        await rig.hear(heard)
+        await rig.deliver(heard)
         return Absent()
 
     rig.ledger.find = find
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     assert len(rig.ledger.taken) == 1
     assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-9")]
 
 
-async def test_what_was_surely_never_taken_is_submitted_again_by_one_replica(rig: Any, scene: Scene) -> None:
+async def test_only_one_replica_resubmits(rig: Any, scene: Scene) -> None:
     rig.ledger.lose_answers(ConnectionError())
     await ask(rig, scene())
     await offer(rig)
@@ -236,7 +232,7 @@ async def test_what_was_surely_never_taken_is_submitted_again_by_one_replica(rig
         return Absent()
 
     rig.ledger.find = find
-    await asyncio.gather(rig.hear(overdue), rig.hear(overdue))
+    await asyncio.gather(rig.deliver(overdue), rig.deliver(overdue))
     assert len(rig.ledger.taken) == 2, "the first one, and one more"
 
 
@@ -250,7 +246,7 @@ async def test_a_refusal_frees_slot_and_money_and_fails_the_scene(rig: Any, scen
     assert await rig.rows(TAKEN) == [(0,)]
 
 
-async def test_a_submission_that_is_put_off_waits_and_no_try_is_lost(rig: Any, scene: Scene) -> None:
+async def test_a_deferred_submission_waits_and_does_not_count_as_a_failure(rig: Any, scene: Scene) -> None:
     rig.ledger.lose_answers(SubmissionDeferred("outage", "It cannot be reached."))
     await ask(rig, scene())
     await offer(rig)
@@ -261,7 +257,7 @@ async def test_a_submission_that_is_put_off_waits_and_no_try_is_lost(rig: Any, s
     assert await money(rig) == (Decimal("0.00"), Decimal("0.00"))
 
 
-async def test_whoever_wakes_up_too_late_submits_nothing(rig: Any, scene: Scene) -> None:
+async def test_a_process_that_resumes_too_late_submits_nothing(rig: Any, scene: Scene) -> None:
     """Frozen after INTENT for longer than a submission may take: another replica has given the attempt up."""
     rig.ledger.submit_seconds = -1.0
     await ask(rig, scene())
@@ -281,27 +277,27 @@ async def submitted(rig: Any, scene: SceneRequested) -> CheckDue:
 
 async def test_success_frees_the_slot_books_the_cost_and_lets_the_next_one_start(rig: Any, scene: Scene) -> None:
     check = await submitted(rig, scene())
-    await rig.hear(check)
+    await rig.deliver(check)
     events = await taken(rig)
     assert len(of(ClipReady, events)) == 1
     assert await money(rig) == (Decimal("0.00"), Decimal("0.60"))
     assert await rig.rows(TAKEN) == [(0,)]
 
 
-async def test_a_running_task_is_looked_at_again_later_and_tells_its_progress(rig: Any, scene: Scene) -> None:
+async def test_a_running_task_is_polled_and_its_progress_published(rig: Any, scene: Scene) -> None:
     check = await submitted(rig, scene())
     rig.ledger.status = Running(percent=40, eta=9, check_after=5)
-    await rig.hear(check)
+    await rig.deliver(check)
     assert await taken(rig) == [check]
-    [hint] = rig.ephemeral.told
+    [hint] = rig.ephemeral.events
     assert isinstance(hint, SceneProgressed)
     assert (hint.percent, hint.eta_seconds) == (40, 9)
 
 
-async def test_a_silent_provider_costs_no_attempt(rig: Any, scene: Scene) -> None:
+async def test_a_silent_provider_does_not_use_up_an_attempt(rig: Any, scene: Scene) -> None:
     check = await submitted(rig, scene())
     rig.ledger.status = ProviderSilent()
-    await rig.hear(check)
+    await rig.deliver(check)
     assert len(of(CheckDue, await taken(rig))) == 1
     assert await rig.rows(ATTEMPTS) == [("SUBMITTED", 1)]
 
@@ -312,9 +308,9 @@ async def long_ago(rig: Any, column: str) -> None:
 
 
 async def look(rig: Any, check: CheckDue, status: Any) -> CheckDue:
-    """Look at a task that goes on; returns the next look."""
+    """Check a running task; return the next check."""
     rig.ledger.status = status
-    await rig.hear(check)
+    await rig.deliver(check)
     [after] = of(CheckDue, await taken(rig))
     return after
 
@@ -331,24 +327,24 @@ async def test_a_task_that_ends_while_its_provider_is_silent_for_long_is_collect
     for _ in range(3):
         check = await look(rig, check, ProviderSilent())
     rig.ledger.status = Succeeded(Decimal("0.60"))
-    await rig.hear(check)
+    await rig.deliver(check)
     assert len(of(ClipReady, await taken(rig))) == 1
     assert (rig.ledger.cancelled, len(rig.ledger.taken)) == ([], 1)
 
 
-async def test_a_task_whose_provider_is_silent_for_hours_is_left_to_a_person_with_its_money_held(
+async def test_after_hours_of_silence_a_person_settles_the_task(
     rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = await look(rig, await submitted(rig, scene()), ProviderSilent())
     monkeypatch.setattr("scene_render.attempts.polling.SILENCE_SECONDS", -1)
     rig.ledger.status = ProviderSilent()
-    await rig.hear(check)
+    await rig.deliver(check)
     [failed] = of(SceneFailed, await taken(rig))
     assert (failed.kind, "has not answered" in failed.reason) == ("submission_unknown", True)
     assert (rig.ledger.cancelled, len(rig.ledger.taken)) == ([], 1)
 
 
-async def test_a_task_that_may_have_been_queued_while_nobody_saw_it_has_all_its_time(rig: Any, scene: Scene) -> None:
+async def test_possible_time_in_the_queue_does_not_count_against_a_task(rig: Any, scene: Scene) -> None:
     check = await submitted(rig, scene())
     await long_ago(rig, "submitted_at")
     check = await look(rig, check, ProviderSilent())
@@ -357,13 +353,13 @@ async def test_a_task_that_may_have_been_queued_while_nobody_saw_it_has_all_its_
     assert rig.ledger.cancelled == []
 
 
-async def test_a_task_that_is_begun_after_a_long_time_in_the_queue_has_all_its_time(rig: Any, scene: Scene) -> None:
+async def test_time_in_the_queue_does_not_count_against_a_task(rig: Any, scene: Scene) -> None:
     check = await look(rig, await submitted(rig, scene()), Running(queued=True))
     await long_ago(rig, "submitted_at")
     rig.ledger.status = Running()
-    await rig.hear(CallbackReceived(video_id=UUID(int=1), attempt_id=check.attempt_id, task_id="t"))
+    await rig.deliver(CallbackReceived(video_id=UUID(int=1), attempt_id=check.attempt_id, task_id="t"))
     [hint] = await taken(rig)
-    await rig.hear(hint)
+    await rig.deliver(hint)
     await look(rig, check, Running())
     assert rig.ledger.cancelled == []
 
@@ -382,26 +378,26 @@ async def test_a_task_that_ends_while_it_is_being_cancelled_is_collected(rig: An
         rig.ledger.status = Succeeded(Decimal("0.60"))
 
     rig.ledger.cancel = cancel
-    await rig.hear(await look(rig, check, Running()))
+    await rig.deliver(await look(rig, check, Running()))
     assert len(of(ClipReady, await taken(rig))) == 1
     assert await money(rig) == (Decimal("0.00"), Decimal("0.60"))
 
 
-async def test_a_task_that_goes_on_though_it_was_cancelled_is_ordered_from_nobody_else(rig: Any, scene: Scene) -> None:
+async def test_a_task_that_ignores_its_cancellation_is_not_ordered_elsewhere(rig: Any, scene: Scene) -> None:
     check = await overdue(rig, scene())
 
     async def cancel(_task_id: str) -> None:
         """It does not listen."""
 
     rig.ledger.cancel = cancel
-    await rig.hear(check)
+    await rig.deliver(check)
     assert [failed.kind for failed in of(SceneFailed, await taken(rig))] == ["submission_unknown"]
 
 
 async def test_a_task_that_failed_for_good_fails_the_scene_with_what_it_cost(rig: Any, scene: Scene) -> None:
     check = await submitted(rig, scene())
     rig.ledger.status = Failed("moderation", "Too wild.", Decimal("0.10"), again=False)
-    await rig.hear(check)
+    await rig.deliver(check)
     [failed] = of(SceneFailed, await taken(rig))
     assert (failed.reason, failed.cost_usd) == ("Too wild.", Decimal("0.1"))
     assert await rig.rows(TAKEN) == [(0,)]
@@ -413,11 +409,13 @@ async def film(path: Path, seconds: float, size: str = "320x180", rate: int = 30
     return path
 
 
-async def test_a_clip_of_another_form_is_conformed_stored_and_told(rig: Any, scene: Scene, tmp_path: Path) -> None:
+async def test_a_clip_in_another_format_is_conformed_stored_and_published(
+    rig: Any, scene: Scene, tmp_path: Path
+) -> None:
     rig.ledger.clip = await film(tmp_path / "clip.mp4", 2)
-    await rig.hear(await submitted(rig, scene()))
+    await rig.deliver(await submitted(rig, scene()))
     [ready] = of(ClipReady, await taken(rig))
-    await rig.hear(ready)
+    await rig.deliver(ready)
     [rendered] = of(SceneRendered, await taken(rig))
     assert (rendered.clip.width, rendered.clip.height, rendered.clip.frames) == (1280, 720, 24)
     assert (rendered.duration, rendered.cost_usd, rendered.provider) == (1.0, Decimal("0.6"), "ledger")
@@ -427,13 +425,13 @@ async def test_a_clip_of_another_form_is_conformed_stored_and_told(rig: Any, sce
 TAIL = ((160, 90), 5 * FRAME_RATE, 5 * FRAME_RATE)
 
 
-async def test_the_end_of_a_long_scene_is_whole_whatever_its_frame_rate(tmp_path: Path) -> None:
+async def test_the_last_part_of_a_long_scene_is_complete_at_any_frame_rate(tmp_path: Path) -> None:
     clip = await film(tmp_path / "clip.mp4", 5, "160x90", rate=30)
     _, facts = await admit(clip, *TAIL, Ffmpeg(), tail=True)
     assert facts.frames == 5 * FRAME_RATE
 
 
-async def test_what_was_handed_along_is_left_out_whatever_its_frame_rate(tmp_path: Path) -> None:
+async def test_the_first_frame_handed_over_is_removed_at_any_frame_rate(tmp_path: Path) -> None:
     clip = await film(tmp_path / "clip.mp4", 10, "160x90", rate=12)
     path, facts = await admit(clip, *TAIL, Ffmpeg(), tail=True)
     assert facts.frames == 5 * FRAME_RATE
@@ -462,7 +460,7 @@ def difference(one: bytes, other: bytes) -> float:
     ],
     ids=["empty", "too short", "a web page", "a playlist"],
 )
-async def test_a_clip_that_cannot_be_used_is_tried_again_where_that_may_help_and_its_cost_stays_booked(
+async def test_an_unusable_clip_is_retried_if_that_may_help_and_its_cost_stays_booked(
     rig: Any, scene: Scene, tmp_path: Path, content: bytes | None, state: str
 ) -> None:
     path = tmp_path / "clip.mp4"
@@ -471,9 +469,9 @@ async def test_a_clip_that_cannot_be_used_is_tried_again_where_that_may_help_and
     else:
         path.write_bytes(content)
     rig.ledger.clip = path
-    await rig.hear(await submitted(rig, scene()))
+    await rig.deliver(await submitted(rig, scene()))
     [ready] = of(ClipReady, await taken(rig))
-    await rig.hear(ready)
+    await rig.deliver(ready)
     assert of(SceneRendered, await taken(rig)) == []
     assert await rig.rows("SELECT state, attempts FROM renders") == [(state, 1)]
     assert await money(rig) == (Decimal("0.00"), Decimal("0.60"))
@@ -481,7 +479,7 @@ async def test_a_clip_that_cannot_be_used_is_tried_again_where_that_may_help_and
 
 async def test_scenes_of_a_cancelled_video_never_start(rig: Any, scene: Scene) -> None:
     await ask(rig, scene(1))
-    await rig.hear(VideoCancelled(video_id=UUID(int=1), by="me", reason="r"))
+    await rig.deliver(VideoCancelled(video_id=UUID(int=1), by="me", reason="r"))
     await ask(rig, scene(2))
     await offer(rig)
     assert rig.ledger.taken == []
@@ -489,17 +487,17 @@ async def test_scenes_of_a_cancelled_video_never_start(rig: Any, scene: Scene) -
 
 async def test_scenes_of_a_failed_video_wait_until_it_is_resumed(rig: Any, scene: Scene) -> None:
     await ask(rig, scene(1))
-    await rig.hear(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
+    await rig.deliver(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
     await offer(rig)
     assert rig.ledger.taken == []
-    await rig.hear(VideoResumed(video_id=UUID(int=1)))
+    await rig.deliver(VideoResumed(video_id=UUID(int=1)))
     await offer(rig)
     assert len(rig.ledger.taken) == 1
 
 
 async def test_a_refused_request_of_the_same_id_stops_no_scene(rig: Any, scene: Scene) -> None:
     await ask(rig, scene(1, post_id="p-7"))
-    await rig.hear(VideoFailed(video_id=UUID(int=1), stage="request", kind="conflict", reason="r"))
+    await rig.deliver(VideoFailed(video_id=UUID(int=1), stage="request", kind="conflict", reason="r"))
     await offer(rig)
     assert len(rig.ledger.taken) == 1
     async with rig.database.reading() as session:
@@ -508,7 +506,7 @@ async def test_a_refused_request_of_the_same_id_stops_no_scene(rig: Any, scene: 
 
 
 @pytest.mark.connected
-async def test_slots_are_provided_while_another_replica_is_frozen_with_their_locks(mariadb_rig: Any) -> None:
+async def test_slots_are_created_while_a_frozen_replica_holds_their_locks(mariadb_rig: Any) -> None:
     rig = mariadb_rig
     slots = f"SELECT number FROM provider_slots WHERE provider = '{rig.ledger.name}'"
     state = f"SELECT * FROM provider_states WHERE provider = '{rig.ledger.name}'"
@@ -527,7 +525,7 @@ async def test_slots_are_provided_while_another_replica_is_frozen_with_their_loc
     assert len(await rig.rows(slots)) == before - 1
 
 
-async def test_turns_go_round_people_before_batches(rig: Any, scene: Scene) -> None:
+async def test_the_order_is_fair_and_interactive_requests_come_first(rig: Any, scene: Scene) -> None:
     batch = [scene(n, video=9, owner="big", priority="batch") for n in (1, 2)]
     many = [scene(n, video=1, owner="big") for n in (1, 2, 3)]
     one = scene(1, video=2, owner="small")

@@ -1,4 +1,4 @@
-"""What each answer of each provider means: what the attempt becomes, whether another is made, what a person reads.
+"""The meaning of each provider answer: the attempt's state, retries, and the published reason.
 
 All of it at the simulator, through the providers' own SDKs.
 """
@@ -35,13 +35,13 @@ NO_CREDITS = {"error": "You do not have enough credits to run this task."}
 DAILY = {"error": "Your daily task limit has been reached."}
 
 
-def ended(told: list[Any]) -> bool:
-    return any(isinstance(event, SceneRendered | SceneFailed) for event in told)
+def ended(emitted: list[Any]) -> bool:
+    return any(isinstance(event, SceneRendered | SceneFailed) for event in emitted)
 
 
 async def play(rig: Any, provider: Any, scene: SceneRequested, until: Any = ended, **more: Any) -> list[Any]:
     await rig.use(provider, **more)
-    await rig.hear(scene)
+    await rig.deliver(scene)
     async with provider:
         return await rig.play(until)
 
@@ -49,11 +49,11 @@ async def play(rig: Any, provider: Any, scene: SceneRequested, until: Any = ende
 async def play_without_answer(rig: Any, provider: Any, scene: SceneRequested) -> list[Any]:
     """Play to the end, with a clock that runs ahead while an answer is awaited."""
     await rig.use(provider)
-    await rig.hear(scene)
+    await rig.deliver(scene)
     async with provider:
-        told = await rig.play(lambda told: any(one.kind == "unconfirmed" for one in of(SceneDelayed, told)))
+        emitted = await rig.play(lambda emitted: any(one.kind == "unconfirmed" for one in of(SceneDelayed, emitted)))
         await rig.pass_time(provider.submit_seconds + 1)
-        return told + await rig.play(ended)
+        return emitted + await rig.play(ended)
 
 
 def patience(fault: dict[str, Any]) -> float:
@@ -61,8 +61,8 @@ def patience(fault: dict[str, Any]) -> float:
     return 3.0 if "hang" in fault else 20.0
 
 
-def of(kind: type, told: list[Any]) -> list[Any]:
-    return [event for event in told if isinstance(event, kind)]
+def of(kind: type, emitted: list[Any]) -> list[Any]:
+    return [event for event in emitted if isinstance(event, kind)]
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def short(scene: Scene) -> SceneRequested:
 async def test_a_scene_is_ordered_rendered_collected_and_booked_to_the_cent(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
-    told = await play(sqlite_rig, simulated.provider(name), short)
-    [rendered] = of(SceneRendered, told)
+    emitted = await play(sqlite_rig, simulated.provider(name), short)
+    [rendered] = of(SceneRendered, emitted)
     [task] = await simulated.tasks()
     assert rendered.provider == name
     assert (rendered.clip.width, rendered.clip.height) == (1280, 720)
@@ -139,7 +139,7 @@ async def test_a_lost_answer_of_luma_is_one_post_and_its_task_is_found_in_the_li
     assert (await simulated.posts(), len(await simulated.tasks())) == (1, 1)
 
 
-async def test_luma_is_asked_again_only_when_its_list_proves_that_nothing_arrived(
+async def test_luma_gets_an_order_again_only_if_its_list_proves_that_it_never_arrived(
     sqlite_rig: Any, simulated: Any, scene: Scene
 ) -> None:
     """A list that shows no marker at all proves nothing; one that shows those of other tasks does."""
@@ -149,20 +149,21 @@ async def test_luma_is_asked_again_only_when_its_list_proves_that_nothing_arrive
 
     await play(sqlite_rig, simulated.provider("luma"), scene(2, video=2))
     await simulated.wrong("create", status=500, body={"detail": "Oops"}, times=1)
-    told = await play_without_answer(sqlite_rig, simulated.provider("luma"), scene(3, video=3))
-    [rendered] = of(SceneRendered, told)
+    emitted = await play_without_answer(sqlite_rig, simulated.provider("luma"), scene(3, video=3))
+    [rendered] = of(SceneRendered, emitted)
     assert rendered.scene_number == 3
     assert len(await simulated.tasks()) == 2
     assert await sqlite_rig.rows("SELECT posts FROM attempts WHERE scene_number = 3") == [(2,)]
 
 
 @pytest.mark.parametrize("name", PAID)
-async def test_a_provider_that_cannot_be_reached_has_surely_taken_nothing(
+async def test_an_unreachable_provider_has_accepted_nothing(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
     provider = simulated.provider(name, video_api_url="http://127.0.0.1:1/x")
     [delayed] = of(
-        SceneDelayed, await play(sqlite_rig, provider, short, lambda told: bool(of(SceneDelayed, told)), scale=0.1)
+        SceneDelayed,
+        await play(sqlite_rig, provider, short, lambda emitted: bool(of(SceneDelayed, emitted)), scale=0.1),
     )
     assert (delayed.kind, delayed.reason) == ("outage", f"{name} cannot be reached.")
     assert {state for (state,) in await sqlite_rig.rows("SELECT state FROM attempts")} == {"FAILED"}
@@ -212,15 +213,15 @@ PUT_OFF = [
 
 
 @pytest.mark.parametrize(("name", "fault", "kind", "says"), PUT_OFF)
-async def test_a_provider_that_takes_nothing_is_parked_the_scene_says_why_and_goes_on_later(
+async def test_a_rejecting_provider_opens_its_circuit_and_the_scene_waits_with_the_reason(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any], kind: str, says: str
 ) -> None:
     await simulated.wrong("create", times=2, **fault)
-    told = await play(sqlite_rig, simulated.provider(name), short)
-    delayed = of(SceneDelayed, told)
+    emitted = await play(sqlite_rig, simulated.provider(name), short)
+    delayed = of(SceneDelayed, emitted)
     assert (len(delayed), delayed[0].kind) == (1, kind)
     assert says in delayed[0].reason
-    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+    assert len(of(SceneRendered, emitted)) == len(await simulated.tasks()) == 1
     assert await sqlite_rig.rows("SELECT state FROM attempts ORDER BY number") == [
         ("FAILED",), ("FAILED",), ("SUCCEEDED",)
     ]  # fmt: skip
@@ -228,22 +229,20 @@ async def test_a_provider_that_takes_nothing_is_parked_the_scene_says_why_and_go
 
 @pytest.mark.parametrize("name", PAID)
 @pytest.mark.parametrize("status", [401, 402, 403, 429])
-async def test_what_a_provider_says_about_the_account_stands_in_the_log_and_nowhere_else(
+async def test_messages_about_the_account_are_only_logged(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str, status: int
 ) -> None:
     said = {"detail": "The key luma-abc…xyz of account 4711 is not allowed."}
     await simulated.wrong("create", times=None, status=status, body=said)
     with capture_logs() as lines:
-        told = await play(
-            sqlite_rig, simulated.provider(name), short, lambda told: bool(of(SceneDelayed, told)), scale=0.01
+        emitted = await play(
+            sqlite_rig, simulated.provider(name), short, lambda emitted: bool(of(SceneDelayed, emitted)), scale=0.01
         )
-    assert not [event for event in told if "4711" in event.model_dump_json()]
+    assert not [event for event in emitted if "4711" in event.model_dump_json()]
     assert [line for line in lines if "4711" in str(line.get("detail"))]
 
 
-async def test_why_a_clip_could_not_be_fetched_leaves_out_what_was_said_about_the_account(
-    simulated: Any, tmp_path: Path
-) -> None:
+async def test_a_failed_download_does_not_publish_messages_about_the_account(simulated: Any, tmp_path: Path) -> None:
     for name in PAID:
         await simulated.wrong("get", status=401, body={"detail": "The key of account 4711"})
         async with simulated.provider(name) as provider:
@@ -253,12 +252,12 @@ async def test_why_a_clip_could_not_be_fetched_leaves_out_what_was_said_about_th
 
 
 @pytest.mark.parametrize("status", [502, 503])
-async def test_runway_sheds_load_and_is_asked_again(
+async def test_runway_is_retried_after_shedding_load(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, status: int
 ) -> None:
     await simulated.wrong("create", times=2, status=status, body={"error": "Busy"})
-    told = await play(sqlite_rig, simulated.provider("runway"), short)
-    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+    emitted = await play(sqlite_rig, simulated.provider("runway"), short)
+    assert len(of(SceneRendered, emitted)) == len(await simulated.tasks()) == 1
 
 
 FAILURES = [
@@ -295,7 +294,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("name", "code", "reason", "kind", "tasks", "says"), FAILURES)
-async def test_a_failed_task_is_ordered_again_only_where_that_may_help(
+async def test_a_failed_task_is_retried_only_if_that_may_help(
     sqlite_rig: Any, simulated: Any, short: SceneRequested,
     name: str, code: str, reason: str, kind: str, tasks: int, says: str,
 ) -> None:  # fmt: skip
@@ -323,12 +322,12 @@ async def test_a_throttled_task_is_waited_for_and_not_ordered_again(
     await simulated.wrong("create", outcome="throttled", seconds=1.6)  # longer than a task may be worked on
     provider = simulated.provider(name)
     provider.attempt_seconds = 1.0
-    told = await play(sqlite_rig, provider, short)
-    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+    emitted = await play(sqlite_rig, provider, short)
+    assert len(of(SceneRendered, emitted)) == len(await simulated.tasks()) == 1
 
 
 @pytest.mark.parametrize("name", PAID)
-async def test_a_task_that_never_ends_is_ended_booked_and_tried_once_more(
+async def test_an_overdue_task_is_cancelled_booked_and_retried(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
     await simulated.wrong("create", outcome="never")
@@ -355,7 +354,7 @@ async def test_a_task_that_has_ended_is_not_cancelled_and_keeps_its_clip(
 
 @pytest.mark.parametrize("name", PAID)
 @pytest.mark.parametrize("status", [401, 429, 503])
-async def test_a_cancelling_without_an_answer_says_nothing(
+async def test_a_cancellation_without_an_answer_proves_nothing(
     simulated: Any, short: SceneRequested, name: str, status: int
 ) -> None:
     await simulated.wrong("create", outcome="never")
@@ -373,17 +372,17 @@ async def test_a_cancelling_without_an_answer_says_nothing(
     [{"status": 500, "body": {}}, {"status": 503, "text": "nginx"}, {"drop": True}, {"status": 200, "text": "<p>"},
      {"status": 429, "body": {}, "headers": {"Retry-After": "1"}}],
 )  # fmt: skip
-async def test_looks_that_fail_cost_nothing(
+async def test_failed_polls_cost_nothing(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str, fault: dict[str, Any]
 ) -> None:
     await simulated.wrong("get", times=3, **fault)
-    told = await play(sqlite_rig, simulated.provider(name), short)
-    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+    emitted = await play(sqlite_rig, simulated.provider(name), short)
+    assert len(of(SceneRendered, emitted)) == len(await simulated.tasks()) == 1
 
 
 @pytest.mark.parametrize("name", PAID)
 @pytest.mark.parametrize("status", [401, 403, 418])
-async def test_an_answer_that_is_not_about_the_task_says_nothing_of_it(
+async def test_an_answer_that_is_not_about_the_task_is_ignored(
     simulated: Any, short: SceneRequested, name: str, status: int, tmp_path: Path
 ) -> None:
     async with simulated.provider(name) as provider:
@@ -397,7 +396,7 @@ async def test_an_answer_that_is_not_about_the_task_says_nothing_of_it(
 
 
 REPEATS, MAY_GO_BETTER = 1, 2
-"""How often a clip is ordered. What would be delivered alike the next time is not paid for again."""
+"""How often a clip is ordered. A clip that would be the same again is not paid for again."""
 DAMAGED = [
     ("html", "is a web page", REPEATS),
     ("garbage", "is of an unknown kind", REPEATS),
@@ -412,7 +411,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("clip", "says", "orders"), DAMAGED)
-async def test_a_clip_that_cannot_be_used_is_ordered_again_only_where_that_may_help(
+async def test_an_unusable_clip_is_ordered_again_only_if_that_may_help(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, clip: str, says: str, orders: int
 ) -> None:
     await simulated.wrong("create", times=None, clip=clip)
@@ -424,15 +423,15 @@ async def test_a_clip_that_cannot_be_used_is_ordered_again_only_where_that_may_h
 
 
 @pytest.mark.parametrize("page", ["<h1>502 Bad gateway</h1>", "", "{}"])
-async def test_what_comes_in_place_of_a_clip_once_is_fetched_again_and_not_paid_again(
+async def test_a_failed_download_is_repeated_and_not_paid_again(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, page: str
 ) -> None:
     await simulated.wrong("clip", status=200, text=page)
-    told = await play(sqlite_rig, simulated.provider("luma"), short)
-    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+    emitted = await play(sqlite_rig, simulated.provider("luma"), short)
+    assert len(of(SceneRendered, emitted)) == len(await simulated.tasks()) == 1
 
 
-async def test_a_clip_that_this_machine_had_no_memory_or_space_for_is_not_ordered_again(
+async def test_a_lack_of_memory_or_disk_does_not_order_a_clip_again(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The handler fails, and its message comes back: fetching is free."""
@@ -445,24 +444,24 @@ async def test_a_clip_that_this_machine_had_no_memory_or_space_for_is_not_ordere
 
 
 @pytest.mark.parametrize("name", ["runway", "luma"])
-async def test_an_ended_link_is_asked_for_afresh_once(
+async def test_an_expired_link_is_requested_again_once(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, name: str
 ) -> None:
     await simulated.wrong("clip", status=403, text="<Error/>")
-    told = await play(sqlite_rig, simulated.provider(name), short)
-    assert len(of(SceneRendered, told)) == len(await simulated.tasks()) == 1
+    emitted = await play(sqlite_rig, simulated.provider(name), short)
+    assert len(of(SceneRendered, emitted)) == len(await simulated.tasks()) == 1
 
 
-async def test_a_link_that_has_ended_for_good_is_a_clip_that_cannot_be_used(
+async def test_a_permanently_expired_link_makes_the_clip_unusable(
     sqlite_rig: Any, simulated: Any, short: SceneRequested
 ) -> None:
     await simulated.wrong("create", clip="gone")
-    told = await play(sqlite_rig, simulated.provider("pika"), short)
-    assert (len(of(SceneRendered, told)), len(await simulated.tasks())) == (1, 2)
+    emitted = await play(sqlite_rig, simulated.provider("pika"), short)
+    assert (len(of(SceneRendered, emitted)), len(await simulated.tasks())) == (1, 2)
 
 
 @pytest.mark.parametrize("link", ["https://localhost/clip.mp4", "https://elsewhere.example/clip.mp4"])
-async def test_a_clip_out_of_reach_is_not_paid_again_and_no_address_of_ours_is_told(
+async def test_an_unreachable_clip_is_not_paid_again_and_no_internal_address_is_published(
     sqlite_rig: Any, simulated: Any, short: SceneRequested, link: str
 ) -> None:
     """An operator can allow the place, and then the clip is used: its message is kept with the dead letters."""
@@ -476,19 +475,19 @@ async def test_a_clip_out_of_reach_is_not_paid_again_and_no_address_of_ours_is_t
     assert len(await simulated.tasks()) == 1
 
 
-async def test_runway_is_looked_at_every_five_seconds_at_most(simulated: Any) -> None:
+async def test_runway_is_polled_every_five_seconds_at_most(simulated: Any) -> None:
     assert simulated.provider("runway", simulator_speed=1.0).check_seconds >= 5.0
 
 
 @pytest.mark.parametrize("name", PAID)
-async def test_every_angle_and_shape_is_an_order_the_provider_takes(simulated: Any, scene: Scene, name: str) -> None:
+async def test_the_provider_accepts_every_angle_and_aspect_ratio(simulated: Any, scene: Scene, name: str) -> None:
     angles = ["wide", "medium", "close-up", "overhead", "pov"]
     async with simulated.provider(name) as provider:
         seconds = min(provider.tariff.usd)
         for angle, aspect in itertools.product(angles, ["16:9", "9:16", "1:1"]):
-            told = StoryScene(
+            emitted = StoryScene(
                 scene_number=1, description="d", camera_angle=angle, duration=5, action="a", transition="cut"
             )
-            request = scene(scene=told, aspect_ratio=aspect, shot_prompt="🦊 rubah " * 300)
+            request = scene(scene=emitted, aspect_ratio=aspect, shot_prompt="🦊 rubah " * 300)
             await provider.submit("an-attempt", Shot(request, seconds))
     assert [task["seconds"] for task in await simulated.tasks()] == [seconds] * 15

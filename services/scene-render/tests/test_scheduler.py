@@ -1,4 +1,4 @@
-"""Schedulers claim what is due: nothing tells them, nothing is claimed twice, and no provider waits for another."""
+"""Schedulers claim due rows without messages, none twice, and providers do not delay each other."""
 
 import asyncio
 import contextlib
@@ -57,14 +57,14 @@ async def scheduling(rig: Any, *schedulers: Scheduler) -> AsyncIterator[None]:
 async def ask(rig: Any, scene: Scene, videos: int, scenes: int = 5) -> None:
     for video in range(1, videos + 1):
         for number in range(1, scenes + 1):
-            await rig.hear(scene(number, video=video))
+            await rig.deliver(scene(number, video=video))
     await rig.published()
 
 
 # --- scenes that wait
 
 
-async def test_slots_that_were_added_are_all_used_after_the_restart(rig: Any, scene: Scene) -> None:
+async def test_added_slots_are_all_used_after_a_restart(rig: Any, scene: Scene) -> None:
     rig.ledger.status = Running()
     await ask(rig, scene, videos=10)
     async with scheduling(rig):
@@ -75,13 +75,13 @@ async def test_slots_that_were_added_are_all_used_after_the_restart(rig: Any, sc
         await provide_slots(rig.database, [rig.ledger])
         rig.database.changed.set()
         await eventually(lambda: len(rig.ledger.taken) == 10, what="ten slots are used", every=0.02)
-        print(f"ten slots are used {time.monotonic() - began:.2f} s after the restart")  # noqa: T201 - for whoever looks
+        print(f"ten slots are used {time.monotonic() - began:.2f} s after the restart")  # noqa: T201
         await asyncio.sleep(0.3)
     assert len(set(rig.ledger.taken)) == 10
     assert (await rig.rows(STATES)).count(("running",)) == 10
 
 
-async def test_scenes_start_though_nothing_wakes_the_scheduler(rig: Any, scene: Scene) -> None:
+async def test_scenes_start_without_a_wake_up(rig: Any, scene: Scene) -> None:
     rig.database.changed.set = lambda: None
     async with scheduling(rig):
         await asyncio.sleep(0.1)
@@ -98,7 +98,7 @@ async def test_when_a_scene_ends_the_next_one_starts(rig: Any, scene: Scene) -> 
 
 
 @pytest.mark.connected
-async def test_scenes_that_are_locked_for_a_while_are_started_later(mariadb_rig: Any, scene: Scene) -> None:
+async def test_temporarily_locked_scenes_start_later(mariadb_rig: Any, scene: Scene) -> None:
     rig = mariadb_rig
     await ask(rig, scene, videos=1, scenes=2)
     async with scheduling(rig):
@@ -111,7 +111,7 @@ async def test_scenes_that_are_locked_for_a_while_are_started_later(mariadb_rig:
 
 
 @pytest.mark.connected
-async def test_processes_that_share_the_work_never_order_a_scene_twice(mariadb_rig: Any, scene: Scene) -> None:
+async def test_concurrent_processes_never_order_a_scene_twice(mariadb_rig: Any, scene: Scene) -> None:
     rig = mariadb_rig
     rig.ledger.status, rig.ledger.concurrency = Running(), 20
     await provide_slots(rig.database, [rig.ledger])
@@ -124,7 +124,7 @@ async def test_processes_that_share_the_work_never_order_a_scene_twice(mariadb_r
     assert len(ordered) == 20
 
 
-async def test_a_scene_that_cannot_be_started_stops_no_other(
+async def test_a_scene_that_cannot_be_started_blocks_no_other(
     rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await ask(rig, scene, videos=1, scenes=3)
@@ -141,23 +141,19 @@ async def test_a_scene_that_cannot_be_started_stops_no_other(
     assert (await rig.rows(STATES))[0] == ("waiting",)
 
 
-async def test_a_scene_of_a_failed_video_is_looked_at_once_and_goes_on_when_it_is_resumed(
-    rig: Any, scene: Scene
-) -> None:
+async def test_a_scene_of_a_failed_video_is_paused_until_it_is_resumed(rig: Any, scene: Scene) -> None:
     await ask(rig, scene, videos=1, scenes=2)
-    await rig.hear(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
+    await rig.deliver(VideoFailed(video_id=UUID(int=1), stage="composer", kind="k", reason="r"))
     await rig.start()
     await rig.start()
     assert await due.look(rig.database, rig.providers) == due.Due(), "nothing looks at it again"
     assert await rig.published() == [], "nothing comes back for it"
     async with scheduling(rig):
-        await rig.hear(VideoResumed(video_id=UUID(int=1), epoch=1))
+        await rig.deliver(VideoResumed(video_id=UUID(int=1), epoch=1))
         await eventually(lambda: len(rig.ledger.taken) == 2, what="both are started")
 
 
-async def test_scenes_of_a_provider_that_is_not_configured_any_more_go_to_the_others(
-    sqlite_rig: Any, scene: Scene
-) -> None:
+async def test_scenes_of_an_unconfigured_provider_move_to_others(sqlite_rig: Any, scene: Scene) -> None:
     rig = sqlite_rig
     await ask(rig, scene, videos=1, scenes=2)
     del rig.providers["ledger"]
@@ -166,21 +162,21 @@ async def test_scenes_of_a_provider_that_is_not_configured_any_more_go_to_the_ot
         await eventually(lambda: len(rig.second.taken) == 2, what="both are started by the other provider")
 
 
-async def test_a_scene_that_no_provider_accepts_fails_by_itself(rig: Any, scene: Scene) -> None:
+async def test_a_rejected_scene_fails_without_a_message(rig: Any, scene: Scene) -> None:
     rig.ledger.lose_answers(SubmissionRefused("invalid_request", "No such shape."))
     await ask(rig, scene, videos=1, scenes=1)
-    told = await rig.play(lambda told: bool(of(SceneFailed, told)))
-    assert of(SceneFailed, told)[0].reason == "No such shape."
+    emitted = await rig.play(lambda emitted: bool(of(SceneFailed, emitted)))
+    assert of(SceneFailed, emitted)[0].reason == "No such shape."
 
 
 # --- one order, whatever happens
 
 
 @pytest.mark.parametrize("change", ["state = 'UNKNOWN'", "posts = 2", "intended_at = '2020-01-01 00:00:00.000000'"])
-async def test_an_order_that_others_have_given_up_is_not_sent(
+async def test_an_order_reconciled_by_another_process_is_not_sent(
     sqlite_rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    """The process was frozen after INTENT, and its own clock does not tell."""
+    """The process was frozen after INTENT, and its own clock does not show it."""
     rig = sqlite_rig
     may_send = submission._may_send
 
@@ -195,7 +191,7 @@ async def test_an_order_that_others_have_given_up_is_not_sent(
     assert rig.ledger.taken == []
 
 
-async def test_an_order_is_not_sent_while_the_database_does_not_say_whose_it_is(
+async def test_an_order_is_not_sent_without_a_confirmation_from_the_database(
     sqlite_rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = sqlite_rig
@@ -228,7 +224,7 @@ async def make_due(rig: Any) -> None:
         await session.execute(text("UPDATE attempts SET next_check_at = '2020-01-01 00:00:00.000000'"))
 
 
-async def test_an_attempt_whose_process_died_while_it_looked_is_looked_at_by_another_one(
+async def test_an_attempt_is_checked_by_another_process_after_a_crash(
     rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.5)
@@ -241,9 +237,7 @@ async def test_an_attempt_whose_process_died_while_it_looked_is_looked_at_by_ano
         await eventually(lambda: rig.rows("SELECT 1 FROM attempts WHERE state = 'SUCCEEDED'"), what="it is seen")
 
 
-async def test_a_look_that_takes_long_is_taken_over_by_nobody(
-    rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_long_check_keeps_its_lease(rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 2.0)
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.2)
     await start_one(rig, scene)
@@ -277,13 +271,13 @@ async def test_a_provider_that_hangs_delays_no_other(rig: Any, scene: Scene) -> 
     await rig.use(rig.ledger, rig.second, scale=1.0)
     rig.second.check_seconds = rig.second.usual_seconds = 0.01
     for video in range(1, 21):
-        await rig.hear(scene(1, video=video))
+        await rig.deliver(scene(1, video=video))
     async with scheduling(rig):
         await eventually(lambda: len(rig.ledger.taken) == 20, what="all are at the first provider")
         rig.ledger.check = rig.ledger.submit = hang
         await make_due(rig)
         for video in range(21, 61):
-            await rig.hear(scene(1, video=video, providers=("ledger",) if video <= 40 else ("second",)))
+            await rig.deliver(scene(1, video=video, providers=("ledger",) if video <= 40 else ("second",)))
         done = "SELECT COUNT(*) FROM attempts WHERE provider = 'second' AND state = 'SUCCEEDED'"
         await eventually(lambda: _is(rig, done, 20), what="the second provider's scenes are rendered")
         never.set()
@@ -294,10 +288,10 @@ async def _is(rig: Any, query: str, count: int) -> bool:
     return bool(await rig.rows(query) == [(count,)])
 
 
-async def test_a_look_that_fails_in_an_unexpected_way_is_made_again_later(rig: Any, scene: Scene) -> None:
+async def test_a_check_that_fails_unexpectedly_is_repeated_later(rig: Any, scene: Scene) -> None:
     check = await start_one(rig, scene)
     rig.ledger.status = ValueError("what is this?")
-    await rig.hear(check)
+    await rig.deliver(check)
     assert of(CheckDue, await rig.published()) == [check]
     assert await rig.rows("SELECT state FROM attempts") == [("SUBMITTED",)]
 
@@ -311,16 +305,16 @@ async def test_an_order_at_a_provider_without_a_key_waits_for_the_key(sqlite_rig
     ledger = rig.providers.pop("ledger")
     rig.configure("second")
     await make_due(rig)
-    told = await rig.play(lambda told: bool(of(SceneDelayed, told)))
-    assert "set LEDGER_API_KEY" in of(SceneDelayed, told)[0].reason
+    emitted = await rig.play(lambda emitted: bool(of(SceneDelayed, emitted)))
+    assert "set LEDGER_API_KEY" in of(SceneDelayed, emitted)[0].reason
     rig.providers["ledger"] = ledger
     ledger.found, ledger.answer = Absent(), lambda _: "task-2"
-    await rig.hear(overdue)
+    await rig.deliver(overdue)
     assert await rig.rows("SELECT state, task_id FROM attempts") == [("SUBMITTED", "task-2")]
     assert rig.second.taken == []
 
 
-async def test_a_provider_without_a_key_for_hours_leaves_the_order_to_a_person(
+async def test_after_hours_without_a_key_a_person_settles_the_order(
     sqlite_rig: Any, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = sqlite_rig
@@ -329,7 +323,7 @@ async def test_a_provider_without_a_key_for_hours_leaves_the_order_to_a_person(
     rig.configure("second")
     del rig.providers["ledger"]
     monkeypatch.setattr(polling, "SILENCE_SECONDS", -1)
-    await rig.hear(check)
+    await rig.deliver(check)
     [failed] = of(SceneFailed, await rig.published())
     assert (failed.kind, "set LEDGER_API_KEY" in failed.reason) == ("submission_unknown", True)
 
@@ -338,9 +332,7 @@ async def test_a_provider_without_a_key_for_hours_leaves_the_order_to_a_person(
 
 
 @pytest.mark.connected
-async def test_an_idle_process_asks_the_database_little(
-    rabbitmq: Any, sql_server: Any, schema: Any, tmp_path: Path
-) -> None:
+async def test_an_idle_process_sends_few_queries(rabbitmq: Any, sql_server: Any, schema: Any, tmp_path: Path) -> None:
     settings = Settings(
         database_url=sql_server.url(schema()), broker_url=rabbitmq().url, storage_url=tmp_path.as_uri(),
         video_api_provider="luma", video_api_key="luma-1", runway_api_key="key_1", health_port=0,
@@ -363,5 +355,5 @@ async def test_an_idle_process_asks_the_database_little(
         finally:
             event.remove(Engine, "before_cursor_execute", count)
     per_second = sum(counted.values()) / IDLE_SECONDS
-    print(f"an idle process executes {per_second:.2f} statements per second")  # noqa: T201 - for whoever looks
+    print(f"an idle process executes {per_second:.2f} statements per second")  # noqa: T201
     assert 0 < per_second <= 2, counted

@@ -1,4 +1,4 @@
-"""The states of scenes and attempts: changed in one place each, and in no other way than those that exist."""
+"""States of scenes and attempts change in one place each, by the defined transitions only."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -59,7 +59,9 @@ CHANGES: dict[str, tuple[Callable[[SceneTransitions], None], set[str]]] = {
 
 @pytest.mark.parametrize("before", STATES)
 @pytest.mark.parametrize("after", CHANGES)
-def test_a_scene_changes_in_the_ways_that_exist(scene: Callable[..., SceneRequested], before: str, after: str) -> None:
+def test_a_scene_allows_only_the_defined_transitions(
+    scene: Callable[..., SceneRequested], before: str, after: str
+) -> None:
     render: Render = planned(scene(), cancelled=False)
     render.state, render.attempts = before, 0  # type: ignore[assignment]
     change, allowed = CHANGES[after]

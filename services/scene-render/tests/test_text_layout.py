@@ -1,4 +1,4 @@
-"""Text is drawn as its script is written, by grapheme cluster; what no bundled font has is left out whole."""
+"""Text is laid out by grapheme clusters in the direction of its script; clusters without a font are omitted."""
 
 import subprocess
 import sys
@@ -52,11 +52,11 @@ def test_every_cluster_of_a_script_is_drawn(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "kept"), LEFT_OUT.items(), ids=map(ascii, LEFT_OUT))
-def test_what_no_font_can_draw_is_left_out_whole(text: str, kept: str) -> None:
+def test_clusters_without_a_font_are_omitted(text: str, kept: str) -> None:
     assert "".join(drawable(text)) == kept
 
 
-def test_text_without_anything_to_draw_takes_no_room() -> None:
+def test_text_without_visible_clusters_has_no_width() -> None:
     assert [block_of(text, SIZE, WHITE, 500, 3) for text in ("", "\u200b\u200d\ufeff", "\U00013000", " \n")] == [
         None
     ] * 4
@@ -80,11 +80,11 @@ def test_letters_that_are_written_as_one_are_drawn_as_one(parts: tuple[str, ...]
 
 
 @pytest.mark.parametrize(("with_mark", "without"), [("عَلَيْكُمْ", "عليكم"), ("é", "é"), ("n̈", "n"), ("שָׁלוֹם", "שלום")])
-def test_marks_stand_over_their_letters(with_mark: str, without: str) -> None:
+def test_marks_are_drawn_over_their_letters(with_mark: str, without: str) -> None:
     assert abs(width(f"in {with_mark} Latin") - width(f"in {without} Latin")) < 2
 
 
-def test_keycaps_and_hearts_are_emoji_where_they_are_meant_to_be() -> None:
+def test_keycaps_and_hearts_are_emoji_only_with_a_variation_selector() -> None:
     assert abs(width("1️⃣") - width("🐙")) < 1
     assert colourful("❤️")
     assert not colourful("❤")
@@ -111,7 +111,7 @@ def test_the_first_letter_decides_the_direction(text: str, left_to_right: bool) 
     assert (red < blue) == left_to_right
 
 
-def test_brackets_open_towards_what_they_hold() -> None:
+def test_brackets_are_mirrored_in_right_to_left_text() -> None:
     # Both begin with the same bracket at the left.
     hebrew, latin = (left_end(line_of(text, SIZE, WHITE)) for text in ("(ש)", "(x)"))
     assert hebrew.shape == latin.shape
@@ -132,14 +132,14 @@ def test_lines_break_where_the_language_does(first: str, second: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["word " * 80, "x" * 400, "ស្ត្រី" * 60, FAMILY * 40, "سلام " * 70, "魚" * 300])
-def test_what_does_not_fit_ends_in_an_ellipsis(text: str) -> None:
+def test_long_text_ends_with_an_ellipsis(text: str) -> None:
     block = block_of(text, SIZE, WHITE, 600, 3)
     assert block
     assert block.paragraph.LongestLine <= block.width <= 600
     assert block.height < 3 * SIZE * 2.2
 
 
-def test_skia_needs_no_opengl_of_the_machine() -> None:
+def test_skia_needs_no_system_opengl() -> None:
     code = (
         "import scene_render.animatic.text_layout\n"
         "print(*{line.split()[-2] if line.endswith('(deleted)\\n') else line.split()[-1]"

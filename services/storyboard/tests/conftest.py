@@ -76,7 +76,7 @@ class Rig:
     async def process(
         self, request: VideoRequested, service: Service[Dependencies] | None = None, attempt: int = 1
     ) -> Outcome:
-        """Deliver the request, as a message nobody has seen before."""
+        """Deliver the request as a new message."""
         delivery = Delivery("storyboard.video.requested", secrets.token_hex(8), attempt=attempt)
         body = request.model_dump_json().encode()
         return await process(service or self.service(), router.subscriptions[0], delivery, body)

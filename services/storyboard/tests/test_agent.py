@@ -1,4 +1,4 @@
-"""The language model's writer, at the simulated endpoint: what comes of good answers, of bad ones and of none."""
+"""The language model's writer at the simulated endpoint, with good, bad and missing answers."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def test_every_form_of_answer_makes_the_same_story(rig, form: str) -> None
     assert ("cameraAngle" in body["messages"][0]["content"]) == (form == "json")
 
 
-async def test_what_an_endpoint_can_do_is_found_out_once(rig) -> None:
+async def test_endpoint_capabilities_are_detected_once(rig) -> None:
     await rig.fault("rejects_tools")
     await rig.fault("rejects_json_schema")
     writer = rig.writer(form=None)
@@ -72,19 +72,19 @@ async def test_what_an_endpoint_can_do_is_found_out_once(rig) -> None:
     assert await rig.calls() == 4
 
 
-async def test_a_form_that_is_passed_over_is_given_up(rig) -> None:
+async def test_an_ignored_response_format_is_dropped(rig) -> None:
     await rig.fault("prompt_echo", times=1)
     await rig.writer(form=None).write(rig.request())
     assert ["tools" in body for body in await rig.bodies()] == [True, False]
 
 
-async def test_json_where_a_tool_was_to_be_called_is_taken(rig) -> None:
+async def test_json_instead_of_a_tool_call_is_accepted(rig) -> None:
     await rig.fault("ignores_form")
     await rig.writer("tool").write(rig.request())
     assert await rig.calls() == 1
 
 
-async def test_scenes_rendered_apart_share_one_look(rig) -> None:
+async def test_all_shot_prompts_share_the_style(rig) -> None:
     board = await rig.writer().write(rig.request())
     for shot in board.shot_prompts:
         assert "Mara: woman of 60, grey braid" in shot
@@ -101,7 +101,7 @@ async def test_scenes_rendered_apart_share_one_look(rig) -> None:
         ("fenced", None),
     ],
 )
-async def test_what_can_be_repaired_is_repaired_and_noted(rig, fault: str, repair: str | None) -> None:
+async def test_repairable_faults_are_repaired_and_listed(rig, fault: str, repair: str | None) -> None:
     await rig.fault(fault)
     request = rig.request()
     assert await rig.process(request) == Handled()
@@ -114,7 +114,7 @@ async def test_what_can_be_repaired_is_repaired_and_noted(rig, fault: str, repai
 @pytest.mark.parametrize(
     "fault", ["invalid_json", "wrong_count", "no_action", "prompt_echo", "cut_off", "empty", "obeys_injection"]
 )
-async def test_what_cannot_be_repaired_goes_back_with_the_reason(rig, fault: str) -> None:
+async def test_other_faults_are_sent_back_to_the_model(rig, fault: str) -> None:
     await rig.fault(fault, times=1)
     await rig.writer().write(rig.request())
     first, second = await rig.bodies()
@@ -133,7 +133,7 @@ async def test_what_cannot_be_repaired_goes_back_with_the_reason(rig, fault: str
         ("401", "The language model cannot be used: its endpoint refuses the key (HTTP 401); check LLM_API_KEY."),
     ],
 )
-async def test_a_video_without_a_story_fails_and_says_why(rig, fault: str, reason: str) -> None:
+async def test_without_a_valid_story_the_video_fails_with_the_reason(rig, fault: str, reason: str) -> None:
     await rig.fault(fault)
     outcome = await rig.process(rig.request())
     assert isinstance(outcome, DeadLettered)
@@ -146,7 +146,7 @@ async def test_a_video_without_a_story_fails_and_says_why(rig, fault: str, reaso
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "truncated", "not_json"])
-async def test_an_endpoint_in_trouble_is_asked_again_later(rig, fault: str) -> None:
+async def test_a_failing_endpoint_is_retried_later(rig, fault: str) -> None:
     await rig.fault(fault, times=1)
     request = rig.request()
     assert isinstance(await rig.process(request), Retry)
@@ -155,13 +155,13 @@ async def test_an_endpoint_in_trouble_is_asked_again_later(rig, fault: str) -> N
     assert len(await rig.rows(StoryboardRow)) == 1
 
 
-async def test_an_answer_that_takes_too_long_is_not_waited_for(rig) -> None:
+async def test_a_slow_answer_times_out(rig) -> None:
     await rig.fault("slow", times=1, seconds=5)
     with pytest.raises(LanguageModelAway):
         await rig.writer(timeout=0.2).write(rig.request())
 
 
-async def test_a_slow_answer_holds_up_no_other_request(rig) -> None:
+async def test_a_slow_answer_delays_no_other_request(rig) -> None:
     await rig.fault("slow", times=1, seconds=1.5)
     service = rig.service()
     slow = asyncio.create_task(rig.process(rig.request(PAGE[:3900]), service))
@@ -172,21 +172,21 @@ async def test_a_slow_answer_holds_up_no_other_request(rig) -> None:
     assert await slow == Handled()
 
 
-async def test_an_endpoint_that_stays_in_trouble_fails_the_video(rig) -> None:
+async def test_a_permanently_failing_endpoint_fails_the_video(rig) -> None:
     await rig.fault("500")
     assert isinstance(await rig.process(rig.request(), attempt=6), DeadLettered)
     [failed] = await published(rig.database)
     assert "HTTP 500" in failed.reason
 
 
-async def test_more_seconds_than_the_provider_renders_are_not_even_asked_for(rig) -> None:
+async def test_an_impossible_duration_fails_without_a_model_call(rig) -> None:
     writer = rig.writer(seconds=SceneSeconds(2, 10))
     with pytest.raises(StepFailed, match="5 scenes of 2 to 10 s each cannot last 60 s"):
         await writer.write(rig.request(scene_count=5, duration=60))
     assert await rig.calls() == 0
 
 
-async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(rig) -> None:
+async def test_the_story_is_published_and_its_cost_saved(rig) -> None:
     rig.prices = TokenPrices(Decimal(2), Decimal(8))
     request = rig.request(scene_count=4, duration=40)
     assert await rig.process(request) == Handled()
@@ -205,7 +205,7 @@ async def test_what_is_announced_is_the_story_and_what_it_cost_is_kept(rig) -> N
     assert (charged.owner, charged.provider, charged.state) == (request.owner, "llm", "settled")
 
 
-async def test_a_request_that_comes_again_reuses_every_answer(rig) -> None:
+async def test_a_redelivered_request_reuses_every_answer(rig) -> None:
     await rig.fault("wrong_count", times=1)
     request = rig.request()
     board = await rig.writer().write(request)
@@ -216,7 +216,7 @@ async def test_a_request_that_comes_again_reuses_every_answer(rig) -> None:
     assert await rig.calls() == 3
 
 
-async def test_two_deliveries_at_once_keep_one_answer(rig) -> None:
+async def test_concurrent_deliveries_save_one_answer(rig) -> None:
     request = rig.request()
     answers = rig.writer().answers
     held = await answers.reserve(request, Decimal(0))
@@ -231,12 +231,12 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **environment: str
     return Settings()
 
 
-def test_without_an_endpoint_the_template_writes(tmp_path, monkeypatch) -> None:
+def test_without_an_endpoint_the_template_writer_is_used(tmp_path, monkeypatch) -> None:
     service = build(settings(tmp_path, monkeypatch, LLM_API_URL="", LLM_API_KEY="k"), None)
     assert isinstance(service.deps.writer, TemplateWriter)
 
 
-async def test_with_an_endpoint_the_language_model_writes(tmp_path, monkeypatch) -> None:
+async def test_with_an_endpoint_the_language_model_is_used(tmp_path, monkeypatch) -> None:
     service = build(settings(tmp_path, monkeypatch, LLM_API_URL="http://llm.test:1234/"), None)
     assert isinstance(service.deps.writer, agent.LanguageModelWriter)
     assert service.deps.writer.endpoint.url == "http://llm.test:1234/v1/chat/completions"
@@ -254,7 +254,7 @@ async def test_with_an_endpoint_the_language_model_writes(tmp_path, monkeypatch)
         ({"LLM_API_URL": "https://l", "BUILT_IN_FORGE_API_KEY": "fk"}, "https://l", None),
     ],
 )
-def test_the_existing_application_s_settings_are_taken_where_ours_are_unset(
+def test_settings_of_the_existing_application_are_the_fallback(
     tmp_path, monkeypatch, environment: dict[str, str], url: str, key: str | None
 ) -> None:
     taken = settings(tmp_path, monkeypatch, **environment)

@@ -1,4 +1,4 @@
-"""What `doctor` finds in the storyboard service's rows, and what `--fix` makes of it."""
+"""The findings and fixes of `doctor` in the storyboard service."""
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -34,9 +34,9 @@ async def doctor(folder: Path, *, fix: bool = False) -> str:
 
 
 def answer(**values: Any) -> LlmAnswerRow:
-    told = {"request_hash": "h", "model": "m", "turn": 0, "video_id": VIDEO, "answer": "", "refused": False}
+    row = {"request_hash": "h", "model": "m", "turn": 0, "video_id": VIDEO, "answer": "", "refused": False}
     tokens = {"input_tokens": 1, "output_tokens": 1, "cost_usd": Decimal("0.000123"), "created_at": now()}
-    return LlmAnswerRow(**(told | tokens | values))
+    return LlmAnswerRow(**(row | tokens | values))
 
 
 def storyboard(**values: Any) -> StoryboardRow:
@@ -60,9 +60,7 @@ async def test_text_of_a_deleted_video_is_erased(database: Database, tmp_path: P
     assert await doctor(tmp_path) == NOTHING
 
 
-async def test_money_held_for_an_answer_that_never_came_is_reported_and_not_touched(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_a_reservation_without_an_answer_is_reported_and_kept(database: Database, tmp_path: Path) -> None:
     budget = {"scope": f"video:{VIDEO}", "day": "", "used": 2, "opened_at": now(-7200)}
     async with database.sessions.begin() as session:
         session.add(answer())
@@ -71,5 +69,5 @@ async def test_money_held_for_an_answer_that_never_came_is_reported_and_not_touc
     async with database.sessions.begin() as session:
         await session.execute(budgets.update().values(used=3))
     for fix in (False, True, False):
-        told = await doctor(tmp_path, fix=fix)
-        assert f"videos with money held for model answers that are not saved: 1 ({VIDEO})" in told
+        report = await doctor(tmp_path, fix=fix)
+        assert f"videos with money held for model answers that are not saved: 1 ({VIDEO})" in report

@@ -1,4 +1,4 @@
-"""Whatever a model answers, a video gets a storyboard that keeps all rules, or a failure that says why."""
+"""Any answer of a model leads to a valid storyboard or to a failure with a reason."""
 
 import json
 from collections import Counter

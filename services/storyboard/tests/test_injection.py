@@ -1,4 +1,4 @@
-"""Prompts that try to steer the writer, and a model that does what they say: nothing of it reaches a video."""
+"""Prompt injections, at a model that obeys them, do not reach a video."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The service is killed at its most expensive moments: what was paid for is used, and there is one storyboard."""
+"""After a kill at any point, paid answers are used and there is one storyboard."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ for moment, message_id, body in json.loads(messages):
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 """
 EXTRA_CALLS = {"answered": 1, "kept": 0, "committed": 0}
-"""How often more than once the model is asked, by the moment of the kill."""
+"""The number of repeated model calls, by the moment of the kill."""
 
 
 @contextlib.asynccontextmanager
@@ -93,8 +93,8 @@ async def test_a_kill_between_the_answer_and_the_commit_costs_one_call_at_most(t
             delivery = Delivery("storyboard.video.requested", message_id)
             for _ in range(2):
                 assert await process(service, router.subscriptions[0], delivery, body.encode()) == Handled(), moment
-        _, told = await asyncio.to_thread(fetch_json, f"{llm}/control/llm/calls")
-        asked = [json.loads(body["messages"][1]["content"])["prompt"] for body in told["bodies"]]
+        _, calls = await asyncio.to_thread(fetch_json, f"{llm}/control/llm/calls")
+        asked = [json.loads(body["messages"][1]["content"])["prompt"] for body in calls["bodies"]]
         for moment, request in requests.items():
             assert asked.count(request.prompt) == 1 + EXTRA_CALLS[moment], moment
         async with database.reading() as session:

@@ -1,4 +1,4 @@
-"""The rules of a good storyboard: what is repaired and how it is said, what only the writer can mend."""
+"""The rules of a good storyboard: repairs and their messages, and faults that only the writer can correct."""
 
 from typing import Any
 from uuid import UUID
@@ -60,7 +60,7 @@ def test_a_good_draft_is_left_as_it_is(scenes: int, duration: int) -> None:
         (["wide", "dutch tilt", ""], ["wide", "medium", "close-up"]),
     ],
 )
-def test_angles_change_as_little_as_can_be(drafted: list[str], given: list[str]) -> None:
+def test_angles_change_as_little_as_possible(drafted: list[str], given: list[str]) -> None:
     [angles], repairs = linted(asked(), cameraAngle=drafted)
     assert angles == given
     assert len(repairs) == sum(a != b for a, b in zip(angles, drafted, strict=True))
@@ -130,7 +130,7 @@ def test_unknown_transitions_and_one_to_nothing_become_cuts() -> None:
     )]  # fmt: skip
 
 
-def test_what_is_missing_or_too_long_is_made_good_and_said() -> None:
+def test_missing_and_long_texts_are_repaired_and_listed() -> None:
     request = asked()
     draft = written(request, description=["", "d" * 400, "x"]).model_copy(update={"title": ""})
     story, repairs = lint(draft, request, SECONDS)
@@ -155,28 +155,28 @@ def test_what_is_missing_or_too_long_is_made_good_and_said() -> None:
          "the story is in Indonesian, the prompt in English"),
     ],
 )  # fmt: skip
-def test_what_only_the_writer_can_mend_is_named(changes: dict[str, list[Any]], fault: str) -> None:
+def test_unrepairable_faults_are_listed(changes: dict[str, list[Any]], fault: str) -> None:
     request = asked("The fox and the moon are in the forest")
     with pytest.raises(StoryboardInvalid, match=fault):
         lint(written(request, **changes), request, SECONDS)
 
 
 @pytest.mark.parametrize("prompt", ["Penguins", "Bali", "Die Hard", "À la carte", "🎉"])
-def test_a_prompt_whose_language_is_in_doubt_may_be_answered_in_any(prompt: str) -> None:
+def test_an_ambiguous_prompt_may_be_answered_in_any_language(prompt: str) -> None:
     assert linted(asked(prompt)) == ([], [])
 
 
-def test_scenes_that_are_too_few_or_too_many_are_not_invented_or_dropped() -> None:
+def test_a_wrong_number_of_scenes_is_rejected() -> None:
     with pytest.raises(StoryboardInvalid, match="3 scenes instead of 4"):
         lint(written(asked()), asked(scenes=4), SECONDS)
 
 
-def test_a_length_that_no_storyboard_can_have_is_refused() -> None:
+def test_an_impossible_duration_is_rejected() -> None:
     with pytest.raises(StoryboardInvalid, match="3 scenes of 2 to 12 s each cannot last 60 s"):
         lint(written(asked()), asked(duration=60), SECONDS)
 
 
-def test_a_style_bible_says_everything_that_makes_scenes_alike() -> None:
+def test_a_style_bible_must_be_complete() -> None:
     style = StyleBible.model_validate({"characters": [{}], "place": "p", "lens": "l", "light": "l"})
     draft = written(asked()).model_copy(update={"style": style})
     with pytest.raises(StoryboardInvalid, match="somebody has no look; the style bible says no palette"):

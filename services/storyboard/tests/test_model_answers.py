@@ -1,4 +1,4 @@
-"""What OpenAI-compatible endpoints really answer, over HTTP: what can be used is used, and what was paid is kept."""
+"""Real answers of OpenAI-compatible endpoints over HTTP: usable ones are used, paid ones are saved."""
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -27,7 +27,7 @@ USED = sorted(
     - {"no_choices", "null_choices", "error_401_in_200", "error_429_in_200", "error_in_choice"}
     - {"guardrail", "guardrail_odd", "only_thoughts"}
 )
-"""In each of these a good story can be read."""
+"""Answers with a readable story."""
 NOT_USED = {
     "no_choices": "the answer was empty",
     "null_choices": "the answer was empty",
@@ -64,7 +64,7 @@ async def paid_for(rig: Any, video_id: object) -> list[LlmAnswerRow]:
     return rows
 
 
-async def test_every_usable_answer_is_used_and_kept(rig) -> None:
+async def test_every_usable_answer_is_used_and_saved(rig) -> None:
     good = await rig.writer().write(rig.request())
     for fault in USED:
         await rig.forget_calls()
@@ -80,7 +80,7 @@ async def test_every_usable_answer_is_used_and_kept(rig) -> None:
 
 
 @pytest.mark.parametrize("fault", NOT_USED)
-async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(rig, fault: str) -> None:
+async def test_an_unusable_answer_is_saved_and_the_next_format_tried(rig, fault: str) -> None:
     await rig.fault(fault)
     request, service = rig.request(), rig.service(rig.writer(form=None))
     assert isinstance(await rig.process(request, service), DeadLettered)
@@ -109,7 +109,7 @@ async def test_an_unusable_answer_is_kept_and_the_next_form_is_tried(rig, fault:
         ("not_json", Retry, "its answer is not JSON"),
     ],
 )
-async def test_a_fault_of_the_endpoint_is_no_answer(rig, fault: str, outcome: type, reason: str) -> None:
+async def test_an_error_of_the_endpoint_is_not_saved_as_an_answer(rig, fault: str, outcome: type, reason: str) -> None:
     await rig.fault(fault)
     ended = await rig.process(rig.request())
     assert isinstance(ended, outcome)
@@ -118,7 +118,7 @@ async def test_a_fault_of_the_endpoint_is_no_answer(rig, fault: str, outcome: ty
     assert await rig.calls() == 1
 
 
-async def test_a_filter_is_not_asked_twice_in_the_same_form(rig) -> None:
+async def test_a_filtered_request_is_not_repeated_in_the_same_format(rig) -> None:
     await rig.fault("guardrail")
     ended = await rig.process(rig.request())
     assert isinstance(ended, DeadLettered)
@@ -142,7 +142,7 @@ SCENE = '{"action": "A fox jumps."}'
         f'{{"scenes": [{SCENE}, {SCENE}], // done\n}}',
     ],
 )
-def test_a_draft_is_found_in_whatever_stands_around_it(answer: str) -> None:
+def test_a_draft_is_found_in_any_wrapping(answer: str) -> None:
     draft = read_draft(answer)
     assert draft is not None
     assert len(draft.scenes) == 2
@@ -152,11 +152,11 @@ def test_a_draft_is_found_in_whatever_stands_around_it(answer: str) -> None:
     "answer",
     ["", "null", "[]", "{}", '"', "{" * 100_000, "[" * 100_000, '{"a":' * 20_000, '{"scenes": []}', '{"scenes": 5}'],
 )
-def test_where_there_is_no_draft_none_is_made_up(answer: str) -> None:
+def test_no_draft_is_invented(answer: str) -> None:
     assert read_draft(answer) is None
 
 
-def test_the_word_that_an_answer_breaks_off_in_is_not_used() -> None:
+def test_the_last_word_of_a_truncated_answer_is_dropped() -> None:
     cut = f'{{"scenes": [{SCENE}, {{"action": "A fox ju'
     for draft in (read_draft(cut), read_draft(cut, cut=True)):
         assert draft is not None
@@ -171,6 +171,6 @@ def test_the_word_that_an_answer_breaks_off_in_is_not_used() -> None:
         ("ten", 0), ("", 0), (None, 0), (-3, 0), ("NaN", 0), (float("nan"), 0), (True, 1), ([5], 0),
     ],
 )  # fmt: skip
-def test_durations_are_read_as_people_write_them(said: object, seconds: float) -> None:
+def test_human_readable_durations_are_parsed(said: object, seconds: float) -> None:
     draft = Draft.model_validate({"scenes": [{"action": "x", "duration": said}]})
     assert draft.scenes[0].duration == seconds

@@ -1,4 +1,4 @@
-"""The money a language model takes: reserved before it is asked, booked with each answer, within the caps."""
+"""The cost of a language model: reserved before each call, booked with each answer, within the caps."""
 
 from decimal import Decimal
 from typing import Any
@@ -30,7 +30,7 @@ async def used(rig: Any) -> set[Decimal]:
         return {units * Decimal("0.0001") for units in rows}
 
 
-async def test_each_answer_is_booked_and_told_with_those_before_it(rig) -> None:
+async def test_each_answer_is_booked_and_the_total_published(rig) -> None:
     await rig.fault("wrong_count", times=1)
     assert await rig.process(rig.request(owner="publisher")) == Handled()
     first, second, *_ = await published(rig.database)
@@ -45,7 +45,7 @@ async def test_each_answer_is_booked_and_told_with_those_before_it(rig) -> None:
 
 
 @pytest.mark.parametrize("cap", ["video", "owner_day", "day"])
-async def test_what_does_not_fit_into_a_budget_is_not_asked(rig, cap: str) -> None:
+async def test_a_request_over_budget_is_not_sent(rig, cap: str) -> None:
     caps = Caps(**({"video": None, "owner_day": None, "day": None} | {cap: CENT}))
     ended = await rig.process(rig.request(), rig.service(rig.writer(caps=caps)))
     assert isinstance(ended, DeadLettered)
@@ -61,7 +61,7 @@ async def test_what_does_not_fit_into_a_budget_is_not_asked(rig, cap: str) -> No
     ("fault", "outcome", "is_held"),
     [("500", Retry, False), ("401", DeadLettered, False), ("slow", Retry, True), ("truncated", Retry, True)],
 )
-async def test_money_stays_held_only_where_the_model_may_have_taken_it(
+async def test_the_reservation_stays_only_if_the_model_may_have_charged(
     rig, fault: str, outcome: type, is_held: bool
 ) -> None:
     await rig.fault(fault, seconds=5)
@@ -71,11 +71,11 @@ async def test_money_stays_held_only_where_the_model_may_have_taken_it(
 
 
 @pytest.mark.parametrize(("cap", "end"), [(None, StoryboardDrafted), (CENT, StoryboardFailed)])
-async def test_a_storyboard_alone_is_booked_within_the_caps_too(rig, cap: Decimal | None, end: type) -> None:
-    [hears] = [one for one in router.subscriptions if one.event is StoryboardRequested]
+async def test_caps_apply_to_storyboards_without_a_video(rig, cap: Decimal | None, end: type) -> None:
+    [subscription] = [one for one in router.subscriptions if one.event is StoryboardRequested]
     request = StoryboardRequested(video_id=rig.request().video_id, prompt="a fox")
     service = rig.service(rig.writer(caps=Caps(None, cap, None)))
-    assert await process(service, hears, delivery(), request.model_dump_json().encode()) == Handled()
+    assert await process(service, subscription, delivery(), request.model_dump_json().encode()) == Handled()
     *charged, ended = await published(rig.database)
     assert isinstance(ended, end)
     assert [event.alone for event in charged] == ([True] if cap is None else [])

@@ -1,4 +1,4 @@
-"""A request that is refused on the broker: whoever published it is told why, and no video suffers."""
+"""A refused request on the broker is reported to its publisher and affects no video."""
 
 import json
 from typing import Any
@@ -20,16 +20,16 @@ NO_ID = uuid5(NAMESPACE_OID, "m-1")
 
 
 @pytest.fixture
-async def hear(rig: Any, tmp_path: Any) -> Any:
-    """Deliver a body as a request; returns what was published on account of it."""
+async def deliver(rig: Any, tmp_path: Any) -> Any:
+    """Return a function that delivers a body as a request and returns the published events."""
     service = build(Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/storyboard.db"), None)
 
-    async def heard(body: bytes, message_id: str = "m-1", user: str | None = None) -> tuple[Any, list[Any]]:
+    async def delivered(body: bytes, message_id: str = "m-1", user: str | None = None) -> tuple[Any, list[Any]]:
         delivery = Delivery("storyboard.v", message_id, user=user)
         outcome = await process(service, router.subscriptions[0], delivery, body)
         return outcome, await published(rig.database)
 
-    yield heard
+    yield delivered
     await service.database.close()
 
 
@@ -52,10 +52,10 @@ async def hear(rig: Any, tmp_path: Any) -> Any:
         ({f"{n}": 1 for n in range(5000)} | {"storyboard": {"scenes": [{}] * 500}}, VIDEO, "publisher", "p-7", ""),
     ],
 )
-async def test_whoever_asked_is_told_why_with_whatever_could_be_read(
-    hear, change: dict[str, Any], video_id: UUID, owner: str | None, post_id: str | None, reason: str
+async def test_a_refusal_is_published_with_the_readable_fields(
+    deliver, change: dict[str, Any], video_id: UUID, owner: str | None, post_id: str | None, reason: str
 ) -> None:
-    outcome, [failed] = await hear(json.dumps(GOOD | change).encode())
+    outcome, [failed] = await deliver(json.dumps(GOOD | change).encode())
     assert isinstance(outcome, DeadLettered)
     assert isinstance(failed, VideoFailed)
     assert (failed.stage, failed.kind, failed.request_message_id) == ("request", "malformed", "m-1")
@@ -65,31 +65,31 @@ async def test_whoever_asked_is_told_why_with_whatever_could_be_read(
 
 
 @pytest.mark.parametrize("body", [b"{not json", b"[]", b"null", b"", b"\xff\xfe", b'{"videoId": {}}'])
-async def test_what_cannot_be_read_at_all_is_told_too(hear, body: bytes) -> None:
-    outcome, [failed] = await hear(body)
+async def test_an_unreadable_request_is_refused_too(deliver, body: bytes) -> None:
+    outcome, [failed] = await deliver(body)
     assert isinstance(outcome, DeadLettered)
     assert (failed.stage, failed.video_id, failed.owner, failed.post_id) == ("request", NO_ID, None, None)
 
 
-async def test_a_verified_publisher_is_the_owner_of_what_is_refused_whomever_it_names(hear) -> None:
-    _, [failed] = await hear(json.dumps(GOOD | {"owner": "victim"}).encode(), user="producer")
+async def test_a_verified_publisher_owns_its_refused_requests(deliver) -> None:
+    _, [failed] = await deliver(json.dumps(GOOD | {"owner": "victim"}).encode(), user="producer")
     assert (failed.stage, failed.owner, failed.post_id) == ("request", "producer", "p-7")
 
 
-async def test_another_request_with_the_same_id_is_told_with_its_own_owner(hear) -> None:
-    outcome, [created, *scenes] = await hear(json.dumps(GOOD).encode(), "m-0")
+async def test_a_conflicting_request_is_refused_with_its_own_owner(deliver) -> None:
+    outcome, [created, *scenes] = await deliver(json.dumps(GOOD).encode(), "m-0")
     assert outcome == Handled()
     assert isinstance(created, StoryboardCreated)
     assert [type(scene) for scene in scenes] == [SceneRequested] * 2
     assert {(event.owner, event.post_id) for event in (created, *scenes)} == {("publisher", "p-7")}
     other = GOOD | {"prompt": "a hen", "owner": "somebody", "postId": "p-8"}
-    outcome, [failed] = await hear(json.dumps(other).encode())
+    outcome, [failed] = await deliver(json.dumps(other).encode())
     assert isinstance(outcome, DeadLettered)
     assert (failed.stage, failed.kind, failed.video_id) == ("request", "conflict", VIDEO)
     assert (failed.owner, failed.post_id, failed.request_message_id) == ("somebody", "p-8", "m-1")
 
 
-async def test_a_story_that_cannot_be_written_fails_its_video_and_says_whose_it_is(rig) -> None:
+async def test_a_failed_story_fails_its_video_and_names_the_owner(rig) -> None:
     await rig.fault("refusal")
     await rig.process(rig.request(owner="publisher", post_id="p-7"))
     [failed] = await published(rig.database)

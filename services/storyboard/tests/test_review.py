@@ -1,4 +1,4 @@
-"""Storyboards that people look at and edit: nothing is rendered before they say so, and then what they said."""
+"""Reviews: nothing is rendered before the approval, and then the approved storyboard is."""
 
 from decimal import Decimal
 from typing import Any
@@ -38,18 +38,18 @@ from storyboard.template import TemplateWriter
 from storyboard.writer import Written
 
 
-async def hear(rig: Any, event: Event, message_id: str | None = None, **settings: Any) -> Outcome:
-    """Deliver an event, as a message nobody has seen before unless told otherwise."""
+async def deliver(rig: Any, event: Event, message_id: str | None = None, **settings: Any) -> Outcome:
+    """Deliver an event, as a new message unless `message_id` is given."""
     [subscription] = [one for one in router.subscriptions if one.event is type(event)]
     delivery = Delivery(subscription.consumer, message_id or str(uuid4()), **settings)
     return await process(rig.service(), subscription, delivery, event.model_dump_json().encode())
 
 
 async def drafted(rig: Any, prompt: str = "A lighthouse keeper befriends a storm", **fields: Any) -> Storyboard:
-    await hear(rig, StoryboardRequested(video_id=uuid4(), prompt=prompt, **fields))
-    [told] = await published(rig.database)
-    assert isinstance(told, StoryboardDrafted), told
-    return told.storyboard
+    await deliver(rig, StoryboardRequested(video_id=uuid4(), prompt=prompt, **fields))
+    [emitted] = await published(rig.database)
+    assert isinstance(emitted, StoryboardDrafted), emitted
+    return emitted.storyboard
 
 
 def edited(storyboard: Storyboard, number: int, **changes: Any) -> Storyboard:
@@ -60,49 +60,49 @@ def edited(storyboard: Storyboard, number: int, **changes: Any) -> Storyboard:
 
 
 async def awaiting(rig: Any, **fields: Any) -> VideoRequested:
-    """A video whose storyboard awaits its review."""
+    """Return a video with a storyboard that awaits its review."""
     request = rig.request(review=True, **fields)
-    assert await hear(rig, request) == Handled()
+    assert await deliver(rig, request) == Handled()
     return request
 
 
-async def test_a_storyboard_alone_is_written_once_and_nothing_is_rendered(rig) -> None:
+async def test_a_storyboard_without_a_video_is_written_once_and_not_rendered(rig) -> None:
     request = StoryboardRequested(video_id=uuid4(), prompt="A fox", scene_count=2, duration=20)
-    assert await hear(rig, request, "m1") == await hear(rig, request, "m1") == Handled()
-    [told] = await published(rig.database)
-    assert isinstance(told, StoryboardDrafted)
-    assert (told.storyboard.storyboard_id, len(told.storyboard.scenes)) == (request.video_id, 2)
-    await hear(rig, request, "m2")
+    assert await deliver(rig, request, "m1") == await deliver(rig, request, "m1") == Handled()
+    [emitted] = await published(rig.database)
+    assert isinstance(emitted, StoryboardDrafted)
+    assert (emitted.storyboard.storyboard_id, len(emitted.storyboard.scenes)) == (request.video_id, 2)
+    await deliver(rig, request, "m2")
     assert await rig.calls() == 1
     assert await rig.rows(StoryboardRow) == []
 
 
-async def test_a_storyboard_alone_that_cannot_be_written_is_told_and_no_video_fails(rig) -> None:
+async def test_a_failed_storyboard_without_a_video_is_reported_and_fails_no_video(rig) -> None:
     await rig.fault("refusal")
-    assert await hear(rig, StoryboardRequested(video_id=uuid4(), prompt="A fox")) == Handled()
-    [told] = await published(rig.database)
-    assert isinstance(told, StoryboardFailed)
-    assert told.kind == "storyboard"
-    assert "I can't help with that" in told.reason
+    assert await deliver(rig, StoryboardRequested(video_id=uuid4(), prompt="A fox")) == Handled()
+    [emitted] = await published(rig.database)
+    assert isinstance(emitted, StoryboardFailed)
+    assert emitted.kind == "storyboard"
+    assert "I can't help with that" in emitted.reason
 
 
-async def test_a_storyboard_alone_that_died_is_told_so(rig, tmp_path) -> None:
+async def test_a_dead_lettered_storyboard_request_is_reported(rig, tmp_path) -> None:
     settings = Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/storyboard.db")
     service = build(settings, None)
     [subscription] = [one for one in router.subscriptions if one.event is StoryboardRequested]
     body = b'{"videoId": "%s", "prompt": ""}' % str(UUID(int=7)).encode()
     assert isinstance(await process(service, subscription, Delivery("c", "m"), body), DeadLettered)
-    [told] = await published(rig.database)
-    assert isinstance(told, StoryboardFailed)
-    assert (told.video_id, told.kind) == (UUID(int=7), "malformed")
+    [emitted] = await published(rig.database)
+    assert isinstance(emitted, StoryboardFailed)
+    assert (emitted.video_id, emitted.kind) == (UUID(int=7), "malformed")
     await service.database.close()
 
 
-async def test_a_storyboard_that_comes_along_is_filmed_as_it_is_and_no_model_is_asked(rig) -> None:
+async def test_a_storyboard_in_the_request_is_used_unchanged_without_a_model_call(rig) -> None:
     storyboard = await drafted(rig, scene_count=3, duration=30)
     asked = await rig.calls()
     changed = edited(storyboard, 2, action="Mara lights the lamp", shot="A woman lights a brass lamp")
-    assert await hear(rig, rig.request("else", storyboard=changed, duration=15, scene_count=1)) == Handled()
+    assert await deliver(rig, rig.request("else", storyboard=changed, duration=15, scene_count=1)) == Handled()
     created, *scenes = await published(rig.database)
     assert isinstance(created, StoryboardCreated)
     assert [scene.action for scene in created.scenes] == [scene.action for scene in changed.scenes]
@@ -113,11 +113,11 @@ async def test_a_storyboard_that_comes_along_is_filmed_as_it_is_and_no_model_is_
     assert await rig.calls() == asked
 
 
-async def test_a_shot_follows_its_action_where_only_that_was_edited(rig) -> None:
+async def test_a_shot_is_written_again_after_only_its_action_was_edited(rig) -> None:
     storyboard = await drafted(rig)
     assert storyboard.scenes[1].shot
     changed = edited(storyboard, 2, action="Mara lights the lamp")
-    await hear(rig, rig.request(storyboard=changed))
+    await deliver(rig, rig.request(storyboard=changed))
     _, first, second, _ = await published(rig.database)
     assert second.shot_prompt == f"Mara lights the lamp {storyboard.style}"
     assert first.shot_prompt.startswith(storyboard.scenes[0].shot)
@@ -126,26 +126,26 @@ async def test_a_shot_follows_its_action_where_only_that_was_edited(rig) -> None
 
     # The storyboard of a video is known as well.
     other = edited(storyboard, 1, action="Rain falls").model_copy(update={"storyboard_id": UUID(row.video_id)})
-    await hear(rig, rig.request(storyboard=other))
+    await deliver(rig, rig.request(storyboard=other))
     _, first, *_ = await published(rig.database)
     assert first.shot_prompt == f"Rain falls {storyboard.style}"
 
 
 @pytest.mark.parametrize("prompt", ["🦊", "kopi", "Start with a close-up of her eyes. " + "Then rain. " * 300])
-async def test_what_was_drafted_can_always_be_filmed_unchanged(rig, prompt: str) -> None:
+async def test_every_draft_can_be_filmed_unchanged(rig, prompt: str) -> None:
     for count in range(1, 6):
         request = rig.request(prompt, scene_count=count)
         written = await TemplateWriter().write(request)
-        await hear(rig, rig.request("x", storyboard=written.story))
+        await deliver(rig, rig.request("x", storyboard=written.story))
         created, *scenes = await published(rig.database)
         assert isinstance(created, StoryboardCreated), created
         assert [scene.shot_prompt for scene in scenes] == list(written.shot_prompts)
 
 
-async def test_an_edited_storyboard_that_cannot_be_filmed_fails_its_video_and_says_why(rig) -> None:
+async def test_an_invalid_edit_fails_the_video_with_the_reason(rig) -> None:
     storyboard = await drafted(rig)
     broken = edited(storyboard, 2, camera_angle="wide", duration=3)
-    assert isinstance(await hear(rig, rig.request(storyboard=broken)), DeadLettered)
+    assert isinstance(await deliver(rig, rig.request(storyboard=broken)), DeadLettered)
     [failed] = await published(rig.database)
     assert isinstance(failed, VideoFailed)
     assert failed.kind == "storyboard"
@@ -153,19 +153,19 @@ async def test_an_edited_storyboard_that_cannot_be_filmed_fails_its_video_and_sa
     assert "where the film lasts 30 s" in failed.reason
 
 
-async def test_nothing_is_asked_of_providers_before_the_approval(rig) -> None:
+async def test_no_scene_is_requested_before_the_approval(rig) -> None:
     request = await awaiting(rig, providers=("luma",))
     [created] = await published(rig.database)
     assert isinstance(created, StoryboardCreated)
     assert (created.review, created.revision) == (True, 0)
 
     approved = StoryboardApproved(video_id=request.video_id, by="api")
-    assert await hear(rig, approved, "m1") == Handled()
+    assert await deliver(rig, approved, "m1") == Handled()
     scenes = await published(rig.database)
     assert [(type(scene), scene.scene, scene.providers) for scene in scenes] == [
         (SceneRequested, scene, ("luma",)) for scene in created.scenes
     ]
-    assert await hear(rig, approved, "m1") == await hear(rig, approved, "m2") == Handled()
+    assert await deliver(rig, approved, "m1") == await deliver(rig, approved, "m2") == Handled()
     assert await published(rig.database) == []
     assert await rig.calls() == 1
 
@@ -176,7 +176,7 @@ async def test_an_approved_edit_replaces_the_storyboard_everywhere(rig) -> None:
     [row] = await rig.rows(StoryboardRow)
     storyboard = Storyboard.model_validate(row.storyboard)
     changed = edited(storyboard, 3, action="Mara lights the lamp", camera_angle="overhead")
-    await hear(rig, StoryboardApproved(video_id=request.video_id, storyboard=changed, by="api"))
+    await deliver(rig, StoryboardApproved(video_id=request.video_id, storyboard=changed, by="api"))
     again, *scenes = await published(rig.database)
     assert isinstance(again, StoryboardCreated)
     assert (again.review, again.revision, again.scenes[2].action) == (False, 1, "Mara lights the lamp")
@@ -186,31 +186,31 @@ async def test_an_approved_edit_replaces_the_storyboard_everywhere(rig) -> None:
     [row] = await rig.rows(StoryboardRow)
     assert row.storyboard["scenes"][2]["action"] == "Mara lights the lamp"
     # The request itself may come again.
-    assert await hear(rig, request) == Handled()
+    assert await deliver(rig, request) == Handled()
     assert await published(rig.database) == []
 
 
-async def test_an_approval_after_the_end_changes_nothing(rig) -> None:
+async def test_a_late_approval_changes_nothing(rig) -> None:
     request = await awaiting(rig)
     await published(rig.database)
-    await hear(rig, VideoCancelled(video_id=request.video_id, by="api", reason="r"))
-    assert await hear(rig, StoryboardApproved(video_id=request.video_id, by="api")) == Handled()
+    await deliver(rig, VideoCancelled(video_id=request.video_id, by="api", reason="r"))
+    assert await deliver(rig, StoryboardApproved(video_id=request.video_id, by="api")) == Handled()
     assert await published(rig.database) == []
 
 
-async def test_a_second_approval_does_no_harm_even_where_it_is_no_good(rig) -> None:
+async def test_a_second_approval_is_ignored_even_if_invalid(rig) -> None:
     request = await awaiting(rig)
     [row] = await rig.rows(StoryboardRow)
-    await hear(rig, StoryboardApproved(video_id=request.video_id, by="api"))
+    await deliver(rig, StoryboardApproved(video_id=request.video_id, by="api"))
     await published(rig.database)
     broken = edited(Storyboard.model_validate(row.storyboard), 1, duration=1)
     late = StoryboardApproved(video_id=request.video_id, storyboard=broken, by="api")
-    assert await hear(rig, late) == Handled()
+    assert await deliver(rig, late) == Handled()
     assert await published(rig.database) == []
 
 
-async def test_an_approval_of_what_is_not_written_yet_comes_back(rig) -> None:
-    outcome = await hear(rig, StoryboardApproved(video_id=uuid4(), by="api"))
+async def test_an_approval_before_the_storyboard_is_retried(rig) -> None:
+    outcome = await deliver(rig, StoryboardApproved(video_id=uuid4(), by="api"))
     assert isinstance(outcome, Retry)
 
 
@@ -218,7 +218,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_character
 
 
 @hypothesis.given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5))
-def test_what_was_taken_at_the_door_is_not_refused_inside(texts: list[tuple[str, str]]) -> None:
+def test_a_storyboard_accepted_by_the_gateway_is_valid_here(texts: list[tuple[str, str]]) -> None:
     angles = ("wide", "medium", "close-up", "wide", "medium")
     scenes = [
         {
@@ -235,16 +235,16 @@ def test_what_was_taken_at_the_door_is_not_refused_inside(texts: list[tuple[str,
         assert all(written.shot_prompts)
 
 
-async def test_a_deleted_video_leaves_no_text_and_its_request_writes_nothing_anew(rig: Any) -> None:
+async def test_a_deleted_video_leaves_no_text_and_is_not_written_again(rig: Any) -> None:
     request = rig.request(prompt="A secret lighthouse")
     answers, cost = Answers(rig.database, "m"), Decimal("0.25")
-    await hear(rig, request)
+    await deliver(rig, request)
     held = await answers.reserve(request, Decimal(0))
     await answers.keep(request, 1, Answer("A secret lighthouse", cost_usd=cost), held)
     await published(rig.database)
-    assert await hear(rig, VideoDeleted(video_id=request.video_id, by="anna")) == Handled()
-    assert await hear(rig, request) == Handled()
-    assert await hear(rig, request.model_copy(update={"prompt": "A secret other one"})) == Handled()
+    assert await deliver(rig, VideoDeleted(video_id=request.video_id, by="anna")) == Handled()
+    assert await deliver(rig, request) == Handled()
+    assert await deliver(rig, request.model_copy(update={"prompt": "A secret other one"})) == Handled()
     assert await published(rig.database) == []
     assert "secret" not in await everything(rig.database)
     assert await answers.get(request, 1) == Answer("", cost_usd=cost)
@@ -254,9 +254,9 @@ async def test_a_video_that_is_deleted_while_its_storyboard_is_written_leaves_no
     request = rig.request(prompt="A secret lighthouse")
     answers = Answers(rig.database, "m")
     held = await answers.reserve(request, Decimal(0))
-    await hear(rig, VideoDeleted(video_id=request.video_id, by="anna"))
+    await deliver(rig, VideoDeleted(video_id=request.video_id, by="anna"))
     await answers.keep(request, 1, Answer("A secret lighthouse"), held)
-    assert await hear(rig, request) == Handled()
+    assert await deliver(rig, request) == Handled()
     assert await published(rig.database) == []
     assert "secret" not in await everything(rig.database)
 

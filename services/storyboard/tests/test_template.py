@@ -1,4 +1,4 @@
-"""The template writer: a story in every prompt, in the prompt's language, always the same for the same request."""
+"""The template writer: a story for every prompt, in its language, deterministic for each request."""
 
 import itertools
 from uuid import UUID
@@ -117,7 +117,7 @@ async def test_a_prompt_that_tells_a_sequence_is_followed() -> None:
     ("prompt", "subject"),
     [("Buatkan video tentang kopi Gayo", "Kopi Gayo"), ("Please make a short film about the tide", "The tide")],
 )
-async def test_an_order_is_not_part_of_the_story(prompt: str, subject: str) -> None:
+async def test_an_instruction_is_not_part_of_the_story(prompt: str, subject: str) -> None:
     board = await write(prompt)
     assert board.story.title == subject
     assert board.story.scenes[0].action.startswith(f"{subject}.")
@@ -162,7 +162,7 @@ def scene(number: int, **changes: object) -> Scene:
         ({"action": "  "}, "no action"),
     ],
 )
-def test_a_story_that_breaks_a_rule_is_refused_by_name(changes: dict[str, object], fault: str) -> None:
+def test_a_broken_rule_is_named(changes: dict[str, object], fault: str) -> None:
     scenes = (scene(1), scene(2), scene(3, **changes))
     story = VideoStory(title="t", niche="n", overall_prompt="p", total_duration=30, scenes=scenes)
     with pytest.raises(StoryboardInvalid, match=fault):

@@ -48,13 +48,13 @@ async def draw(
     size = FRAME_SIZE[order.aspect_ratio]
     sheets, move = await asyncio.to_thread(_paint, order, size, workspace)
 
-    def told(frame: int) -> None:
+    def report_frame(frame: int) -> None:
         if on_progress:
             on_progress(min(100.0, 100 * frame / order.clip_frames))
 
     arguments = _arguments(sheets, move, target, size, order.clip_frames)
     limit = LIMIT_SECONDS + LIMIT_SECONDS_PER_SECOND * order.clip_frames / FRAME_RATE
-    await runner.run(arguments, time_limit=limit, on_frame=told)
+    await runner.run(arguments, time_limit=limit, on_frame=report_frame)
 
 
 @dataclass(frozen=True)

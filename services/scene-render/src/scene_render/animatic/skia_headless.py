@@ -45,7 +45,7 @@ def _stand_in_for_opengl() -> None:
 
 
 def _empty_library(name: bytes, symbols: list[bytes], machine: int) -> bytes:
-    """Return a shared library, 64-bit little-endian ELF, whose symbols all have the address zero."""
+    """Return a shared 64-bit little-endian ELF library with all symbols at address zero."""
     strings, places = b"\0", {}
     for text in (name, *symbols):
         places[text] = len(strings)

@@ -94,5 +94,5 @@ def primaries_of(colour: Colour) -> int:
 
 
 def transfer_of(colour: Colour) -> int:
-    """Return the transfer function to convert from. All of SDR are displayed alike."""
+    """Return the transfer function to convert from. All SDR functions are displayed the same way."""
     return colour.transfer if colour.transfer in (PQ, LINEAR, HLG) else BT709

@@ -45,7 +45,7 @@ class ProviderSilent(Exception):
 
 
 class ProviderUnreachable(StepFailed):
-    """An attempt runs at a provider whose key is not configured. Once it is, the message can be redriven."""
+    """The provider of a running attempt has no API key. Once it has, the message can be requeued."""
 
     def __init__(self, provider: str) -> None:
         setting = f"{provider.upper()}_API_KEY"
@@ -82,7 +82,7 @@ class ClipOutOfReach(Exception):
 
 @dataclass(frozen=True)
 class FirstFrame:
-    """The first frame of a clip: its file, a public link to it, and the task whose last frame it is."""
+    """The first frame of a clip: its file, a public link to it, and the task with this last frame."""
 
     path: Path
     content_type: str
@@ -202,7 +202,7 @@ class Provider(Protocol):
         ...
 
     async def find(self, attempt_id: str, age: float) -> Found | Absent | NotYet | Unknowable:
-        """Search for the task of an attempt whose submission had no answer, `age` seconds after its INTENT.
+        """Search for the task of an unanswered submission, `age` seconds after its INTENT.
 
         Raises:
             ProviderSilent: the provider does not answer.

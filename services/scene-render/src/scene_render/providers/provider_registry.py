@@ -1,4 +1,4 @@
-"""Creates the paid providers whose API key is configured."""
+"""Creates the paid providers that have an API key."""
 
 from scene_render.clips.download import Downloader
 from scene_render.providers.callbacks import Callbacks

@@ -1,4 +1,4 @@
-"""Who renders a scene that wishes for somebody."""
+"""Scenes that request a provider."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +13,9 @@ pytestmark = pytest.mark.slow
 Scene = Callable[..., SceneRequested]
 
 
-async def test_an_animatic_is_drawn_for_nothing_where_only_paid_providers_are_configured(
-    rig: Any, scene: Scene
-) -> None:
-    await rig.hear(scene(providers=("animatic",)))
-    await rig.hear(scene(video=2))
+async def test_a_requested_animatic_is_free_even_with_only_paid_providers(rig: Any, scene: Scene) -> None:
+    await rig.deliver(scene(providers=("animatic",)))
+    await rig.deliver(scene(video=2))
     await rig.published()
     await rig.start("animatic")
     assert await rig.rows("SELECT video_id, provider FROM attempts") == [(str(UUID(int=1)), "animatic")]
@@ -25,9 +23,9 @@ async def test_an_animatic_is_drawn_for_nothing_where_only_paid_providers_are_co
     assert rig.ledger.taken == []
 
 
-async def test_what_waits_for_animatics_without_a_wish_goes_to_those_who_are_configured(rig: Any, scene: Scene) -> None:
+async def test_scenes_that_did_not_request_animatics_move_to_configured_providers(rig: Any, scene: Scene) -> None:
     rig.configure("animatic")
-    await rig.hear(scene())
+    await rig.deliver(scene())
     rig.configure("ledger")
     await rig.published()
     await rig.start("animatic")
