@@ -84,12 +84,12 @@ async def answers_per_second(port: int, request: bytes, status: bytes, seconds: 
 
 
 def get(path: str, *headers: str) -> bytes:
-    """A GET as it stands on the wire."""
+    """Return the bytes of a GET request."""
     return "\r\n".join([f"GET {path} HTTP/1.1", "host: bench", "accept: application/json", *headers, "", ""]).encode()
 
 
 def post(path: str, body: object) -> bytes:
-    """A POST of JSON as it stands on the wire."""
+    """Return the bytes of a POST request with JSON."""
     text = json.dumps(body)
     head = [f"POST {path} HTTP/1.1", "host: bench", "content-type: application/json", f"content-length: {len(text)}"]
     return "\r\n".join([*head, "", text]).encode()
@@ -120,7 +120,7 @@ class Sockets:
                 await socket.send_str("3")
 
     async def per_second(self, session: aiohttp.ClientSession) -> float:
-        """How many events reach them, all of them together, when the server is told to go."""
+        """Trigger the server and return how many events reach all clients together."""
         self.heard, begun = 0, time.monotonic()
         async with session.post(f"{self.url}/go/{EVENTS}") as answer:
             answer.raise_for_status()
@@ -170,7 +170,7 @@ async def measure(rounds: int, seconds: float) -> dict[str, list[tuple[float, fl
             "STORAGE_URL": Path(folder, "media").as_uri(),
             "MEDIA_SECRET": "secret",
             "PORT": str(gateway),
-            # Nobody is there: what is measured is the gateway alone.
+            # No broker: this measures only the gateway.
             "BROKER_URL": "amqp://nobody@127.0.0.1:1/",
             "LOG_LEVEL": "ERROR",
         }
@@ -194,7 +194,7 @@ async def measure(rounds: int, seconds: float) -> dict[str, list[tuple[float, fl
             sockets = {"plain": Sockets(plain), "feed": Sockets(feed)}
             for one in sockets.values():
                 await one.open(session)
-            await asyncio.sleep(3)  # Then silent sockets hear all.
+            await asyncio.sleep(3)  # Until sockets without a subscription get all events.
             for number in range(rounds + 1):
                 found = {}
                 for name, asked in (("GET", path), ("GET film", film)):

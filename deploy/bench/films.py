@@ -1,4 +1,4 @@
-"""Videos as people look at them: one of three scenes that is being rendered, and one that is a film."""
+"""Two videos with three scenes for the benchmark: one that is being rendered, and one that is completed."""
 
 from uuid import UUID
 
@@ -25,7 +25,7 @@ GOING, FILM = UUID(int=1), UUID(int=2)
 
 
 async def make(environment: dict[str, str]) -> None:
-    """Have in the gateway's database happen to both videos what happens while films are made."""
+    """Write both videos to the gateway's database by applying the events of their production."""
     gateway = Gateway(
         Settings(
             database_url=SecretStr(environment["DATABASE_URL"]),
@@ -44,7 +44,7 @@ async def make(environment: dict[str, str]) -> None:
 
 class _Nobody:
     async def publish(self, event: object) -> None:
-        """Nobody listens."""
+        """Do nothing: there are no clients."""
 
 
 def _begin(video_id: UUID) -> list[Event]:

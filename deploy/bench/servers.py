@@ -1,7 +1,7 @@
-"""What the bench measures against each other, each in a process of its own: `servers.py bare|plain|feed PORT`.
+"""The servers that the benchmark compares, each in its own process: `servers.py bare|plain|feed PORT`.
 
-bare   FastAPI routes that answer as much as the gateway's and do nothing for it
-plain  python-socketio, told what to emit by `POST /go`
+bare   FastAPI routes that return the same bodies as the gateway's without any work
+plain  python-socketio, which emits events on `POST /go`
 feed   the gateway's event stream and sockets, with the same events
 """
 
@@ -31,7 +31,7 @@ DATA: dict[str, Any] = {"videoId": str(VIDEO), "seq": 0, "padding": "x" * 200}
 
 
 class Wish(BaseModel):
-    """As much as a request for a video says."""
+    """The fields of a video request."""
 
     prompt: str
     sceneCount: int  # noqa: N815 - as on the wire
@@ -39,7 +39,7 @@ class Wish(BaseModel):
 
 
 def bare() -> FastAPI:
-    """Routes that answer as much as the gateway's."""
+    """Return an app with routes that return the same bodies as the gateway's."""
     app = FastAPI()
 
     @app.get("/api/v1/videos/{video_id}")
@@ -64,7 +64,7 @@ def plain() -> socketio.ASGIApp:
     async def emit(seq: int) -> None:
         await server.emit(EVENT, DATA | {"seq": seq}, room="all")
 
-    return socketio.ASGIApp(server, other_asgi_app=_told_to_go(emit))
+    return socketio.ASGIApp(server, other_asgi_app=_trigger(emit))
 
 
 def feed() -> Any:
@@ -78,19 +78,19 @@ def feed() -> Any:
         live = LiveEvent(seq=seq, after=seq - 1, type=EVENT, data=DATA | {"seq": seq})
         await gateway.event_stream.publish(VIDEO, "anonymous", live)
 
-    go = _told_to_go(emit)
+    go = _trigger(emit)
     return socketio.ASGIApp(gateway.live.server, other_asgi_app=go)
 
 
-def _told_to_go(emit: Any) -> FastAPI:
-    app, told = FastAPI(), 0
+def _trigger(emit: Any) -> FastAPI:
+    app, emitted = FastAPI(), 0
 
     @app.post("/go/{count}")
     async def go(count: int) -> None:
-        nonlocal told
-        for seq in range(told + 1, told + count + 1):
+        nonlocal emitted
+        for seq in range(emitted + 1, emitted + count + 1):
             await emit(seq)
-        told += count
+        emitted += count
 
     return app
 

@@ -1,4 +1,4 @@
-"""The scene-render service, made to be killed, told to stop or frozen at one point of the paid step.
+"""The scene-render service, modified to be killed, stopped or frozen at one point of a paid attempt.
 
 A process that has imported everything and forks a service for each line of JSON on its standard input: `environment`,
 `log`, and, where the service is to fail, `point`, `signal`, `prompt` (of the scene it fails at), `ledger` (where the

@@ -1,4 +1,4 @@
-"""Prompt in, playable film out, every step seen live: by REST, and by another service on the broker."""
+"""A prompt becomes a playable film with live progress: by REST, and by another service on the broker."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ STORY = [
 
 @contextlib.asynccontextmanager
 async def listening(stack, *keys: str) -> AsyncIterator[Callable[[int], Awaitable[list[dict[str, Any]]]]]:
-    """What is said on the broker under these keys, as another service of the factory hears it: the next so many."""
+    """The next so many events on the broker with these keys, as another service of the factory gets them."""
     async with await aio_pika.connect(stack.broker.url_of("listener")) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(f"listener.{uuid4()}", exclusive=True)
@@ -78,7 +78,7 @@ def played(url: str, target: Path) -> tuple[int, int, int, float]:
 
 
 def story_of(watcher, video_id: str) -> list[str]:
-    """The names that were heard of a video, without repetitions; and its promises, checked."""
+    """Check the order guarantees of a video's events; return their names without repetitions."""
     heard = watcher.of(video_id)
     progress = [data["progress"] for _, data in heard]
     assert progress == sorted(progress), "progress went backwards"
@@ -87,7 +87,7 @@ def story_of(watcher, video_id: str) -> list[str]:
     return list(dict.fromkeys(name for name, _ in heard))
 
 
-async def test_one_asked_for_by_rest_and_one_on_the_broker(stack, watch, tmp_path: Path) -> None:
+async def test_a_video_requested_by_rest_and_one_on_the_broker(stack, watch, tmp_path: Path) -> None:
     async with watch(stack.of("gateway").url) as watcher:
         first = stack.ask(prompt="A fox crosses the night market and finds a lantern", sceneCount=3, duration=20)[
             "videoId"
@@ -133,7 +133,7 @@ async def test_one_asked_for_by_rest_and_one_on_the_broker(stack, watch, tmp_pat
     assert not any(count for name, count in stack.queues().items() if name.endswith(".dead"))
 
 
-async def test_bad_requests_make_nothing(stack, watch) -> None:
+async def test_bad_requests_make_no_video(stack, watch) -> None:
     """Refused at once by REST with the field named; dead-lettered with the reason on the broker."""
     good = {"prompt": "a fox", "sceneCount": 2, "duration": 15}
     before, boards = stack.queues(), stack.rows("storyboard", "SELECT video_id FROM storyboards")

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.connected
         ),
     ],
 )
-async def test_a_film_is_made_in_whatever_order_the_services_start(
+async def test_a_film_is_made_in_every_start_order(
     order: tuple[str, ...],
     has_definitions: bool,
     run_stack: Callable[..., Any],
@@ -45,7 +45,7 @@ async def test_a_film_is_made_in_whatever_order_the_services_start(
         await stack.add("gateway").ready()
         video_id = stack.ask(sceneCount=1)["videoId"]
         for service in order:
-            # What is published so far has left the outboxes: confirmed, and nobody consumes it yet.
+            # All events so far have left the outboxes: they are confirmed but not consumed yet.
             await eventually(lambda: not stack.rows("gateway", "SELECT name FROM outbox"), what="the outbox is empty")
             await stack.add(service).ready()
         video = await stack.ended(video_id)

@@ -1,4 +1,4 @@
-"""What each user of RabbitMQ may do there. A producer can ask for videos and can do nothing else."""
+"""The permissions of each RabbitMQ user. A producer can only request videos."""
 
 import ast
 import json
@@ -29,13 +29,13 @@ def may(user: str, right: str, key: str, exchange: str = "video") -> bool:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
-def test_an_event_is_published_by_its_publishers_alone(event) -> None:
+def test_only_its_publishers_may_publish_an_event(event) -> None:
     assert event.publishers
     assert {user for user in USERS if may(user, "write", event.name)} == set(event.publishers)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_makes_no_event_that_it_may_not_publish(service: str) -> None:
+def test_a_service_may_publish_every_event_that_it_emits(service: str) -> None:
     sources = (ROOT / "services" / service / "src").rglob("*.py")
     nodes = (node for path in sources for node in ast.walk(ast.parse(path.read_text())))
     called = (node.func for node in nodes if isinstance(node, ast.Call))
@@ -44,7 +44,7 @@ def test_a_service_makes_no_event_that_it_may_not_publish(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_binds_what_it_hears_and_reaches_no_queue_of_another(service: str) -> None:
+def test_a_service_binds_its_events_and_reaches_no_queue_of_another(service: str) -> None:
     assert all(may(service, "read", name) for name in CONSUMED_BY[service])
     for other in set(SERVICES) - {service}:
         for right in ("configure", "write", "read"):
@@ -84,7 +84,7 @@ async def test_a_forger_is_refused(stack, user: str) -> None:
 
 
 @pytest.mark.connected
-async def test_a_producer_has_no_queue_and_a_listener_hears_what_becomes_of_videos(stack) -> None:
+async def test_a_producer_has_no_queue_and_a_listener_gets_the_events_of_videos(stack) -> None:
     producer, listener = stack.broker.url_of("producer"), stack.broker.url_of("listener")
     assert await refused(producer, lambda channel: channel.declare_queue("producer.mine"))
     assert await refused(producer, lambda channel: channel.declare_queue(exclusive=True))

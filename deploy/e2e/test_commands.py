@@ -1,4 +1,4 @@
-"""The console scripts: what they answer to people who start them."""
+"""The console scripts: help, errors and the output of `migrate`."""
 
 import subprocess
 import sys
@@ -21,9 +21,9 @@ def run(service: str, *arguments: str, **environment: str) -> "subprocess.Comple
 
 @pytest.mark.parametrize("service", ["storyboard", "scene-render", "composer", "gateway"])
 def test_help_needs_no_settings_and_an_unknown_command_is_refused(service: str) -> None:
-    told = run(service, "--help")
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "migrate" in told.stdout
+    help_run = run(service, "--help")
+    assert (help_run.returncode, help_run.stderr) == (0, "")
+    assert "migrate" in help_run.stdout
     refused = run(service, "migrat", DATABASE_URL=EXAMPLE, STORAGE_URL="file:///media")
     assert refused.returncode == 2
     assert "invalid choice: 'migrat'" in refused.stderr
@@ -42,7 +42,7 @@ def test_migrate_says_what_it_applied_and_that_nothing_was_left(
 
 
 @pytest.mark.parametrize("service", ["composer", "gateway"])
-def test_a_database_that_is_not_there_is_told_in_one_line(service: str, tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported_in_one_line(service: str, tmp_path: Path) -> None:
     url = "mysql+asyncmy://nobody:secret@127.0.0.1:1/none"
     ended = run(service, DATABASE_URL=url, STORAGE_URL=tmp_path.as_uri(), MEDIA_SECRET="x", PORT="0", HEALTH_PORT="0")
     assert ended.returncode == 3

@@ -1,4 +1,4 @@
-"""docker-compose.yml and what `make up` runs before it: secrets are required, random, and only where needed."""
+"""docker-compose.yml and the preparations of `make up`: secrets are required, random, and only where needed."""
 
 import os
 import re
@@ -50,7 +50,7 @@ def test_a_newcomer_gets_random_secrets_and_keeps_them(folder: Path) -> None:
     assert made[0] == made[1]
 
 
-def test_an_env_file_that_is_there_stays_as_it_is(folder: Path) -> None:
+def test_an_existing_env_file_is_not_changed(folder: Path) -> None:
     (folder / ".env").write_text("MINE=1\n")
     assert run(folder, "deploy/secrets.sh").returncode == 0
     assert (folder / ".env").read_text() == "MINE=1\n"
@@ -58,15 +58,15 @@ def test_an_env_file_that_is_there_stays_as_it_is(folder: Path) -> None:
 
 def test_each_service_has_the_password_of_its_own_broker_user_and_of_no_other() -> None:
     for name, service in SERVICES.items():
-        told = str(service.get("environment", {}))
-        known = set(re.findall(r"\$\{(\w+)_BROKER_PASSWORD", told))
+        environment = str(service.get("environment", {}))
+        known = set(re.findall(r"\$\{(\w+)_BROKER_PASSWORD", environment))
         owner = name.removesuffix("-schema")
         assert name == "broker-users" or known <= {owner.upper().replace("-", "_")}, name
         if known:
-            assert f"amqp://{owner}:" in told or name == "broker-users"
+            assert f"amqp://{owner}:" in environment or name == "broker-users"
 
 
-def test_storage_credentials_are_with_those_who_store() -> None:
+def test_only_services_with_a_storage_have_storage_credentials() -> None:
     holders = {name for name, service in SERVICES.items() if "S3_SECRET_KEY" in str(service.get("environment", {}))}
     assert holders == {"s3", "bucket-rules"} | {
         f"{name}{job}" for name in ("scene-render", "composer", "gateway") for job in ("", "-schema")
@@ -95,7 +95,7 @@ def test_images_are_pinned_to_the_digests_of_their_tags_each_time(folder: Path) 
     assert digest in yaml.safe_load(compose.read_text())["services"]["rabbitmq"]["image"]
 
 
-def test_an_image_whose_digest_cannot_be_had_is_named(folder: Path) -> None:
+def test_an_image_without_a_digest_is_named(folder: Path) -> None:
     stand_in(folder, "docker", "echo no such image")
     failed = run(folder, "deploy/pin-images.sh")
     assert failed.returncode != 0

@@ -1,4 +1,4 @@
-"""The folder of the embedded mode belongs to its user alone."""
+"""Only its user can access the folder of the embedded mode."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from embedded.data_dir import SHORTEST_SECRET, DataDir
 
 
-def test_nobody_else_on_the_machine_can_read_the_folder(tmp_path: Path) -> None:
+def test_other_users_of_the_machine_cannot_read_the_folder(tmp_path: Path) -> None:
     data_dir = DataDir(tmp_path / "data_dir")
     data_dir.folder.mkdir(mode=0o755)
     with data_dir.lock():

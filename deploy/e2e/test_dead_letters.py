@@ -1,4 +1,4 @@
-"""A message that cannot be handled waits with its reason; when the fault is mended it is put back, and goes on."""
+"""A message that cannot be handled is dead-lettered with its reason; after the fault is fixed it can be redriven."""
 
 import signal
 import subprocess

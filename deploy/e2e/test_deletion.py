@@ -1,4 +1,4 @@
-"""What a person wrote is nowhere any more once the video is deleted; what it cost is."""
+"""Deleting a video removes all texts that a person wrote, and keeps the amounts."""
 
 import pytest
 

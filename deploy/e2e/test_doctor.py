@@ -1,4 +1,4 @@
-"""`doctor` of the console scripts: what it says of a whole system, and its exit code."""
+"""`doctor` of the console scripts: its findings for a complete system, and its exit code."""
 
 import json
 import signal
@@ -30,12 +30,12 @@ def own_stack(stack_on, rabbitmq, sql_server, schema):
 
 
 @pytest.mark.connected
-async def test_of_a_running_system_nothing_differs_until_a_service_and_its_queue_are_gone(own_stack) -> None:
+async def test_a_running_system_is_consistent_until_a_service_and_its_queue_are_removed(own_stack) -> None:
     stack = own_stack
     video = await stack.ended(stack.ask(sceneCount=1)["videoId"])
     assert video["status"] == "completed"
     await stack.is_quiet()
-    # Nobody has set the rules of this bucket.
+    # The lifecycle rules of this bucket are not set yet.
     assert "lifecycle rules missing from the bucket: 2" in doctor(stack, "scene-render")[1]
     assert doctor(stack, "scene-render", "--fix")[0] == 0
     for service in SERVICES:
@@ -46,8 +46,8 @@ async def test_of_a_running_system_nothing_differs_until_a_service_and_its_queue
     stack.broker.control(["delete_queue", "-p", stack.broker.vhost, "composer.scene.failed"])
 
     def reported() -> bool:
-        code, told = doctor(stack, "composer")
-        return code == 1 and "queues missing on RabbitMQ: 1 (composer.scene.failed)" in told
+        code, report = doctor(stack, "composer")
+        return code == 1 and "queues missing on RabbitMQ: 1 (composer.scene.failed)" in report
 
     await eventually(reported)
     assert "composer: queues that no process consumes: " in doctor(stack, "composer")[1]
@@ -65,7 +65,7 @@ def test_a_schema_without_its_migrations_is_reported(schema, sql_server, tmp_pat
     assert (done.returncode, done.stdout) == (1, "composer: migrations are missing; run `composer migrate`.\n")
 
 
-def test_a_server_that_is_away_is_told_in_one_line_without_a_secret(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_in_one_line_without_a_secret(tmp_path: Path) -> None:
     environment = {"DATABASE_URL": "mysql+asyncmy://nobody:secret@127.0.0.1:1/none", "STORAGE_URL": tmp_path.as_uri()}
     done = subprocess.run([BIN / "composer", "doctor"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -74,7 +74,7 @@ def test_a_server_that_is_away_is_told_in_one_line_without_a_secret(tmp_path: Pa
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_fix_belongs_to_doctor_alone() -> None:
+def test_only_doctor_accepts_fix() -> None:
     done = subprocess.run([BIN / "composer", "migrate", "--fix"], env={}, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--fix is an option of doctor" in done.stderr

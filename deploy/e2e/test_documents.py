@@ -49,18 +49,18 @@ def test_the_values_of_the_example_are_the_defaults(tmp_path: Path, monkeypatch:
 
     def values(service: str, file: Path | None) -> dict[str, Any]:
         settings = SETTINGS[service](_env_file=file, **needed)
-        told: dict[str, Any] = settings.model_dump()
+        values: dict[str, Any] = settings.model_dump()
         if service == "scene-render":
-            # Empty stands for the provider's own address.
-            told |= {f"{name}_api_url": settings.api_url(name) for name in scene_render.settings.DEFAULT_URLS}
-        return told
+            # An empty value means the provider's own address.
+            values |= {f"{name}_api_url": settings.api_url(name) for name in scene_render.settings.DEFAULT_URLS}
+        return values
 
     for service in SETTINGS:
         assert values(service, example) == values(service, None)
 
 
 @pytest.mark.parametrize("service", SETTINGS)
-def test_compose_hands_on_what_its_service_reads(service: str) -> None:
+def test_compose_passes_the_settings_of_each_service(service: str) -> None:
     environment: dict[str, str] = yaml.safe_load(COMPOSE)["services"][service]["environment"]
     given = {name for name, value in environment.items() if value.startswith(f"${{{name}:-")}
     assert given == OPTIONS[service] - OF_THE_CONTAINERS - OF_THE_IMAGES

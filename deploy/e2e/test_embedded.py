@@ -1,4 +1,4 @@
-"""The embedded mode: all in one process, no server; a crash in the middle loses nothing."""
+"""The embedded mode: one process, no servers; a crash loses nothing."""
 
 import asyncio
 import contextlib
@@ -110,14 +110,14 @@ async def test_probes_and_metrics_answer_without_a_redirect(embedded: Embedded) 
     assert "multishot_background_restarts_total" in found["/metrics"][1]
 
 
-def test_a_demo_of_the_impossible_names_all_that_is_wrong(embedded: Embedded) -> None:
+def test_an_invalid_demo_request_names_every_fault(embedded: Embedded) -> None:
     done = embedded.run("demo", "--prompt", " ", "--scenes", "6", "--duration", "14", "--aspect", "4:3")
     assert done.returncode == 2
     assert [name for name in ("prompt", "sceneCount", "duration", "aspectRatio") if name not in done.stdout] == []
 
 
 @pytest.mark.parametrize("step", ["scenes", pytest.param("combining", marks=pytest.mark.long)])
-async def test_killed_in_the_middle_and_started_again_the_film_is_finished(embedded: Embedded, step: str) -> None:
+async def test_the_film_is_finished_after_a_kill_and_a_restart(embedded: Embedded, step: str) -> None:
     await embedded.start()
     _, video = fetch_json(embedded.videos, {"prompt": "a fox", "sceneCount": 2, "duration": 15})
     video_id = video["videoId"]
@@ -187,7 +187,7 @@ async def test_nothing_holds_the_prompt_of_a_deleted_video(embedded: Embedded) -
 
 
 @pytest.mark.long
-async def test_a_demo_that_was_killed_goes_on_with_the_same_film(embedded: Embedded) -> None:
+async def test_a_killed_demo_continues_the_same_film(embedded: Embedded) -> None:
     wish = ["demo", "--prompt", "a fox", "--scenes", "1", "--duration", "15"]
     first = subprocess.Popen(
         [EMBEDDED, "--data-dir", embedded.folder, *wish], env=embedded.environment(), cwd=embedded.folder.parent
@@ -208,7 +208,7 @@ def _has_video(embedded: Embedded) -> bool:
         return False
 
 
-async def test_two_do_not_work_in_one_folder_but_a_demo_uses_the_one_that_runs(embedded: Embedded) -> None:
+async def test_a_folder_has_one_process_and_a_demo_uses_the_running_one(embedded: Embedded) -> None:
     await embedded.start()
     second = embedded.run("run", "--port", str(free_port()))
     assert second.returncode == 1
@@ -234,7 +234,7 @@ async def test_two_do_not_work_in_one_folder_but_a_demo_uses_the_one_that_runs(e
     assert fetch_json(embedded.videos)[1]["total"] == 1
 
 
-async def test_a_film_whose_scenes_cannot_be_drawn_fails_with_the_reason(embedded: Embedded) -> None:
+async def test_a_film_fails_with_the_reason_if_its_scenes_cannot_be_drawn(embedded: Embedded) -> None:
     await embedded.start(FFMPEG_BINARY="/bin/false")
     _, video = fetch_json(embedded.videos, {"prompt": "a fox", "sceneCount": 1, "duration": 15})
     ended = await embedded.ended(video["videoId"])
@@ -245,7 +245,7 @@ async def test_a_film_whose_scenes_cannot_be_drawn_fails_with_the_reason(embedde
     assert embedded.process.wait(15) is not None
 
 
-def test_the_demo_at_a_simulated_provider_needs_no_key_and_tells_the_price(embedded: Embedded) -> None:
+def test_the_demo_with_a_simulated_provider_needs_no_key_and_shows_the_price(embedded: Embedded) -> None:
     wish = ["demo", "--prompt", "a fox", "--scenes", "2", "--duration", "15", "--provider", "luma"]
     done = embedded.run(*wish)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -284,7 +284,7 @@ async def test_with_keys_asked_for_one_made_beside_the_running_server_opens_it_a
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
-async def test_ctrl_c_ends_well_with_one_sentence_and_plain_logs(embedded: Embedded, command: str) -> None:
+async def test_ctrl_c_exits_cleanly_with_one_sentence_and_plain_logs(embedded: Embedded, command: str) -> None:
     arguments = ["--port", str(embedded.port)] if command == "run" else ["--prompt", "a fox", "--duration", "60"]
     embedded.process = subprocess.Popen(
         [EMBEDDED, "--data-dir", embedded.folder, command, *arguments],

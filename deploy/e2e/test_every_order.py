@@ -76,7 +76,7 @@ BASES = {
 
 
 class Ledger:
-    """A provider that takes each order, but whose first `loses` answers for each scene are lost.
+    """A provider that accepts each order, but loses its first `loses` answers for each scene.
 
     `fails` decides whether a task fails.
     """
@@ -110,7 +110,7 @@ class Ledger:
         return Ended(cost=Decimal(0))
 
     async def cancel_if_free(self, _task_id: str) -> None:
-        """Nothing can be saved."""
+        """Fail: nothing can be saved."""
 
 
 class DrawnClips(ClipIngest):
@@ -127,7 +127,7 @@ class DrawnClips(ClipIngest):
 
 @dataclass
 class Post:
-    """All that is on its way, to whom."""
+    """All messages in flight, with their consumers."""
 
     listeners: list[tuple[Subscription[Any], Any]]
     pending: list[tuple[Subscription[Any], Any, Event]] = field(default_factory=list)
@@ -158,7 +158,7 @@ class Studio:
         """What scene-render's schedulers may do now: here, what is due in a while is due at any time."""
         database = self.databases["render"]
         times = await due_times(database)
-        # The others come after an hour.
+        # The others are due after an hour.
         of_attempts = [due for due in times if isinstance(due, CheckDue | SubmissionOverdue | PayAgainDue)]
         acts: list[Callable[[], Awaitable[object]]] = [partial(self._look_after, due) for due in of_attempts]
         if await self.look("render", "SELECT 1 FROM renders WHERE state = 'waiting' AND available_at IS NOT NULL"):
@@ -215,7 +215,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def joined() -> Iterator[None]:
-    """Films are joined without ffmpeg, and no provider is left alone for a while: here, no time passes."""
+    """Join films without ffmpeg, and disable pauses of providers: no time passes in these tests."""
 
     async def compose(_slots: object, _files: object, target: Path, *_: object) -> Any:
         target.write_bytes(b"film")
@@ -251,7 +251,7 @@ async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPol
     render_deps = rendering.Dependencies(
         database=databases["render"],
         attempts=Attempts(ProviderSelection(providers, ("ledger",)), Caps(None, None, None), 0.0, policy),
-        animatics=None,  # type: ignore[arg-type]  # nobody wishes for it
+        animatics=None,  # type: ignore[arg-type]  # never requested here
         clips=DrawnClips(storage, ffmpeg, None),
         ephemeral=ephemeral,
     )
@@ -304,7 +304,7 @@ async def settle_unknowns(studio: Studio, pick: Pick, settled: set[str], patienc
 
 @dataclass(frozen=True)
 class Outcome:
-    """How everything stands when nothing is on its way any more."""
+    """The final state, when no message is in flight any more."""
 
     status: str
     film: str
@@ -336,7 +336,7 @@ async def play(
                 elif not waits:
                     break
             else:
-                raise AssertionError(f"it goes on for ever: {one.post.pending}")
+                raise AssertionError(f"it does not end: {one.post.pending}")
             return Outcome(
                 status=(await one.look("gateway", "SELECT status FROM videos"))[0],
                 film=(await one.look("composer", "SELECT state FROM films"))[0],
@@ -379,14 +379,14 @@ def test_no_scene_is_left_running_however_its_orders_end_that_were_paid_again(sc
 
 
 @in_any_order(4)
-def test_a_film_completes_when_what_failed_elsewhere_is_put_right(schemas: Path, pick: Pick) -> None:
+def test_a_film_completes_after_failures_elsewhere_are_redriven(schemas: Path, pick: Pick) -> None:
     died = VideoFailed(video_id=VIDEO, stage="composer", kind="k", reason="r")
     outcome = asyncio.run(play(schemas, pick, extra=[died, VideoResumed(video_id=VIDEO, epoch=1)]))
     assert (outcome.status, outcome.film, outcome.orders) == ("completed", "composed", len(SCENES))
 
 
 @in_any_order(3)
-def test_a_failure_after_a_resume_stands(schemas: Path, pick: Pick) -> None:
+def test_a_failure_after_a_resume_is_kept(schemas: Path, pick: Pick) -> None:
     first, second = (VideoFailed(video_id=VIDEO, stage="composer", kind="k", reason="r", epoch=n) for n in (0, 1))
     extra = [first, VideoResumed(video_id=VIDEO, epoch=1), second]
     outcome = asyncio.run(play(schemas, pick, extra=extra))
@@ -395,7 +395,7 @@ def test_a_failure_after_a_resume_stands(schemas: Path, pick: Pick) -> None:
 
 
 @in_any_order(8)
-def test_a_cancelled_video_stays_so_whatever_is_settled(schemas: Path, pick: Pick) -> None:
+def test_a_cancelled_video_stays_cancelled_after_settlements(schemas: Path, pick: Pick) -> None:
     cancelled = VideoCancelled(video_id=VIDEO, by="me", reason="r")
     outcome = asyncio.run(play(schemas, pick, loses=1, extra=[cancelled]))
     assert (outcome.status, outcome.film) in (("cancelled", "cancelled"), ("completed", "composed"))

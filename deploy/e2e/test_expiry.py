@@ -1,4 +1,4 @@
-"""A film whose time is over is removed from the bucket by those who stored it; its story and its books stay."""
+"""The services remove an expired film from the bucket; its story and its amounts are kept."""
 
 import pytest
 
@@ -28,8 +28,8 @@ async def test_an_expired_film_leaves_the_bucket_and_nothing_else(stack) -> None
     try:
         await second.ready()
         await eventually(lambda: not objects(), 30, "the bucket is empty")
-        status, told = fetch_json(f"{second.url}/api/v1/videos/{video_id}")
-        assert (status, told["status"], told["title"]) == (200, "expired", video["title"])
+        status, shown = fetch_json(f"{second.url}/api/v1/videos/{video_id}")
+        assert (status, shown["status"], shown["title"]) == (200, "expired", video["title"])
         assert fetch_json(f"{second.url}/api/v1/videos/{video_id}/content")[0] == 410
     finally:
         stack.remove(second)

@@ -1,4 +1,4 @@
-"""One provider is wholly down, and of the other's answers every third is wrong: films are made, and paid once."""
+"""One provider is down, and every third answer of the other one is wrong: films are made, and paid once."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ WORSE: list[dict[str, Any]] = [
     {"operation": "create", "share": 0.05, "outcome": "failed", "reason": "Job failed"},
     {"operation": "create", "share": 0.02, "clip": "truncated"},
 ]
-"""What costs an attempt, or money."""
+"""Faults that cost an attempt, or money."""
 
 
 @pytest.fixture

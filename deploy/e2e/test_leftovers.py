@@ -1,4 +1,4 @@
-"""Services that work on media remove, when they start, what killed processes have left behind."""
+"""When services that process media start, they remove the files that killed processes left."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ from shared_testing.servers import eventually
     ],
     ids=["composer", "scene-render"],
 )
-async def test_what_a_killed_process_left_is_gone_soon_after_the_start(
+async def test_leftovers_of_a_killed_process_are_removed_soon_after_the_start(
     tmp_path: Path, build: Any, settings: Any
 ) -> None:
     work, media = tmp_path / "work", tmp_path / "media"

@@ -1,4 +1,4 @@
-"""What the migrations of a service make is what its models describe."""
+"""The migrations of a service produce the schema that its models describe."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is old goes, what is young stays, and no amount changes: for every policy of every service."""
+"""Every policy of every service removes old data, keeps new data and changes no amount."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
@@ -39,7 +39,7 @@ GOES: dict[str, dict[str, Any]] = {
     "video events": {"videoId": "ended"},
     "webhook deliveries of deleted videos": {"videoId": "deleted", "state": "delivered"},
 }
-"""What a row needs besides its age, to go."""
+"""Further conditions, apart from its age, for removing a row."""
 STAYS: dict[str, dict[str, Any]] = {
     "outbox": {"attempts": 0},
     "charges": {"state": "unknown"},
@@ -47,7 +47,7 @@ STAYS: dict[str, dict[str, Any]] = {
     "video events": {"videoId": "going"},
     "webhook deliveries of deleted videos": {"videoId": "deleted", "state": "pending"},
 }
-"""What keeps a row, however old it is."""
+"""Values that keep a row at any age."""
 
 
 def build(name: str, url: str, folder: Path) -> Service[Any]:
@@ -76,7 +76,7 @@ async def service(request: pytest.FixtureRequest, database_url: str, tmp_path: P
 
 
 def value_for(column: Column[Any], number: int) -> Any:
-    """Some value that a column takes; as much as a row of its own needs."""
+    """Return a valid value for a column, unique where the row needs it."""
     if isinstance(column.type, Boolean):
         return False
     if isinstance(column.type, Numeric):
@@ -160,7 +160,7 @@ async def test_every_policy_is_one_that_these_tests_know(service: Service[Any]) 
     assert len(set(names)) == len(names)
 
 
-async def test_parts_and_drawn_originals_go_when_nobody_needs_them_any_more(tmp_path: Path) -> None:
+async def test_parts_and_drawn_originals_are_removed_when_they_are_not_needed_any_more(tmp_path: Path) -> None:
     service = build("scene-render", f"sqlite+aiosqlite:///{tmp_path}/test.db", tmp_path)
     database, media = service.database, tmp_path / "media"
     await migrate(database, folder_of(scene_render.app.__file__))

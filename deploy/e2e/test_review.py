@@ -77,7 +77,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 async def test_a_video_is_looked_at_edited_approved_and_filmed_as_edited(house: House) -> None:
-    # A storyboard alone makes a video unchanged, which waits.
+    # A standalone storyboard is unchanged in its video, which waits for review.
     storyboard = house.post(
         "/storyboards", {"prompt": "A fox crosses the night market", "sceneCount": 2, "duration": 15}
     )
@@ -89,7 +89,7 @@ async def test_a_video_is_looked_at_edited_approved_and_filmed_as_edited(house: 
     kept = house.look(video_id)
     assert [scene["action"] for scene in kept["scenes"]] == [scene["action"] for scene in storyboard["scenes"]]
 
-    # Edited, it is drawn for nothing, and then filmed.
+    # The edited storyboard is first drawn as a free animatic, and then filmed.
     edited = fetch_json(f"{house.api}/videos/{video_id}/storyboard")[1]
     first, second = edited["scenes"]
     second["action"] = "The fox curls up under a red umbrella."

@@ -44,7 +44,7 @@ LANES_AT_ONCE = 5
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGSTOP")
 
 EXPECTED: dict[tuple[str, str], tuple[tuple[str, int], tuple[str, int], tuple[str, int]]] = {
-    # How the scene ends and how many tasks the provider took, when killed, told to stop, and frozen for 20 s.
+    # The end of the scene and the number of the provider's tasks after SIGKILL, SIGTERM and a freeze of 20 s.
     ("runway", "before_intent"): (RENDERED, RENDERED, RENDERED),
     ("runway", "after_intent"): (UNKNOWN_UNSENT, RENDERED, RENDERED),
     ("runway", "post_in_flight"): (UNKNOWN, RENDERED, UNKNOWN),
@@ -146,7 +146,7 @@ class Lane:
         async with connection:
             channel = await connection.channel()
             exchange = await channel.get_exchange("video")
-            # Nobody else is here to hear what scene-render tells others.
+            # No other service runs here to consume scene-render's events.
             others = await channel.declare_queue("others", arguments={"x-max-length": 1})
             await others.bind(exchange, "#")
             for video_id, number in itertools.product(ids, range(1, scenes + 1)):

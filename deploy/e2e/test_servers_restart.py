@@ -1,4 +1,4 @@
-"""RabbitMQ and MariaDB are restarted in the middle of a video. Both are private ones: the machine's own go on."""
+"""RabbitMQ and MariaDB restart during a video. Both are private instances: the machine's own servers keep running."""
 
 import asyncio
 import os

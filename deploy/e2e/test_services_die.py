@@ -1,4 +1,4 @@
-"""Processes are killed in the middle of a video: it is finished all the same, and nothing is paid twice."""
+"""Processes are killed during a video: it is still finished, and nothing is paid twice."""
 
 import asyncio
 import signal

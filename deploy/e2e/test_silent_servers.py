@@ -1,4 +1,4 @@
-"""Servers that stay connected and say nothing: a service that is told to end ends all the same."""
+"""Servers that stay connected but do not answer: SIGTERM still ends every service."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ BIN = Path(sys.executable).parent
 
 @dataclass
 class Running:
-    """A service whose ways to its servers can go silent."""
+    """A service with silenceable connections to its servers."""
 
     popen: "subprocess.Popen[bytes]"
     url: str
@@ -103,12 +103,12 @@ async def test_sigterm_ends_every_service_whatever_is_silent(
     gateway = services[-1]
     call = asyncio.create_task(asyncio.to_thread(fetch_json, f"{gateway.url}/api/v1/videos", timeout=30))
     await asyncio.sleep(1)
-    told = time.monotonic()
+    stopped_at = time.monotonic()
     for one in services:
         one.popen.send_signal(signal.SIGTERM)
-    # Ten seconds are the promise; a busy machine may need longer to run what ends them.
+    # The limit is ten seconds; a busy machine may take longer to run the code that ends the processes.
     for one in services:
         await eventually(lambda one=one: one.popen.poll() is not None, 30, what=f"{one.log.stem} ends")
-        took = time.monotonic() - told
+        took = time.monotonic() - stopped_at
         sys.stdout.write(f"{one.log.stem} ended {took:.1f} s after SIGTERM\n")
     await asyncio.gather(call, return_exceptions=True)

@@ -43,7 +43,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def own_stack(stack_on: Any, rabbitmq: Any, sql_server: Any, schema: Callable[[], str]) -> Iterator[Any]:
-    """A stack whose storyboard service is going to ask a language model."""
+    """A stack with a storyboard service that uses a language model."""
     with stack_on(rabbitmq(), sql_server, schema) as stack:
         yield stack
 
@@ -88,7 +88,7 @@ async def test_ten_prompts_become_storyboards_that_pass_the_linter_and_films(own
         assert all(scene.shot for scene in story.scenes)
         assert "Palette: " in story.style
     for n in (1, 7):
-        print(_printed(answers[n]))  # noqa: T201 - for whoever looks at a run with -s
+        print(_printed(answers[n]))  # noqa: T201 - shown by pytest -s
 
 
 def _ask(stack: Any, wish: dict[str, Any]) -> dict[str, Any]:

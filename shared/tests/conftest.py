@@ -45,13 +45,13 @@ async def mariadb(sql_server, schema: Callable[[], str]) -> AsyncIterator[Databa
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.connected)])
 def database(request: pytest.FixtureRequest) -> Database:
-    """The embedded mode's database, and the distributed mode's."""
+    """A database of each mode: SQLite (embedded) and MariaDB (distributed)."""
     return request.getfixturevalue(request.param)
 
 
 @dataclass
 class Hearer:
-    """A service that writes down what it hears, and fails as it is told."""
+    """A service that records the messages it handles, and fails with the given `failures`."""
 
     database: Database
     failures: list[BaseException] = field(default_factory=list)

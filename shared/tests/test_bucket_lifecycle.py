@@ -1,4 +1,4 @@
-"""The bucket removes what no service ever will, and keeps the rules that others have set."""
+"""The lifecycle rules of the bucket remove leftovers, and other rules are kept."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def ids(s3: S3Server, bucket: str) -> set[str]:
     return {rule["ID"] for rule in s3.client().get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
 
 
-def test_the_command_sets_our_rules_anew_and_leaves_those_of_others(s3: S3Server, bucket: str) -> None:
+def test_the_command_replaces_our_rules_and_keeps_others(s3: S3Server, bucket: str) -> None:
     first = run(s3, bucket, "--films-days", "90")
     assert first.returncode == 0, first.stderr
     ours = {"multishot-uploads", "multishot-animatics"}
@@ -41,7 +41,7 @@ def test_the_command_sets_our_rules_anew_and_leaves_those_of_others(s3: S3Server
     assert run(s3, bucket, "--films-days", "0").returncode == 2
 
 
-def test_unfinished_uploads_end_and_films_stay_unless_told(s3: S3Server, bucket: str) -> None:
+def test_unfinished_uploads_expire_and_films_only_on_request(s3: S3Server, bucket: str) -> None:
     assert run(s3, bucket).returncode == 0
     found = s3.client().get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     assert [rule["AbortIncompleteMultipartUpload"] for rule in found if rule["ID"] == "multishot-uploads"] == [

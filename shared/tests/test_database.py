@@ -1,4 +1,4 @@
-"""A glance: what is committed, on a connection that nobody looks after."""
+"""`autocommit_read`: reads committed rows on a connection without a transaction."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ def prompt_of(database: Database) -> Select[str]:
     return select(effects.c.prompt).where(effects.c.id == bindparam("number"))
 
 
-async def test_a_glance_sees_what_another_connection_has_committed_and_nothing_before(database: Database) -> None:
+async def test_an_autocommit_read_sees_only_committed_rows(database: Database) -> None:
     effects, query = database.metadata.tables["effects"], prompt_of(database)
     assert await database.autocommit_read(query, {"number": 1}) == []
     async with database.sessions.begin() as session:
@@ -29,7 +29,7 @@ async def test_a_glance_sees_what_another_connection_has_committed_and_nothing_b
 
 
 @pytest.mark.connected
-async def test_a_glance_works_after_the_server_has_closed_all_connections(mariadb: Database) -> None:
+async def test_an_autocommit_read_works_after_the_server_closed_all_connections(mariadb: Database) -> None:
     found = await asyncio.gather(*(mariadb.autocommit_read(SLOWLY, {}) for _ in range(3)))
     connections = {rows[0][0] for rows in found}
     assert len(connections) == 3
@@ -41,7 +41,7 @@ async def test_a_glance_works_after_the_server_has_closed_all_connections(mariad
 
 
 @pytest.mark.connected
-async def test_a_glance_that_was_given_up_leaves_no_answer_to_the_next(mariadb: Database) -> None:
+async def test_a_cancelled_autocommit_read_leaves_no_answer_for_the_next(mariadb: Database) -> None:
     given_up = asyncio.create_task(mariadb.autocommit_read(SLOWLY, {}))
     await asyncio.sleep(0.1)
     given_up.cancel()
@@ -51,7 +51,7 @@ async def test_a_glance_that_was_given_up_leaves_no_answer_to_the_next(mariadb: 
 
 
 @pytest.mark.connected
-async def test_a_glance_says_so_when_the_server_does_not_answer(mariadb: Database, monkeypatch) -> None:
+async def test_an_autocommit_read_fails_when_the_server_does_not_answer(mariadb: Database, monkeypatch) -> None:
     monkeypatch.setattr("shared.persistence.database.AUTOCOMMIT_READ_SECONDS", 0.1)
     with pytest.raises(ConnectionError, match=r"within 0\.1 s"):
         await mariadb.autocommit_read(SLOWLY, {})

@@ -1,4 +1,4 @@
-"""The checks that every service has, and what becomes of checks and fixes that fail."""
+"""The checks of every service, and the handling of failed checks and fixes."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -33,7 +33,7 @@ async def emit(database: Database, **values: Any) -> None:
         await work.session.execute(update(database.metadata.tables["outbox"]).values(values))
 
 
-async def test_messages_that_nobody_sends_are_reported_while_the_service_runs(database: Database) -> None:
+async def test_unsent_messages_are_reported_while_the_service_runs(database: Database) -> None:
     await emit(database, available_at=now(-300))
     assert not (await look(Examined(database, queues={}))).differs
     await emit(database, available_at=now(-3600))

@@ -1,4 +1,4 @@
-"""Failures and resumes of a video: in whatever order they are heard, and however often, the end is the same."""
+"""Failures and resumes of a video lead to the same standing in any order and with repetitions."""
 
 import itertools
 from uuid import UUID
@@ -33,7 +33,7 @@ def resumed(epoch: int) -> VideoResumed:
         ((failed(0), resumed(1), scene_failed(1), resumed(2), failed(2)), Standing(2, failed=True)),
     ],
 )
-def test_every_order_ends_alike(events: tuple[VideoFailed, ...], end: Standing) -> None:
+def test_every_order_ends_with_the_same_standing(events: tuple[VideoFailed, ...], end: Standing) -> None:
     for order in itertools.permutations(events):
         standing = BEGUN
         for event in (*order, *order):
@@ -41,7 +41,7 @@ def test_every_order_ends_alike(events: tuple[VideoFailed, ...], end: Standing) 
         assert standing == end
 
 
-def test_messages_without_an_epoch_are_of_the_first_failure_and_its_resume() -> None:
+def test_messages_without_an_epoch_belong_to_the_first_failure_and_resume() -> None:
     old = {"videoId": str(VIDEO), "kind": "k", "reason": "r"}
     failure = VideoFailed.model_validate({**old, "stage": "composer"})
     resume = VideoResumed.model_validate({"videoId": str(VIDEO)})

@@ -1,4 +1,4 @@
-"""The contracts: other teams build on every name and limit in them."""
+"""The contracts: other teams depend on every name and limit in them."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ VIDEO = UUID("2f1c9b9e-8f57-4a3f-9f9d-0d2b1b7f0b11")
 
 
 def test_every_schema_is_the_pinned_one(request: pytest.FixtureRequest) -> None:
-    """A change here is a change for every other team. To accept one: `make schemas`."""
+    """A change of a schema affects every other team. To accept it, run `make schemas`."""
     schemas = {kind.name: kind.model_json_schema(by_alias=True) for kind in EVENTS}
     if request.config.getoption("--accept-schemas"):
         PINNED.write_text(json.dumps(schemas, indent=1, sort_keys=True) + "\n")
@@ -56,7 +56,7 @@ def test_a_request_out_of_bounds_is_refused_by_its_field(field: str, value: obje
     assert [error["loc"] for error in refused.value.errors()] == [(field,)]
 
 
-def test_unknown_fields_are_passed_over_so_that_old_and_new_speak_together() -> None:
+def test_unknown_fields_are_ignored_so_that_versions_can_be_mixed() -> None:
     wire = {"videoId": str(VIDEO), "prompt": "a fox", "invented": {"later": True}}
     assert VideoRequested.model_validate_json(json.dumps(wire)).prompt == "a fox"
 

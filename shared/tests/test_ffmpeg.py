@@ -1,4 +1,4 @@
-"""ffmpeg as a guest: it has limits, it can be stopped, and it is told apart from success."""
+"""ffmpeg has limits, can be stopped, and its failures are detected."""
 
 import asyncio
 import sys
@@ -14,19 +14,19 @@ ENDLESS = ["-re", "-f", "lavfi", "-i", "testsrc2=s=64x64", "-f", "null", "-"]
 
 
 def running() -> list[str]:
-    """The ffmpeg processes that this one has started."""
+    """Return the ffmpeg processes that this process has started."""
     children = [pid for child in Path("/proc/self/task").glob("*/children") for pid in child.read_text().split()]
     return [pid for pid in children if "ffmpeg" in Path(f"/proc/{pid}/comm").read_text()]
 
 
-async def test_frames_are_told_as_they_are_made(tmp_path: Path) -> None:
-    told: list[int] = []
+async def test_frames_are_reported_as_they_are_written(tmp_path: Path) -> None:
+    frames: list[int] = []
     arguments = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=24:d=2", "-y", str(tmp_path / "a.mp4")]
-    await Ffmpeg().run(arguments, time_limit=20, on_frame=told.append)
-    assert told[-1] == 48
+    await Ffmpeg().run(arguments, time_limit=20, on_frame=frames.append)
+    assert frames[-1] == 48
 
 
-async def test_what_ffmpeg_said_is_logged_and_not_told_to_people() -> None:
+async def test_stderr_of_ffmpeg_is_logged_and_not_shown_to_users() -> None:
     with capture_logs() as lines, pytest.raises(FfmpegFailed) as failed:
         await Ffmpeg().run(["-i", "/nowhere.mp4", "-f", "null", "-"], time_limit=20)
     assert "nowhere" in failed.value.stderr
@@ -39,7 +39,7 @@ async def test_what_ffmpeg_said_is_logged_and_not_told_to_people() -> None:
     [("exit 228", True), ("exit 244", True), ("kill -9 $$", True), ("exit 183", False), ("exit 1", False)],
     ids=["no space", "no memory", "killed", "invalid data", "error"],
 )
-async def test_a_fault_of_the_machine_is_told_from_one_of_the_input(
+async def test_a_machine_fault_is_distinguished_from_an_input_fault(
     tmp_path: Path, script: str, blames_machine: bool
 ) -> None:
     binary = tmp_path / "ffmpeg"
@@ -50,13 +50,13 @@ async def test_a_fault_of_the_machine_is_told_from_one_of_the_input(
     assert failed.value.blames_machine is blames_machine
 
 
-async def test_what_takes_too_long_is_killed() -> None:
+async def test_ffmpeg_is_killed_after_its_time_limit() -> None:
     with pytest.raises(FfmpegTimedOut, match="killed after 1 s"):
         await Ffmpeg().run(ENDLESS, time_limit=0.6)
     assert running() == []
 
 
-async def test_cancelling_the_caller_kills_it() -> None:
+async def test_cancelling_the_caller_kills_ffmpeg() -> None:
     task = asyncio.create_task(Ffmpeg().run(ENDLESS, time_limit=60))
     await eventually(running)
     task.cancel()
@@ -65,7 +65,7 @@ async def test_cancelling_the_caller_kills_it() -> None:
     assert running() == []
 
 
-async def test_a_binary_of_ones_own_is_used() -> None:
+async def test_a_configured_binary_is_used() -> None:
     with pytest.raises(FfmpegFailed, match="exit code 1"):
         await Ffmpeg(Path("/bin/false")).run(ENDLESS, time_limit=5)
 

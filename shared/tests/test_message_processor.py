@@ -42,22 +42,22 @@ async def send(hearer: Any, body: bytes = GOOD, message_id: str = "m1", attempt:
     return await process(service, subscription, delivery, body)
 
 
-async def test_a_message_that_comes_again_changes_nothing(database: Database, hearing: Any) -> None:
+async def test_a_redelivered_message_changes_nothing(database: Database, hearing: Any) -> None:
     hearer = hearing(database)
     assert [await send(hearer), await send(hearer)] == [Handled(), Handled()]
     assert await hearer.effects() == ["a fox"]
     assert hearer.calls == 1
 
 
-async def test_copies_that_come_at_once_have_one_effect(database: Database, hearing: Any) -> None:
+async def test_simultaneous_copies_have_one_effect(database: Database, hearing: Any) -> None:
     hearer = hearing(database)
     outcomes = await asyncio.gather(*(send(hearer) for _ in range(8)))
-    # Whoever lost the race is handled, or comes back to find that it is.
+    # The copy that lost the race is handled, or is retried and found to be handled.
     assert all(isinstance(outcome, Handled | Retry) for outcome in outcomes)
     assert await hearer.effects() == ["a fox"]
 
 
-async def test_a_failure_leaves_no_trace_and_comes_back_later_each_time(database: Database, hearing: Any) -> None:
+async def test_a_failed_attempt_is_rolled_back_and_retried_later_each_time(database: Database, hearing: Any) -> None:
     hearer = hearing(database, [ValueError("boom")] * 5)
     steps = []
     for attempt in range(1, 6):
@@ -71,9 +71,7 @@ async def test_a_failure_leaves_no_trace_and_comes_back_later_each_time(database
     assert await send(hearer, attempt=6) == Handled()
 
 
-async def test_after_the_last_attempt_it_dies_and_the_video_fails_with_the_reason(
-    sqlite: Database, hearing: Any
-) -> None:
+async def test_after_the_last_attempt_it_is_dead_lettered_and_the_video_fails(sqlite: Database, hearing: Any) -> None:
     outcome = await send(hearing(sqlite, [ValueError("boom")]), attempt=len(RETRY_DELAYS_SECONDS) + 1)
     assert isinstance(outcome, DeadLettered)
     assert "boom" in outcome.reason
@@ -83,7 +81,7 @@ async def test_after_the_last_attempt_it_dies_and_the_video_fails_with_the_reaso
     assert "boom" not in failed.reason, "what goes wrong inside is for operators"
 
 
-async def test_what_ended_its_process_again_and_again_dies_before_the_broker_drops_it(
+async def test_a_message_that_keeps_crashing_is_dead_lettered_before_the_broker_drops_it(
     sqlite: Database, hearing: Any
 ) -> None:
     hearer = hearing(sqlite)
@@ -95,7 +93,7 @@ async def test_what_ended_its_process_again_and_again_dies_before_the_broker_dro
 
 
 @pytest.mark.parametrize(("known", "told", "epoch"), [(0, "", 0), (2, "", 2), (2, "1", 2), (0, "3", 3), (1, "x", 1)])
-async def test_a_death_belongs_to_the_latest_epoch_that_its_message_or_its_service_knows(
+async def test_a_dead_letter_has_the_latest_epoch_of_its_message_or_service(
     sqlite: Database, hearing: Any, known: int, told: str, epoch: int
 ) -> None:
     async def epoch_of(*_: object) -> int:
@@ -111,7 +109,7 @@ async def test_a_death_belongs_to_the_latest_epoch_that_its_message_or_its_servi
     assert (outcome.epoch, failed.epoch) == (epoch, epoch)
 
 
-async def test_what_cannot_be_done_dies_at_once(sqlite: Database, hearing: Any) -> None:
+async def test_a_permanent_failure_is_dead_lettered_at_once(sqlite: Database, hearing: Any) -> None:
     outcome = await send(hearing(sqlite, [StepFailed("refused", "Not with us.")]))
     assert outcome == DeadLettered("refused", "Not with us.", 1)
     [failed] = await published(sqlite)
@@ -135,7 +133,9 @@ async def test_a_conflict_does_not_fail_the_video_it_conflicts_with(sqlite: Data
     ],
     ids=["deep", "long", "many faults", "many members"],
 )
-async def test_a_message_that_is_too_much_dies_with_a_short_reason(sqlite: Database, hearing: Any, more: bytes) -> None:
+async def test_a_message_that_is_too_large_is_dead_lettered_with_a_short_reason(
+    sqlite: Database, hearing: Any, more: bytes
+) -> None:
     hearer = hearing(sqlite)
     service = Service(hearer.router("hearer", VideoRequested), hearer, sqlite, fails_video("composer"))
     [subscription] = service.router.subscriptions
@@ -147,7 +147,9 @@ async def test_a_message_that_is_too_much_dies_with_a_short_reason(sqlite: Datab
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b'"x"', b'{"videoId": 5}', b'{"videoId": "x"}'])
-async def test_poison_dies_at_once_without_reaching_the_handler(sqlite: Database, hearing: Any, body: bytes) -> None:
+async def test_an_invalid_message_is_dead_lettered_without_reaching_the_handler(
+    sqlite: Database, hearing: Any, body: bytes
+) -> None:
     hearer = hearing(sqlite)
     outcome = await send(hearer, body)
     assert isinstance(outcome, DeadLettered)
@@ -156,7 +158,7 @@ async def test_poison_dies_at_once_without_reaching_the_handler(sqlite: Database
     assert await published(sqlite) == []
 
 
-async def test_poison_whose_video_can_be_read_fails_that_video(sqlite: Database, hearing: Any) -> None:
+async def test_an_invalid_message_with_a_readable_video_id_fails_that_video(sqlite: Database, hearing: Any) -> None:
     outcome = await send(hearing(sqlite), b'{"videoId": "%s", "prompt": ""}' % str(VIDEO).encode())
     assert isinstance(outcome, DeadLettered)
     assert "prompt" in outcome.reason
@@ -164,7 +166,7 @@ async def test_poison_whose_video_can_be_read_fails_that_video(sqlite: Database,
     assert failed.video_id == VIDEO
 
 
-async def test_one_death_handled_twice_is_said_under_one_id(sqlite: Database, hearing: Any) -> None:
+async def test_a_dead_letter_handled_twice_is_published_with_one_id(sqlite: Database, hearing: Any) -> None:
     hearer = hearing(sqlite, [StepFailed("refused", "No.")] * 2)
     await send(hearer)
     await send(hearer)
@@ -181,7 +183,7 @@ async def test_an_outage_does_not_count_as_an_attempt(sqlite: Database, hearing:
     assert outcome.attempt == 6
 
 
-async def test_a_mistake_in_sql_does_count(sqlite: Database, hearing: Any) -> None:
+async def test_an_sql_error_counts_as_an_attempt(sqlite: Database, hearing: Any) -> None:
     mistake = OperationalError("SELECT nope", {}, Exception(1054, "Unknown column"))
     outcome = await send(hearing(sqlite, [mistake]))
     assert isinstance(outcome, Retry)

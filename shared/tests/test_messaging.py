@@ -1,4 +1,4 @@
-"""The wiring on a real RabbitMQ."""
+"""Publishing and consuming on a real RabbitMQ."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ def request(prompt: str = "a fox") -> VideoRequested:
 
 
 class Bench:
-    """A service on a broker of its own, and a plain client beside it."""
+    """A service on its own vhost, and a plain client."""
 
     def __init__(self, url: str, hearer: Any, event: type = VideoRequested) -> None:
         self.url = url
@@ -73,7 +73,7 @@ async def test_an_event_reaches_its_handler(broker_url: str, sqlite: Database, h
     assert await bench.hearer.effects() == ["a fox"]
 
 
-async def test_an_event_nobody_hears_is_refused_and_kept(broker_url: str, sqlite: Database, hearing: Any) -> None:
+async def test_an_event_without_a_queue_is_refused_and_kept(broker_url: str, sqlite: Database, hearing: Any) -> None:
     event = VideoComposing(video_id=VIDEO)
     bench = Bench(broker_url, hearing(sqlite))
     async with bench.running():
@@ -85,7 +85,7 @@ async def test_an_event_nobody_hears_is_refused_and_kept(broker_url: str, sqlite
     assert await published(sqlite) == [event]
 
 
-async def test_a_hint_nobody_hears_is_lost_and_what_comes_after_it_is_not(
+async def test_an_ephemeral_message_without_a_queue_is_lost_and_later_messages_are_not(
     broker_url: str, sqlite: Database, hearing: Any
 ) -> None:
     hint = SceneProgressed(video_id=VIDEO, scene_number=1, provider="p", percent=5, eta_seconds=1)
@@ -114,7 +114,7 @@ class ReportDue(InternalMessage):
         return self.report_id
 
 
-async def test_an_internal_message_travels_under_its_own_key_and_fails_no_video(
+async def test_an_internal_message_has_its_own_routing_key_and_fails_no_video(
     broker_url: str, sqlite: Database, hearing: Any
 ) -> None:
     bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today.")]), ReportDue)
@@ -137,7 +137,9 @@ async def test_a_failure_is_retried_after_growing_delays(broker_url: str, sqlite
         assert await bench.counts(channel, "hearer.dead") == 0
 
 
-async def test_poison_goes_to_the_dead_letters_with_its_reason(broker_url: str, sqlite: Database, hearing: Any) -> None:
+async def test_an_invalid_message_is_dead_lettered_with_its_reason(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
     bench = Bench(broker_url, hearing(sqlite))
     async with bench.running() as channel:
         exchange = await channel.get_exchange("video")
@@ -160,7 +162,7 @@ async def test_poison_goes_to_the_dead_letters_with_its_reason(broker_url: str, 
     assert await bench.hearer.effects() == ["a good one"]
 
 
-async def test_a_dead_letter_can_be_redriven_and_its_video_goes_on(
+async def test_a_dead_letter_can_be_redriven_and_its_video_continues(
     broker_url: str, sqlite: Database, hearing: Any
 ) -> None:
     bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today."), StepFailed("refused", "Nor now.")]))
@@ -177,8 +179,8 @@ async def test_a_dead_letter_can_be_redriven_and_its_video_goes_on(
 
         await eventually(bench.hearer.effects)
         await eventually(lambda: _count(bench, channel, 0))
-        told = [json.loads((await _later(resumed)).body) for _ in range(2)]
-    assert [(one["videoId"], one["epoch"]) for one in told] == [(str(VIDEO), 1), (str(VIDEO), 2)]
+        resumes = [json.loads((await _later(resumed)).body) for _ in range(2)]
+    assert [(one["videoId"], one["epoch"]) for one in resumes] == [(str(VIDEO), 1), (str(VIDEO), 2)]
     queue = "hearer.video.requested"
     assert first == [Requeued(VideoRequested.name, queue, VIDEO, "Not today.", again=False)]
     assert second == [Requeued(VideoRequested.name, queue, VIDEO, "Nor now.", again=True)]
@@ -191,9 +193,7 @@ async def _count(bench: Bench, channel: aio_pika.abc.AbstractChannel, wanted: in
     return await bench.counts(channel, "hearer.dead") == wanted
 
 
-async def test_the_video_of_a_dead_letter_is_said_to_have_failed(
-    broker_url: str, sqlite: Database, hearing: Any
-) -> None:
+async def test_a_dead_letter_publishes_that_its_video_failed(broker_url: str, sqlite: Database, hearing: Any) -> None:
     bench = Bench(broker_url, hearing(sqlite, [StepFailed("refused", "Not today.")]))
     async with bench.running() as channel:
         heard = await channel.declare_queue("listener", auto_delete=True)
@@ -205,7 +205,7 @@ async def test_the_video_of_a_dead_letter_is_said_to_have_failed(
     assert json.loads(message.body)["reason"] == "Not today."
 
 
-async def test_a_message_whose_handlers_are_gone_each_time_goes_to_the_dead_letters_with_its_reason(
+async def test_a_message_that_kills_its_handlers_is_dead_lettered_with_its_reason(
     broker_url: str, sqlite: Database, hearing: Any
 ) -> None:
     bench = Bench(broker_url, hearing(sqlite))
@@ -228,7 +228,9 @@ async def test_a_message_whose_handlers_are_gone_each_time_goes_to_the_dead_lett
     assert bench.hearer.calls == 0
 
 
-async def test_long_ids_that_begin_alike_are_two_messages(broker_url: str, sqlite: Database, hearing: Any) -> None:
+async def test_long_ids_with_the_same_beginning_are_two_messages(
+    broker_url: str, sqlite: Database, hearing: Any
+) -> None:
     bench = Bench(broker_url, hearing(sqlite))
     async with bench.running():
         for n, prompt in enumerate(("a fox", "a hen", "a hen")):
@@ -240,7 +242,7 @@ async def test_long_ids_that_begin_alike_are_two_messages(broker_url: str, sqlit
     assert sorted(await bench.hearer.effects()) == ["a fox", "a hen"]
 
 
-async def test_the_owner_of_a_request_is_the_user_that_published_it_also_when_it_comes_back(
+async def test_the_owner_of_a_request_is_its_publisher_also_after_a_retry(
     broker_url: str, sqlite: Database, hearing: Any
 ) -> None:
     user = str(urlsplit(broker_url).username)
@@ -277,15 +279,15 @@ async def _later(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractInco
     return found
 
 
-def test_the_private_names_of_faststream_are_there() -> None:
+def test_the_private_names_of_faststream_exist() -> None:
     """`shared.messaging.consumer_cancellation` uses them."""
     assert {"_queue_obj", "_consumer_tag"} <= set(RabbitSubscriber.__slots__)
 
 
-async def test_stopping_lets_the_message_at_hand_end_and_swallows_none(
+async def test_stopping_finishes_the_current_message_and_loses_none(
     broker_url: str, sqlite: Database, hearing: Any
 ) -> None:
-    """What was pushed but not begun goes to another replica, with its delivery count still at zero."""
+    """A message that was delivered but not started goes to another replica, with a delivery count of zero."""
     hearer = hearing(sqlite)
     began, go_on = asyncio.Event(), asyncio.Event()
 

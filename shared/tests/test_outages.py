@@ -1,4 +1,4 @@
-"""A database that goes away in every way a server can: each is an outage, and work goes on when it is back."""
+"""Every way in which a database can become unreachable is an outage, and work continues afterwards."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ async def answer_nonsense(_reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 def refuse(number: int, words: str) -> Visit:
-    """The way a MySQL server says no before it greets."""
+    """Return the error packet of a MySQL server that refuses a connection before its greeting."""
 
     async def visit(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         body = b"\xff" + number.to_bytes(2, "little") + words.encode()
@@ -119,7 +119,7 @@ def test_every_way_a_connection_can_fail_is_an_outage(
         ("KILL CONNECTION_ID()", True),
     ],
 )
-async def test_a_statement_that_is_wrong_is_no_outage_and_a_server_that_leaves_is(
+async def test_an_invalid_statement_is_not_an_outage_and_a_lost_server_is(
     mariadb: Database, statement: str, outage: bool
 ) -> None:
     with pytest.raises(DBAPIError) as caught:
@@ -149,7 +149,7 @@ async def test_a_loop_of_queries_ends_whenever_it_is_cancelled(mariadb: Database
 
 @pytest.fixture
 async def failover(mariadb: Database, sql_server: SqlServer) -> AsyncIterator[tuple[SilencingProxy, Database]]:
-    """A way to the database, and the database on that way."""
+    """A proxy to the database, and the database through this proxy."""
     way = SilencingProxy(sql_server.host, sql_server.port)
     async with way.running() as port:
         url = mariadb.engine.url.set(port=port, host="127.0.0.1").render_as_string(hide_password=False)
@@ -159,7 +159,7 @@ async def failover(mariadb: Database, sql_server: SqlServer) -> AsyncIterator[tu
 
 
 @pytest.mark.connected
-async def test_after_a_fail_over_with_silent_old_connections_work_goes_on(
+async def test_after_a_failover_with_silent_old_connections_work_continues(
     failover: tuple[SilencingProxy, Database],
 ) -> None:
     way, database = failover
@@ -182,7 +182,7 @@ async def test_after_a_fail_over_with_silent_old_connections_work_goes_on(
             return False
         return True
 
-    # 15 s is the promise; twice as much on a slow machine.
+    # The limit is 15 s; twice as much on a slow machine.
     async with asyncio.timeout(30):
         await asyncio.gather(autocommit_read(database), eventually(try_again, 30))
         await eventually(lambda: len(sent) >= 4, 30)

@@ -1,4 +1,4 @@
-"""Events that are saved with the work: sent when it is committed, kept until they are safe, on time."""
+"""Outbox rows are sent after the commit, when they are due, and kept until they are confirmed."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ EVENT = VideoComposing(video_id=VIDEO)
 
 
 class Post:
-    """A broker that keeps what it gets, and is away when it is told to be."""
+    """A broker that records messages, and that a test can make unreachable."""
 
     def __init__(self) -> None:
         self.messages: list[OutboxMessage] = []
@@ -45,7 +45,7 @@ async def relaying(database: Database, post: Post, count: int = 1):
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_what_is_committed_is_sent_and_forgotten(database: Database) -> None:
+async def test_committed_messages_are_sent_and_deleted(database: Database) -> None:
     post = Post()
     async with relaying(database, post):
         async with transaction(database) as work:
@@ -57,7 +57,7 @@ async def test_what_is_committed_is_sent_and_forgotten(database: Database) -> No
     assert VideoComposing.model_validate_json(outbox_message.body) == EVENT
 
 
-async def test_what_is_rolled_back_is_never_sent(database: Database) -> None:
+async def test_rolled_back_messages_are_never_sent(database: Database) -> None:
     post = Post()
     async with relaying(database, post):
         with pytest.raises(ZeroDivisionError):
@@ -68,7 +68,7 @@ async def test_what_is_rolled_back_is_never_sent(database: Database) -> None:
     assert post.messages == []
 
 
-async def test_while_the_broker_is_away_events_wait_and_then_go(database: Database) -> None:
+async def test_events_wait_while_the_broker_is_unreachable(database: Database) -> None:
     post = Post()
     post.away = True
     async with relaying(database, post):
@@ -80,7 +80,7 @@ async def test_while_the_broker_is_away_events_wait_and_then_go(database: Databa
         await eventually(lambda: post.messages)
 
 
-async def test_an_event_that_is_to_come_later_comes_later_and_not_before(database: Database) -> None:
+async def test_a_delayed_event_is_not_sent_early(database: Database) -> None:
     post = Post()
     async with relaying(database, post):
         async with transaction(database) as work:
@@ -91,7 +91,7 @@ async def test_an_event_that_is_to_come_later_comes_later_and_not_before(databas
 
 
 class Picky(Post):
-    """A broker that refuses each message whose id begins with "bad", or never answers it."""
+    """A broker that refuses, or never confirms, each message with an id that starts with "bad"."""
 
     def __init__(self, hangs: bool = False) -> None:
         super().__init__()
@@ -124,14 +124,14 @@ async def test_while_rows_keep_failing_others_are_sent_at_once(database: Databas
         for message_id in good:
             await emit(database, message_id)
             await eventually(lambda sent=message_id: sent in post.got(), every=0.005)
-            # Each row waits for itself alone: were the others to wait too, it would be tried with each of them.
+            # Each row has its own delay: with a common delay it would be retried together with every other row.
             assert max(post.attempts.values()) < 12
         assert set(post.attempts) == set(bad)
         assert post.got() == good
         await eventually(lambda: _holds(database, len(bad)))
 
 
-async def test_rows_that_fail_alike_are_one_line_of_the_log(sqlite: Database) -> None:
+async def test_rows_that_fail_with_the_same_error_are_logged_once(sqlite: Database) -> None:
     await emit(sqlite, *(f"bad {n}" for n in range(50)))
     with capture_logs() as logs:
         await Relay(sqlite, Picky().send).send_due()
@@ -152,7 +152,7 @@ async def test_while_rows_hang_others_are_sent(mariadb: Database) -> None:
         assert sorted(post.got()) == sorted(good)
 
 
-async def test_messages_of_one_video_keep_their_order_and_one_that_was_refused_comes_late_and_once(
+async def test_messages_of_one_video_stay_in_order_and_a_refused_one_is_sent_late_and_once(
     database: Database,
 ) -> None:
     post, accepted = Picky(), ["a", "b", "c", "d"]

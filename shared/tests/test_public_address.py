@@ -1,4 +1,4 @@
-"""Which addresses are public, and that nothing else is connected to."""
+"""Connections go only to public addresses."""
 
 import asyncio
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def test_these_are_never_connected_to(address: str) -> None:
 
 
 class Names:
-    """A resolver that knows these names, and counts how often it is asked."""
+    """A resolver for these names that counts its calls."""
 
     def __init__(self, **names: Sequence[str]) -> None:
         self.names = names
@@ -45,7 +45,7 @@ class Names:
 
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["169.254.169.254"], []])
-async def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(addresses: list[str]) -> None:
+async def test_a_name_with_a_private_address_is_refused_before_anything_is_sent(addresses: list[str]) -> None:
     network = GuardedNetwork(resolve=Names(somewhere=addresses))
     transport = guarded_transport(network)
     with pytest.raises(NotPublic) as refused:
@@ -54,12 +54,12 @@ async def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(addre
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "localhost", "0"])
-async def test_odd_ways_to_write_this_machine_are_seen_through(host: str) -> None:
+async def test_unusual_notations_of_this_machine_are_refused(host: str) -> None:
     with pytest.raises((NotPublic, OSError)):
         await GuardedNetwork().addresses(host, 80)
 
 
-async def test_it_connects_to_the_very_address_that_it_looked_at() -> None:
+async def test_it_connects_to_the_address_that_it_checked() -> None:
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         await writer.drain()
@@ -67,7 +67,7 @@ async def test_it_connects_to_the_very_address_that_it_looked_at() -> None:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    # No resolver of this machine knows the name: had it been looked up once more, nothing would be reached.
+    # This machine cannot resolve the name, so a second look-up would fail.
     names = Names(**{"receiver.invalid": ["::1", "127.0.0.1"]})
     transport = guarded_transport(GuardedNetwork(["receiver.invalid"], names))
     async with server:

@@ -1,4 +1,4 @@
-"""The web server of a process: who may keep a connection open, and how long."""
+"""The web server of a process limits how long a client may keep a connection open."""
 
 import asyncio
 import contextlib
@@ -46,14 +46,14 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-a: "])
-async def test_a_request_that_never_ends_its_headers_loses_its_connection(port: int, sent: bytes) -> None:
+async def test_a_connection_with_unfinished_headers_is_closed(port: int, sent: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
 
 
-async def test_so_does_a_second_request_and_one_that_comes_letter_by_letter(port: int) -> None:
+async def test_a_second_request_and_one_sent_byte_by_byte_are_also_closed(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""A setting that is wrong or missing is told in one line that names it, with an example, and without secrets."""
+"""A wrong or missing setting is reported in one line with its name and an example, and without secrets."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Lists(BaseSettings):
         (RenderSettings, {"VIDEO_PRICES": "{"}, "VIDEO_PRICES: this is not JSON. Example: VIDEO_PRICES={}"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(
+def test_a_wrong_setting_is_reported_in_one_line(
     settings: Any, wrong: dict[str, str | None], line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""One promise, two storages: a folder and S3."""
+"""Folder and S3 storage behave the same."""
 
 import hashlib
 import time
@@ -43,7 +43,9 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-async def test_what_is_put_can_be_got(storage: FolderStorage | S3Storage, film: Path, tmp_path: Path) -> None:
+async def test_a_stored_object_can_be_downloaded(
+    storage: FolderStorage | S3Storage, film: Path, tmp_path: Path
+) -> None:
     reference = await storage.put("videos/1/film.mp4", film, "video/mp4")
     assert reference.size == film.stat().st_size
     assert reference.sha256 == hashlib.sha256(film.read_bytes()).hexdigest()
@@ -59,15 +61,13 @@ async def test_a_rerun_overwrites_itself(storage: FolderStorage | S3Storage, fil
     assert (tmp_path / "back").read_bytes() == b"newer"
 
 
-async def test_what_is_not_there_is_named(storage: FolderStorage | S3Storage, tmp_path: Path) -> None:
+async def test_a_missing_object_is_named(storage: FolderStorage | S3Storage, tmp_path: Path) -> None:
     nothing = MediaReference(key="videos/none", content_type="video/mp4", size=1, sha256="0" * 64)
     with pytest.raises(ObjectMissing, match="videos/none"):
         await storage.get(nothing, tmp_path / "back")
 
 
-async def test_an_object_that_was_changed_is_not_taken(
-    storage: FolderStorage | S3Storage, film: Path, tmp_path: Path
-) -> None:
+async def test_a_changed_object_is_refused(storage: FolderStorage | S3Storage, film: Path, tmp_path: Path) -> None:
     old = await storage.put("videos/1/film.mp4", film, "video/mp4")
     film.write_bytes(b"another")
     await storage.put("videos/1/film.mp4", film, "video/mp4")
@@ -76,7 +76,7 @@ async def test_an_object_that_was_changed_is_not_taken(
     assert not (tmp_path / "back").exists()
 
 
-async def test_delete_takes_all_under_a_prefix_and_nothing_else(
+async def test_delete_removes_everything_below_a_prefix_and_nothing_else(
     storage: FolderStorage | S3Storage, film: Path, tmp_path: Path
 ) -> None:
     film.write_bytes(b"x")
@@ -89,7 +89,7 @@ async def test_delete_takes_all_under_a_prefix_and_nothing_else(
 
 
 @pytest.mark.parametrize("key", ["../etc/passwd", "/etc/passwd", "a/../b", "a//b", "", ".hidden", "a\x00b"])
-async def test_keys_that_lead_elsewhere_are_refused(folder: FolderStorage, film: Path, key: str) -> None:
+async def test_keys_outside_the_folder_are_refused(folder: FolderStorage, film: Path, key: str) -> None:
     with pytest.raises(ValueError, match="not a valid storage key"):
         await folder.put(key, film, "video/mp4")
 
@@ -115,7 +115,7 @@ async def test_an_s3_link_saves_an_object_under_its_name(
 
 
 @pytest.mark.connected
-async def test_an_s3_link_plays_and_ends(s3_storage: S3Storage, film: Path) -> None:
+async def test_an_s3_link_serves_the_object_and_expires(s3_storage: S3Storage, film: Path) -> None:
     reference = await s3_storage.put("videos/1/film.mp4", film, "video/mp4")
     with urlopen(await s3_storage.link(reference, 60)) as answer:
         assert answer.read() == film.read_bytes()

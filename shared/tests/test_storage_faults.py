@@ -1,4 +1,4 @@
-"""A storage that is configured wrongly is told from one that is away: nobody waits for it, and the reason is said."""
+"""A wrongly configured storage is distinguished from an unreachable one: it is reported at once, without retries."""
 
 import ssl
 import subprocess
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 class Fake:
-    """A server that answers all requests alike, and keeps their headers."""
+    """A server that gives all requests the same response, and records their headers."""
 
     def __init__(self, status: int = 200, code: str = "") -> None:
         self.status, self.code = status, code
@@ -60,7 +60,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
             do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = answer  # noqa: N815 - the library's names
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         if certificate is not None:
@@ -84,7 +84,7 @@ def film(tmp_path: Path) -> Path:
 
 
 async def what_is_wrong(bucket: str, endpoint: str, film: Path) -> tuple[str | None, BaseException | None]:
-    """What the probe says, and what storing something raises."""
+    """Return the fault that the probe reports, and the error of storing an object."""
     async with S3Storage(bucket, endpoint) as storage:
         fault = await storage.fault()
         try:
@@ -95,7 +95,7 @@ async def what_is_wrong(bucket: str, endpoint: str, film: Path) -> tuple[str | N
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "told"),
+    ("status", "code", "reason"),
     [
         (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
         (403, "SignatureDoesNotMatch", "secret key"),
@@ -105,17 +105,19 @@ async def what_is_wrong(bucket: str, endpoint: str, film: Path) -> tuple[str | N
         (501, "NotImplemented", "lacks something"),
     ],
 )
-async def test_a_refusal_is_said_and_not_waited_for(serve: Any, film: Path, status: int, code: str, told: str) -> None:
+async def test_a_refusal_is_reported_and_not_retried(
+    serve: Any, film: Path, status: int, code: str, reason: str
+) -> None:
     fault, error = await what_is_wrong("bucket", serve(Fake(status, code)), film)
     assert fault is not None
-    assert told in fault
+    assert reason in fault
     assert isinstance(error, StorageMisconfigured)
     assert str(error) == fault
     assert not is_outage(error)
 
 
 @pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown")])
-async def test_a_server_that_is_away_or_busy_is_waited_for(
+async def test_an_unreachable_or_busy_server_is_retried(
     serve: Any, film: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: str
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
@@ -126,7 +128,7 @@ async def test_a_server_that_is_away_or_busy_is_waited_for(
         assert is_outage(error)
 
 
-async def test_an_unknown_certificate_authority_is_said_and_not_waited_for(
+async def test_an_unknown_certificate_authority_is_reported_and_not_retried(
     serve: Any, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
@@ -145,7 +147,7 @@ async def test_an_unknown_certificate_authority_is_said_and_not_waited_for(
     assert await what_is_wrong("bucket", endpoint, film) == (None, None)
 
 
-async def test_without_credentials_the_reason_is_said(
+async def test_missing_credentials_are_reported(
     serve: Any, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = serve(Fake())
@@ -173,17 +175,17 @@ async def test_a_real_server_tells_a_wrong_key_a_wrong_bucket_and_a_right_one_ap
     s3: S3Server, bucket: str, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await what_is_wrong(bucket, s3.endpoint, film) == (None, None)
-    told = [(await what_is_wrong("missing", s3.endpoint, film))[0]]
+    reasons = [(await what_is_wrong("missing", s3.endpoint, film))[0]]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    told.append((await what_is_wrong(bucket, s3.endpoint, film))[0])
+    reasons.append((await what_is_wrong(bucket, s3.endpoint, film))[0])
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    told.append((await what_is_wrong(bucket, s3.endpoint, film))[0])
-    for reason, what in zip(told, ("bucket does not exist", "secret key", "access key"), strict=True):
+    reasons.append((await what_is_wrong(bucket, s3.endpoint, film))[0])
+    for reason, what in zip(reasons, ("bucket does not exist", "secret key", "access key"), strict=True):
         assert reason is not None
         assert what in reason
 
 
-async def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_read_only_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with FolderStorage(tmp_path / "media") as storage:
         assert await storage.fault() is None
         monkeypatch.setattr("os.access", lambda *_: False)
@@ -215,7 +217,7 @@ async def test_a_worker_does_not_start_with_a_storage_that_refuses_it(serve: Any
 
 
 @pytest.mark.connected
-async def test_a_worker_whose_storage_refuses_it_later_is_not_ready_and_says_why(
+async def test_a_worker_is_not_ready_and_says_why_when_its_storage_refuses_it_later(
     serve: Any, worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.storage.s3.FAULT_KNOWN_SECONDS", 0.0)

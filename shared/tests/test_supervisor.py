@@ -1,4 +1,4 @@
-"""Background tasks: one that ends is restarted, counted, and shows as down meanwhile."""
+"""A background task that ends is restarted, counted, and reported as down meanwhile."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ async def is_cancelled_inside() -> None:
 
 
 class Ending:
-    """A task that ends in one way at first, and then runs on."""
+    """A task that first ends in the given way, and then keeps running."""
 
     def __init__(self, end: Any) -> None:
         self.end = end
@@ -60,7 +60,7 @@ async def test_a_task_that_ends_is_down_counted_and_restarted(end: Any, monkeypa
     assert all(one.done() for one in supervisor.tasks)
 
 
-async def test_an_outage_does_not_end_work_that_is_done_again_and_again() -> None:
+async def test_an_outage_does_not_end_repeated_work() -> None:
     outcomes: list[Exception | None] = [ConnectionError("away"), None, ConnectionError("away")]
 
     async def work() -> None:
@@ -80,7 +80,7 @@ async def waits_on() -> None:
 
 
 @pytest.mark.parametrize("answer", [raises, returns, waits_on])
-async def test_a_task_that_swallows_its_cancellation_is_stopped_all_the_same(
+async def test_a_task_that_swallows_its_cancellation_is_still_stopped(
     answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.process.supervisor.CANCEL_AGAIN_SECONDS", 0.1)

@@ -83,7 +83,7 @@ async def test_log_lines_are_json_and_name_video_and_event(
     assert "boom" in line["reason"]
 
 
-def test_logs_that_no_terminal_shows_have_no_colours(
+def test_logs_outside_a_terminal_have_no_colours(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.root, "handlers", [])

@@ -1,4 +1,4 @@
-"""What a text may hold is said once, in the contract: for requests and for edited storyboards alike."""
+"""The contract defines the allowed characters of text, both for requests and for edited storyboards."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -65,13 +65,13 @@ def test_control_characters_and_half_pairs_are_refused(made: Callable[..., objec
 
 @pytest.mark.parametrize("text", INVISIBLE, ids=ascii)
 @pytest.mark.parametrize("field", ["prompt", "niche"])
-def test_what_nobody_can_see_is_no_prompt(field: str, text: str) -> None:
+def test_an_invisible_text_is_not_a_prompt(field: str, text: str) -> None:
     with pytest.raises(ValidationError):
         requested(**{field: text})
 
 
 @pytest.mark.parametrize("text", KEPT, ids=ascii)
-def test_every_other_text_is_kept_as_it_came(text: str) -> None:
+def test_every_other_text_is_kept_unchanged(text: str) -> None:
     assert (requested(prompt=text).prompt, requested(niche=text).niche) == (text, text)
     assert a_board(action=text).scenes[0].action == text
 
@@ -102,6 +102,6 @@ def test_a_line_keeps_what_joins_letters(text: str, line: str) -> None:
     assert one_line(text) == line
 
 
-def test_blank_is_what_shows_nothing() -> None:
+def test_blank_means_no_visible_character() -> None:
     assert all(is_blank(text) for text in (*INVISIBLE, "", " \n"))
     assert not any(is_blank(text) for text in KEPT)

@@ -26,7 +26,7 @@ def test_overlaps_are_never_longer_than_half_of_a_neighbour(cuts: list, overlaps
     assert [slot.overlap for slot in timeline(scenes(*cuts))] == overlaps
 
 
-def test_the_last_scene_never_overlaps_whatever_it_says() -> None:
+def test_the_last_scene_never_overlaps() -> None:
     assert timeline(scenes((10, "cut"), (10, "fade")))[-1].overlap == 0
 
 

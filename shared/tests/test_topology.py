@@ -1,4 +1,4 @@
-"""Queues exist before the first event: none is lost to a service that has not run yet."""
+"""Queues exist before the first event, so that a service that has not run yet loses no event."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def outbox_message(name: str, body: str = "{}") -> OutboxMessage:
 
 
 async def counts(url: str, names: set[str]) -> dict[str, int | None]:
-    """How many messages wait in each queue. Raises where one does not exist."""
+    """Return how many messages wait in each queue. Raises if one does not exist."""
     connection = await aio_pika.connect(url)
     async with connection:
         channel = await connection.channel()
@@ -113,5 +113,5 @@ async def test_definitions_that_the_broker_loads_hold_the_queues_of_all(corner: 
         await publisher.stop()
     sent = {name: 1 if "gateway" in event.publishers else 0 for name, event in QUEUES.items()}
     assert await counts(corner.url, set(sent)) == sent
-    # Whoever may declare them all finds them as it would have made them.
+    # A service with all permissions finds the queues with the arguments that it would declare.
     assert await topology.declare_for_others(corner.url, "composer", EVENTS) == set()

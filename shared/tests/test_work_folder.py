@@ -1,4 +1,4 @@
-"""What killed processes leave behind is removed; what a living one works in is never touched."""
+"""Folders of killed processes are removed, and those of running processes are kept."""
 
 import os
 import shutil
@@ -64,10 +64,10 @@ async def test_the_folder_of_a_killed_process_is_removed_and_that_of_a_living_on
     assert not own.exists()
 
 
-async def test_what_is_new_or_not_ours_is_left_alone(tmp_path: Path) -> None:
+async def test_new_and_foreign_files_are_kept(tmp_path: Path) -> None:
     with work_folder(tmp_path, "clip") as own:
         ours = own.parent
-    # A checkout, a server's folder: whatever bears our name and is not in our own folder.
+    # Folders with our name that are not in our own folder, such as a checkout.
     foreign, outside = tmp_path / "multishot-servers", tmp_path / "multishot-work"
     new, link = ours / "clip-new", ours / "link"
     for folder in (new, foreign, outside):
@@ -90,7 +90,7 @@ def test_the_folder_of_work_folders_is_this_user_s_alone(tmp_path: Path) -> None
         pass
 
 
-async def test_a_sweep_of_a_folder_that_is_not_there_does_nothing(tmp_path: Path) -> None:
+async def test_a_sweep_of_a_missing_folder_does_nothing(tmp_path: Path) -> None:
     assert await sweep_work_folders(tmp_path / "nowhere") == 0
 
 

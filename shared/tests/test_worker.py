@@ -51,7 +51,7 @@ Start = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Worker, Calla
 
 @pytest.fixture
 def started(mariadb: Database, broker_url: str, hearing: Any, migrations: Path) -> Start:
-    """A worker, and what its `/readyz` says: the names of the checks that do not pass."""
+    """A worker, and the names of the checks that fail in its `/readyz`."""
 
     @contextlib.asynccontextmanager
     async def start(*background: Background) -> AsyncIterator[tuple[Worker, Callable[[], Any]]]:
@@ -101,7 +101,7 @@ async def test_a_background_task_that_is_down_or_a_silent_relay_is_not_ready(
 
 
 @pytest.mark.parametrize("present", [None, "0001"])
-async def test_a_schema_that_lacks_migrations_is_not_ready_says_what_to_run_and_goes_on_afterwards(
+async def test_a_schema_without_its_migrations_is_not_ready_until_they_are_applied(
     started: Start, mariadb: Database, present: str | None
 ) -> None:
     if present is not None:

@@ -1,4 +1,4 @@
-"""Vhosts on a RabbitMQ, and a quick way to have the broker do something."""
+"""Vhosts on a RabbitMQ, and a way to run `rabbitmqctl` on it."""
 
 import base64
 import contextlib
@@ -20,7 +20,7 @@ COOKIE = Path("/var/lib/rabbitmq/.erlang.cookie")
 
 
 class ServerMissing(Exception):
-    """A server that tests need is not to be had here."""
+    """A server that tests need is not available on this machine."""
 
 
 def rabbitmqctl(arguments: list[str]) -> str:
@@ -49,7 +49,7 @@ def local_control() -> Callable[[list[str]], str]:
         try:
             answer = _output_of([erl_call, "-e", "-c", cookie, "-n", node], f"{arguments[1]}\n")
         except ServerMissing:
-            # Now and then it cannot connect while others do.
+            # It sometimes cannot connect while other processes do.
             return rabbitmqctl(arguments)
         if not answer.startswith("{ok,"):
             raise ServerMissing(f"{arguments[1][:200]}: {answer}")
@@ -105,7 +105,7 @@ class BrokerCorner:
         queues = f'Q <- rabbit_amqqueue:list(<<"{self.vhost}">>)'
         listed = self.control(["eval", f"[{{{queue}, {values}}} || {queues}, {infos}]."])
         found = re.findall(r'"([^"]+)",\s*\{([^}]*)\}', listed)
-        return {queue: dict(zip(names, re.findall(r"[^\s,]+", told), strict=True)) for queue, told in found}
+        return {queue: dict(zip(names, re.findall(r"[^\s,]+", row), strict=True)) for queue, row in found}
 
     def url_of(self, user: str) -> str:
         """The URL by which a user that was added connects."""

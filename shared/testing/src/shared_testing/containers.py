@@ -1,4 +1,4 @@
-"""Servers in containers, where nothing else is to be had."""
+"""Servers in containers, if no other server is available."""
 
 import contextlib
 import shutil

@@ -20,11 +20,11 @@ class OfAttempt:
 
 
 class CheckDue(OfAttempt):
-    """Its task is to be looked at."""
+    """Its task must be polled."""
 
 
 class SubmissionOverdue(OfAttempt):
-    """What became of its submission is to be looked into."""
+    """The result of its submission must be checked."""
 
 
 class UnknownOverdue(OfAttempt):
@@ -73,7 +73,7 @@ async def due_times(database: Database) -> Times:
 
 
 async def bring_about(database: Database, due: Due) -> bool:
-    """Let the time come at which this is due. Returns whether it is not over."""
+    """Make this due now. Return whether it still exists."""
     async with database.sessions.begin() as session:
         result: Any = await session.execute(text(CHANGES[type(due)]), _values(due))
         return bool(result.rowcount)

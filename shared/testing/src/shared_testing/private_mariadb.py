@@ -1,4 +1,4 @@
-"""A MariaDB of the tests' own, from the machine's package, in memory where that can be: it is gone with them."""
+"""A MariaDB for the tests, from the machine's package, in memory if possible; it is removed after them."""
 
 import os
 import shutil
@@ -19,11 +19,11 @@ SMALL = (
     "--skip-name-resolve",
 )
 FORGETFUL = ("--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite", "--innodb-fast-shutdown=2")
-"""What is lost with the machine may be lost: it is all gone after the tests."""
+"""Durability is off: the data is removed after the tests anyway."""
 
 
 def is_installed() -> bool:
-    """Whether this machine has what it takes."""
+    """Return whether MariaDB is installed on this machine."""
     return _mariadbd() is not None and shutil.which("mariadb-install-db") is not None
 
 

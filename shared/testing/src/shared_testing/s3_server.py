@@ -37,7 +37,7 @@ class S3Server:
         )
 
     def new_bucket(self) -> str:
-        """A bucket nobody else uses."""
+        """Create a bucket for one test."""
         name = f"test-{secrets.token_hex(4)}"
         self.client().create_bucket(Bucket=name)
         return name

@@ -183,18 +183,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Log errors plainly: with all variables around them, as it is the default, each takes seconds."""
+    """Log errors without local variables, which are the default and take seconds."""
     plainly = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plainly])
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a test after what is short in it: a megabyte of text would be its name otherwise."""
+    """Name a test after its short parameters, so that a megabyte of text does not become its name."""
     return f"{val[:40]}... ({len(val)} characters)" if isinstance(val, str) and len(val) > MOST_IN_A_NAME else None
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage in what tests make alone."""
+    """Exclude loaded modules from garbage collection."""
     freeze_loaded_objects()
 
 
@@ -208,7 +208,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401 - pytest's own
-    """Say which servers were missing, so that nobody takes a short run for a whole one."""
+    """List the missing servers, so that a partial run is not mistaken for a complete one."""
     for name, reason in config.stash.get(MISSING, {}).items():
         terminalreporter.write_line(f"NOT TESTED: whatever needs {name} ({reason})", yellow=True)
 
@@ -228,13 +228,13 @@ async def migrated(url: str, metadata: MetaData, folder: Path) -> AsyncIterator[
 
 
 async def published(database: Database, *, take: bool = True) -> list[Any]:
-    """The events in the outbox, in order, those of other services' contracts too; taken out unless told otherwise."""
+    """Return the events in the outbox in order, including internal messages, and by default remove them."""
     outbox = database.metadata.tables["outbox"]
     async with database.sessions.begin() as session:
         rows = (await session.execute(select(outbox).order_by(outbox.c.id))).all()
         if take:
             await session.execute(delete(outbox))
-    internal = _all_kinds(InternalMessage)  # type: ignore[type-abstract]  # nobody makes one of it, only of its children
+    internal = _all_kinds(InternalMessage)  # type: ignore[type-abstract]  # only subclasses are instantiated
     kinds = {kind.name: kind for kind in (*EVENTS, *internal)}
     return [kinds[row.name].model_validate_json(row.body) for row in rows]
 
@@ -247,7 +247,7 @@ def _all_kinds(kind: type[InternalMessage]) -> Iterator[type[InternalMessage]]:
 
 
 def delivery(consumer: str = "test", message_id: str | None = None) -> Delivery:
-    """A delivery of a message nobody has seen before."""
+    """Return a delivery of a new message."""
     return Delivery(consumer, message_id or secrets.token_hex(8))
 
 
@@ -278,8 +278,8 @@ def request_json(
 ) -> tuple[int, Any]:
     """Call by any method; returns the status and the JSON of the answer; status 0: there is none."""
     data = None if body is None else json.dumps(body).encode()
-    told = {"content-type": "application/json", **(headers or {})}
-    request = Request(url, data, told, method=method)  # noqa: S310 - our own servers
+    all_headers = {"content-type": "application/json", **(headers or {})}
+    request = Request(url, data, all_headers, method=method)  # noqa: S310 - our own servers
     try:
         with urlopen(request, timeout=timeout) as answer:  # noqa: S310 - our own servers
             return answer.status, json.loads(answer.read() or b"null")

@@ -1,4 +1,4 @@
-"""For tests: a way to a server that goes silent for the connections that are open, as after a fail-over."""
+"""A proxy for tests that silences its open connections to a server, as after a failover."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 
 class SilencingProxy:
-    """Carries connections to a server. Those that are silenced stay open, and nothing comes through any more."""
+    """Forwards connections to a server. A silenced connection stays open, but forwards nothing any more."""
 
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
@@ -15,7 +15,7 @@ class SilencingProxy:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[int]:
-        """Carry until the block ends. Yields the port."""
+        """Forward until the block ends. Yield the port."""
         server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
         try:
             yield int(server.sockets[0].getsockname()[1])
@@ -23,7 +23,7 @@ class SilencingProxy:
             server.close()
 
     def silence(self, *, new_ones_too: bool = False) -> None:
-        """Lose all that is said on the connections there are, in both directions."""
+        """Discard all data on the open connections, in both directions."""
         self.stays_silent = new_ones_too
         for silent in self.silent:
             silent.set()
