@@ -1,4 +1,4 @@
-"""The client as a program uses it: nothing is made twice, nothing is missed, a film is whole or not there."""
+"""The client library: no duplicate videos, no missed events, no partial files."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Shaky(httpx.AsyncHTTPTransport):
         return answer
 
 
-async def test_a_film_is_asked_for_watched_and_taken_home(served: Any, tmp_path: Path) -> None:
+async def test_a_film_is_requested_watched_and_downloaded(served: Any, tmp_path: Path) -> None:
     async with Multishot(served.url) as multishot:
         asked = await multishot.make("a fox", scenes=2, duration=30, aspect="9:16", niche="nature", post_id="p1")
         assert (asked["totalScenes"], asked["aspectRatio"], asked["niche"]) == (2, "9:16", "nature")
@@ -55,7 +55,7 @@ async def test_a_film_is_asked_for_watched_and_taken_home(served: Any, tmp_path:
         assert [path.name for path in (tmp_path / "films").iterdir()] == [file.name]
 
 
-async def test_all_that_happens_to_a_film_is_heard_from_its_beginning_to_its_end(served: Any, tmp_path: Path) -> None:
+async def test_all_events_of_a_film_are_received(served: Any, tmp_path: Path) -> None:
     async with Multishot(served.url) as multishot:
         video_id = (await multishot.make("a fox", scenes=2, duration=30))["videoId"]
         heard: list[VideoEvent] = []
@@ -72,7 +72,7 @@ async def test_all_that_happens_to_a_film_is_heard_from_its_beginning_to_its_end
     assert (kept[0].type, kept[-1].type) == ("video_generation_started", "video_completed")
 
 
-async def test_an_answer_that_is_lost_makes_no_second_video(served: Any) -> None:
+async def test_a_lost_response_creates_no_second_video(served: Any) -> None:
     shaky = Shaky(losses=2)
     async with Multishot(served.url, transport=shaky) as multishot:
         video = await multishot.make("a fox")
@@ -81,7 +81,7 @@ async def test_an_answer_that_is_lost_makes_no_second_video(served: Any) -> None
     assert first == second == third == f'"{video["videoId"]}"'
 
 
-async def test_an_id_of_ones_own_makes_one_video(served: Any) -> None:
+async def test_a_chosen_id_creates_one_video(served: Any) -> None:
     own = uuid4()
     async with Multishot(served.url) as multishot:
         for _ in range(2):
@@ -89,7 +89,7 @@ async def test_an_id_of_ones_own_makes_one_video(served: Any) -> None:
         assert len(await multishot.list()) == 1
 
 
-async def test_a_no_carries_its_facts(served: Any) -> None:
+async def test_a_refusal_contains_its_details(served: Any) -> None:
     async with Multishot(served.url) as multishot:
         with pytest.raises(Refused) as refused:
             await multishot.make("a fox", scenes=9, duration=5)
@@ -142,9 +142,7 @@ async def test_an_unreachable_gateway_is_reported() -> None:
         (409, {"type": "/problems#still-running", "title": "Still running"}, Refused),
     ],
 )
-async def test_who_is_busy_is_asked_again_after_the_pause_it_wants(
-    status: int, body: Any, error: type[Exception]
-) -> None:
+async def test_a_busy_gateway_is_retried_after_its_retry_after(status: int, body: Any, error: type[Exception]) -> None:
     calls: list[int] = []
 
     def answer(_: httpx.Request) -> httpx.Response:
@@ -160,7 +158,7 @@ async def test_who_is_busy_is_asked_again_after_the_pause_it_wants(
             await multishot.get(VIDEO)
 
 
-async def test_a_no_of_multishot_s_own_is_not_asked_again_whatever_its_status() -> None:
+async def test_a_refusal_of_the_gateway_is_not_retried_at_any_status() -> None:
     calls: list[int] = []
 
     def answer(_: httpx.Request) -> httpx.Response:
@@ -173,7 +171,7 @@ async def test_a_no_of_multishot_s_own_is_not_asked_again_whatever_its_status() 
     assert (refused.value.kind, len(calls)) == ("storyboard-not-written", 1)
 
 
-async def test_something_else_at_the_address_is_named_so() -> None:
+async def test_a_server_that_is_not_a_gateway_is_reported() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>hello"))
     async with Multishot(transport=transport) as multishot:
         with pytest.raises(Refused, match="Not Multishot"):
@@ -227,7 +225,7 @@ class Stream:
 
 
 @pytest.mark.parametrize("each", [1, 3, 100])
-async def test_events_go_on_where_the_connection_broke_each_once_and_in_order(each: int) -> None:
+async def test_events_resume_after_a_disconnect_each_once_and_in_order(each: int) -> None:
     stream = Stream(count=8, each=each)
     stream.refusals = 1
     async with Multishot(transport=httpx.MockTransport(stream)) as multishot:
@@ -238,7 +236,7 @@ async def test_events_go_on_where_the_connection_broke_each_once_and_in_order(ea
     assert stream.asked == [str(n) for n in range(0, 8, each)]
 
 
-async def test_whoever_knows_the_end_hears_no_more() -> None:
+async def test_watching_an_ended_video_yields_no_more_events() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/events"):
             return httpx.Response(204)
@@ -248,7 +246,7 @@ async def test_whoever_knows_the_end_hears_no_more() -> None:
         assert [event async for event in multishot.events(VIDEO, 5)] == []
 
 
-async def test_a_gateway_that_stays_away_is_given_up_after_a_while() -> None:
+async def test_an_unreachable_gateway_times_out() -> None:
     stream = Stream(count=8, each=1)
     stream.refusals = 100
     async with Multishot(transport=httpx.MockTransport(stream)) as multishot:
@@ -267,7 +265,7 @@ def shown(progress: int, status: str = "processing") -> dict[str, Any]:
     return {"videoId": VIDEO, "status": status, "isTerminal": terminal, "progress": progress, "lastSeq": progress}
 
 
-async def test_without_events_it_looks_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_events_it_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(client_module, "SHORTEST_PAUSE_SECONDS", 0.0)
     looks = iter([shown(0), shown(0), shown(50), shown(100, "completed")])
@@ -280,7 +278,7 @@ async def test_without_events_it_looks_again_and_again(monkeypatch: pytest.Monke
     assert [video["progress"] for video in await watched(answer)] == [0, 50, 100]
 
 
-async def test_with_events_it_looks_when_something_happens() -> None:
+async def test_with_events_it_reads_the_video_at_each_event() -> None:
     stream = Stream(count=3, each=100)
     states = iter([shown(0)])
     stream.video = lambda: next(states, shown(100, "completed"))  # type: ignore[method-assign]
@@ -303,7 +301,7 @@ async def test_with_events_it_looks_when_something_happens() -> None:
         ("x" * 500, f"{'x' * 60}-11111111.mp4"),
     ],
 )
-def test_a_film_s_file_is_named_after_it_and_stays_in_its_folder(title: str | None, name: str) -> None:
+def test_the_file_is_named_after_the_film_and_stays_in_its_folder(title: str | None, name: str) -> None:
     assert file_name({"title": title, "videoId": VIDEO}) == name  # type: ignore[typeddict-item]
 
 
@@ -312,7 +310,7 @@ async def half_a_film() -> AsyncIterator[bytes]:
     raise httpx.ReadError("the connection broke")
 
 
-async def test_a_download_that_breaks_is_begun_anew_and_half_a_film_is_never_there(tmp_path: Path) -> None:
+async def test_an_interrupted_download_restarts_and_leaves_no_partial_file(tmp_path: Path) -> None:
     answers = [httpx.Response(200, content=half_a_film()), httpx.Response(200, content=b"whole")]
     video: Any = {"title": "A fox", "videoId": VIDEO}
     async with Multishot(transport=httpx.MockTransport(lambda _: answers.pop(0))) as multishot:
@@ -325,7 +323,7 @@ async def test_a_download_that_breaks_is_begun_anew_and_half_a_film_is_never_the
     assert list((tmp_path / "other").iterdir()) == []
 
 
-async def test_the_key_goes_to_the_gateway_and_not_to_where_films_are_stored(tmp_path: Path) -> None:
+async def test_the_key_is_sent_to_the_gateway_and_not_to_the_storage(tmp_path: Path) -> None:
     seen: dict[str, str | None] = {}
 
     def answer(request: httpx.Request) -> httpx.Response:

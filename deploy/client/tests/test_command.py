@@ -44,7 +44,9 @@ def shell(served: Any, tmp_path: Path) -> Shell:
     return Shell(served.url, tmp_path)
 
 
-async def test_make_tells_each_step_in_a_line_and_ends_with_the_film(shell: Shell, served: Any, tmp_path: Path) -> None:
+async def test_make_prints_a_line_for_each_step_and_downloads_the_film(
+    shell: Shell, served: Any, tmp_path: Path
+) -> None:
     process = await shell.start("make", "a fox", "--scenes", "2", "--download", "films")
     async with Multishot(served.url) as multishot:
         [video] = await eventually(multishot.list, 30)
@@ -63,7 +65,7 @@ async def test_make_tells_each_step_in_a_line_and_ends_with_the_film(shell: Shel
     assert "\x1b" not in first + second + out
 
 
-async def test_json_is_all_that_is_printed_where_it_is_asked_for(shell: Shell, served: Any, tmp_path: Path) -> None:
+async def test_with_json_only_json_is_printed(shell: Shell, served: Any, tmp_path: Path) -> None:
     code, out, _ = await shell.run("make", "a fox", "--scenes", "2", "--detach", "--json")
     video_id = json.loads(out)["videoId"]
     assert code == 0
@@ -80,7 +82,7 @@ async def test_json_is_all_that_is_printed_where_it_is_asked_for(shell: Shell, s
     assert (code, out.splitlines()[-1]) == (0, f"{served.url}/api/v1/videos/{video_id}/content")
 
 
-async def test_the_exit_code_says_how_it_went(shell: Shell, served: Any, tmp_path: Path) -> None:
+async def test_the_exit_code_shows_the_outcome(shell: Shell, served: Any, tmp_path: Path) -> None:
     code, _, err = await shell.run("watch")
     assert (code, "No films yet" in err) == (2, True)
     _, out, _ = await shell.run("make", "a fox", "--detach")
@@ -107,7 +109,7 @@ async def test_the_exit_code_says_how_it_went(shell: Shell, served: Any, tmp_pat
     assert (code, "http://127.0.0.1:1" in err) == (3, True)
 
 
-async def test_a_review_stops_it_and_says_how_to_go_on(shell: Shell, served: Any) -> None:
+async def test_a_review_stops_make_and_prints_the_next_command(shell: Shell, served: Any) -> None:
     _, out, _ = await shell.run("make", "a fox", "--scenes", "2", "--review", "--detach")
     video_id = out.strip()
     await served.write(video_id, review=True)
@@ -127,7 +129,7 @@ async def test_a_review_stops_it_and_says_how_to_go_on(shell: Shell, served: Any
     assert (code, json.loads(out)["totalScenes"]) == (0, 2)
 
 
-async def test_an_interrupted_watch_leaves_the_film_going_and_says_so(shell: Shell, served: Any) -> None:
+async def test_interrupting_watch_does_not_cancel_the_film(shell: Shell, served: Any) -> None:
     _, out, _ = await shell.run("make", "a fox", "--detach")
     video_id = out.strip()
     process = await shell.start("watch", video_id)
@@ -141,7 +143,7 @@ async def test_an_interrupted_watch_leaves_the_film_going_and_says_so(shell: She
         assert (await multishot.get(video_id))["status"] == "pending"
 
 
-async def test_a_terminal_sees_how_far_each_scene_is_and_whether_anybody_answers(served: Any, tmp_path: Path) -> None:
+async def test_a_terminal_shows_the_progress_of_each_scene_and_outages(served: Any, tmp_path: Path) -> None:
     async with Multishot(served.url) as multishot:
         video = await multishot.make("a fox", scenes=2, duration=30)
         await served.write(video["videoId"])
@@ -164,7 +166,7 @@ async def test_a_terminal_sees_how_far_each_scene_is_and_whether_anybody_answers
 
 
 @pytest.mark.parametrize(("width", "also"), [(60, []), (80, ["about 20-35 s", "word"])])
-async def test_a_list_keeps_what_counts_where_the_terminal_is_narrow(width: int, also: list[str]) -> None:
+async def test_a_list_keeps_its_important_columns_in_a_narrow_terminal(width: int, also: list[str]) -> None:
     video: Any = {
         "videoId": "11111111-1111-4111-8111-111111111111", "status": "processing", "isTerminal": False,
         "awaitingReview": False,
@@ -197,7 +199,7 @@ def test_the_remaining_time_is_human_readable(eta: list[int] | None, age: float,
     ("prompt", "why"),
     [("a\x1b[2J", "prompt: holds the character U+001B"), ("\u200b\u200d", "prompt: holds only invisible characters")],
 )
-async def test_a_prompt_that_no_terminal_should_show_is_refused(shell: Shell, prompt: str, why: str) -> None:
+async def test_a_prompt_with_control_characters_is_refused(shell: Shell, prompt: str, why: str) -> None:
     code, out, err = await shell.run("make", prompt)
     assert (code, out) == (2, "")
     assert why in err

@@ -1,4 +1,4 @@
-"""Nothing that a server sends steers the terminal that it is shown in."""
+"""Data of a hostile server cannot control the terminal."""
 
 import json
 import os

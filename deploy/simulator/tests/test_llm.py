@@ -1,4 +1,4 @@
-"""The simulated language model speaks as OpenAI's endpoint does: its own client understands it."""
+"""OpenAI's own client understands the simulated language model."""
 
 import json
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def test_its_models_are_listed(client) -> None:
     assert [model.id async for model in client.models.list()] == ["simulated-1"]
 
 
-async def test_the_answer_is_the_story_that_was_wished_for(client) -> None:
+async def test_the_answer_is_a_story_for_the_request(client) -> None:
     answer = await ask(client)
     story = json.loads(answer.choices[0].message.content)
     assert [len(story["scenes"]), sum(scene["duration"] for scene in story["scenes"])] == [4, 33]
@@ -39,7 +39,7 @@ async def test_the_answer_is_the_story_that_was_wished_for(client) -> None:
     assert answer.usage.total_tokens > 0
 
 
-async def test_a_tool_is_called_where_there_is_one(client) -> None:
+async def test_a_given_tool_is_called(client) -> None:
     tool = {"type": "function", "function": {"name": "hand_in", "parameters": {"type": "object"}}}
     [call] = (await ask(client, tools=[tool])).choices[0].message.tool_calls
     assert call.function.name == "hand_in"
@@ -47,7 +47,7 @@ async def test_a_tool_is_called_where_there_is_one(client) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, "truncated"])
-async def test_a_stream_tells_the_same_story_or_breaks_off(client, http, fault: str | None) -> None:
+async def test_a_stream_contains_the_same_story_or_breaks_off(client, http, fault: str | None) -> None:
     whole = (await ask(client)).choices[0].message.content
     if fault:
         await http.post("/control/llm/faults", json={"fault": fault})
@@ -57,7 +57,7 @@ async def test_a_stream_tells_the_same_story_or_breaks_off(client, http, fault: 
     assert whole.startswith(received)
 
 
-async def test_faults_last_as_long_as_told_and_calls_are_counted(client, http) -> None:
+async def test_faults_apply_as_often_as_configured_and_calls_are_counted(client, http) -> None:
     await http.post("/control/llm/faults", json={"fault": "429", "times": 1})
     with pytest.raises(RateLimitError):
         await ask(client)

@@ -1,4 +1,4 @@
-"""Who sees a simulated clip, or a film made of such, sees that it is simulated."""
+"""Simulated clips, and films made of them, are visibly marked as simulated."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,7 @@ def a_task(size: tuple[int, int], fault: str | None = None) -> Task:
 
 @pytest.mark.parametrize("captions", [True, False])
 @pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (960, 960)])
-async def test_every_clip_says_that_it_is_simulated(tmp_path: Path, size: tuple[int, int], captions: bool) -> None:
+async def test_every_clip_is_marked_as_simulated(tmp_path: Path, size: tuple[int, int], captions: bool) -> None:
     width, height = size
     path = await ClipStore(tmp_path, captions=captions).clip(a_task(size))
     with av.open(path) as clip:
@@ -40,7 +40,7 @@ async def test_a_black_clip_is_black(tmp_path: Path) -> None:
         assert all(frame.to_ndarray(format="gray").max() < 32 for frame in clip.decode(video=0))
 
 
-def test_what_the_font_lacks_is_left_out_of_the_caption() -> None:
+def test_characters_without_a_glyph_are_omitted_from_the_caption() -> None:
     font = ImageFont.load_default(20)
     assert isinstance(font, ImageFont.FreeTypeFont)
     assert _drawable("Ein Müller 猫 träumt\nស្ត្រី 🐟 von fish", font) == "Ein Muller traumt von fish"

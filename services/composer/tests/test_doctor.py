@@ -61,7 +61,7 @@ async def test_nothing_differs(database: Database, tmp_path: Path) -> None:
     assert await doctor(tmp_path) == "composer: nothing differs."
 
 
-async def test_a_film_whose_message_was_lost_is_composed_again(database: Database, tmp_path: Path) -> None:
+async def test_a_film_with_a_lost_message_is_composed_again(database: Database, tmp_path: Path) -> None:
     await plant(database, film("composing"))
     assert "whose composing no message continues: 1" in await doctor(tmp_path)
     assert await published(database) == []

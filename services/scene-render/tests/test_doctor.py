@@ -142,7 +142,7 @@ async def test_a_scene_without_an_attempt_is_reported_and_never_ordered(database
     assert await published(database) == []
 
 
-async def test_a_clip_whose_message_was_lost_is_fetched(database: Database, doctor: Doctor) -> None:
+async def test_a_clip_with_a_lost_message_is_fetched(database: Database, doctor: Doctor) -> None:
     await plant(database, render("running"), attempt("SUCCEEDED", ended_at=now(-10_000)))
     assert f"that no message fetches: 1 ({VIDEO} scene 1)" in await doctor()
     assert "fixed 1 of 1 (fetch them)" in await doctor(fix=True)

@@ -330,9 +330,7 @@ async def test_of_two_clips_collected_concurrently_for_a_part_one_is_used(
     await rig.storage.get(scene_rendered.clip.media, small_clip.with_name("stored.mp4"))
 
 
-async def test_a_lost_order_of_an_earlier_part_does_not_resume_a_scene_whose_next_part_is_lost(
-    rig: Any, scene: Scene
-) -> None:
+async def test_a_lost_order_of_an_earlier_part_does_not_resume_a_scene(rig: Any, scene: Scene) -> None:
     first = await lose_and_wait(rig, scene(clip_frames=LONG))
     await collect(rig, checks(await order(rig)))
     third, _ = await lose(rig)
@@ -365,7 +363,7 @@ async def test_a_clip_of_a_later_part_is_not_used_when_the_parts_before_it_are_r
     assert (await state(rig), await booked(rig)) == ("failed", Decimal("1.20"))
 
 
-async def test_a_scene_whose_parts_are_removed_is_tried_again_from_its_beginning(rig: Any, scene: Scene) -> None:
+async def test_a_scene_without_its_removed_parts_is_rendered_from_the_start(rig: Any, scene: Scene) -> None:
     second = await lose_second_part_and_remove_the_first(rig, scene(clip_frames=LONG))
     await settle(rig, second, again=True)
     await fail(rig, checks(await order(rig)))

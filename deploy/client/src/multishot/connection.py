@@ -20,7 +20,7 @@ from multishot.videos import Video, VideoEvent
 
 CALL_SECONDS = 30.0
 SILENCE_SECONDS = 45.0
-"""The event stream sends something every 15 s; after this long without anything it is taken for dead."""
+"""The event stream sends something every 15 s; after this long without data it is considered dead."""
 
 OnBytes = Callable[[int, int | None], None]
 """Called with the bytes received so far and the total, if that is known."""
