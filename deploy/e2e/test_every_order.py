@@ -34,15 +34,15 @@ from scene_render import handlers as rendering
 from scene_render.attempts import lease
 from scene_render.attempts.endings import UnknownPolicy
 from scene_render.attempts.service import Attempts
+from scene_render.capacity import circuit_breaker as breaker
+from scene_render.capacity.provider_selection import ProviderSelection
+from scene_render.capacity.slots import provide_slots
 from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.models import Attempt
 from scene_render.models import Base as RenderBase
 from scene_render.providers.base import Ended, Failed, Shot, Succeeded, Unknowable
-from scene_render.scheduling import circuit_breaker as breaker
-from scene_render.scheduling import video_standing
-from scene_render.scheduling.provider_selection import ProviderSelection
+from scene_render.scenes import video_standing
 from scene_render.scheduling.scheduler import Scheduler
-from scene_render.scheduling.slots import provide_slots
 from shared.contracts.events import (
     Event,
     SceneRequested,

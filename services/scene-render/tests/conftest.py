@@ -17,6 +17,8 @@ from scene_render.attempts import polling
 from scene_render.attempts.endings import UnknownPolicy
 from scene_render.attempts.lease import Lease
 from scene_render.attempts.service import Attempts
+from scene_render.capacity.provider_selection import ProviderSelection
+from scene_render.capacity.slots import provide_slots
 from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.dependencies import Dependencies
 from scene_render.handlers import router
@@ -25,11 +27,10 @@ from scene_render.providers.animatic import AnimaticProvider
 from scene_render.providers.base import Absent, Ended, Found, NotYet, Running, Shot, Succeeded, Unknowable
 from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.provider_registry import paid_provider
-from scene_render.scheduling import time_limits, video_standing
+from scene_render.scenes import video_standing
+from scene_render.scheduling import time_limits
 from scene_render.scheduling.claim import Claim, NoClaim
-from scene_render.scheduling.provider_selection import ProviderSelection
 from scene_render.scheduling.scheduler import Scheduler
-from scene_render.scheduling.slots import provide_slots
 from scene_render.settings import Settings
 from shared.contracts.events import EVENTS, Event, SceneRequested
 from shared.contracts.messages import Message

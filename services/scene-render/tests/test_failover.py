@@ -11,10 +11,10 @@ from sqlalchemy import text
 
 from scene_render.app import build
 from scene_render.attempts import polling_policy as pace
+from scene_render.capacity import circuit_breaker as breaker
+from scene_render.capacity.routing import choose
 from scene_render.internal_messages import ClipReady
 from scene_render.providers.base import Failed, Lost, SubmissionDeferred, SubmissionRefused
-from scene_render.scheduling import circuit_breaker as breaker
-from scene_render.scheduling.routing import choose
 from scene_render.settings import Settings
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, SceneStarted, VideoFailed, VideoResumed
 from shared.contracts.media import MediaReference

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from scene_render.attempts import submission
+from scene_render.capacity.slots import provide_slots
 from scene_render.clips.clip_ingest import admit
 from scene_render.internal_messages import CallbackReceived, ClipReady
 from scene_render.providers.base import (
@@ -26,9 +27,8 @@ from scene_render.providers.base import (
     Succeeded,
     Unknowable,
 )
-from scene_render.scheduling import video_standing
+from scene_render.scenes import video_standing
 from scene_render.scheduling.claim import Claim
-from scene_render.scheduling.slots import provide_slots
 from shared.contracts.events import (
     SceneFailed,
     SceneProgressed,

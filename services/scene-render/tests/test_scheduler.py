@@ -14,12 +14,12 @@ from sqlalchemy.engine import Engine
 
 from scene_render import app as scene_render_app
 from scene_render.attempts import lease, polling, submission
+from scene_render.capacity.slots import provide_slots
 from scene_render.internal_messages import ClipReady
 from scene_render.models import Base
 from scene_render.providers.base import Absent, Running, SubmissionRefused, Unknowable
 from scene_render.scheduling import claim, due
 from scene_render.scheduling.scheduler import Scheduler
-from scene_render.scheduling.slots import provide_slots
 from scene_render.settings import Settings
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneRequested, VideoFailed, VideoResumed
 from shared.persistence.database import Database

@@ -8,12 +8,12 @@ import pytest
 
 import scene_render
 from scene_render.models import Render
-from scene_render.scheduling.scene_state import SceneTransitionInvalid, SceneTransitions, planned
+from scene_render.scenes.scene_state import SceneTransitionInvalid, SceneTransitions, planned
 from shared.contracts.events import SceneRequested
 
 SOURCE = Path(str(scene_render.__file__)).parent
 OWNERS = {
-    "scheduling/scene_state.py",
+    "scenes/scene_state.py",
     "attempts/attempt_state.py",
     "attempts/service.py:Attempt",  # where an attempt begins, at INTENT
     "attempts/billing.py",  # the state of a charge

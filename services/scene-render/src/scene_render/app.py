@@ -5,6 +5,8 @@ from typing import Any
 
 from scene_render.attempts.endings import UnknownPolicy
 from scene_render.attempts.service import Attempts
+from scene_render.capacity import slots
+from scene_render.capacity.provider_selection import ProviderSelection
 from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.dependencies import Dependencies
 from scene_render.doctor import CHECKS
@@ -17,8 +19,7 @@ from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.callbacks import route as callbacks_route
 from scene_render.providers.provider_registry import paid_providers
 from scene_render.retention import policies
-from scene_render.scheduling import slots, video_standing
-from scene_render.scheduling.provider_selection import ProviderSelection
+from scene_render.scenes import video_standing
 from scene_render.scheduling.scheduler import Scheduler
 from scene_render.settings import Settings
 from shared import worker

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, not_, select
 
 from scene_render.internal_messages import ClipReady
 from scene_render.models import Attempt, CancelledVideo, ProviderSlot, ProviderState, Render, Spend, budgets, outbox
-from scene_render.scheduling.scene_state import has_stopped, needs
+from scene_render.scenes.scene_state import has_stopped, needs
 from shared.consistency import Check, Examined, Finding, found
 from shared.contracts.media import CLIP_NAME, VIDEOS_PREFIX, Clip
 from shared.messaging.event_router import consumer_of

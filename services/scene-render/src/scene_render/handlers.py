@@ -6,13 +6,13 @@ import structlog
 from sqlalchemy import select, update
 
 from scene_render.attempts import collection, review
-from scene_render.attempts.order import request_of, without_text
 from scene_render.attempts.polling import check_now, load
 from scene_render.dependencies import Dependencies
 from scene_render.internal_messages import AnimaticOrdered, CallbackReceived, CancelDue, ClipReady
 from scene_render.models import Attempt, CancelledVideo, Render
-from scene_render.scheduling import video_standing
-from scene_render.scheduling.scene_state import SceneTransitions, planned
+from scene_render.scenes import video_standing
+from scene_render.scenes.order import request_of, without_text
+from scene_render.scenes.scene_state import SceneTransitions, planned
 from shared.contracts.events import (
     ChargeReviewed,
     SceneRequested,

@@ -10,7 +10,7 @@ from scene_render.dependencies import Dependencies
 from scene_render.internal_messages import ClipReady
 from scene_render.models import Attempt, CancelledVideo, Render
 from scene_render.providers.base import ClipOutOfReach, ClipUnusable, ProviderSilent
-from scene_render.scheduling.scene_state import SceneTransitions, needs
+from scene_render.scenes.scene_state import SceneTransitions, needs
 from shared.contracts.events import SceneRendered
 from shared.contracts.media import FRAME_RATE, Clip
 from shared.messaging.errors import StepFailed

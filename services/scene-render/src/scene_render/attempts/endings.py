@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from scene_render.attempts import billing
 from scene_render.attempts.attempt_state import AttemptTransitions
+from scene_render.capacity import circuit_breaker, slots
+from scene_render.capacity.provider_selection import ProviderSelection
 from scene_render.models import Attempt, AttemptState, CancelledVideo, Render
 from scene_render.providers.base import Failed, Provider, ProviderUnreachable
-from scene_render.scheduling import circuit_breaker, slots
-from scene_render.scheduling.provider_selection import ProviderSelection
-from scene_render.scheduling.scene_state import SceneTransitions, has_stopped
-from scene_render.scheduling.video_standing import give_up, resume_when_whole
+from scene_render.scenes.scene_state import SceneTransitions, has_stopped
+from scene_render.scenes.video_standing import give_up, resume_when_whole
 from shared.money.budget import BudgetExceeded, Caps
 from shared.money.prices import FREE
 from shared.persistence.database import now

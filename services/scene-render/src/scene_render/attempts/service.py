@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scene_render.attempts import billing, polling_policy
 from scene_render.attempts.attempt_state import AttemptTransitions, reconcile_at
 from scene_render.attempts.endings import ENDED, AttemptEndings, lock_render
-from scene_render.attempts.order import seconds_to_order
+from scene_render.capacity import circuit_breaker
 from scene_render.internal_messages import CancelDue
 from scene_render.models import Attempt, CancelledVideo, ProviderSlot, Render
 from scene_render.providers.base import Provider, SubmissionDeferred
-from scene_render.scheduling import circuit_breaker
-from scene_render.scheduling.scene_state import SceneTransitions, has_stopped, needs
-from scene_render.scheduling.video_standing import resume_when_whole
+from scene_render.scenes.order import seconds_to_order
+from scene_render.scenes.scene_state import SceneTransitions, has_stopped, needs
+from scene_render.scenes.video_standing import resume_when_whole
 from shared.contracts.events import SceneDelayed, SceneStarted
 from shared.money.prices import FREE
 from shared.persistence.database import now

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import structlog
 
-from scene_render.attempts.order import frames_left, request_of
 from scene_render.clips import conform, content_checks
 from scene_render.models import Attempt, Render
 from scene_render.providers.base import ClipUnreadable, ClipUnusable, FirstFrame, Provider, Shot
+from scene_render.scenes.order import frames_left, request_of
 from shared.contracts.media import (
     FRAME_RATE,
     FRAME_SIZE,

@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from scene_render.attempts.service import Attempts
+from scene_render.capacity import circuit_breaker, slots
 from scene_render.models import Attempt, CancelledVideo, Render, VideoStanding
 from scene_render.providers.base import Provider
-from scene_render.scheduling import circuit_breaker, slots, video_standing
-from scene_render.scheduling.scene_state import SceneTransitions
+from scene_render.scenes import video_standing
+from scene_render.scenes.scene_state import SceneTransitions
 from shared.money.budget import BudgetExceeded
 from shared.persistence.database import is_outage, now
 from shared.persistence.unit_of_work import UnitOfWork

@@ -10,8 +10,9 @@ import structlog
 from sqlalchemy import ColumnElement, select
 
 from scene_render.attempts.endings import AttemptEndings
+from scene_render.capacity import circuit_breaker
 from scene_render.models import Attempt, Render, VideoStanding
-from scene_render.scheduling import circuit_breaker, video_standing
+from scene_render.scenes import video_standing
 from shared.persistence.database import Database, is_outage, now
 from shared.persistence.unit_of_work import UnitOfWork, transaction
 

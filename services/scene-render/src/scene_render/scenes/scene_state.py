@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render.attempts.order import without_text
 from scene_render.models import Attempt, Render, RenderState
+from scene_render.scenes.order import without_text
 from shared.contracts.events import SceneRequested
 from shared.persistence.database import now
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render.attempts.order import request_of
+from scene_render.capacity import circuit_breaker, routing
 from scene_render.models import ProviderState, Render
 from scene_render.providers.base import Provider
-from scene_render.scheduling import circuit_breaker, routing, video_standing
+from scene_render.scenes import video_standing
+from scene_render.scenes.order import request_of
 from shared.contracts.events import SceneDelayed
 from shared.contracts.provider_selection import is_available, providers_for
 from shared.persistence.database import now

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scene_render.models import CancelledVideo, Render, VideoStanding
-from scene_render.scheduling.scene_state import SceneTransitions
+from scene_render.scenes.scene_state import SceneTransitions
 from shared.contracts.epochs import Standing
 from shared.contracts.events import SceneFailed, VideoFailed, VideoResumed
 from shared.contracts.story import Belonging
