@@ -122,15 +122,15 @@ async def test_differences_in_money_are_reported_and_not_changed(database: Datab
     assert f"attempts that may have been paid without an answer: 1 ({ATTEMPT})" in report
 
 
-@pytest.mark.parametrize("parked_until", [None, now(60)])
-async def test_overdue_scenes_and_attempts_are_reported(database: Database, doctor: Doctor, parked_until: Any) -> None:
+@pytest.mark.parametrize("open_until", [None, now(60)])
+async def test_overdue_scenes_and_attempts_are_reported(database: Database, doctor: Doctor, open_until: Any) -> None:
     late = now(-1000)
-    state = ProviderState(provider="luma", failures=0, parked_until=parked_until)
+    state = ProviderState(provider="luma", failures=0, open_until=open_until)
     await plant(database, render("waiting", available_at=late), attempt("SUBMITTED", next_check_at=late), state)
     assert "while a slot is free" not in await doctor()
     await plant(database, ProviderSlot(provider="luma", number=0))
     report = await doctor()
-    assert ("while a slot is free: 1" in report) == (parked_until is None)
+    assert ("while a slot is free: 1" in report) == (open_until is None)
     assert f"attempts whose check is overdue by more than 10 minutes: 1 ({ATTEMPT})" in report
 
 

@@ -178,7 +178,7 @@ async def test_a_scene_waits_for_its_first_frame_during_a_storage_outage(
 @pytest.mark.parametrize("refusal", [None, SubmissionRefused("invalid_request", "Too large.", asked=False)])
 async def test_only_an_answer_closes_the_circuit(rig: Any, scene: Scene, refusal: SubmissionRefused | None) -> None:
     async with rig.database.sessions.begin() as session:
-        open_circuit = "failures = 3, kind = 'auth', reason = 'r', parked_until = '2020-01-01 00:00:00'"
+        open_circuit = "failures = 3, kind = 'auth', reason = 'r', open_until = '2020-01-01 00:00:00'"
         await session.execute(text(f"UPDATE provider_states SET {open_circuit} WHERE provider = 'ledger'"))
     if refusal is None:
         await rig.deliver(with_first_frame(scene, 1))  # which is not stored
@@ -199,9 +199,7 @@ async def test_after_a_pause_one_scene_probes_the_provider_and_the_others_follow
     rig.ledger.answer = lambda attempt_id: f"task-{attempt_id}"
     await rig.play(lambda emitted: len(of(SceneStarted, emitted)) == 2)
     assert len(set(rig.ledger.taken)) <= 5
-    assert (await rig.rows("SELECT failures, parked_until FROM provider_states WHERE provider = 'ledger'")) == [
-        (0, None)
-    ]
+    assert (await rig.rows("SELECT failures, open_until FROM provider_states WHERE provider = 'ledger'")) == [(0, None)]
 
 
 async def test_a_starved_scene_fails_with_the_reason(rig: Any, scene: Scene) -> None:

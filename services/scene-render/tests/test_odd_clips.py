@@ -20,7 +20,7 @@ import pytest
 
 from composer.film import compose
 from composer.graph import ClipFile
-from scene_render.clips.clip_ingest import admit
+from scene_render.clips.clip_ingest import accept
 from scene_render.clips.conform import graph, matches_profile, upright
 from scene_render.providers.base import ClipUnusable
 from shared.contracts.events import SceneFailed, SceneRendered, SceneRequested
@@ -257,8 +257,8 @@ async def test_frames_that_an_edit_list_hides_do_not_count(make: Callable[..., P
     facts = await probe(hidden)
     assert (facts.frames, facts.hidden) == (FRAME_RATE, 2 * FRAME_RATE)
     with pytest.raises(ClipUnusable, match="24 frames; 72 were asked for"):
-        await admit(hidden, SIZE, FRAMES, FRAMES, Ffmpeg())
-    path, facts = await admit(hidden, SIZE, FRAME_RATE, FRAME_RATE, Ffmpeg())
+        await accept(hidden, SIZE, FRAMES, FRAMES, Ffmpeg())
+    path, facts = await accept(hidden, SIZE, FRAME_RATE, FRAME_RATE, Ffmpeg())
     assert (facts.frames, facts.hidden, matches_profile(facts, SIZE)) == (FRAME_RATE, 0, True)
     assert len(decoded(path)) == FRAME_RATE
 
@@ -267,7 +267,7 @@ async def test_a_clip_cut_out_of_an_open_group_of_pictures_begins_with_a_whole_p
     make: Callable[..., Path],
 ) -> None:
     whole = make(f"-i {{M}} -g 24 -sc_threshold 0 -x264-params open-gop=1 {AS_FILM}", "open")
-    path, facts = await admit(make(f"-ss 1.02 -i {whole} -c copy -copyts", "cut"), SIZE, 48, 48, Ffmpeg())
+    path, facts = await accept(make(f"-ss 1.02 -i {whole} -c copy -copyts", "cut"), SIZE, 48, 48, Ffmpeg())
     assert (facts.frames, facts.start, matches_profile(facts, SIZE)) == (48, 0, True)
     assert np.abs(decoded(path)[0][150, 200] - RED).max() <= 4
 
@@ -279,7 +279,7 @@ async def test_picture_and_sound_stay_in_sync_when_both_are_converted(
     large = make(f"-ss 0.5 -i {{M}} -output_ts_offset 0.5 {AS_FILM} -f mpegts", "large")
     both = tmp_path / "both.ts"
     both.write_bytes(small.read_bytes() + large.read_bytes())
-    path, facts = await admit(both, SIZE, FRAMES, FRAMES, Ffmpeg())
+    path, facts = await accept(both, SIZE, FRAMES, FRAMES, Ffmpeg())
     film = tmp_path / "film.mp4"
     [seen] = looked_at(film, await composed([ClipFile(path, facts.frames, has_audio=True)], film))
     assert seen.flash((640, 150)) == pytest.approx(FLASH_SECONDS, abs=WITHIN)

@@ -53,6 +53,8 @@ def upgrade() -> None:
     op.create_index("ix_attempts_next_check", "attempts", ["next_check_at", "provider"])
     op.create_index("ix_attempts_release_slot_at", "attempts", ["release_slot_at"])
     op.create_index("ix_attempts_pay_again_at", "attempts", ["pay_again_at"])
+    with op.batch_alter_table("provider_states") as table:
+        table.alter_column("parked_until", new_column_name="open_until", existing_type=Moment, existing_nullable=True)
     op.add_column("video_standings", sa.Column("release_scenes_at", Moment, nullable=True))
     op.create_index("ix_video_standings_release_scenes_at", "video_standings", ["release_scenes_at"])
     _set_due_times(op.get_bind())
@@ -98,6 +100,8 @@ def _take_over(connection: sa.Connection, name: str, body: dict[str, Any], due: 
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("provider_states") as table:
+        table.alter_column("open_until", new_column_name="parked_until", existing_type=Moment, existing_nullable=True)
     op.drop_index("ix_video_standings_release_scenes_at", "video_standings")
     op.drop_column("video_standings", "release_scenes_at")
     for name in ("ix_attempts_pay_again_at", "ix_attempts_release_slot_at", "ix_attempts_next_check"):

@@ -89,7 +89,7 @@ async def _schedule(examined: Examined) -> AsyncIterator[Finding]:
         ProviderSlot.provider == Render.provider, ProviderSlot.attempt_id.is_(None)
     )
     paused = select(ProviderState.provider).where(
-        ProviderState.provider == Render.provider, ProviderState.parked_until > overdue
+        ProviderState.provider == Render.provider, ProviderState.open_until > overdue
     )
     waiting = (Render.state == "waiting", Render.available_at < overdue, free.exists(), not_(paused.exists()))
     checks = select(Attempt.id).where(Attempt.next_check_at < overdue).order_by(Attempt.next_check_at)

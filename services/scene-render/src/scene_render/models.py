@@ -128,7 +128,7 @@ class ProviderSlot(Base):
 
 
 class ProviderState(Base):
-    """The circuit breaker of a provider: open until `parked_until`, then one scene probes it. NULL: closed."""
+    """The circuit breaker of a provider: open until `open_until`, then one scene probes it. NULL: closed."""
 
     __tablename__ = "provider_states"
 
@@ -139,7 +139,7 @@ class ProviderState(Base):
     """When the first of these was deferred. None: the last submission was accepted."""
     kind: Mapped[str | None] = mapped_column(String(50), default=None)
     reason: Mapped[str | None] = mapped_column(Text, default=None)
-    parked_until: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    open_until: Mapped[datetime | None] = mapped_column(Moment, default=None)
 
 
 class Spend(Base):

@@ -149,7 +149,7 @@ class Publisher:
         headers = _headers(message, delivery) | {ATTEMPT: outcome.attempt}
         await self._republish(message, DELAYS[outcome.delay_index], delivery.consumer, headers)
 
-    async def bury(self, message: RabbitMessage, delivery: Delivery, outcome: DeadLettered) -> None:
+    async def dead_letter(self, message: RabbitMessage, delivery: Delivery, outcome: DeadLettered) -> None:
         """Move a message to the dead-letter queue, with the reason."""
         headers = _headers(message, delivery) | {
             EPOCH: str(outcome.epoch),
@@ -220,7 +220,7 @@ class Consumer:
             if isinstance(outcome, Retry):
                 await self.publisher.send_back(message, delivery, outcome)
             elif isinstance(outcome, DeadLettered):
-                await self.publisher.bury(message, delivery, outcome)
+                await self.publisher.dead_letter(message, delivery, outcome)
         except Exception:
             # RabbitMQ redelivers it at once; without this pause it would soon reach the delivery limit.
             await asyncio.sleep(min(2.0**delivery.returns, LONGEST_PAUSE_SECONDS))

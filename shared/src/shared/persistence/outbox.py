@@ -182,7 +182,7 @@ class Relay:
             await self._forget(session, sent)
             failed = [(row, error) for row, error in outcomes if error is not None]
             for row, error in failed:
-                await self._put_off(session, row, error)
+                await self._defer(session, row, error)
         _report(failed)
         return Batch(len(rows), len(sent), sum(isinstance(error, ConnectionError) for _, error in failed))
 
@@ -211,7 +211,7 @@ class Relay:
             statement = delete(self.outbox).where(self.outbox.c.id == bindparam("sent_id"))
             await (await session.connection()).execute(statement, sent)
 
-    async def _put_off(self, session: AsyncSession, row: Row[Any], error: Exception) -> None:
+    async def _defer(self, session: AsyncSession, row: Row[Any], error: Exception) -> None:
         is_away = isinstance(error, ConnectionError | TimeoutError)
         longest = LONGEST_PAUSE_SECONDS if is_away else LONGEST_REFUSED_SECONDS
         later = min(FIRST_PAUSE_SECONDS * 2 ** min(row.attempts, 10), longest)

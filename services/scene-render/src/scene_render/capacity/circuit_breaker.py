@@ -40,13 +40,13 @@ def opens(kind: str, failures: int) -> bool:
 
 async def open_circuits(session: AsyncSession) -> dict[str, ProviderState]:
     """Return the providers with an open circuit, in the order in which they are probed."""
-    found = select(ProviderState).where(ProviderState.parked_until > now()).order_by(ProviderState.parked_until)
+    found = select(ProviderState).where(ProviderState.open_until > now()).order_by(ProviderState.open_until)
     return {row.provider: row for row in (await session.execute(found)).scalars()}
 
 
 async def tripped_circuits(session: AsyncSession) -> dict[str, ProviderState]:
     """Return the providers with an open or half-open circuit."""
-    rows = await session.execute(select(ProviderState).where(ProviderState.parked_until.is_not(None)))
+    rows = await session.execute(select(ProviderState).where(ProviderState.open_until.is_not(None)))
     return {row.provider: row for row in rows.scalars()}
 
 
@@ -55,26 +55,26 @@ async def begin_probe(session: AsyncSession, provider: str, seconds: float) -> b
 
     Returns False if another scene probes it, or if its pause is not over.
     """
-    mine = update(ProviderState).where(ProviderState.provider == provider, ProviderState.parked_until <= now())
-    result = await session.execute(mine.values(parked_until=now(seconds)))
+    mine = update(ProviderState).where(ProviderState.provider == provider, ProviderState.open_until <= now())
+    result = await session.execute(mine.values(open_until=now(seconds)))
     assert isinstance(result, CursorResult)  # noqa: S101 - for the type checker
     return result.rowcount == 1
 
 
 async def is_tripped(session: AsyncSession, provider: str) -> bool:
     """Return whether the provider's circuit is open or half-open."""
-    return (await session.get_one(ProviderState, provider)).parked_until is not None
+    return (await session.get_one(ProviderState, provider)).open_until is not None
 
 
 async def close(session: AsyncSession, provider: str) -> bool:
     """Close the circuit, because the provider accepted a task. Returns whether it was open or half-open."""
     state = await session.get_one(ProviderState, provider)
-    if not state.failures and state.parked_until is None:
+    if not state.failures and state.open_until is None:
         return False
     await session.refresh(state, with_for_update=True)
-    was_tripped = state.parked_until is not None
+    was_tripped = state.open_until is not None
     state.failures, state.kind, state.reason = 0, None, None
-    state.failing_since = state.parked_until = None
+    state.failing_since = state.open_until = None
     return was_tripped
 
 
@@ -90,7 +90,7 @@ async def note_failure(session: AsyncSession, provider: str, delay: SubmissionDe
         await session.flush()
         return None
     seconds = pause(delay.kind, state.failures, delay.seconds) * scale
-    state.parked_until = now(seconds)
+    state.open_until = now(seconds)
     await session.flush()
     await session.refresh(state)
     return seconds

@@ -100,7 +100,7 @@ class ClipIngest:
         fetched = folder / "fetched"
         await provider.fetch(str(attempt.task_id), fetched)
         size, wanted = FRAME_SIZE[request_of(render).aspect_ratio], min(frames_left(render), ordered)
-        return await admit(fetched, size, wanted, ordered, self.ffmpeg, tail=bool(render.parts))
+        return await accept(fetched, size, wanted, ordered, self.ffmpeg, tail=bool(render.parts))
 
     async def remove(self, video_id: UUID) -> None:
         """Remove all stored clips of a video."""
@@ -145,7 +145,7 @@ def part_prefix(video_id: str, scene_number: int) -> str:
     return f"videos/{video_id}/parts/scene-{scene_number}-"
 
 
-async def admit(
+async def accept(
     path: Path, size: tuple[int, int], wanted: int, ordered: int, ffmpeg: Ffmpeg, *, tail: bool = False
 ) -> tuple[Path, MediaFacts]:
     """Check a downloaded clip and return a file that matches the encoding profile, with its facts.

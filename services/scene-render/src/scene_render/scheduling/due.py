@@ -67,7 +67,7 @@ def _query(providers: tuple[str, ...]) -> Select[str, str, datetime | None, date
     def starts(provider: str) -> Select[Any]:
         waiting = (Render.state == "waiting", Render.provider == provider, Render.available_at <= soon)
         first = select(func.min(Render.available_at)).where(*waiting).scalar_subquery()
-        open_until = select(ProviderState.parked_until).where(ProviderState.provider == provider).scalar_subquery()
+        open_until = select(ProviderState.open_until).where(ProviderState.provider == provider).scalar_subquery()
         slot = exists().where(ProviderSlot.provider == provider, ProviderSlot.attempt_id.is_(None))
         at = case((first.is_(None), None), (open_until > first, open_until), else_=first)
         return select(literal(START), literal(provider), at, now()).where(slot)
