@@ -1,6 +1,5 @@
 """A process of the distributed mode: connects a service to RabbitMQ, serves its probes and stops it gracefully."""
 
-import argparse
 import asyncio
 import contextlib
 import signal
@@ -17,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from shared import telemetry
+from shared.command_line import command_of
 from shared.contracts.events import EVENTS
 from shared.doctor import command as doctor
 from shared.http.serving import NotStarted, serve
@@ -269,27 +269,6 @@ def main(
         schema.main(build(known, NullPublisher()).database, migrations)
         return
     asyncio.run(_run(lambda ephemeral: build(known, ephemeral), known, migrations))
-
-
-def command_of(service: str, arguments: list[str], **more: str) -> argparse.Namespace:
-    """Return the `command` on a service's command line (None: run the service), and whether `doctor` may `fix`.
-
-    An unknown command ends the process. `more`: further commands of this service, and what each does.
-    """
-    commands = {"migrate": "bring the database schema up to date, and end", "doctor": doctor.SUMMARY, **more}
-    listing = "\n".join(f"  {name:<10}{text}" for name, text in commands.items())
-    parser = argparse.ArgumentParser(
-        prog=service,
-        description="Without a command, run the service. shared/docs/configuration.md lists its settings.",
-        epilog=f"commands:\n{listing}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("command", nargs="?", choices=commands, metavar="command", help="see below")
-    parser.add_argument("--fix", action="store_true", help="with doctor: also repair what is safe to repair")
-    given = parser.parse_args(arguments)
-    if given.fix and given.command != "doctor":
-        parser.error("--fix is an option of doctor")
-    return given
 
 
 async def _run(

@@ -68,6 +68,7 @@ from gateway.webhooks.deliveries import WebhookDeliveries
 from gateway.webhooks.endpoints import WebhookEndpoints
 from gateway.webhooks.webhook_sender import WebhookSender
 from shared import telemetry
+from shared.command_line import command_of
 from shared.contracts.events import VideoFailed, VideoRequested
 from shared.doctor import command as doctor_command
 from shared.http.public_address import GuardedNetwork
@@ -82,7 +83,7 @@ from shared.process.supervisor import every
 from shared.settings import read
 from shared.storage.open import open_storage
 from shared.storage.signer import LinkSigner
-from shared.worker import Worker, command_of
+from shared.worker import Worker
 
 TRPC_PATH = "/api/trpc"
 PAGE_BESIDE_APPLICATION = "/multishot"

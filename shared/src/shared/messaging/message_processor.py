@@ -56,7 +56,6 @@ MOST_RETURNS = 15
 HANDLER_SECONDS = 20 * 60
 """RabbitMQ redelivers a message that is not acknowledged within 30 minutes."""
 
-
 OwnerLookup = Callable[[AsyncSession, UUID], Awaitable[Belonging]]
 """Looks up the owner of a video in the rows of a service."""
 
