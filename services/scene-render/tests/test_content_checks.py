@@ -28,7 +28,7 @@ async def clip(folder: Path, source: str) -> Path:
         (GREY, False, True),
         (f"{GREY},{BOX_AT_END}", False, False),
         (STILL, False, True),
-        ("gradients=s=320x180:r=24:d=3:speed=0.0005", False, False),
+        ("gradients=s=320x180:r=24:d=3:speed=0.0005:c0=black:c1=white:nb_colors=2:x0=0:y0=0:x1=319:y1=179:seed=1", False, False),
         ("testsrc2=s=320x180:r=24:d=0.4", False, False),
     ],
     ids=[
