@@ -360,7 +360,8 @@ async def test_200_pages_agree_with_the_database_after_one_replica_is_killed(
             rows.update({video_id: gateways.look(second, video_id) for video_id in videos})
             last.update({video_id: row["lastSeq"] for video_id, row in rows.items()})
             is_done = (
-                rows[failed]["scenes"][0]["state"] == "failed"
+                all(len(row["scenes"]) == 2 for row in rows.values())
+                and rows[failed]["scenes"][0]["state"] == "failed"
                 and rows[cancelled]["status"] == "cancelled"
                 and rows[composing]["currentStep"] == "combining"
                 and all(rows[video_id]["scenes"][1]["state"] == "rendered" for video_id in (failed, *videos[2:]))

@@ -10,6 +10,7 @@ from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
 BLACK = "color=black:s=320x180:r=24:d=3"
 GREY = "color=gray:s=320x180:r=24:d=3"
 STILL = "testsrc2=s=320x180:r=24:d=3,trim=end_frame=1,loop=-1:1,setpts=N/24/TB,trim=end=3"
+SLOW = "gradients=s=320x180:r=24:d=3:speed=0.0005:seed=1:nb_colors=2:c0=black:c1=white:x0=0:y0=0:x1=319:y1=179"
 BOX_AT_END = "drawbox=w=60:h=60:color=white:t=fill:enable='gt(t,2.6)'"
 
 
@@ -28,7 +29,7 @@ async def clip(folder: Path, source: str) -> Path:
         (GREY, False, True),
         (f"{GREY},{BOX_AT_END}", False, False),
         (STILL, False, True),
-        ("gradients=s=320x180:r=24:d=3:speed=0.0005:c0=black:c1=white:nb_colors=2:x0=0:y0=0:x1=319:y1=179:seed=1", False, False),
+        (SLOW, False, False),
         ("testsrc2=s=320x180:r=24:d=0.4", False, False),
     ],
     ids=[
