@@ -232,6 +232,7 @@ async def _request_scenes(work: UnitOfWork, event: VideoRequested, written: Writ
             scene_count=len(slots),
             shot_prompt=shot_prompt,
             clip_frames=slot.clip_frames,
+            lead_frames=slot.lead,
             aspect_ratio=event.aspect_ratio,
             niche=written.story.niche,
             owner=event.owner,

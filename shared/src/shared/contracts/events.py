@@ -147,7 +147,11 @@ class StoryboardApproved(Event):
 
 
 class SceneRequested(Event):
-    """One scene must be rendered as a clip of exactly `clip_frames` frames."""
+    """One scene must be rendered as a clip of exactly `clip_frames` frames.
+
+    Its first `lead_frames` frames overlap the scene before. The frames by which the clip is longer than its scene
+    overlap the scene after.
+    """
 
     name = "scene.requested"
     publishers = ("storyboard",)
@@ -157,6 +161,7 @@ class SceneRequested(Event):
     scene_count: Annotated[int, Field(ge=1, le=5)]
     shot_prompt: str
     clip_frames: Annotated[int, Field(gt=0)]
+    lead_frames: Annotated[int, Field(ge=0)] = 0
     aspect_ratio: AspectRatio
     niche: Niche
     owner: Owner

@@ -25,14 +25,32 @@ class MediaReference(Contract):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class CutPoints(Contract):
+    """Where the encoded picture of a clip can be cut without encoding it again. Frames are counted from 0.
+
+    A copied run starts at one of the `idr_frames` and ends before one of the `clean_ends`: the first k packets of the
+    clip are exactly its first k frames. `parameter_sets` identifies the SPS and PPS, `parameter_set_id` is their number
+    in the stream: clips with the same number can be copied into one film only if their sets are the same.
+    """
+
+    parameter_set_id: Annotated[int, Field(ge=0, le=31)]
+    parameter_sets: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    idr_frames: tuple[Annotated[int, Field(ge=0)], ...]
+    clean_ends: tuple[Annotated[int, Field(gt=0)], ...]
+
+
 class Clip(Contract):
-    """A rendered scene in the film's format: H.264, `FRAME_RATE` frames per second, `width` x `height` pixels."""
+    """A rendered scene in the film's format: H.264, `FRAME_RATE` frames per second, `width` x `height` pixels.
+
+    `cut_points`: None if its picture cannot be copied into a film and has to be encoded again.
+    """
 
     media: MediaReference
     width: Annotated[int, Field(gt=0)]
     height: Annotated[int, Field(gt=0)]
     frames: Annotated[int, Field(gt=0)]
     has_audio: bool
+    cut_points: CutPoints | None = None
 
 
 VIDEOS_PREFIX = "videos/"

@@ -16,11 +16,15 @@ OVERLAP_SECONDS: dict[Transition, float] = {"cut": 0.0, "fade": 0.5, "dissolve":
 
 @dataclass(frozen=True)
 class Slot:
-    """The position of one scene in the film. All values are frames at `FRAME_RATE`."""
+    """The position of one scene in the film. All values are frames at `FRAME_RATE`.
+
+    `lead` is the overlap with the scene before, `overlap` that with the scene after.
+    """
 
     scene: Scene
     start: int
     frames: int
+    lead: int
     overlap: int
 
     @property
@@ -39,13 +43,14 @@ def timeline(scenes: Sequence[Scene]) -> tuple[Slot, ...]:
     ends = [round(sum(scene.duration for scene in scenes[: n + 1]) * FRAME_RATE) for n in range(len(scenes))]
     starts = [0, *ends[:-1]]
     lengths = [end - start for start, end in zip(starts, ends, strict=True)]
-    slots = []
+    slots: list[Slot] = []
     for n, scene in enumerate(scenes):
         overlap = 0
         if n + 1 < len(scenes):
             wanted = round(OVERLAP_SECONDS[scene.transition] * FRAME_RATE)
             overlap = min(wanted, lengths[n] // 2, lengths[n + 1] // 2)
-        slots.append(Slot(scene, starts[n], lengths[n], overlap))
+        lead = slots[-1].overlap if slots else 0
+        slots.append(Slot(scene, starts[n], lengths[n], lead, overlap))
     return tuple(slots)
 
 

@@ -10,6 +10,8 @@ H264_PROFILES = frozenset({"Constrained Baseline", "Main", "High"})
 """The H.264 profiles that every player decodes."""
 PIXEL_FORMAT = "yuv420p"
 COLOUR_RANGE, COLOUR_SPACE = "tv", "bt709"
+PARAMETER_SET_ID = 1
+"""The number of the parameter sets in every picture that we encode."""
 TRACK_TIMESCALE = FRAME_RATE * 512
 """Ticks per second of a video track: the duration of a frame is a whole number of them."""
 
@@ -41,9 +43,10 @@ _AUDIO: dict[str, str | int] = {"c:a": AUDIO_CODEC, "ar": AUDIO_RATE, "ac": AUDI
 CLIP_VIDEO: dict[str, str | int] = {
     **_VIDEO,
     "level:v": "4.0",
-    # Stitchable, with a closed GOP every second: the parameter sets of all clips of one size are byte-identical.
+    # Stitchable, with a closed GOP every second: the parameter sets of all clips of one size are byte-identical. Their
+    # number differs from 0, that of almost all other encoders, so that both kinds can be copied into one film.
     "x264-params": (
-        "stitchable=1:open-gop=0:bframes=3:b-pyramid=2:ref=3:sps-id=0"
+        f"stitchable=1:open-gop=0:bframes=3:b-pyramid=2:ref=3:sps-id={PARAMETER_SET_ID}"
         f":keyint={FRAME_RATE}:min-keyint={FRAME_RATE}:scenecut=0"
     ),
     "chroma_sample_location": "left",

@@ -68,6 +68,7 @@ class AnimaticProvider:
             aspect_ratio=request.aspect_ratio,
             niche=request.niche,
             clip_frames=request.clip_frames,
+            lead_frames=request.lead_frames,
             seed=str(request.video_id),
         )
         try:

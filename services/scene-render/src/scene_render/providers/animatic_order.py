@@ -8,11 +8,15 @@ from shared.contracts.story import AspectRatio, Contract, Niche, Scene
 
 
 class AnimaticOrder(Contract):
-    """A clip of `clip_frames` frames. All clips of one `seed` share their look."""
+    """A clip of `clip_frames` frames, of which the first `lead_frames` overlap the scene before.
+
+    All clips of one `seed` share their look.
+    """
 
     scene: Scene
     scene_count: Annotated[int, Field(ge=1, le=5)]
     aspect_ratio: AspectRatio
     niche: Niche
     clip_frames: Annotated[int, Field(gt=0)]
+    lead_frames: Annotated[int, Field(ge=0)] = 0
     seed: str
