@@ -1,5 +1,5 @@
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,28 @@ import pytest
 from sqlalchemy import select
 
 from composer import app
-from composer.internal_messages import ClipsCollected
-from composer.models import Base, Film
+from composer.film.encode import encode
+from composer.film.join import Run, join
+from composer.film.plan import Rules, plan_film
+from composer.film.segments import Encoded, Segment
+from composer.film.verification import verify_film
+from composer.internal_messages import FilmMessage
+from composer.models import Base, Film, FilmPart
 from composer.settings import Settings
+from composer.sound.mix import mix_sound
 from shared.contracts.events import SceneRendered, StoryboardCreated
-from shared.contracts.media import FRAME_RATE, Clip, clip_key
+from shared.contracts.media import FILM_PARTS, FRAME_RATE, Clip, clip_key
 from shared.contracts.messages import Message
 from shared.contracts.story import Scene
+from shared.contracts.timeline import Slot, total_frames
+from shared.media.encoding_profile import CLIP_VIDEO, COLOUR_TAGS
 from shared.media.ffmpeg import Ffmpeg
+from shared.media.h264_stream import NotCopyable, cut_points
+from shared.media.probe import probe
 from shared.messaging.event_router import Delivery
 from shared.messaging.message_processor import Handled, Outcome, Service, process
 from shared.persistence.migration_files import folder_of
+from shared.storage.base import Storage, reference_to
 from shared_testing.servers import migrated, published
 
 VIDEO = UUID(int=7)
@@ -41,6 +52,75 @@ class EphemeralPublisher:
             await self.meanwhile(event)
 
 
+async def draw(source: str, path: Path, frames: int, *more: str, forced: Sequence[int] = ()) -> None:
+    """Draw a clip in the form that scene-render stores, with forced IDR pictures."""
+    filters = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams=" + ":".join(
+        f"{key}={value}" for key, value in COLOUR_TAGS.items()
+    )
+    options = [text for key, value in {**CLIP_VIDEO, "preset": "superfast"}.items() for text in (f"-{key}", str(value))]
+    keyframes = ["-force_key_frames", "expr:" + "+".join(f"eq(n,{n})" for n in forced)] if forced else []
+    arguments = ["-f", "lavfi", "-i", source, "-frames:v", str(frames), "-vf", filters, *options, *keyframes, *more]
+    await Ffmpeg().run([*arguments, "-y", str(path)], time_limit=60)
+
+
+@dataclass
+class FilmMaker:
+    """Makes films from clips in a folder, without a service around."""
+
+    folder: Path
+    size: tuple[int, int]
+
+    async def clip(self, name: str, source: str, frames: int, *more: str, forced: Sequence[int] = ()) -> Clip:
+        """Draw a clip, and describe it as scene-render does. With `more` options its picture may not be copyable."""
+        path = self.folder / f"{name}.mp4"
+        await draw(source, path, frames, *more, forced=forced)
+        return await self.described(path)
+
+    async def described(self, path: Path) -> Clip:
+        facts = await probe(path)
+        try:
+            points = cut_points(path)
+        except NotCopyable:
+            points = None
+        return Clip(
+            media=reference_to(path.name, path, "video/mp4"),
+            width=facts.width,
+            height=facts.height,
+            frames=facts.frames,
+            has_audio=facts.audio_codec is not None,
+            cut_points=points,
+        )
+
+    async def make(self, slots: Sequence[Slot], clips: Sequence[Clip], **rules: Any) -> tuple[Path, list[Segment]]:
+        """Make and verify a film as the service does, with silence, and return it with its segments."""
+        by_number = dict(enumerate(clips, 1))
+        sets: dict[int, str] = {}
+        for clip in clips:
+            if clip.cut_points:
+                sets.setdefault(clip.cut_points.parameter_set_id, clip.cut_points.parameter_sets)
+        segments = plan_film(slots, by_number, Rules(**{"parameter_sets": sets, **rules}))
+        paths = {number: self.folder / clip.media.key for number, clip in by_number.items()}
+        runs = []
+        for number, segment in enumerate(segments):
+            if isinstance(segment, Encoded):
+                path = self.folder / f"part-{number}.mp4"
+                await encode(segment, paths, path, self.size, Ffmpeg())
+                runs.append(Run(path, 0, segment.frames))
+            else:
+                runs.append(Run(paths[segment.scene_number], segment.first, segment.frames))
+        sound = self.folder / "sound.m4a"
+        await mix_sound([], total_frames(slots), sound, Ffmpeg())
+        film = self.folder / "film.mp4"
+        join(runs, sound, film)
+        verify_film(film, segments, self.size, "full")
+        return film, segments
+
+
+@pytest.fixture
+def film_maker(tmp_path: Path) -> FilmMaker:
+    return FilmMaker(tmp_path, (160, 90))
+
+
 @dataclass
 class Composer:
     """The service as it runs, handling the messages of one video."""
@@ -49,6 +129,10 @@ class Composer:
     ephemeral: EphemeralPublisher
     folder: Path
     drawn: Path
+
+    @property
+    def storage(self) -> Storage:
+        return self.service.deps.composition.storage
 
     async def deliver(self, event: Message, message_id: str = "", attempt: int = 1) -> Outcome:
         """Handle one message, as the broker would deliver it."""
@@ -60,32 +144,42 @@ class Composer:
         """Handle these messages, and those that the service sends to itself. Return what it tells others."""
         emitted: list[Message] = []
         for event in events:
-            assert await self.deliver(event) == Handled()
-            for message in await published(self.service.database):
-                emitted += await self.handle(message) if isinstance(message, ClipsCollected) else [message]
+            pending = [event]
+            while pending:
+                message = pending.pop(0)
+                if message is event or isinstance(message, FilmMessage):
+                    assert await self.deliver(message) == Handled()
+                    pending += await published(self.service.database)
+                else:
+                    emitted.append(message)
         return emitted
 
     async def film(self) -> Film:
         async with self.service.database.reading() as session:
             return (await session.execute(select(Film).where(Film.video_id == str(VIDEO)))).scalar_one()
 
+    async def made(self) -> list[str]:
+        """The kinds of the parts that are made."""
+        async with self.service.database.reading() as session:
+            return sorted(await session.scalars(select(FilmPart.kind).where(FilmPart.media.is_not(None))))
+
     def objects(self) -> list[str]:
-        """What is stored, without the clips."""
+        """What is stored, without the clips and the parts of films that are not finished or just have been."""
         stored = (path for path in (self.folder / "media").rglob("*") if path.is_file())
-        return sorted(path.name for path in stored if not path.name.startswith("scene-"))
+        return sorted(
+            path.name for path in stored if not path.name.startswith("scene-") and path.parent.name != FILM_PARTS
+        )
 
     async def rendered(self, number: int, attempt: int = 1, frames: int = SECONDS * FRAME_RATE) -> SceneRendered:
         """A clip of one colour, stored, and the event that tells of it."""
         path = self.drawn / f"{number}-{frames}.mp4"
         if not path.exists():
-            source = ["-f", "lavfi", "-i", f"color={COLOURS[number - 1]}:s=1280x720:r={FRAME_RATE}"]
-            form = ["-frames:v", str(frames), "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"]
-            await Ffmpeg().run([*source, *form, "-y", str(path)], time_limit=60)
-        media = await self.service.deps.storage.put(clip_key(VIDEO, number, attempt), path, "video/mp4")
+            await draw(f"color={COLOURS[number - 1]}:s=1280x720:r={FRAME_RATE}", path, frames)
+        media = await self.storage.put(clip_key(VIDEO, number, attempt), path, "video/mp4")
         return SceneRendered(
             video_id=VIDEO,
             scene_number=number,
-            clip=Clip(media=media, width=1280, height=720, frames=frames, has_audio=False),
+            clip=Clip(media=media, width=1280, height=720, frames=frames, has_audio=False, cut_points=cut_points(path)),
             duration=frames / FRAME_RATE,
             cost_usd=0,
             provider="p",

@@ -12,7 +12,6 @@ from composer import app
 from composer.internal_messages import ClipsCollected
 from composer.models import Base, Film, FilmClip
 from composer.settings import Settings
-from shared.contracts.events import VideoComposing
 from shared.contracts.media import film_key
 from shared.doctor.examination import examine
 from shared.messaging.event_router import NullPublisher
@@ -77,7 +76,7 @@ async def test_a_film_that_missed_its_last_clip_is_composed(database: Database, 
     await plant(database, clips[1])
     assert f"films whose clips are all there but which are not composed: 1 ({VIDEO})" in await doctor(tmp_path)
     await doctor(tmp_path, fix=True)
-    assert await published(database) == [VideoComposing(video_id=VIDEO), ClipsCollected(video_id=VIDEO)]
+    assert await published(database) == [ClipsCollected(video_id=VIDEO)]
 
 
 @pytest.mark.parametrize("state", ["cancelled", "composed"])

@@ -8,7 +8,8 @@ from uuid import UUID
 import av
 import pytest
 
-from composer.internal_messages import ClipsCollected
+from composer.film.verification import FilmWrong, verify_film
+from composer.internal_messages import FilmMessage, PartDue
 from shared.contracts.events import (
     SceneFailed,
     StoryboardCreated,
@@ -62,8 +63,8 @@ async def test_two_clips_become_a_stored_film_with_a_thumbnail(composer: Any, st
     assert (composed.duration, composed.width, composed.height) == (pytest.approx(2, abs=0.05), 1280, 720)
     assert (composed.owner, composed.post_id) == ("publisher", "p-7")
     for media in (composed.film, composed.thumbnail):
-        await composer.service.deps.storage.get(media, composer.folder / "copy")
-    await composer.service.deps.storage.get(composed.film, composer.folder / "film.mp4")
+        await composer.storage.get(media, composer.folder / "copy")
+    await composer.storage.get(composed.film, composer.folder / "film.mp4")
     with av.open(str(composer.folder / "film.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 48
     assert kinds(composer.ephemeral.events)[-1] is VideoStoring
@@ -78,8 +79,12 @@ async def test_reordered_and_repeated_events_compose_the_film_once(
     for n in order:
         for _ in range(2):
             assert await composer.deliver(events[n], message_id=str(n)) == Handled()
-    emitted = await published(composer.service.database)
-    assert kinds(emitted) == [VideoComposing, ClipsCollected]
+    parts = await published(composer.service.database)
+    assert sorted(one.part.kind for one in parts if isinstance(one, PartDue)) == ["sound", "thumbnail"]
+    for one in [*parts, *parts]:
+        if isinstance(one, PartDue):
+            assert await composer.deliver(one, message_id=one.part.kind) == Handled()
+    assert kinds([*parts, *await published(composer.service.database)]).count(VideoComposing) == 1
 
 
 async def test_a_later_revision_replaces_the_scenes_of_the_film(composer: Any, storyboard: Storyboard) -> None:
@@ -98,7 +103,7 @@ async def test_a_revision_that_is_out_of_date_changes_nothing(composer: Any, sto
 async def test_a_clip_that_was_rendered_again_replaces_the_first(composer: Any, storyboard: Storyboard) -> None:
     first, second = await composer.rendered(1, attempt=1), await composer.rendered(1, attempt=2)
     assert await composer.handle(storyboard(), first, second) == []
-    await composer.service.deps.storage.delete(first.clip.media.key)
+    await composer.storage.delete(first.clip.media.key)
     assert kinds(await composer.handle(await composer.rendered(2))) == [VideoComposing, VideoComposed]
 
 
@@ -187,30 +192,82 @@ async def test_a_cancelled_video_keeps_a_film_that_was_there_before(composer: An
     assert composer.objects() == FILM
 
 
-async def test_a_clip_that_differs_from_its_event_fails_the_video_and_is_named(
-    composer: Any, storyboard: Storyboard
+async def ordered(composer: Any) -> list[Message]:
+    return await published(composer.service.database)
+
+
+async def test_the_transition_is_made_before_the_last_clip_arrives(composer: Any, storyboard: Storyboard) -> None:
+    board = storyboard(3)
+    scenes = [board.scenes[0].model_copy(update={"transition": "fade"}), *board.scenes[1:]]
+    await composer.handle(board.model_copy(update={"scenes": tuple(scenes)}), await composer.rendered(1, frames=36))
+    assert await composer.made() == ["thumbnail"]
+    await composer.handle(await composer.rendered(2))
+    assert await composer.made() == ["encoded", "thumbnail"]
+    [_, composed] = await composer.handle(await composer.rendered(3))
+    assert composed.encoded_frames == 12
+    assert (await composer.made()) == ["encoded", "sound", "thumbnail"]
+
+
+async def test_a_film_whose_clips_cannot_be_copied_is_encoded(
+    composer: Any, storyboard: Storyboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calls: list[int] = []
+
+    def wrong_once(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise FilmWrong("rhythm", "constant", "uneven")
+        verify_film(*arguments)
+
+    monkeypatch.setattr("composer.film.composition.verify_film", wrong_once)
+    [_, composed] = await composer.handle(storyboard(), await composer.rendered(1), await composer.rendered(2))
+    assert composed.encoded_frames == 48
+    assert not (await composer.film()).copies
+
+
+async def test_a_film_that_is_wrong_though_all_of_it_is_encoded_fails(
+    composer: Any, storyboard: Storyboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: Any) -> None:
+        raise FilmWrong("rhythm", "constant", "uneven")
+
+    monkeypatch.setattr("composer.film.composition.verify_film", wrong)
+    for event in (storyboard(1), await composer.rendered(1)):
+        await composer.deliver(event)
+    pending, outcomes = await ordered(composer), []
+    while pending:
+        message = pending.pop(0)
+        if isinstance(message, FilmMessage):
+            outcomes.append(await composer.deliver(message, attempt=3))
+            pending += await ordered(composer)
+        else:
+            last = message
+    assert isinstance(outcomes[-1], DeadLettered)
+    assert (last.kind, last.stage) == ("composing", "composer")
+
+
+async def test_a_clip_that_is_too_short_fails_the_video_and_is_named(composer: Any, storyboard: Storyboard) -> None:
     rendered = await composer.rendered(1)
-    short = rendered.model_copy(update={"clip": rendered.clip.model_copy(update={"frames": 40})})
-    for event in (storyboard(1), short):
-        assert await composer.deliver(event) == Handled()
-    _, collected = await published(composer.service.database)
-    assert isinstance(await composer.deliver(collected), DeadLettered)
-    [emitted] = await published(composer.service.database)
-    assert (emitted.stage, emitted.kind, emitted.owner) == ("composer", "clip_unusable", "publisher")
+    short = rendered.model_copy(update={"clip": rendered.clip.model_copy(update={"frames": 5})})
+    assert await composer.deliver(storyboard(1)) == Handled()
+    assert isinstance(await composer.deliver(short), DeadLettered)
+    [emitted] = await ordered(composer)
+    assert (emitted.stage, emitted.kind, emitted.owner) == ("composer", "clip_too_short", "publisher")
     assert "scene 1" in emitted.reason
 
 
 async def test_ffmpeg_is_tried_three_times_before_the_video_fails(
     composer: Any, storyboard: Storyboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for event in (storyboard(1), await composer.rendered(1)):
+    rendered = await composer.rendered(1)
+    uncopyable = rendered.model_copy(update={"clip": rendered.clip.model_copy(update={"cut_points": None})})
+    for event in (storyboard(1), uncopyable):
         assert await composer.deliver(event) == Handled()
-    _, collected = await published(composer.service.database)
-    monkeypatch.setattr("composer.film.film_arguments", lambda *_: ["-nonsense"])
+    [body] = [one for one in await ordered(composer) if isinstance(one, PartDue) and one.part.kind == "encoded"]
+    monkeypatch.setattr("composer.film.encode.arguments", lambda *_: ["-nonsense"])
     for attempt in (1, 2):
-        assert isinstance(await composer.deliver(collected, "c", attempt), Retry)
-    assert isinstance(await composer.deliver(collected, "c", attempt=3), DeadLettered)
-    [emitted] = await published(composer.service.database)
+        assert isinstance(await composer.deliver(body, "c", attempt), Retry)
+    assert isinstance(await composer.deliver(body, "c", attempt=3), DeadLettered)
+    [emitted] = await ordered(composer)
     assert (emitted.kind, emitted.stage) == ("composing", "composer")
     assert composer.objects() == []

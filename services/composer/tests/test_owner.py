@@ -6,16 +6,16 @@ from uuid import UUID
 import pytest
 
 from composer import app, handlers
+from composer.film.film_state import owner_of
 from composer.handlers import Dependencies
 from composer.models import Base, Film
+from composer.settings import Settings
 from shared.contracts.events import SceneFailed, StoryboardCreated, VideoFailed
 from shared.contracts.story import Scene
-from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import Delivery, NullPublisher
 from shared.messaging.message_processor import DeadLettered, Service, fails_video, process
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
-from shared.storage.folder import FolderStorage
 from shared_testing.servers import delivery, migrated, published
 
 VIDEO = UUID(int=7)
@@ -24,8 +24,9 @@ OWN = {"video_id": VIDEO, "owner": "publisher", "post_id": "p-7"}
 
 @pytest.fixture
 async def deps(tmp_path: Path):
-    async with migrated(f"sqlite+aiosqlite:///{tmp_path}/c.db", Base.metadata, folder_of(app.__file__)) as database:
-        yield Dependencies(database, FolderStorage(tmp_path / "media"), Ffmpeg(), None, NullPublisher())
+    settings = Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/c.db", storage_url=tmp_path.as_uri())
+    async with migrated(f"sqlite+aiosqlite:///{tmp_path}/c.db", Base.metadata, folder_of(app.__file__)):
+        yield app.build(settings, NullPublisher()).deps
 
 
 def storyboard() -> StoryboardCreated:
@@ -60,7 +61,7 @@ async def test_a_failed_scene_fails_the_video_of_its_owner(deps: Dependencies) -
 
 async def test_a_dead_letter_names_the_owner_of_the_video(deps: Dependencies) -> None:
     await handlers.expect_scenes(storyboard(), delivery("a"), deps)
-    service = Service(handlers.router, deps, deps.database, fails_video("composer", handlers.owner_of))
+    service = Service(handlers.router, deps, deps.database, fails_video("composer", owner_of))
     [step] = [one for one in handlers.router.subscriptions if one.handler is handlers.compose_film]
     body = b'{"videoId": "%s", "version": 9}' % str(VIDEO).encode()
     assert isinstance(await process(service, step, Delivery("c", "m"), body), DeadLettered)

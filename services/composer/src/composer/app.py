@@ -1,7 +1,10 @@
 """Builds the composer service."""
 
 from composer.doctor import CHECKS
-from composer.handlers import Dependencies, epoch_of, owner_of, router
+from composer.film.composition import Composition
+from composer.film.film_state import epoch_of, owner_of
+from composer.film.rendering import Renderer
+from composer.handlers import Dependencies, router
 from composer.models import Base
 from composer.settings import Settings
 from shared import worker
@@ -18,7 +21,16 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
     """Return the service, for the embedded and the distributed mode."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     storage = open_storage(settings.storage_url)
-    deps = Dependencies(database, storage, Ffmpeg(settings.ffmpeg_binary), settings.work_folder, ephemeral)
+    composition = Composition(
+        database,
+        storage,
+        Renderer(storage, Ffmpeg(settings.ffmpeg_binary)),
+        ephemeral,
+        settings.work_folder,
+        settings.hold_joins,
+        settings.verify,
+    )
+    deps = Dependencies(database, composition)
     return Service(
         router,
         deps,

@@ -7,11 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, not_, select
 
-from composer.handlers import compose_when_complete, locked_film
-from composer.internal_messages import ClipsCollected
+from composer.internal_messages import ClipsCollected, PartDue
 from composer.models import Film, FilmClip, outbox
 from shared.consistency import Check, Examined, Finding, found
-from shared.contracts.media import FILM_NAME, THUMBNAIL_NAME, VIDEOS_PREFIX
+from shared.contracts.media import FILM_NAME, FILM_PARTS, THUMBNAIL_NAME, VIDEOS_PREFIX
 from shared.messaging.event_router import consumer_of
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import transaction
@@ -24,19 +23,21 @@ BATCH = 500
 
 
 async def _composing(examined: Examined) -> AsyncIterator[Finding]:
-    if not examined.is_queue_empty(consumer_of("composer", ClipsCollected)):
+    messages = (PartDue, ClipsCollected)
+    if not all(examined.is_queue_empty(consumer_of("composer", message)) for message in messages):
         return
-    sent = select(outbox.c.id).where(outbox.c.name == ClipsCollected.name, outbox.c.ordering_key == Film.video_id)
+    names = [message.name for message in messages]
+    sent = select(outbox.c.id).where(outbox.c.name.in_(names), outbox.c.ordering_key == Film.video_id)
     lost = (Film.state == "composing", Film.begun_at < now(-BEGUN_SECONDS), not_(sent.exists()))
     video_ids = await _ids(examined.database, *lost)
     what = f"films begun over {BEGUN_SECONDS / 3600:.0f} hours ago whose composing no message continues"
-    fix = partial(_compose_again, examined.database, video_ids)
+    fix = partial(_compose, examined.database, video_ids)
     for finding in found(what, video_ids, "compose them again", fix):
         yield finding
 
 
-async def _compose_again(database: Database, video_ids: Sequence[str]) -> int:
-    """Composing overwrites its own objects, and a second message for a composed film changes nothing."""
+async def _compose(database: Database, video_ids: Sequence[str]) -> int:
+    """Composing makes what is missing, and a second message for a composed film changes nothing."""
     for video_id in video_ids:
         async with transaction(database) as work:
             await work.emit(ClipsCollected(video_id=UUID(video_id)))
@@ -53,16 +54,9 @@ async def _gathering(examined: Examined) -> AsyncIterator[Finding]:
             wanted = {scene["sceneNumber"] for scene in (film.storyboard or {}).get("scenes", ())}
             if wanted and wanted <= set((await session.scalars(present)).all()):
                 whole.append(film.video_id)
-    fix = partial(_begin, examined.database, whole)
+    fix = partial(_compose, examined.database, whole)
     for finding in found("films whose clips are all there but which are not composed", whole, "compose them", fix):
         yield finding
-
-
-async def _begin(database: Database, video_ids: Sequence[str]) -> int:
-    for video_id in video_ids:
-        async with transaction(database) as work:
-            await compose_when_complete(work, await locked_film(work, UUID(video_id)))
-    return len(video_ids)
 
 
 async def _objects(examined: Examined) -> AsyncIterator[Finding]:
@@ -73,7 +67,7 @@ async def _objects(examined: Examined) -> AsyncIterator[Finding]:
     by_video: dict[str, list[str]] = {}
     async for one in storage.objects(VIDEOS_PREFIX):
         _, video_id, *name = one.key.split("/")
-        if name in ([FILM_NAME], [THUMBNAIL_NAME]) and one.stored_at < youngest:
+        if name[0] in (FILM_NAME, THUMBNAIL_NAME, FILM_PARTS) and one.stored_at < youngest:
             by_video.setdefault(video_id, []).append(one.key)
     unwanted, unknown = [], []
     stored = list(by_video)
@@ -83,7 +77,7 @@ async def _objects(examined: Examined) -> AsyncIterator[Finding]:
         unwanted += [key for row in rows if _is_removed(row) for key in by_video[row.video_id]]
         unknown += sorted(set(batch) - {row.video_id for row in rows})
     fix = partial(_remove, storage, unwanted)
-    what = "films and thumbnails of deleted, expired or cancelled videos that are still stored"
+    what = "films, thumbnails and parts of deleted, expired or cancelled videos that are still stored"
     for finding in found(what, unwanted, "remove them", fix):
         yield finding
     todo = "if no other deployment uses this bucket and no rows were lost, remove them by hand"

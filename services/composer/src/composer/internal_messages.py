@@ -1,14 +1,13 @@
-"""The message that the composer sends to itself between the last `scene.rendered` and `video.composed`."""
+"""The messages that the composer sends to itself between the first `scene.rendered` and `video.composed`."""
 
 from uuid import UUID
 
+from composer.film.parts import Part
 from shared.contracts.messages import InternalMessage
 
 
-class ClipsCollected(InternalMessage):
-    """All clips of a video have arrived; its film can be composed."""
-
-    name = "composer.clips.collected"
+class FilmMessage(InternalMessage):
+    """A message about the film of one video."""
 
     video_id: UUID
 
@@ -16,3 +15,17 @@ class ClipsCollected(InternalMessage):
     def ordering_key(self) -> str:
         """The video."""
         return str(self.video_id)
+
+
+class PartDue(FilmMessage):
+    """The clips of a part of a film have arrived: the part can be made."""
+
+    name = "composer.part.due"
+
+    part: Part
+
+
+class ClipsCollected(FilmMessage):
+    """All clips of a video have arrived, and all parts of its film are made: the film can be joined."""
+
+    name = "composer.clips.collected"

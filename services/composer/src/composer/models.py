@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Integer, String
+from sqlalchemy import JSON, Boolean, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.persistence.database import Moment
@@ -32,6 +32,10 @@ class Film(Base):
     epoch: Mapped[int] = mapped_column(Integer, default=0)
     """The latest known epoch of the video; see `shared.contracts.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    parameter_sets: Mapped[dict[str, str]] = mapped_column(JSON, default=dict, nullable=True)
+    """The digest of the parameter sets that may be copied into it, by their number: those of the first clips."""
+    copies: Mapped[bool] = mapped_column(Boolean, default=True, server_default="1")
+    """Whether clips are copied into it where they can be; not after that failed once."""
     begun_at: Mapped[datetime] = mapped_column(Moment)
 
 
@@ -43,3 +47,14 @@ class FilmClip(Base):
     video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     scene_number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     clip: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class FilmPart(Base):
+    """A part of a film; see `composer.film.parts`. `media` is None until it is made."""
+
+    __tablename__ = "film_parts"
+
+    video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    media: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)

@@ -1,7 +1,20 @@
 """The settings of the composer service."""
 
+from typing import Literal
+
+from pydantic import Field
+
 from shared.settings import MediaSettings
 
 
 class Settings(MediaSettings):
-    """The settings of all services with media; the composer has none of its own."""
+    """Read from the environment, or from a `.env` file in the working directory."""
+
+    hold_joins: Literal["auto", "never"] = Field(
+        "auto",
+        description="Whether a clip that can only be cut at its beginning stands still during the transition to it, "
+        "so that it need not be encoded again: `auto` or `never`",
+    )
+    verify: Literal["encoded", "full"] = Field(
+        "encoded", description="How much of a film is decoded to verify it: `encoded` parts, or the `full` film"
+    )

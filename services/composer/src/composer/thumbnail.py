@@ -1,13 +1,11 @@
-"""The thumbnail of a film: a typical frame of its first scene that is neither black nor in a transition."""
+"""The thumbnail of a film: a typical frame of a clip that is not black."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ffmpeg as graph
 
 from shared.contracts.media import FRAME_RATE
-from shared.contracts.timeline import Slot, total_frames
 from shared.media.ffmpeg import Ffmpeg
 
 WIDEST = 1280
@@ -23,41 +21,31 @@ Span = tuple[int, int]
 
 
 class NoPictureTaken(Exception):
-    """No frame of the film could be decoded."""
+    """No frame of the clip could be decoded."""
 
 
-async def take_thumbnail(film: Path, target: Path, slots: Sequence[Slot], ffmpeg: Ffmpeg) -> None:
-    """Write a JPEG of the first scene that is not black, or of a black frame if the whole film is black.
+async def take_thumbnail(clip: Path, target: Path, first: int, end: int, ffmpeg: Ffmpeg) -> None:
+    """Write a JPEG of a frame from `first` to `end`; of an earlier one if these are black, or of a black one.
 
     Raises:
         NoPictureTaken: there is no frame to take.
-        FfmpegFailed: the film cannot be decoded.
+        FfmpegFailed: the clip cannot be decoded.
         FfmpegTimedOut: decoding took too long.
     """
-    whole = (0, total_frames(slots))
-    time_limit = 10 + 10 * whole[1] / FRAME_RATE
-    tries = [*((span, True) for span in (*_second_halves(slots), whole)), (whole, False)]
+    time_limit = 10 + 10 * end / FRAME_RATE
+    tries = (((first, end), True), ((0, end), True), ((0, end), False))
     for span, must_be_lit in tries:
         # Without a matching frame ffmpeg succeeds and writes nothing.
-        await ffmpeg.run(_arguments(film, target, span, must_be_lit=must_be_lit), time_limit=time_limit)
+        await ffmpeg.run(_arguments(clip, target, span, must_be_lit=must_be_lit), time_limit=time_limit)
         if await asyncio.to_thread(target.exists):
             return
     raise NoPictureTaken
 
 
-def _second_halves(slots: Sequence[Slot]) -> Iterator[Span]:
-    """Yield the second half of each scene, up to its transition."""
-    overlaps = [0, *(slot.overlap for slot in slots[:-1])]
-    for slot, before in zip(slots, overlaps, strict=True):
-        end = slot.start + slot.frames
-        middle = (slot.start + before + end) // 2
-        yield middle, end
-
-
-def _arguments(film: Path, target: Path, span: Span, *, must_be_lit: bool) -> list[str]:
+def _arguments(clip: Path, target: Path, span: Span, *, must_be_lit: bool) -> list[str]:
     first, end = span
     place = {"ss": max(0, first - 0.5) / FRAME_RATE, "t": (end - first) / FRAME_RATE}
-    picture = graph.input(str(film), f="mov", protocol_whitelist="file", **place)["v:0"]
+    picture = graph.input(str(clip), f="mov", protocol_whitelist="file", **place)["v:0"]
     if must_be_lit:
         picture = picture.filter("blackframe", amount=0, threshold=DARK_LUMA).filter(
             "metadata", "select", key="lavfi.blackframe.pblack", value=BLACK_PERCENT, function="less"

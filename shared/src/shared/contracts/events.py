@@ -339,7 +339,10 @@ class VideoStoring(Event):
 
 
 class VideoComposed(Event, Belonging):
-    """The film is stored and playable. `duration` is in seconds, `width` and `height` in pixels."""
+    """The film is stored and playable. `duration` is in seconds, `width` and `height` in pixels.
+
+    `encoded_frames`: how many of its frames were encoded for it; the others are copied from the clips.
+    """
 
     name = "video.composed"
     publishers = ("composer",)
@@ -350,6 +353,7 @@ class VideoComposed(Event, Belonging):
     duration: Seconds
     width: int
     height: int
+    encoded_frames: Annotated[int, Field(ge=0)] = 0
 
 
 class VideoFailed(Event, Belonging):

@@ -57,6 +57,7 @@ VIDEOS_PREFIX = "videos/"
 """Key prefix of all stored media of videos; the video's id follows."""
 FILM_NAME = "film.mp4"
 THUMBNAIL_NAME = "thumbnail.jpg"
+FILM_PARTS = "film-parts"
 CLIP_NAME = "scene-"
 """Prefix of clip names."""
 
@@ -87,3 +88,13 @@ def film_key(video_id: object) -> str:
 def thumbnail_key(video_id: object) -> str:
     """Return the key of a video's thumbnail."""
     return f"{media_prefix(video_id)}{THUMBNAIL_NAME}"
+
+
+def film_part_key(video_id: object, part: str, suffix: str) -> str:
+    """Return the key of a part of a film that is made before the film; `part` identifies it."""
+    return f"{film_parts_prefix(video_id)}{part}{suffix}"
+
+
+def film_parts_prefix(video_id: object) -> str:
+    """Return the key prefix of all parts of a video's film."""
+    return f"{media_prefix(video_id)}{FILM_PARTS}/"

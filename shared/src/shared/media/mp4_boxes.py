@@ -22,6 +22,12 @@ def may_be_cropped(path: Path) -> bool:
     return False
 
 
+def index_comes_first(path: Path) -> bool:
+    """Return whether the index (`moov`) comes before the media, so that playing can start before all is loaded."""
+    with path.open("rb") as file:
+        return next((name == b"moov" for name, _ in _boxes(file) if name in (b"moov", b"mdat")), False)
+
+
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield the name and the length of each top-level box, with the file positioned at its content."""
     end = file.seek(0, 2)
