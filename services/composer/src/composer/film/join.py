@@ -67,9 +67,11 @@ class Description:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """The parameter sets of a run, and the place in display order of each of its packets."""
+class _Source:
+    """A run in an open file: its parameter sets, and the place in display order of each of its packets."""
 
+    run: Run
+    media: InputContainer
     sets: ParameterSets
     places: Sequence[int]
 
@@ -97,33 +99,32 @@ def join(runs: Sequence[Run], sound: Path | None, target: Path, description: Des
 
 
 def _join(runs: Sequence[Run], sound: Path | None, target: Path, description: Description | None) -> None:
-    facts = [_facts(run) for run in runs]
     options = {"movflags": "+faststart", "video_track_timescale": str(TRACK_TIMESCALE)}
     with contextlib.ExitStack() as files:
+        sources = [_source(run, files.enter_context(_open(run.path))) for run in runs]
         film = files.enter_context(av.open(str(target), "w", format="mp4", options=options))
-        picture: Stream = film.add_stream_from_template(files.enter_context(_open(runs[0].path)).streams.video[0])
-        picture.codec_context.extradata = configuration_record(_common_sets(facts))
+        picture: Stream = film.add_stream_from_template(sources[0].media.streams.video[0])
+        picture.codec_context.extradata = configuration_record(_common_sets(sources))
         picture.time_base = Fraction(1, TRACK_TIMESCALE)
-        sources = [_picture_packets(runs, facts, picture)]
+        tracks = [_picture_packets(sources, picture)]
         if sound is not None:
             heard = files.enter_context(_open(sound))
-            sources.append(_sound_packets(heard, film.add_stream_from_template(heard.streams.audio[0])))
+            tracks.append(_sound_packets(heard, film.add_stream_from_template(heard.streams.audio[0])))
         if description:
             film.metadata.update(description.metadata)
             film.set_chapters([_chapter(number, one) for number, one in enumerate(description.chapters)])
-        for packet in heapq.merge(*sources, key=_decoding_time):
+        for packet in heapq.merge(*tracks, key=_decoding_time):
             film.mux_one(packet)
 
 
-def _facts(run: Run) -> _Facts:
-    with _open(run.path) as media:
-        stream = media.streams.video[0]
-        sets = ParameterSets.read(stream.codec_context.extradata)
-        times = [packet.pts for packet in _packets(media, run) if packet.pts is not None]
-        if len(times) != run.frames:
-            raise RunWrong(f"{run.path.name} has {len(times)} packets from {run.first} on instead of {run.frames}")
+def _source(run: Run, media: InputContainer) -> _Source:
+    sets = ParameterSets.read(media.streams.video[0].codec_context.extradata)
+    times = [packet.pts for packet in _packets(media, run) if packet.pts is not None]
+    if len(times) != run.frames:
+        raise RunWrong(f"{run.path.name} has {len(times)} packets from {run.first} on instead of {run.frames}")
     places = {time: place for place, time in enumerate(sorted(times))}
-    return _Facts(sets, [places[time] for time in times])
+    media.seek(0)
+    return _Source(run, media, sets, [places[time] for time in times])
 
 
 def _packets(media: InputContainer, run: Run) -> "Iterator[Packet[Any]]":
@@ -131,27 +132,26 @@ def _packets(media: InputContainer, run: Run) -> "Iterator[Packet[Any]]":
     return islice(packets, run.first, run.first + run.frames)
 
 
-def _common_sets(facts: Sequence[_Facts]) -> Sequence[ParameterSets]:
+def _common_sets(sources: Sequence[_Source]) -> Sequence[ParameterSets]:
     common: dict[int, ParameterSets] = {}
-    for one in facts:
+    for one in sources:
         if common.setdefault(one.sets.number, one.sets) != one.sets:
             raise ParameterSetsDiffer(one.sets.number)
     return list(common.values())
 
 
-def _picture_packets(runs: Sequence[Run], facts: Sequence[_Facts], stream: Stream) -> "Iterator[Packet[Any]]":
+def _picture_packets(sources: Sequence[_Source], stream: Stream) -> "Iterator[Packet[Any]]":
     """Yield the packets of all runs with their times in the film."""
-    delay = max(one.delay for one in facts)
+    delay = max(one.delay for one in sources)
     begin = 0
-    for run, one in zip(runs, facts, strict=True):
-        with _open(run.path) as media:
-            for order, (packet, place) in enumerate(zip(_packets(media, run), one.places, strict=True)):
-                packet.time_base = Fraction(1, TRACK_TIMESCALE)
-                packet.dts, packet.pts = (begin + order - delay) * TICKS, (begin + place) * TICKS
-                packet.duration = TICKS
-                packet.stream = stream
-                yield packet
-        begin += run.frames
+    for one in sources:
+        for order, (packet, place) in enumerate(zip(_packets(one.media, one.run), one.places, strict=True)):
+            packet.time_base = Fraction(1, TRACK_TIMESCALE)
+            packet.dts, packet.pts = (begin + order - delay) * TICKS, (begin + place) * TICKS
+            packet.duration = TICKS
+            packet.stream = stream
+            yield packet
+        begin += one.run.frames
 
 
 def _sound_packets(media: InputContainer, stream: AudioStream) -> "Iterator[Packet[Any]]":
