@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 import re
 import shutil
 import subprocess
@@ -14,8 +15,12 @@ from uuid import UUID
 
 import pytest
 
+from composer.stream.pieces import make_stream_piece
 from gateway import web_types
 from gateway.app import Gateway
+from shared.contracts.events import StreamExtended
+from shared.contracts.media import FRAME_RATE, MediaReference, StreamSegment, stream_key
+from shared.media.ffmpeg import Ffmpeg
 from shared_testing.servers import _or_skip, eventually
 
 CLIENTS = Path(__file__).with_name("clients")
@@ -172,3 +177,70 @@ async def test_a_silent_socket_gets_all_videos(url: str, gateway: Gateway, node:
     assert [seq for _, seq, _ in said["heard"] if seq] == [1, 2, 3, 4, 5, 6]
     progress = [progress for *_, progress in said["heard"]]
     assert progress == sorted(progress)
+
+
+# --- the stream -------------------------------------------------------------------------
+
+
+class TestTheStream:
+    """A page of another origin that plays the stream with hls.js while the film is being made."""
+
+    FRAMES = (84, 62, 55)
+    ENCODERS = ("keyint=24:min-keyint=24:scenecut=0:sps-id=1", "keyint=infinite:bframes=3", "keyint=24:bframes=0")
+    """The pieces differ in their segments and parameter sets, as clips of several providers do."""
+
+    @pytest.fixture
+    def more_settings(self, elsewhere: str) -> dict[str, Any]:
+        return {"cors_origins": (elsewhere,)}
+
+    async def test_scenes_play_before_the_last_is_there_and_the_stream_ends(
+        self, gateway: Gateway, url: str, elsewhere: str, node: Node, browser: str, happen: Any, tmp_path: Path
+    ) -> None:
+        page = tmp_path / "page"
+        shutil.copy(CLIENTS / "node_modules" / "hls.js" / "dist" / "hls.js", page / "main.js")
+        html = '<!doctype html><link rel="icon" href="data:,"><video muted></video><script src="main.js"></script>'
+        (page / "index.html").write_text(html)
+        video_id = UUID(int=12)
+        pieces = [await self._piece(gateway, video_id, number, tmp_path) for number in (1, 2, 3)]
+        lengths = [frames / FRAME_RATE for frames in self.FRAMES]
+
+        async def publish() -> None:
+            for piece in pieces:
+                await happen(piece)
+                await eventually(lambda number=piece.piece_number: (tmp_path / f"watched-{number}").exists(), 60)
+
+        publishing = asyncio.create_task(publish())
+        stream = f"{url}/api/v1/videos/{video_id}/stream.m3u8"
+        seen = await node("watch.mjs", browser, elsewhere, str(tmp_path), stream, json.dumps(lengths))
+        assert "error" not in seen, seen
+        await publishing
+        assert seen["complaints"] == []
+        frame = 1 / FRAME_RATE
+        assert seen["duration"] == seen["currentTime"] == pytest.approx(sum(lengths), abs=frame)
+        [(begin, end)] = seen["ranges"]
+        assert (begin, end) == (0, pytest.approx(sum(lengths), abs=frame))
+        assert seen["frames"] == sum(self.FRAMES)
+        # It may have to wait for a scene, but nowhere does it have to jump.
+        assert set(seen["faults"]) <= {"bufferStalledError"}
+
+    async def _piece(self, gateway: Gateway, video_id: UUID, number: int, folder: Path) -> StreamExtended:
+        frames, encoder = self.FRAMES[number - 1], self.ENCODERS[number - 1]
+        picture, sound, made = folder / "picture.mp4", folder / "sound.mp4", folder / f"piece-{number}"
+        source = ["-f", "lavfi", "-i", f"testsrc2=s=160x90:r={FRAME_RATE}", "-frames:v", str(frames), "-c:v", "libx264"]
+        form = ["-pix_fmt", "yuv420p", "-video_track_timescale", "12288", "-x264-params", encoder]
+        await Ffmpeg().run(["-y", *source, *form, str(picture)], time_limit=60)
+        tone = f"sine=f={220 * number}:r=48000,atrim=end_sample={frames * 2000}"
+        await Ffmpeg().run(["-y", "-f", "lavfi", "-i", tone, "-c:a", "aac", "-ac", "2", str(sound)], time_limit=60)
+        piece = await make_stream_piece(picture, sound, frames, made)
+
+        async def put(name: str, path: Path) -> MediaReference:
+            return await gateway.storage.put(stream_key(video_id, number, name), path, "video/mp4")
+
+        segments = [
+            StreamSegment(media=await put(str(n), one.path), frames=one.frames) for n, one in enumerate(piece.segments)
+        ]
+        init = await put("init", piece.init)
+        return StreamExtended(
+            video_id=video_id, piece_number=number, piece_count=3, init=init, segments=tuple(segments),
+            longest_frames=max(self.FRAMES),
+        )  # fmt: skip

@@ -21,10 +21,12 @@ from gateway.settings import Settings
 from gateway.trpc.superjson import dump
 from gateway.videos.event_payloads import LIVE_NAMES, PAYLOADS
 from shared.contracts.events import (
+    StreamExtended,
     VideoExpired,
     VideoFailed,
     VideoRequested,
 )
+from shared.contracts.media import MediaReference, StreamSegment, stream_key
 from shared.persistence.unit_of_work import transaction
 from shared_testing.servers import published
 
@@ -503,11 +505,20 @@ async def test_only_pages_of_the_applications_origin_may_read_answers_and_errors
 # --- events ---------------------------------------------------------------------------
 
 
+def _streamed(video_id: UUID) -> StreamExtended:
+    media = MediaReference(key=stream_key(video_id, 1, "0"), content_type="video/mp4", size=1, sha256="0" * 64)
+    segments = (StreamSegment(media=media, frames=48),)
+    return StreamExtended(
+        video_id=video_id, piece_number=1, piece_count=3, init=media, segments=segments, longest_frames=48
+    )
+
+
 async def test_events_match_their_typescript_types(trpc: Trpc, gateway: Gateway, film: Film) -> None:
     video_id = UUID(await trpc.make())
     await film(video_id)
     other = UUID(await trpc.make())
     async with transaction(gateway.database) as work:
+        await gateway.projector.record(work, _streamed(other))
         await gateway.projector.record(work, VideoFailed(video_id=other, stage="composer", kind="k", reason="r"))
         await gateway.projector.record(work, VideoExpired(video_id=video_id))
     cancelled = await trpc.make()

@@ -56,6 +56,7 @@ export interface ServerToClientEvents {
   video_scene_processing: (payload: ScenePayload) => void;
   video_scene_completed: (payload: SceneCompletedPayload) => void;
   video_scene_failed: (payload: SceneFailedPayload) => void;
+  video_stream_extended: (payload: StreamPayload) => void;
   video_combining_scenes: (payload: VideoPayload) => void;
   video_completed: (payload: CompletedPayload) => void;
   video_failed: (payload: FailedPayload) => void;
@@ -131,6 +132,7 @@ export interface VideoStatus {
   etaSeconds: number | null;
   etaRangeSeconds: unknown[] | null;
   videoUrl?: string;
+  streamUrl?: string;
   thumbnailUrl?: string;
   errorMessage?: string;
   expiresAt?: Date;
@@ -155,6 +157,7 @@ export interface VideoRow {
   storyScript: string;
   scenes: SceneRow[];
   videoUrl: string | null;
+  streamUrl: string | null;
   thumbnailUrl: string | null;
   duration: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
@@ -309,6 +312,25 @@ export interface SceneFailedPayload {
   sceneProgress: number;
   error: string;
   kind: string;
+}
+
+/** A further part of the film can be watched: the stream now has `streamSeconds`. */
+export interface StreamPayload {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneSummary[];
+  streamUrl: string;
+  streamSeconds: number;
 }
 
 /** The film can be watched. */

@@ -101,6 +101,8 @@ class Video(Base):
     """The latest known epoch; see `shared.contracts.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     thumbnail: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    stream_pieces: Mapped[dict[str, Any] | None] = mapped_column("streamPieces", JSON, default=None)
+    """The length of each piece of its stream, in frames; None: there is none."""
     last_seq: Mapped[int] = mapped_column("lastSeq", Integer, default=0, server_default="0")
     storyboard: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     """The latest `storyboard.created`."""
@@ -133,6 +135,16 @@ class Video(Base):
 
     eta = cast("Eta | None", None)
     """Not a column: computed when a row is read."""
+
+
+class StreamPiece(Base):
+    """A piece of the HLS stream of a video, from its event."""
+
+    __tablename__ = "stream_pieces"
+
+    video_id: Mapped[str] = mapped_column("videoId", String(36), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    piece: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class Storyboard(Base):

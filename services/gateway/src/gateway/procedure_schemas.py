@@ -141,6 +141,7 @@ class VideoStatus(_Output):
     eta_seconds: int | None
     eta_range_seconds: tuple[int, int] | None
     video_url: OptionalText
+    stream_url: OptionalText
     thumbnail_url: OptionalText
     error_message: OptionalText
     expires_at: OptionalMoment
@@ -158,6 +159,7 @@ class VideoRow(_Output):
     story_script: str
     scenes: list[SceneRow]
     video_url: str | None
+    stream_url: str | None
     thumbnail_url: str | None
     duration: int | None
     status: Status

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.contracts.media import Clip, MediaReference
+from shared.contracts.media import Clip, MediaReference, StreamSegment
 from shared.contracts.messages import Message
 from shared.contracts.story import (
     DEFAULT_NICHE,
@@ -310,6 +310,26 @@ class SceneFailed(Event, Belonging):
     epoch: Epoch = 0
 
 
+class StreamExtended(Event):
+    """The next piece of the stream is stored: an HLS rendition by which the film is watched while it is being made.
+
+    A piece is one scene and the transition before it. It plays after the pieces of lower `piece_number`, which may be
+    stored later. `piece_count` is that of the whole film.
+    """
+
+    name = "stream.extended"
+    publishers = ("composer",)
+    consumers = ("gateway",)
+
+    piece_number: SceneNumber
+    piece_count: Annotated[int, Field(ge=1, le=5)]
+    init: MediaReference
+    """The initialisation segment of the piece."""
+    segments: Annotated[tuple[StreamSegment, ...], Field(min_length=1, max_length=500)]
+    longest_frames: Annotated[int, Field(gt=0)]
+    """The most frames that a segment of any piece can have: the target duration of a playlist must not change."""
+
+
 class VideoComposing(Event):
     """All clips are present; the film is being composed."""
 
@@ -435,6 +455,7 @@ EVENTS: tuple[type[Event], ...] = (
     ChargeReviewed,
     SceneRendered,
     SceneFailed,
+    StreamExtended,
     VideoComposing,
     VideoProgressed,
     VideoStoring,

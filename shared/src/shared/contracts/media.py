@@ -53,6 +53,13 @@ class Clip(Contract):
     cut_points: CutPoints | None = None
 
 
+class StreamSegment(Contract):
+    """A part of an HLS stream that begins with an IDR picture. `frames` is its length."""
+
+    media: MediaReference
+    frames: Annotated[int, Field(gt=0)]
+
+
 VIDEOS_PREFIX = "videos/"
 """Key prefix of all stored media of videos; the video's id follows."""
 FILM_NAME = "film.mp4"
@@ -60,6 +67,8 @@ THUMBNAIL_NAME = "thumbnail.jpg"
 FILM_PARTS = "film-parts"
 CLIP_NAME = "scene-"
 """Prefix of clip names."""
+STREAM_NAME = "stream"
+"""The folder of a video's HLS stream."""
 
 
 def media_prefix(video_id: object) -> str:
@@ -98,3 +107,13 @@ def film_part_key(video_id: object, part: str, suffix: str) -> str:
 def film_parts_prefix(video_id: object) -> str:
     """Return the key prefix of all parts of a video's film."""
     return f"{media_prefix(video_id)}{FILM_PARTS}/"
+
+
+def stream_prefix(video_id: object) -> str:
+    """Return the key prefix of the HLS stream of a video."""
+    return f"{media_prefix(video_id)}{STREAM_NAME}/"
+
+
+def stream_key(video_id: object, piece_number: int, name: str) -> str:
+    """Return the key of a file of a piece of the stream: `init`, or the number of a segment."""
+    return f"{stream_prefix(video_id)}{piece_number}-{name}.mp4"

@@ -1,21 +1,27 @@
-"""The REST API of media: films, thumbnails and clips, through links that expire."""
+"""The REST API of media: films, streams, thumbnails and clips, through links that expire."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse
 
 from gateway.access.dependencies import Reader
+from gateway.media.playlist import CONTENT_TYPE, playlist
 from gateway.models import Video
+from gateway.videos.errors import StreamNotStarted
 from gateway.videos.expiry import FilmExpired
 from gateway.videos.mapping import film_name
 from gateway.videos.queries import VideoQueries
+from gateway.videos.stream_pieces import stream_of
 from shared.contracts.media import MediaReference
 from shared.http.attachment import attachment
 from shared.storage.errors import ObjectMissing
 from shared.storage.folder import FolderStorage
 from shared.storage.s3 import S3Storage
+
+STREAM_LINK_SECONDS = 60 * 60
+"""How long the links in a playlist are valid: a player may pause, and does not reload a playlist that has ended."""
 
 Download = Annotated[bool, Query(description="Make browsers save the film under its title instead of playing it")]
 
@@ -63,6 +69,35 @@ def routes(videos: VideoQueries, storage: FolderStorage | S3Storage) -> APIRoute
         _check_not_expired(row)
         state = row.scene_states.get(str(scene_number)) or {}
         return await _redirect(request, state.get("clip"), f"clip {scene_number} of {video_id}")
+
+    @router.head("/api/v1/videos/{video_id}/stream.m3u8", include_in_schema=False)
+    @router.get(
+        "/api/v1/videos/{video_id}/stream.m3u8",
+        response_class=PlainTextResponse,
+        responses={
+            200: {
+                "description": "A playlist of links that are valid for an hour",
+                "content": {CONTENT_TYPE: {"schema": {"type": "string"}}},
+            },
+            404: {"description": "There is no such video, or nothing of it can be played yet"},
+            410: {"description": "The film has expired"},
+        },
+    )
+    async def get_stream(video_id: UUID, caller: Reader) -> PlainTextResponse:
+        """Get the HLS playlist of the film. It grows scene by scene, so that the film can be watched while it is made.
+
+        Players reload it until it has its end tag. The links in it need no credentials.
+        """
+        row = await videos.get(video_id, owner=caller.visible_owner)
+        _check_not_expired(row)
+        stream = await stream_of(videos.database, row)
+        if not stream.pieces:
+            raise StreamNotStarted(video_id)
+        stored = [media for piece in stream.pieces for media in (piece.init, *(one.media for one in piece.segments))]
+        links = {media.key: await storage.link(media, STREAM_LINK_SECONDS) for media in stored}
+        return PlainTextResponse(
+            playlist(stream, links), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
+        )
 
     async def _redirect(
         request: Request, stored: dict[str, object] | None, name: str, filename: str | None = None

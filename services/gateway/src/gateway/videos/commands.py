@@ -11,6 +11,7 @@ from gateway.videos.mapping import soft_delete
 from gateway.videos.projector import VideoProjector
 from gateway.videos.queries import VideoQueries, find
 from gateway.videos.status import VideoStatus
+from gateway.videos.stream_pieces import remove_pieces
 from shared.contracts.events import VideoCancelled, VideoDeleted, VideoRequested
 from shared.messaging.errors import RequestConflicts
 from shared.persistence.unit_of_work import UnitOfWork, transaction
@@ -77,6 +78,7 @@ class VideoCommands:
                 # A deleted video must not be resumed: it would cost money and nobody could see it.
                 await work.emit(VideoCancelled(video_id=video_id, by=by, reason="Deleted."))
             soft_delete(row)
+            await remove_pieces(work.session, row.video_id)
             await work.session.execute(delete(VideoEvent).where(VideoEvent.video_id == row.video_id))
             posted = (WebhookDelivery.video_id == row.video_id) & (WebhookDelivery.state != "pending")
             await work.session.execute(delete(WebhookDelivery).where(posted))

@@ -35,3 +35,15 @@ class VideoNotEnded(ApiError):
         super().__init__(f"Video {video_id} is {status}; cancel it first.")
         self.video_id = video_id
         self.status = status
+
+
+class StreamNotStarted(ApiError):
+    """Nothing of the film can be played yet."""
+
+    http_status, problem_type, title = 404, "stream-not-started", "Stream not started"
+
+    def __init__(self, video_id: UUID) -> None:
+        super().__init__(
+            f"Nothing of the film of video {video_id} can be played yet: its stream begins with its first scene."
+        )
+        self.video_id = video_id

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue, WithJsonSchema
 
 from gateway.models import Video
-from gateway.videos.mapping import clip_link, film_link, projection_of, thumbnail_link
+from gateway.videos.mapping import clip_link, film_link, projection_of, stream_link, thumbnail_link
 from gateway.videos.projection import SceneStatus, Step
 from gateway.videos.status import Status, VideoStatus
 from shared.contracts.events import (
@@ -18,6 +18,7 @@ from shared.contracts.events import (
     SceneStarted,
     StoryboardApproved,
     StoryboardCreated,
+    StreamExtended,
     VideoCancelled,
     VideoComposed,
     VideoComposing,
@@ -28,6 +29,7 @@ from shared.contracts.events import (
     VideoResumed,
     VideoStoring,
 )
+from shared.contracts.media import FRAME_RATE
 from shared.contracts.story import Contract, Scene
 
 
@@ -89,6 +91,13 @@ class StoryboardPayload(VideoPayload, StoryboardSummary):
     storyboard: StoryboardSummary
 
 
+class StreamPayload(VideoPayload):
+    """A further part of the film can be watched: the stream now has `streamSeconds`."""
+
+    stream_url: str
+    stream_seconds: float
+
+
 class CompletedPayload(VideoPayload):
     """The film can be watched."""
 
@@ -113,6 +122,7 @@ LIVE_NAMES: dict[type[Event], str] = {
     SceneProgressed: "video_scene_processing",
     SceneRendered: "video_scene_completed",
     SceneFailed: "video_scene_failed",
+    StreamExtended: "video_stream_extended",
     VideoComposing: "video_combining_scenes",
     VideoProgressed: "video_combining_scenes",
     VideoStoring: "video_combining_scenes",
@@ -133,6 +143,7 @@ PAYLOADS: dict[str, type[VideoPayload]] = {
     "video_scene_processing": ScenePayload,
     "video_scene_completed": SceneCompletedPayload,
     "video_scene_failed": SceneFailedPayload,
+    "video_stream_extended": StreamPayload,
     "video_combining_scenes": VideoPayload,
     "video_completed": CompletedPayload,
     "video_failed": FailedPayload,
@@ -145,7 +156,11 @@ PAYLOADS: dict[str, type[VideoPayload]] = {
 def linked(data: dict[str, JsonValue], public_url: str) -> dict[str, JsonValue]:
     """Return a stored payload with current links: `PUBLIC_URL` may have changed since."""
     video_id = str(data["videoId"])
-    links = {"videoUrl": film_link(video_id, public_url), "thumbnailUrl": thumbnail_link(video_id, public_url)}
+    links = {
+        "videoUrl": film_link(video_id, public_url),
+        "thumbnailUrl": thumbnail_link(video_id, public_url),
+        "streamUrl": stream_link(video_id, public_url),
+    }
     if isinstance(number := data.get("sceneNumber"), int):
         links["sceneVideoUrl"] = clip_link(video_id, number, public_url)
     return {**data, **{name: link for name, link in links.items() if data.get(name) is not None}}
@@ -190,6 +205,9 @@ def payload_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue
             "scenes": [scene.model_dump(mode="json") for scene in projection_of(row).scenes],
         }
         payload |= {**story, "storyboard": story}
+    if isinstance(event, StreamExtended):
+        payload["streamUrl"] = stream_link(row.video_id, public_url)
+        payload["streamSeconds"] = round(projection_of(row).stream_frames / FRAME_RATE, 3)
     if isinstance(event, VideoComposed):
         payload["videoUrl"] = film_link(row.video_id, public_url)
         payload["thumbnailUrl"] = thumbnail_link(row.video_id, public_url)

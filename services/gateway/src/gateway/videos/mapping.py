@@ -150,6 +150,11 @@ def film_name(row: Video) -> str:
     return f"{title}-{row.video_id}.mp4" if title else f"{row.video_id}.mp4"
 
 
+def stream_link(video_id: str, public_url: str = "") -> str:
+    """Return the permanent URL of the playlist of a video's stream."""
+    return f"{public_url}/api/v1/videos/{video_id}/stream.m3u8"
+
+
 def thumbnail_link(video_id: str, public_url: str = "") -> str:
     """Return the permanent URL of a thumbnail."""
     return f"{public_url}/api/v1/videos/{video_id}/thumbnail"
@@ -173,4 +178,4 @@ def soft_delete(row: Video) -> None:
     row.niche = DEFAULT_NICHE
     row.scenes, row.scene_states, row.meta = [], {}, {}
     row.title = row.post_id = row.storyboard = row.rating_comment = row.error_message = None
-    row.film = row.thumbnail = row.video_url = row.thumbnail_url = None
+    row.film = row.thumbnail = row.video_url = row.thumbnail_url = row.stream_pieces = None

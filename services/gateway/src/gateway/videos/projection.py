@@ -5,6 +5,7 @@ Events may come in any order and more than once. Progress has one scale and neve
 `pending`, as nothing is being done about it, at the step `review`.
 """
 
+import itertools
 from typing import Literal
 
 from pydantic import BaseModel, JsonValue
@@ -20,6 +21,7 @@ from shared.contracts.events import (
     SceneStarted,
     StoryboardApproved,
     StoryboardCreated,
+    StreamExtended,
     VideoCancelled,
     VideoComposed,
     VideoComposing,
@@ -72,6 +74,8 @@ class VideoProjection(BaseModel):
     revision: int = 0
     """Of the storyboard."""
     scene_states: dict[int, SceneState] = {}
+    stream_pieces: dict[int, int] = {}
+    """The length of each stored piece of the stream, in frames."""
     film: MediaReference | None = None
     thumbnail: MediaReference | None = None
     resolution: tuple[int, int] | None = None
@@ -97,6 +101,12 @@ class VideoProjection(BaseModel):
         return [{"sceneNumber": n, "state": state.state, "progress": state.percent} for n, state in states]
 
     @property
+    def stream_frames(self) -> int:
+        """Return how many frames of the film can be watched as a stream: those before the first missing piece."""
+        frames = itertools.takewhile(bool, (self.stream_pieces.get(n, 0) for n in itertools.count(1)))
+        return sum(frames)
+
+    @property
     def notice(self) -> str | None:
         """Return why the video waits longer than its place in the queue explains, if it does."""
         if self.status.is_terminal:
@@ -115,17 +125,40 @@ def apply(video: VideoProjection, event: Event) -> VideoProjection:
     """Return the video after an event; the same object if the event changes nothing."""
     if isinstance(event, VideoExpired):
         return _expired(video) if video.status is VideoStatus.COMPLETED else video
+    if isinstance(event, StreamExtended):
+        return video if video.status in (VideoStatus.CANCELLED, VideoStatus.EXPIRED) else _streamed(video, event)
     if video.status.is_final:
         return video
     changed = video.model_copy(update=_changes(video, event))
     return changed.model_copy(update={"progress": max(video.progress, changed.progress, _progress(changed))})
 
 
+def is_announced(before: VideoProjection, after: VideoProjection, event: Event) -> bool:
+    """Return whether subscribers are told of an event that changed a video.
+
+    After the film, nothing follows but its expiry; a piece of the stream may still come.
+    """
+    if not isinstance(event, StreamExtended):
+        return True
+    return not before.status.is_final and after.stream_frames > before.stream_frames
+
+
+def _streamed(video: VideoProjection, event: StreamExtended) -> VideoProjection:
+    frames = sum(segment.frames for segment in event.segments)
+    return video.model_copy(update={"stream_pieces": {**video.stream_pieces, event.piece_number: frames}})
+
+
 def _expired(video: VideoProjection) -> VideoProjection:
-    """Remove film and clips; the story stays."""
+    """Remove film, stream and clips; the story stays."""
     states = {number: state.model_copy(update={"clip": None}) for number, state in video.scene_states.items()}
     return video.model_copy(
-        update={"status": VideoStatus.EXPIRED, "film": None, "thumbnail": None, "scene_states": states}
+        update={
+            "status": VideoStatus.EXPIRED,
+            "film": None,
+            "thumbnail": None,
+            "stream_pieces": {},
+            "scene_states": states,
+        }
     )
 
 

@@ -9,9 +9,10 @@ from gateway.videos.costs import VideoCosts
 from gateway.videos.eta_mapping import progress_of, save_noted
 from gateway.videos.event_log import EventLog
 from gateway.videos.mapping import forget_refusal, projection_of, save, unknown
-from gateway.videos.projection import VideoProjection, apply
+from gateway.videos.projection import VideoProjection, apply, is_announced
 from gateway.videos.queries import VideoQueries, find
 from gateway.videos.status import VideoStatus
+from gateway.videos.stream_pieces import remove_pieces, save_piece
 from shared.contracts.events import (
     Event,
     SceneCharged,
@@ -20,8 +21,10 @@ from shared.contracts.events import (
     StoryboardApproved,
     StoryboardCreated,
     StoryCharged,
+    StreamExtended,
     VideoComposed,
     VideoDeleted,
+    VideoExpired,
     VideoFailed,
     VideoRequested,
     VideoResumed,
@@ -33,6 +36,10 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 SYSTEM = "multishot"
 """The author of events that no person asked for."""
+
+
+STORED_FOR_IT = (StoryboardCreated, SceneRendered, SceneFailed, StreamExtended, VideoComposed, VideoFailed)
+"""Events with which a service stores texts or media of a video."""
 
 
 class VideoProjector:
@@ -113,20 +120,28 @@ class VideoProjector:
     async def _record_of_deleted(self, work: UnitOfWork, row: Video, event: Event) -> None:
         """Count the late charges of a deleted video, and have deleted what was stored for it meanwhile."""
         await self.costs.correct(work, row)
-        if isinstance(event, StoryboardCreated | SceneRendered | SceneFailed | VideoComposed | VideoFailed):
+        if isinstance(event, STORED_FOR_IT):
             await work.emit(VideoDeleted(video_id=event.video_id, by=SYSTEM))
 
     async def apply(self, work: UnitOfWork, row: Video, event: Event) -> None:
         """Apply an event to a locked row, and log it if it changed anything."""
         before = projection_of(row)
         after = apply(before, event)
+        await self._save_stream(work, after, event)
         if after != before:
             save(row, after, self.event_log.public_url)
             await self._save_storyboard(work, row, before, after, event)
             was, now_is = progress_of(row, before), progress_of(row, after)
             save_noted(row, await self.queries.etas.note(work, was, now_is, event))
-            await self._log(work, row, event)
+            if is_announced(before, after, event):
+                await self._log(work, row, event)
         await self.costs.correct(work, row)
+
+    async def _save_stream(self, work: UnitOfWork, after: VideoProjection, event: Event) -> None:
+        if isinstance(event, StreamExtended) and event.piece_number in after.stream_pieces:
+            await save_piece(work.session, event)
+        if isinstance(event, VideoExpired):
+            await remove_pieces(work.session, str(event.video_id))
 
     async def _save_storyboard(
         self, work: UnitOfWork, row: Video, before: VideoProjection, after: VideoProjection, event: Event

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Str
 
 from gateway.http.resource import Resource
 from gateway.models import Video
-from gateway.videos.mapping import COPIED, clip_link, film_link, projection_of, thumbnail_link
+from gateway.videos.mapping import COPIED, clip_link, film_link, projection_of, stream_link, thumbnail_link
 from gateway.videos.projection import SceneStatus, Step
 from gateway.videos.status import Status
 from shared.contracts.story import (
@@ -67,6 +67,9 @@ class VideoResource(Resource):
     story_script: str
     scenes: list[SceneResource]
     video_url: str | None
+    stream_url: str | None = Field(
+        description="An HLS playlist that grows scene by scene, so that the film can be watched before it is completed"
+    )
     thumbnail_url: str | None
     error_kind: str | None = Field(description="For programs; `submission_unknown`: a scene may have been paid")
     error_message: str | None
@@ -184,6 +187,7 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         eta_range_seconds=(row.eta.low, row.eta.high) if row.eta else None,
         scenes=scenes,
         video_url=film_link(row.video_id, public_url) if video.film else row.video_url,
+        stream_url=stream_link(row.video_id, public_url) if video.stream_frames else None,
         thumbnail_url=thumbnail_link(row.video_id, public_url) if video.thumbnail else row.thumbnail_url,
         notice=video.notice or (row.eta.notice if row.eta else None),
         metadata=row.meta if isinstance(row.meta, dict) else {},

@@ -18,6 +18,7 @@ WebhookType = Literal[
     "video.scene_processing",
     "video.scene_completed",
     "video.scene_failed",
+    "video.stream_extended",
     "video.combining_scenes",
     "video.completed",
     "video.failed",
