@@ -87,6 +87,7 @@ class Ledger:
     check_seconds = 1.0
     tariff = Tariff({5: Decimal(1)})
     can_reconcile = False
+    model = "test-1.0"
 
     def __init__(self, *, loses: int, fails: Callable[[], bool]) -> None:
         self.loses, self.fails = loses, fails

@@ -71,6 +71,7 @@ class Ledger:
     check_seconds = 5.0
     attempt_seconds = 60.0
     can_reconcile = False
+    model = "test-1.0"
 
     def __init__(self, name: str = "ledger", price: str = "0.75") -> None:
         self.name = name

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 
 Scene = Callable[..., SceneRequested]
 PAID = ["runway", "luma", "pika"]
+MODELS = {"runway": "gen4.5", "luma": "ray-2", "pika": "pika-2.2"}
 POLICY = {"detail": [{"loc": ["body", "prompt"], "msg": "No.", "type": "content_policy_violation"}]}
 LITERAL = {"detail": [{"loc": ["body", "duration"], "msg": "Input should be 5", "type": "literal_error"}]}
 VALIDATION = {"error": "Validation of body failed", "issues": [{"path": ["ratio"], "message": "Invalid"}]}
@@ -78,7 +79,7 @@ async def test_a_scene_is_ordered_rendered_collected_and_booked_to_the_cent(
     emitted = await play(sqlite_rig, simulated.provider(name), short)
     [rendered] = of(SceneRendered, emitted)
     [task] = await simulated.tasks()
-    assert rendered.provider == name
+    assert (rendered.provider, rendered.model) == (name, MODELS[name])
     assert (rendered.clip.width, rendered.clip.height) == (1280, 720)
     assert f"{rendered.cost_usd:.2f}" == f"{float(task['chargedUsd']):.2f}"
     assert task["prompt"] == "Wide establishing shot, full environment visible. A fox crosses the night market."

@@ -280,7 +280,10 @@ class ChargeReviewed(Event):
 
 
 class SceneRendered(Event):
-    """The clip of a scene is checked, converted to the film's format and stored."""
+    """The clip of a scene is checked, converted to the film's format and stored.
+
+    `model`: the name of the provider's model that rendered it (its last part, if it was rendered in several).
+    """
 
     name = "scene.rendered"
     publishers = ("scene-render",)
@@ -291,6 +294,7 @@ class SceneRendered(Event):
     duration: Seconds
     cost_usd: Money
     provider: str
+    model: str | None = None
 
 
 class SceneFailed(Event, Belonging):

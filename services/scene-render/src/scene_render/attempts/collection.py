@@ -80,6 +80,7 @@ async def _save(work: UnitOfWork, attempt: Attempt, collected: Clip | clip_inges
         duration=collected.frames / FRAME_RATE,
         cost_usd=render.cost_usd,
         provider=attempt.provider,
+        model=attempt.model,
     )
     await work.emit(rendered)
     log.info("scene.rendered", scene=render.scene_number, provider=attempt.provider, bytes=collected.media.size)

@@ -56,6 +56,7 @@ class Attempts(AttemptEndings):
             scene_number=render.scene_number,
             number=render.attempts + 1,
             provider=provider.name,
+            model=provider.model,
             seconds=seconds,
             part=len(render.parts),
             state="INTENT",

@@ -40,6 +40,7 @@ class AnimaticProvider:
 
     name = "animatic"
     tariff: Tariff | None = None
+    model: str | None = None
     submit_seconds = 5.0
     usual_seconds = 5.0
     check_seconds = CHECK_SECONDS

@@ -187,6 +187,11 @@ class Provider(Protocol):
     """The time limit of a task, not counting the time in the provider's queue."""
 
     @property
+    def model(self) -> str | None:
+        """The name of its model that renders new tasks; None: it has none."""
+        ...
+
+    @property
     def can_reconcile(self) -> bool:
         """Whether a search or a callback can tell what became of a submission without an answer."""
         ...

@@ -63,6 +63,7 @@ class Pika:
         downloader: Downloader,
         callbacks: Callbacks,
     ) -> None:
+        self.model = f"pika-{model.removeprefix('v')}"
         self.app = f"fal-ai/pika/{model}"
         self.resolution = resolution
         self.tariff: Tariff | None = tariff
