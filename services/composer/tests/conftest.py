@@ -14,7 +14,7 @@ from composer.film.join import Run, join
 from composer.film.plan import Rules, plan_film
 from composer.film.segments import Encoded, Segment
 from composer.film.verification import verify_film
-from composer.internal_messages import FilmMessage
+from composer.internal_messages import FilmMessage, StreamPieceDue
 from composer.models import Base, Film, FilmPart
 from composer.settings import Settings
 from composer.sound.mix import mix_sound
@@ -129,6 +129,7 @@ class Composer:
     ephemeral: EphemeralPublisher
     folder: Path
     drawn: Path
+    pieces_due: list[StreamPieceDue] = field(default_factory=list)
 
     @property
     def storage(self) -> Storage:
@@ -141,7 +142,10 @@ class Composer:
         return await process(self.service, subscription, delivery, event.model_dump_json().encode())
 
     async def handle(self, *events: Message) -> list[Message]:
-        """Handle these messages, and those that the service sends to itself. Return what it tells others."""
+        """Handle these messages, and those that the service sends to itself. Return what it tells others.
+
+        The pieces of the stream are not made, but collected in `pieces_due`.
+        """
         emitted: list[Message] = []
         for event in events:
             pending = [event]
@@ -150,6 +154,8 @@ class Composer:
                 if message is event or isinstance(message, FilmMessage):
                     assert await self.deliver(message) == Handled()
                     pending += await published(self.service.database)
+                elif isinstance(message, StreamPieceDue):
+                    self.pieces_due.append(message)
                 else:
                     emitted.append(message)
         return emitted

@@ -7,6 +7,7 @@ from composer.film.rendering import Renderer
 from composer.handlers import Dependencies, router
 from composer.models import Base
 from composer.settings import Settings
+from composer.stream.service import Streams
 from shared import worker
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import EphemeralPublisher
@@ -21,16 +22,17 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
     """Return the service, for the embedded and the distributed mode."""
     database = Database(settings.database_url.get_secret_value(), Base.metadata, settings.database_connections)
     storage = open_storage(settings.storage_url)
+    renderer = Renderer(storage, Ffmpeg(settings.ffmpeg_binary))
     composition = Composition(
         database,
         storage,
-        Renderer(storage, Ffmpeg(settings.ffmpeg_binary)),
+        renderer,
         ephemeral,
         settings.work_folder,
         settings.hold_joins,
         settings.verify,
     )
-    deps = Dependencies(database, composition)
+    deps = Dependencies(database, composition, Streams(database, storage, renderer, settings.work_folder))
     return Service(
         router,
         deps,

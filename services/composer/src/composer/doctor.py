@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, func, not_, select
 
 from composer.internal_messages import ClipsCollected, PartDue
 from composer.models import Film, FilmClip, outbox
+from composer.stream.service import is_gone
 from shared.consistency import Check, Examined, Finding, found
-from shared.contracts.media import FILM_NAME, FILM_PARTS, THUMBNAIL_NAME, VIDEOS_PREFIX
+from shared.contracts.media import FILM_NAME, FILM_PARTS, STREAM_NAME, THUMBNAIL_NAME, VIDEOS_PREFIX, stream_prefix
 from shared.messaging.event_router import consumer_of
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import transaction
@@ -67,17 +68,17 @@ async def _objects(examined: Examined) -> AsyncIterator[Finding]:
     by_video: dict[str, list[str]] = {}
     async for one in storage.objects(VIDEOS_PREFIX):
         _, video_id, *name = one.key.split("/")
-        if name[0] in (FILM_NAME, THUMBNAIL_NAME, FILM_PARTS) and one.stored_at < youngest:
+        if name[0] in (FILM_NAME, THUMBNAIL_NAME, FILM_PARTS, STREAM_NAME) and one.stored_at < youngest:
             by_video.setdefault(video_id, []).append(one.key)
     unwanted, unknown = [], []
     stored = list(by_video)
     for batch in (stored[at : at + BATCH] for at in range(0, len(stored), BATCH)):
         async with examined.database.reading() as session:
             rows = (await session.scalars(select(Film).where(Film.video_id.in_(batch)))).all()
-        unwanted += [key for row in rows if _is_removed(row) for key in by_video[row.video_id]]
+        unwanted += [key for row in rows for key in by_video[row.video_id] if _is_unwanted(key, row)]
         unknown += sorted(set(batch) - {row.video_id for row in rows})
     fix = partial(_remove, storage, unwanted)
-    what = "films, thumbnails and parts of deleted, expired or cancelled videos that are still stored"
+    what = "films, streams, thumbnails and parts of deleted, expired or cancelled videos that are still stored"
     for finding in found(what, unwanted, "remove them", fix):
         yield finding
     todo = "if no other deployment uses this bucket and no rows were lost, remove them by hand"
@@ -91,9 +92,12 @@ async def _remove(storage: Storage, keys: Sequence[str]) -> int:
     return len(keys)
 
 
-def _is_removed(row: Film) -> bool:
-    """Return whether a film is permanently unavailable."""
-    return row.state == "cancelled" or (row.state == "composed" and row.film is None)
+def _is_unwanted(key: str, row: Film) -> bool:
+    """Return whether an object belongs to a film that is permanently unavailable."""
+    if row.state == "cancelled" and row.storyboard is not None:
+        # It was not deleted: what there is of its stream can be watched.
+        return not key.startswith(stream_prefix(row.video_id))
+    return is_gone(row)
 
 
 async def _ids(database: Database, *which: ColumnElement[bool]) -> list[str]:

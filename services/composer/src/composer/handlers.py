@@ -11,8 +11,9 @@ from sqlalchemy import delete
 
 from composer.film.composition import Composition
 from composer.film.film_state import apply, locked_film, order_parts, remember_parameter_sets
-from composer.internal_messages import ClipsCollected, PartDue
+from composer.internal_messages import ClipsCollected, PartDue, StreamPieceDue
 from composer.models import FilmClip, FilmPart
+from composer.stream.service import Streams
 from shared.contracts.events import (
     SceneFailed,
     SceneRendered,
@@ -37,6 +38,7 @@ class Dependencies:
 
     database: Database
     composition: Composition
+    streams: Streams
 
 
 router: EventRouter[Dependencies] = EventRouter("composer")
@@ -79,6 +81,12 @@ async def compose_film(event: ClipsCollected, delivery: Delivery, deps: Dependen
     await deps.composition.compose(event.video_id, delivery)
 
 
+@router.on(StreamPieceDue, max_concurrency=2)
+async def extend_stream(event: StreamPieceDue, delivery: Delivery, deps: Dependencies) -> None:
+    """Make the next piece of the stream by which a film is watched before it is complete."""
+    await deps.streams.make_piece(event.video_id, event.part, delivery)
+
+
 @router.on(SceneFailed)
 async def fail_film(event: SceneFailed, delivery: Delivery, deps: Dependencies) -> None:
     """Fail the video, unless the clip of the failed scene has arrived."""
@@ -104,7 +112,7 @@ async def stop_film(event: VideoFailed, delivery: Delivery, deps: Dependencies) 
 
 @router.on(VideoCancelled)
 async def cancel_film(event: VideoCancelled, delivery: Delivery, deps: Dependencies) -> None:
-    """Stop composing a cancelled video, and remove what was made for its film."""
+    """Stop composing a cancelled video, and remove what was made for its film. Its stream can still be watched."""
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         if film.state != "composed":
@@ -115,8 +123,9 @@ async def cancel_film(event: VideoCancelled, delivery: Delivery, deps: Dependenc
 
 @router.on(VideoDeleted)
 async def remove_film(event: VideoDeleted, delivery: Delivery, deps: Dependencies) -> None:
-    """Erase the storyboard of a deleted video and remove its film and thumbnail."""
+    """Erase the storyboard of a deleted video and remove its film, stream and thumbnail."""
     await deps.composition.remove(event.video_id)
+    await deps.streams.remove(event.video_id)
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         film.state, film.film, film.storyboard = "cancelled", None, None
@@ -125,8 +134,9 @@ async def remove_film(event: VideoDeleted, delivery: Delivery, deps: Dependencie
 
 @router.on(VideoExpired)
 async def expire_film(event: VideoExpired, delivery: Delivery, deps: Dependencies) -> None:
-    """Remove an expired film and its thumbnail. The storyboard stays."""
+    """Remove an expired film, its stream and its thumbnail. The storyboard stays."""
     await deps.composition.remove(event.video_id)
+    await deps.streams.remove(event.video_id)
     async with idempotent_transaction(deps.database, delivery) as work:
         (await locked_film(work, event.video_id)).film = None
 

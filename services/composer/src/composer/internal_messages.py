@@ -1,8 +1,10 @@
 """The messages that the composer sends to itself between the first `scene.rendered` and `video.composed`."""
 
+from typing import ClassVar
 from uuid import UUID
 
 from composer.film.parts import Part
+from composer.stream.plan import StreamPart
 from shared.contracts.messages import InternalMessage
 
 
@@ -29,3 +31,18 @@ class ClipsCollected(FilmMessage):
     """All clips of a video have arrived, and all parts of its film are made: the film can be joined."""
 
     name = "composer.clips.collected"
+
+
+class StreamPieceDue(InternalMessage):
+    """The clips and the transition of a piece of a stream are there: the piece can be made."""
+
+    name = "composer.stream.piece.due"
+    fails_video: ClassVar[bool] = False
+
+    video_id: UUID
+    part: StreamPart
+
+    @property
+    def ordering_key(self) -> str:
+        """The video."""
+        return str(self.video_id)

@@ -431,6 +431,8 @@ class VideoDeleted(Event):
     name = "video.deleted"
     publishers = ("gateway",)
     consumers = ("storyboard", "scene-render", "composer")
+    # It cannot fail any more, and an event about it would delete it again.
+    fails_video = False
 
     by: str
 

@@ -13,6 +13,9 @@ class Message(Contract):
     stored: ClassVar[bool] = True
     """Whether the message is persistent and confirmed. An ephemeral message may be lost."""
 
+    fails_video: ClassVar[bool] = True
+    """Whether a video fails whose message is dead-lettered."""
+
     version: Literal[1] = 1
 
     @property
@@ -24,5 +27,6 @@ class Message(Contract):
 class InternalMessage(Message):
     """A message that a service sends to itself: no other service may publish or consume it.
 
-    A dead-lettered message fails the video that its `video_id` names, if it has that field.
+    A dead-lettered message fails the video that its `video_id` names, if it has that field, unless `fails_video` is not
+    set.
     """

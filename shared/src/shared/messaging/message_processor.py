@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import telemetry
 from shared.consistency import Check
-from shared.contracts.events import Stage, VideoDeleted, VideoFailed
+from shared.contracts.events import Stage, VideoFailed
 from shared.contracts.messages import Message
 from shared.contracts.story import Belonging
 from shared.http.json_bounds import JsonTooDeep, JsonTooLong, check_json
@@ -237,8 +237,8 @@ def fails_video(
 
     async def report(dead_letter: DeadLetter, database: Database) -> None:
         failure = dead_letter.failure
-        if not failure.fails_video or dead_letter.video_id is None or dead_letter.event is VideoDeleted:
-            return  # a deleted video cannot fail; an event about it would delete it again
+        if not (failure.fails_video and dead_letter.event.fails_video) or dead_letter.video_id is None:
+            return
         async with transaction(database) as work:
             belonging = dead_letter.belonging
             if owner_lookup is not None and belonging.owner is None:

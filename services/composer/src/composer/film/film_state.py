@@ -3,7 +3,7 @@
 Each function is a part of its caller's transaction, and its caller has locked the film's row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from composer.film.parts import Part, encoded_part, key_of, sound_part, thumbnail_part, wanted_parts
 from composer.film.plan import Holds, Rules, plan_film
 from composer.film.segments import Encoded, Segment
-from composer.internal_messages import ClipsCollected, PartDue
+from composer.internal_messages import ClipsCollected, PartDue, StreamPieceDue
 from composer.models import Film, FilmClip, FilmPart
+from composer.stream.plan import StreamPart, stream_parts
 from shared.contracts.epochs import Standing
 from shared.contracts.events import SceneFailed, StoryboardCreated, VideoComposing, VideoFailed, VideoResumed
 from shared.contracts.media import FRAME_SIZE, Clip, MediaReference
@@ -22,6 +23,9 @@ from shared.contracts.story import Belonging
 from shared.contracts.timeline import Slot, timeline
 from shared.persistence.database import now
 from shared.persistence.unit_of_work import UnitOfWork
+
+STREAM_DELAY_SECONDS = 2.0
+"""After the last clip the film comes first: nobody should wait for it because a piece of the stream is made."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class FilmInputs:
     def wanted_parts(self) -> Mapping[str, Part]:
         """Return the parts that can be made, by their keys. Raises `ClipTooShort`."""
         return {key_of(part): part for part in wanted_parts(self.slots, self.clips, self.size, self.rules)}
+
+    def stream_parts(self) -> Iterator[StreamPart]:
+        """Yield the pieces of the stream that can be made. Raises `ClipTooShort`."""
+        return stream_parts(self.slots, self.clips, self.made, self.size, self.rules)
 
     def segments(self) -> list[Segment]:
         """Return the segments of the film."""
@@ -130,6 +138,12 @@ async def order_parts(work: UnitOfWork, film: Film, holds: Holds, *, again: bool
             work.session.add(FilmPart(video_id=film.video_id, key=key, kind=part.kind))
         if key not in ordered or (again and key not in inputs.made):
             await work.emit(PartDue(video_id=video_id, part=part))
+    for piece in inputs.stream_parts():
+        if piece.key not in ordered:
+            work.session.add(FilmPart(video_id=film.video_id, key=piece.key, kind="stream"))
+        if piece.key not in ordered or (again and piece.key not in inputs.made):
+            due = StreamPieceDue(video_id=video_id, part=piece)
+            await work.emit(due, after=STREAM_DELAY_SECONDS if inputs.has_all_clips else 0.0)
     if not inputs.has_all_clips:
         return
     if film.state == "gathering":
