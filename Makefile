@@ -19,7 +19,7 @@ APP_ROUTER := services/gateway/web/app-router.d.ts
 starting = echo "$(1) ..." >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run key simulator test test-unit test-all bench lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
+.PHONY: help demo run verify key simulator test test-unit test-all bench lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -75,6 +75,13 @@ run: $(VENV)/.installed ## Serve on http://localhost:8000 until Ctrl-C
 simulator: $(VENV)/.installed ## Serve simulated Runway, Luma and Pika on http://localhost:9900 until Ctrl-C
 	@$(call starting,Starting the simulator)
 	@$(BIN)/simulator $(ARGS)
+
+FILM ?=
+CA ?=
+export FILM CA
+
+verify: $(VENV)/.installed ## Verify the signed origin of a film, offline: make verify FILM=film.mp4 CA=authority.pem
+	@$(BIN)/python -m composer.provenance.verify "$$FILM" $${CA:+--authority "$$CA"}
 
 OWNER ?=
 SCOPES ?= read,write

@@ -15,7 +15,7 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 
 OPTIONS = {service: {name.upper() for name in settings.model_fields} for service, settings in SETTINGS.items()}
-OF_THE_CONTAINERS = {"BROKER_URL", "DATABASE_URL", "STORAGE_URL", "AUTH_NONE_ANYWHERE"}
+OF_THE_CONTAINERS = {"BROKER_URL", "DATABASE_URL", "STORAGE_URL", "AUTH_NONE_ANYWHERE", "PROVENANCE_FOLDER"}
 OF_THE_IMAGES = {
     "HOST",
     "PORT",

@@ -41,6 +41,11 @@ class DataDir:
         return self.folder / "dead-letters"
 
     @property
+    def provenance(self) -> Path:
+        """Return the folder of the key that signs films."""
+        return self.folder / "provenance"
+
+    @property
     def simulator(self) -> Path:
         """Return the folder of the clips that simulated providers rendered."""
         return self.folder / "simulator"

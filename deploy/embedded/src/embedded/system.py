@@ -72,7 +72,10 @@ class System:
                 scene_render.settings.Settings(database_url=url("scene-render"), **common), ephemeral
             ),
             composer.app.__file__: composer.app.build(
-                composer.settings.Settings(database_url=url("composer"), **common), ephemeral
+                composer.settings.Settings(
+                    database_url=url("composer"), provenance_folder=data_dir.provenance.absolute(), **common
+                ),
+                ephemeral,
             ),
         }
         self.dispatcher.connect(self.all_services)

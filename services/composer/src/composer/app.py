@@ -6,6 +6,7 @@ from composer.film.film_state import epoch_of, owner_of
 from composer.film.rendering import Renderer
 from composer.handlers import Dependencies, router
 from composer.models import Base
+from composer.provenance.credentials import credentials_in
 from composer.settings import Settings
 from composer.stream.service import Streams
 from shared import worker
@@ -31,6 +32,7 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
         settings.work_folder,
         settings.hold_joins,
         settings.verify,
+        credentials_in(settings.provenance_folder) if settings.provenance_folder else None,
     )
     deps = Dependencies(database, composition, Streams(database, storage, renderer, settings.work_folder))
     return Service(

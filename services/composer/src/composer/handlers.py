@@ -62,7 +62,11 @@ async def collect_scene(event: SceneRendered, delivery: Delivery, deps: Dependen
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         clip = FilmClip(
-            video_id=film.video_id, scene_number=event.scene_number, clip=event.clip.model_dump(mode="json")
+            video_id=film.video_id,
+            scene_number=event.scene_number,
+            clip=event.clip.model_dump(mode="json"),
+            provider=event.provider,
+            model=event.model,
         )
         await work.session.merge(clip)
         remember_parameter_sets(film, event.clip)

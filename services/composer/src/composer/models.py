@@ -47,6 +47,8 @@ class FilmClip(Base):
     video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     scene_number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     clip: Mapped[dict[str, Any]] = mapped_column(JSON)
+    provider: Mapped[str | None] = mapped_column(String(50), default=None)
+    model: Mapped[str | None] = mapped_column(String(255), default=None)
 
 
 class FilmPart(Base):

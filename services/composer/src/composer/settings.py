@@ -1,5 +1,6 @@
 """The settings of the composer service."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -17,4 +18,9 @@ class Settings(MediaSettings):
     )
     verify: Literal["encoded", "full"] = Field(
         "encoded", description="How much of a film is decoded to verify it: `encoded` parts, or the `full` film"
+    )
+    provenance_folder: Path | None = Field(
+        None,
+        description="Folder with `key.pem` (ES256) and `certificates.pem` (the signer's first), which sign films; "
+        "if it has none, a pair of its own is made there. Empty: films are not signed",
     )

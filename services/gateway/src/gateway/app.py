@@ -46,6 +46,7 @@ from gateway.upstream.proxy import Proxy
 from gateway.upstream.sockets import UpstreamSockets
 from gateway.upstream.trpc_forwarder import TrpcForwarder
 from gateway.videos import rating_routes as ratings
+from gateway.videos import receipt_routes as receipts
 from gateway.videos import retention_routes as retention
 from gateway.videos import review_routes as reviews
 from gateway.videos import routes as videos
@@ -60,6 +61,7 @@ from gateway.videos.mapping import epoch_of
 from gateway.videos.projector import VideoProjector
 from gateway.videos.queries import VideoQueries
 from gateway.videos.ratings import Ratings
+from gateway.videos.receipts import Receipts
 from gateway.videos.reviews import Reviews
 from gateway.videos.statistics import Statistics
 from gateway.videos.status import ACTIVE_STATUSES
@@ -183,6 +185,7 @@ class Gateway:
         app.include_router(storyboards.routes(self.storyboards, self.billing.estimates, url))
         app.include_router(reviews.routes(self.reviews, self.billing, self.idempotency, url))
         app.include_router(retention.routes(self.expiry, url))
+        app.include_router(receipts.routes(Receipts(self.queries, self.charges)))
         app.include_router(ratings.routes(Ratings(self.queries), Statistics(self.database), url))
         app.include_router(providers.routes(Providers(self.database, self.settings)))
         app.include_router(money.routes(self.charges))

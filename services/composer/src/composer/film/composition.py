@@ -18,6 +18,9 @@ from composer.film.rendering import FILE_TYPES, Renderer
 from composer.film.segments import Encoded
 from composer.film.verification import FilmWrong, Verify, verify_film
 from composer.models import Film, FilmPart
+from composer.provenance.credentials import Credentials
+from composer.provenance.manifest import manifest
+from composer.provenance.signing import sign
 from shared.contracts.events import VideoComposed, VideoProgressed, VideoStoring
 from shared.contracts.media import FRAME_RATE, MediaReference, film_key, film_part_key, film_parts_prefix, thumbnail_key
 from shared.contracts.story import Belonging
@@ -40,7 +43,7 @@ FALLBACKS = Counter("multishot_film_fallbacks_total", "Films that are encoded be
 
 @dataclass(frozen=True)
 class Composition:
-    """Makes parts and films. `holds` and `verify`: see the settings."""
+    """Makes parts and films. `holds` and `verify`: see the settings. Without `credentials`, films are not signed."""
 
     database: Database
     storage: Storage
@@ -49,6 +52,7 @@ class Composition:
     work_folder: Path | None
     holds: Holds
     verify: Verify
+    credentials: Credentials | None
 
     async def make_part(self, video_id: UUID, part: Part, delivery: Delivery) -> None:
         """Make and store a part, and join the film if it was the last one.
@@ -135,7 +139,12 @@ class Composition:
         segments = inputs.segments()
         await self.renderer.join(segments, inputs.encoded_media(), files[sound.key], film)
         await asyncio.to_thread(verify_film, film, segments, inputs.size, self.verify)
-        return film
+        if self.credentials is None:
+            return film
+        # Last, as it covers each byte; it keeps the index first.
+        signed = folder / "signed.mp4"
+        await asyncio.to_thread(sign, film, signed, manifest(inputs.storyboard, inputs.origins), self.credentials)
+        return signed
 
     async def _stop_copying(
         self, video_id: UUID, error: JoinFailed | FilmWrong, delivery: Delivery, part: Part | None = None

@@ -15,6 +15,7 @@ from composer.film.plan import Holds, Rules, plan_film
 from composer.film.segments import Encoded, Segment
 from composer.internal_messages import ClipsCollected, PartDue, StreamPieceDue
 from composer.models import Film, FilmClip, FilmPart
+from composer.provenance.manifest import Origin
 from composer.stream.plan import StreamPart, stream_parts
 from shared.contracts.epochs import Standing
 from shared.contracts.events import SceneFailed, StoryboardCreated, VideoComposing, VideoFailed, VideoResumed
@@ -34,6 +35,7 @@ class FilmInputs:
 
     storyboard: StoryboardCreated
     clips: Mapping[int, Clip]
+    origins: Mapping[int, Origin]
     made: Mapping[str, MediaReference]
     rules: Rules
 
@@ -97,12 +99,13 @@ async def inputs_of(session: AsyncSession, film: Film, holds: Holds) -> FilmInpu
     """Return what has arrived for a film; None without its storyboard."""
     if film.storyboard is None:
         return None
-    clips = await session.scalars(select(FilmClip).where(FilmClip.video_id == film.video_id))
+    clips = list(await session.scalars(select(FilmClip).where(FilmClip.video_id == film.video_id)))
     parts = await session.scalars(select(FilmPart).where(FilmPart.video_id == film.video_id))
     known = {int(number): digest for number, digest in (film.parameter_sets or {}).items()}
     return FilmInputs(
         StoryboardCreated.model_validate(film.storyboard),
         {row.scene_number: Clip.model_validate(row.clip) for row in clips},
+        {row.scene_number: Origin(row.provider or "unknown", row.model) for row in clips},
         {row.key: MediaReference.model_validate(row.media) for row in parts if row.media},
         Rules(known, film.copies, holds),
     )

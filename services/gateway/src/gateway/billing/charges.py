@@ -132,6 +132,11 @@ class Charges:
                 for day, owner, name, simulated, attempts, held, lost, booked in found
             ]
 
+    async def of_video(self, video_id: UUID) -> Sequence[Charge]:
+        """List all charges of a video."""
+        async with self.database.reading() as session:
+            return list(await session.scalars(select(Charge).where(Charge.video_id == str(video_id))))
+
     async def latest(
         self, state: str | None, video_id: UUID | None, limit: int, *, owner: str | None
     ) -> Sequence[Charge]:

@@ -51,6 +51,7 @@ class SceneState(Contract):
     state: SceneStatus = "waiting"
     percent: float = 0.0
     provider: str | None = None
+    model: str | None = None
     eta_seconds: float | None = None
     kind: str | None = None
     reason: str | None = None
@@ -237,7 +238,9 @@ def _scene_changes(
                 state="rendering", percent=percent, provider=event.provider, eta_seconds=event.eta_seconds
             )
         case SceneRendered():
-            after = SceneState(state="rendered", percent=100.0, provider=event.provider, clip=event.clip.media)
+            after = SceneState(
+                state="rendered", percent=100.0, provider=event.provider, model=event.model, clip=event.clip.media
+            )
         case SceneFailed():
             after = SceneState(
                 state="failed",
