@@ -18,17 +18,23 @@ import av
 import numpy as np
 import pytest
 
-from composer.film import compose
-from composer.graph import ClipFile
-from scene_render.clips.clip_ingest import accept
+from composer.film.parts import encoded_part, sound_part
+from composer.film.plan import Rules, ScenePlan, plan_film, plan_parts, plan_scene
+from composer.film.rendering import Renderer
+from composer.film.verification import verify_film
+from scene_render.clips.acceptance import WantedClip, accept
+from scene_render.clips.clip_ingest import clip_of
 from scene_render.clips.conform import graph, matches_profile, upright
 from scene_render.providers.base import ClipUnusable
 from shared.contracts.events import SceneFailed, SceneRendered, SceneRequested
-from shared.contracts.media import FRAME_RATE
+from shared.contracts.media import FRAME_RATE, Clip
 from shared.contracts.story import Scene as StoryScene
-from shared.contracts.timeline import Slot, timeline
+from shared.contracts.timeline import timeline
 from shared.media.ffmpeg import Ffmpeg
 from shared.media.probe import Colour, probe
+from shared.storage.base import Storage
+from shared.storage.folder import FolderStorage
+from shared.storage.work_folder import work_folder
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +42,7 @@ SIZE = (1280, 720)
 MOST_SCENES = 5
 FRAMES = 3 * FRAME_RATE
 SCENE_SECONDS = 2.25
+WANTED = WantedClip(SIZE, FRAMES, FRAMES)
 FLASH_SECONDS = 1.0
 WITHIN = 1.01 / FRAME_RATE
 """A frame, and what floats lose."""
@@ -230,9 +237,10 @@ async def test_each_clip_becomes_a_scene_that_looks_as_intended(
     assert len(await simulated.tasks()) == len(ODD), "each was paid once"
     pairs = list(zip(ODD.items(), clips, strict=True))
     for start in range(0, len(pairs), MOST_SCENES):
-        part, film = pairs[start : start + MOST_SCENES], tmp_path / f"film-{start}.mp4"
-        slots = await composed([clip for _, clip in part], film)
-        for ((name, odd), _), seen in zip(part, looked_at(film, slots), strict=True):
+        part, folder = pairs[start : start + MOST_SCENES], tmp_path / f"film-{start}"
+        folder.mkdir()
+        film, plans = await composed([clip for _, clip in part], sqlite_rig.storage, folder)
+        for ((name, odd), _), seen in zip(part, looked_at(film, plans), strict=True):
             with subtests.test(name):
                 wrong = {place: got for place, got in seen.patches(odd.colours).items() if got > odd.error}
                 assert wrong == {}
@@ -241,15 +249,27 @@ async def test_each_clip_becomes_a_scene_that_looks_as_intended(
                 assert seen.beep() == pytest.approx(seen.flash(odd.flash) + odd.delay, abs=WITHIN)
 
 
-async def composed(clips: Sequence[ClipFile], film: Path) -> Sequence[Slot]:
-    """Join clips by dissolves, and see that the film has all of its frames and ends with its sound."""
+async def composed(clips: Sequence[Clip], storage: Storage, folder: Path) -> tuple[Path, Sequence[ScenePlan]]:
+    """Join clips by dissolves as the composer does, and verify the film, which has all of its frames."""
     how: dict[str, Any] = {"description": "d", "camera_angle": "wide", "action": "a", "transition": "dissolve"}
-    numbers = range(1, len(clips) + 1)
-    slots = timeline([StoryScene(scene_number=number, duration=SCENE_SECONDS, **how) for number in numbers])
-    facts = await compose(slots, clips, film, SIZE, Ffmpeg())
-    assert (facts.frames, facts.others) == (round(len(clips) * SCENE_SECONDS * FRAME_RATE), 0)
-    assert abs(facts.duration - facts.audio_duration) < 1 / FRAME_RATE
-    return slots
+    by_number = dict(enumerate(clips, start=1))
+    slots = timeline([StoryScene(scene_number=number, duration=SCENE_SECONDS, **how) for number in by_number])
+    sets: dict[int, str] = {}
+    for clip in clips:
+        assert clip.cut_points is not None
+        sets.setdefault(clip.cut_points.parameter_set_id, clip.cut_points.parameter_sets)
+    rules, renderer, encoded = Rules(sets), Renderer(storage, Ffmpeg()), {}
+    for part in plan_parts(slots, by_number, rules):
+        with work_folder(folder, "part") as place:
+            path = await renderer.make(encoded_part(part, SIZE), place)
+            encoded[part.key] = await storage.put(f"parts/{part.key}.mp4", path, "video/mp4")
+    with work_folder(folder, "sound") as place:
+        sound = (await renderer.make(sound_part(slots, by_number, rules), place)).replace(folder / "sound.m4a")
+    film, segments = folder / "film.mp4", plan_film(slots, by_number, rules)
+    await renderer.join(segments, encoded, sound, film)
+    verify_film(film, segments, SIZE, "full")
+    assert (await probe(film)).frames == round(len(clips) * SCENE_SECONDS * FRAME_RATE)
+    return film, [plan_scene(slot, clip, rules) for slot, clip in zip(slots, clips, strict=True)]
 
 
 async def test_frames_that_an_edit_list_hides_do_not_count(make: Callable[..., Path]) -> None:
@@ -257,19 +277,22 @@ async def test_frames_that_an_edit_list_hides_do_not_count(make: Callable[..., P
     facts = await probe(hidden)
     assert (facts.frames, facts.hidden) == (FRAME_RATE, 2 * FRAME_RATE)
     with pytest.raises(ClipUnusable, match="24 frames; 72 were asked for"):
-        await accept(hidden, SIZE, FRAMES, FRAMES, Ffmpeg())
-    path, facts = await accept(hidden, SIZE, FRAME_RATE, FRAME_RATE, Ffmpeg())
+        await accept(hidden, WANTED, Ffmpeg())
+    accepted = await accept(hidden, WantedClip(SIZE, FRAME_RATE, FRAME_RATE), Ffmpeg())
+    facts = accepted.facts
     assert (facts.frames, facts.hidden, matches_profile(facts, SIZE)) == (FRAME_RATE, 0, True)
-    assert len(decoded(path)) == FRAME_RATE
+    assert len(decoded(accepted.path)) == FRAME_RATE
 
 
 async def test_a_clip_cut_out_of_an_open_group_of_pictures_begins_with_a_whole_picture(
     make: Callable[..., Path],
 ) -> None:
     whole = make(f"-i {{M}} -g 24 -sc_threshold 0 -x264-params open-gop=1 {AS_FILM}", "open")
-    path, facts = await accept(make(f"-ss 1.02 -i {whole} -c copy -copyts", "cut"), SIZE, 48, 48, Ffmpeg())
-    assert (facts.frames, facts.start, matches_profile(facts, SIZE)) == (48, 0, True)
-    assert np.abs(decoded(path)[0][150, 200] - RED).max() <= 4
+    clip = make(f"-ss 1.02 -i {whole} -c copy -copyts", "cut")
+    accepted = await accept(clip, WantedClip(SIZE, 48, 48), Ffmpeg())
+    assert (accepted.facts.frames, accepted.facts.start) == (48, 0)
+    assert matches_profile(accepted.facts, SIZE)
+    assert np.abs(decoded(accepted.path)[0][150, 200] - RED).max() <= 4
 
 
 async def test_picture_and_sound_stay_in_sync_when_both_are_converted(
@@ -279,9 +302,10 @@ async def test_picture_and_sound_stay_in_sync_when_both_are_converted(
     large = make(f"-ss 0.5 -i {{M}} -output_ts_offset 0.5 {AS_FILM} -f mpegts", "large")
     both = tmp_path / "both.ts"
     both.write_bytes(small.read_bytes() + large.read_bytes())
-    path, facts = await accept(both, SIZE, FRAMES, FRAMES, Ffmpeg())
-    film = tmp_path / "film.mp4"
-    [seen] = looked_at(film, await composed([ClipFile(path, facts.frames, has_audio=True)], film))
+    accepted = await accept(both, WANTED, Ffmpeg())
+    storage = FolderStorage(tmp_path / "media")
+    clip = clip_of(await storage.put("clip.mp4", accepted.path, "video/mp4"), accepted)
+    [seen] = looked_at(*await composed([clip], storage, tmp_path))
     assert seen.flash((640, 150)) == pytest.approx(FLASH_SECONDS, abs=WITHIN)
     assert seen.beep() == pytest.approx(seen.flash((640, 150)), abs=WITHIN)
 
@@ -326,7 +350,7 @@ async def test_a_clip_that_differs_in_anything_does_not_fit(
     assert not matches_profile(replace(facts, **change), SIZE)
 
 
-async def collected(rig: Any, simulated: Any, request: SceneRequested, clip: Path, content_type: str) -> ClipFile:
+async def collected(rig: Any, simulated: Any, request: SceneRequested, clip: Path, content_type: str) -> Clip:
     """Have a simulated provider deliver this clip, and the service take it."""
     headers = {"content-type": content_type} if content_type else {}
     data = base64.b64encode(clip.read_bytes()).decode()
@@ -341,7 +365,7 @@ async def collected(rig: Any, simulated: Any, request: SceneRequested, clip: Pat
     failures = [event.reason for event in emitted if isinstance(event, SceneFailed)]
     assert failures == [], clip.name
     [rendered] = [event for event in emitted if isinstance(event, SceneRendered)]
-    return ClipFile(rig.storage.path(rendered.clip.media.key), rendered.clip.frames, rendered.clip.has_audio)
+    return rendered.clip
 
 
 @dataclass(frozen=True)
@@ -375,8 +399,9 @@ class Seen:
         return self.first / FRAME_RATE + float(np.argmax(np.abs(self.sound) > 0.03)) / 48_000
 
 
-def looked_at(film: Path, slots: Sequence[Slot]) -> Sequence[Seen]:
+def looked_at(film: Path, plans: Sequence[ScenePlan]) -> Sequence[Seen]:
     """Look at each scene between its transitions."""
+    slots = [plan.slot for plan in plans]
     pictures: dict[int, np.ndarray] = {}
     lights: list[np.ndarray] = []
     places = {slot.start + 20 for slot in slots}
@@ -388,8 +413,8 @@ def looked_at(film: Path, slots: Sequence[Slot]) -> Sequence[Seen]:
         container.seek(0)
         sound = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)[0]
     seen = []
-    for slot in slots:
+    for slot, plan in zip(slots, plans, strict=True):
         first, end = slot.start + 18, slot.start + slot.frames
         heard = sound[first * 48_000 // FRAME_RATE : end * 48_000 // FRAME_RATE]
-        seen.append(Seen(18, pictures[slot.start + 20], lights[first:end], heard))
+        seen.append(Seen(18 - plan.held, pictures[slot.start + 20], lights[first:end], heard))
     return seen

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from scene_render.attempts import submission
 from scene_render.capacity.slots import provide_slots
-from scene_render.clips.clip_ingest import accept
+from scene_render.clips.acceptance import WantedClip, accept
 from scene_render.internal_messages import CallbackReceived, ClipReady
 from scene_render.providers.base import (
     Absent,
@@ -424,20 +424,22 @@ async def test_a_clip_in_another_format_is_conformed_stored_and_published(
     assert rig.storage.path(rendered.clip.media.key).is_file()
 
 
-TAIL = ((160, 90), 5 * FRAME_RATE, 5 * FRAME_RATE)
+TAIL = WantedClip((160, 90), 5 * FRAME_RATE, 5 * FRAME_RATE, continues=True)
 
 
 async def test_the_last_part_of_a_long_scene_is_complete_at_any_frame_rate(tmp_path: Path) -> None:
     clip = await film(tmp_path / "clip.mp4", 5, "160x90", rate=30)
-    _, facts = await accept(clip, *TAIL, Ffmpeg(), tail=True)
-    assert facts.frames == 5 * FRAME_RATE
+    accepted = await accept(clip, TAIL, Ffmpeg())
+    assert accepted.facts.frames == 5 * FRAME_RATE
 
 
 async def test_the_first_frame_handed_over_is_removed_at_any_frame_rate(tmp_path: Path) -> None:
     clip = await film(tmp_path / "clip.mp4", 10, "160x90", rate=12)
-    path, facts = await accept(clip, *TAIL, Ffmpeg(), tail=True)
-    assert facts.frames == 5 * FRAME_RATE
-    got, old, new = [await frame_at(*moment, tmp_path / "frame") for moment in ((path, 2), (clip, 2), (clip, 7))]
+    accepted = await accept(clip, TAIL, Ffmpeg())
+    assert accepted.facts.frames == 5 * FRAME_RATE
+    got, old, new = [
+        await frame_at(*moment, tmp_path / "frame") for moment in ((accepted.path, 2), (clip, 2), (clip, 7))
+    ]
     assert difference(got, new) < difference(got, old) / 2
 
 

@@ -233,6 +233,7 @@ async def _request_scenes(work: UnitOfWork, event: VideoRequested, written: Writ
             shot_prompt=shot_prompt,
             clip_frames=slot.clip_frames,
             lead_frames=slot.lead,
+            tail_frames=slot.overlap,
             aspect_ratio=event.aspect_ratio,
             niche=written.story.niche,
             owner=event.owner,

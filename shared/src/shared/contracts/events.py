@@ -149,8 +149,7 @@ class StoryboardApproved(Event):
 class SceneRequested(Event):
     """One scene must be rendered as a clip of exactly `clip_frames` frames.
 
-    Its first `lead_frames` frames overlap the scene before. The frames by which the clip is longer than its scene
-    overlap the scene after.
+    Its first `lead_frames` frames overlap the scene before, its last `tail_frames` frames the scene after.
     """
 
     name = "scene.requested"
@@ -162,6 +161,7 @@ class SceneRequested(Event):
     shot_prompt: str
     clip_frames: Annotated[int, Field(gt=0)]
     lead_frames: Annotated[int, Field(ge=0)] = 0
+    tail_frames: Annotated[int, Field(ge=0)] = 0
     aspect_ratio: AspectRatio
     niche: Niche
     owner: Owner

@@ -54,6 +54,11 @@ def timeline(scenes: Sequence[Scene]) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
+def boundaries(clip_frames: int, lead: int, tail: int) -> tuple[int, ...]:
+    """Return the frames of a clip at which the overlap before it ends (`lead`) and the one after it begins (`tail`)."""
+    return tuple(sorted({frame for frame in (lead, clip_frames - tail) if 0 < frame < clip_frames}))
+
+
 def total_frames(slots: Sequence[Slot]) -> int:
     """Return the number of frames of the film."""
     return slots[-1].start + slots[-1].frames

@@ -3,6 +3,8 @@
 The values are options of ffmpeg. Frame rate and frame sizes are part of the contracts (`shared.contracts.media`).
 """
 
+from collections.abc import Iterable
+
 from shared.contracts.media import FRAME_RATE
 
 VIDEO_CODEC = "h264"
@@ -61,6 +63,12 @@ CONTAINER: dict[str, str | int] = {
     "movflags": "+faststart",
     "format": "mp4",
 }
+
+
+def forced_idr(frames: Iterable[int]) -> dict[str, str | int]:
+    """Return the options by which these frames, counted from 0, become IDR pictures beside the regular ones."""
+    conditions = "+".join(f"eq(n,{frame})" for frame in frames)
+    return {"force_key_frames": f"expr:{conditions}", "forced-idr": 1} if conditions else {}
 
 
 def silence_source() -> str:

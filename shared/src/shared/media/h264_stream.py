@@ -18,6 +18,8 @@ PICTURE_TYPES = frozenset({1, IDR, 6, 9, 12})
 """Slices, SEI, delimiters and filler: what may stand in a packet beside repeated parameter sets."""
 HIGH = 100
 """The number of the profile High."""
+LARGEST_NUMBER = 31
+"""Of an SPS; ITU-T H.264, 7.4.2.1.1."""
 LENGTH_BYTES = 4
 """Bytes of the length before each NAL unit."""
 
@@ -51,6 +53,8 @@ class ParameterSets:
         sets = cls(sequences[0], pictures[0])
         if sets.number != _number(sets.picture[1:]):
             raise NotCopyable("its SPS and PPS have different numbers")
+        if not 0 <= sets.number <= LARGEST_NUMBER:
+            raise NotCopyable("its parameter sets have no valid number")
         return sets
 
     @property
@@ -89,14 +93,18 @@ def cut_points(path: Path) -> CutPoints:
         with av.open(str(path), format="mov", options={"protocol_whitelist": "file"}) as media:
             stream = media.streams.video[0]
             sets = ParameterSets.read(stream.codec_context.extradata)
-            packets = [packet for packet in media.demux(stream) if packet.pts is not None]
-            kinds = [_kinds(bytes(packet), sets) for packet in packets]
-            times = [packet.pts for packet in packets if packet.pts is not None]
+            kinds, times = [], []
+            for packet in media.demux(stream):
+                if packet.pts is not None:
+                    kinds.append(_kinds(bytes(packet), sets))
+                    times.append(packet.pts)
     except FFmpegError as error:
         raise MediaDamaged("it is incomplete or damaged", str(error)) from error
     if not kinds or IDR not in kinds[0]:
         raise NotCopyable("it does not start with an IDR picture")
     shown = {time: number for number, time in enumerate(sorted(times))}
+    if len(shown) < len(times):
+        raise NotCopyable("two of its frames are shown at the same time")
     order = [shown[time] for time in times]
     return CutPoints(
         parameter_set_id=sets.number,

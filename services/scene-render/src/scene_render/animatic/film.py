@@ -14,6 +14,7 @@ from scene_render.animatic.palette import palette_of
 from scene_render.animatic.shots import Layer, staged
 from scene_render.providers.animatic_order import AnimaticOrder
 from shared.contracts.media import FRAME_RATE, FRAME_SIZE
+from shared.contracts.timeline import boundaries
 from shared.media.encoding_profile import (
     CLIP_AUDIO,
     CLIP_VIDEO,
@@ -22,6 +23,7 @@ from shared.media.encoding_profile import (
     COLOUR_TAGS,
     CONTAINER,
     PIXEL_FORMAT,
+    forced_idr,
     silence_source,
 )
 from shared.media.ffmpeg import Ffmpeg
@@ -52,7 +54,7 @@ async def draw(
         if on_progress:
             on_progress(min(100.0, 100 * frame / order.clip_frames))
 
-    arguments = _arguments(sheets, move, target, size, order.clip_frames)
+    arguments = _arguments(sheets, move, target, size, order)
     limit = LIMIT_SECONDS + LIMIT_SECONDS_PER_SECOND * order.clip_frames / FRAME_RATE
     await runner.run(arguments, time_limit=limit, on_frame=report_frame)
 
@@ -102,8 +104,9 @@ def _different(pictures: Sequence[Image.Image]) -> list[Image.Image]:
 
 
 def _arguments(
-    sheets: Sequence[Sheet], move: Move | None, target: Path, size: tuple[int, int], frames: int
+    sheets: Sequence[Sheet], move: Move | None, target: Path, size: tuple[int, int], order: AnimaticOrder
 ) -> list[str]:
+    frames = order.clip_frames
     lowest, *others, still = sheets
     picture = _endless(lowest, PIXEL_FORMAT).filter("fps", FRAME_RATE)
     if lowest.layer.pictures[0].size != size:
@@ -124,6 +127,7 @@ def _arguments(
         # Fast rather than small: the composer encodes it again.
         **{"frames:v": frames, "preset": "superfast", "crf": 20},
         **CLIP_VIDEO,
+        **forced_idr(boundaries(frames, order.lead_frames, order.tail_frames)),
         **CLIP_AUDIO,
         **CONTAINER,
     )

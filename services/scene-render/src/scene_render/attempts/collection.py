@@ -3,6 +3,7 @@
 import uuid
 
 import structlog
+from sqlalchemy import select
 
 from scene_render.attempts.polling import SILENCE_SECONDS, SILENT_SECONDS, load
 from scene_render.clips import clip_ingest
@@ -35,7 +36,7 @@ async def collect(event: ClipReady, delivery: Delivery, deps: Dependencies) -> N
         return
     provider = deps.attempts.provider_of(attempt)
     try:
-        collected = await deps.clips.collect(provider, attempt, render)
+        collected = await deps.clips.collect(provider, attempt, render, await _stored_parameter_sets(render, deps))
     except ClipUnusable as unusable:
         log.warning("clip.unusable", reason=str(unusable), detail=unusable.detail, again=unusable.again)
         async with idempotent_transaction(deps.database, delivery) as work:
@@ -55,6 +56,17 @@ async def collect(event: ClipReady, delivery: Delivery, deps: Dependencies) -> N
         raise StepFailed("clip_out_of_reach", str(place), place.detail) from place
     async with idempotent_transaction(deps.database, delivery) as work:
         await _save(work, attempt, collected, deps)
+
+
+async def _stored_parameter_sets(render: Render, deps: Dependencies) -> dict[int, str]:
+    """Return the digests of the parameter sets of the video's other clips, by number."""
+    others = select(Render.clip).where(
+        Render.video_id == render.video_id, Render.scene_number != render.scene_number, Render.state == "rendered"
+    )
+    async with deps.database.reading() as session:
+        clips = [Clip.model_validate(clip) for clip in await session.scalars(others) if clip]
+    points = [clip.cut_points for clip in clips if clip.cut_points]
+    return {one.parameter_set_id: one.parameter_sets for one in points}
 
 
 async def _save(work: UnitOfWork, attempt: Attempt, collected: Clip | clip_ingest.Part, deps: Dependencies) -> None:

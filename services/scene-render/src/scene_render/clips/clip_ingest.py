@@ -1,17 +1,20 @@
 """Turns a provider's file into a clip of the film: download, check, conform where needed, join parts, store."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
-from scene_render.clips import conform, content_checks
+from scene_render.clips import conform
+from scene_render.clips.acceptance import AcceptedClip, WantedClip, accept, read_cut_points
 from scene_render.models import Attempt, Render
-from scene_render.providers.base import ClipUnreadable, ClipUnusable, FirstFrame, Provider, Shot
+from scene_render.providers.animatic import AnimaticProvider
+from scene_render.providers.base import ClipUnreadable, FirstFrame, Provider, Shot
 from scene_render.scenes.order import frames_left, request_of
+from shared.contracts.events import SceneRequested
 from shared.contracts.media import (
     FRAME_RATE,
     FRAME_SIZE,
@@ -22,8 +25,9 @@ from shared.contracts.media import (
     clip_prefix,
 )
 from shared.contracts.story import Contract
-from shared.media.ffmpeg import Ffmpeg, FfmpegFailed
-from shared.media.probe import MediaDamaged, MediaFacts, MediaUnreadable, probe
+from shared.contracts.timeline import boundaries
+from shared.media.ffmpeg import Ffmpeg
+from shared.media.probe import probe
 from shared.storage.base import Storage
 from shared.storage.work_folder import work_folder
 
@@ -71,36 +75,36 @@ class ClipIngest:
             )
             yield Shot(request, attempt.seconds, first)
 
-    async def collect(self, provider: Provider, attempt: Attempt, render: Render) -> Clip | Part:
+    async def collect(
+        self, provider: Provider, attempt: Attempt, render: Render, parameter_sets: Mapping[int, str]
+    ) -> Clip | Part:
         """Download, check and store the clip of an attempt, and return it: the whole scene, or its next part.
+
+        `parameter_sets`: see `WantedClip`.
 
         Raises:
             ClipUnusable: the clip cannot be used in the film.
             ClipOutOfReach, ProviderSilent: it could not be downloaded.
         """
-        left = frames_left(render)
+        left, wanted = frames_left(render), _wanted(provider, attempt, render, parameter_sets)
         with work_folder(self.work_folder, "clip") as folder:
             try:
-                path, facts = await self._fetch(provider, attempt, render, folder)
+                accepted = await self._fetch(provider, attempt, wanted, folder)
             except ClipUnreadable as unreadable:
                 log.info("clip.fetched_again", reason=str(unreadable), detail=unreadable.detail)
-                path, facts = await self._fetch(provider, attempt, render, folder)
-            if left - facts.frames > LONGEST_FREEZE_FRAMES:
-                return await self._store_part(path, facts, attempt, render)
+                accepted = await self._fetch(provider, attempt, wanted, folder)
+            if left - accepted.facts.frames > LONGEST_FREEZE_FRAMES:
+                return await self._store_part(accepted, attempt, render)
             if render.parts:
-                path, facts = await self._join(path, facts, render, folder)
+                accepted = await self._join(accepted, render, folder)
             key = clip_key(render.video_id, render.scene_number, attempt.number)
-            media = await self.storage.put(key, path, "video/mp4")
-        return clip_of(media, facts)
+            media = await self.storage.put(key, accepted.path, "video/mp4")
+        return clip_of(media, accepted)
 
-    async def _fetch(
-        self, provider: Provider, attempt: Attempt, render: Render, folder: Path
-    ) -> tuple[Path, MediaFacts]:
-        ordered = attempt.seconds * FRAME_RATE
+    async def _fetch(self, provider: Provider, attempt: Attempt, wanted: WantedClip, folder: Path) -> AcceptedClip:
         fetched = folder / "fetched"
         await provider.fetch(str(attempt.task_id), fetched)
-        size, wanted = FRAME_SIZE[request_of(render).aspect_ratio], min(frames_left(render), ordered)
-        return await accept(fetched, size, wanted, ordered, self.ffmpeg, tail=bool(render.parts))
+        return await accept(fetched, wanted, self.ffmpeg)
 
     async def remove(self, video_id: UUID) -> None:
         """Remove all stored clips of a video."""
@@ -115,29 +119,30 @@ class ClipIngest:
         """Remove the parts of one long scene."""
         await self.storage.delete(part_prefix(video_id, scene_number))
 
-    async def _store_part(self, path: Path, facts: MediaFacts, attempt: Attempt, render: Render) -> Part:
+    async def _store_part(self, accepted: AcceptedClip, attempt: Attempt, render: Render) -> Part:
+        path, frames = accepted.path, accepted.facts.frames
         frame = path.with_name("last-frame.jpg")
-        await conform.take_frame(path, facts.frames - 1, frame, self.ffmpeg)
+        await conform.take_frame(path, frames - 1, frame, self.ffmpeg)
         key = f"{part_prefix(render.video_id, render.scene_number)}{len(render.parts) + 1}-{attempt.number}"
         return Part(
             media=await self.storage.put(f"{key}.mp4", path, "video/mp4"),
-            frames=facts.frames,
+            frames=frames,
             last_frame=await self.storage.put(f"{key}.jpg", frame, "image/jpeg"),
             provider=attempt.provider,
             task_id=str(attempt.task_id),
         )
 
-    async def _join(self, last: Path, facts: MediaFacts, render: Render, folder: Path) -> tuple[Path, MediaFacts]:
+    async def _join(self, last: AcceptedClip, render: Render, folder: Path) -> AcceptedClip:
         """Join the parts of a scene into one clip."""
         pieces: list[tuple[Path, int]] = []
         for number, part in enumerate(Part.model_validate(part) for part in render.parts):
             path = folder / f"part-{number}.mp4"
             await self.storage.get(part.media, path)
             pieces.append((path, part.frames))
-        pieces.append((last, min(facts.frames, frames_left(render))))
+        pieces.append((last.path, min(last.facts.frames, frames_left(render))))
         joined = folder / "joined.mp4"
-        await conform.join(pieces, joined, self.ffmpeg)
-        return joined, await probe(joined)
+        await conform.join(pieces, joined, _boundaries(request_of(render)), self.ffmpeg)
+        return AcceptedClip(joined, await probe(joined), await read_cut_points(joined))
 
 
 def part_prefix(video_id: str, scene_number: int) -> str:
@@ -145,51 +150,31 @@ def part_prefix(video_id: str, scene_number: int) -> str:
     return f"videos/{video_id}/parts/scene-{scene_number}-"
 
 
-async def accept(
-    path: Path, size: tuple[int, int], wanted: int, ordered: int, ffmpeg: Ffmpeg, *, tail: bool = False
-) -> tuple[Path, MediaFacts]:
-    """Check a downloaded clip and return a file that matches the encoding profile, with its facts.
-
-    The result has at least `wanted` frames less `LONGEST_FREEZE_FRAMES`, or more; joining cuts it. `tail`: the
-    clip continues another one, which the provider may have put in front: only the last `ordered` frames count.
-
-    Raises:
-        ClipUnreadable: the file is no video that we read, or damaged.
-        ClipUnusable: the clip is too short, or black or frozen throughout.
-        FfmpegFailed, FfmpegTimedOut: this machine failed; a retry may succeed.
-    """
-    try:
-        facts = await probe(path)
-        # In frames of the film; the file may have another frame rate.
-        delivered = round(facts.duration * FRAME_RATE)
-        skip = delivered - ordered if tail and delivered > ordered + FRAME_RATE else 0
-        if skip or not conform.matches_profile(facts, size):
-            conformed = path.with_name("conformed.mp4")
-            await conform.conform(path, conformed, facts, size, wanted, ffmpeg, skip / FRAME_RATE)
-            path, facts = conformed, await probe(conformed)
-        content = await content_checks.check_content(path, ffmpeg)
-    except MediaUnreadable as error:
-        again = isinstance(error, MediaDamaged)
-        raise ClipUnreadable(f"The clip cannot be read: {error.reason}.", again=again, detail=error.detail) from error
-    except FfmpegFailed as error:
-        if error.blames_machine:
-            raise
-        raise ClipUnreadable("The clip cannot be read: it is incomplete or damaged.", detail=error.stderr) from error
-    if facts.frames < wanted - LONGEST_FREEZE_FRAMES:
-        raise ClipUnusable(f"The clip has {facts.frames} frames; {wanted} were asked for.")
-    if content.is_black:
-        raise ClipUnusable("The clip is black from beginning to end.")
-    if content.is_frozen:
-        raise ClipUnusable("The clip stands still from beginning to end.")
-    return path, facts
+def _wanted(provider: Provider, attempt: Attempt, render: Render, parameter_sets: Mapping[int, str]) -> WantedClip:
+    request, ordered = request_of(render), attempt.seconds * FRAME_RATE
+    return WantedClip(
+        size=FRAME_SIZE[request.aspect_ratio],
+        frames=min(frames_left(render), ordered),
+        ordered=ordered,
+        continues=bool(render.parts),
+        boundaries=_boundaries(request),
+        parameter_sets=parameter_sets,
+        is_own=provider.name == AnimaticProvider.name,
+    )
 
 
-def clip_of(media: MediaReference, facts: MediaFacts) -> Clip:
+def _boundaries(request: SceneRequested) -> tuple[int, ...]:
+    return boundaries(request.clip_frames, request.lead_frames, request.tail_frames)
+
+
+def clip_of(media: MediaReference, accepted: AcceptedClip) -> Clip:
     """Return the clip as other services see it."""
+    facts = accepted.facts
     return Clip(
         media=media,
         width=facts.width,
         height=facts.height,
         frames=facts.frames,
         has_audio=facts.audio_codec is not None,
+        cut_points=accepted.cut_points,
     )

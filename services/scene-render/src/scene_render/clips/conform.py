@@ -1,6 +1,7 @@
 """Converts clips to the encoding profile, joins the parts of a scene, extracts single frames."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from shared.media.encoding_profile import (
     CONTAINER,
     H264_PROFILES,
     PIXEL_FORMAT,
+    TRACK_TIMESCALE,
     VIDEO_CODEC,
+    forced_idr,
 )
 from shared.media.ffmpeg import Ffmpeg
 from shared.media.probe import LARGEST_PICTURE, UPRIGHT, MediaFacts
@@ -33,8 +36,31 @@ TRANSPOSITIONS = {
 """ffmpeg's names of transpositions, by whether rows run down and columns run right."""
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """How a clip with these `facts` is converted: to at most `frames` frames of `size` pixels.
+
+    The clip starts with its first picture after `skip` seconds. Its frames `boundaries` become IDR pictures.
+    """
+
+    facts: MediaFacts
+    size: tuple[int, int]
+    frames: int
+    skip: float = 0.0
+    boundaries: tuple[int, ...] = ()
+
+
 def matches_profile(facts: MediaFacts, size: tuple[int, int]) -> bool:
-    """Return whether a clip can be used as it is: it has every property of the encoding profile."""
+    """Return whether a clip has every property of the encoding profile."""
+    audio_format = (facts.audio_codec, facts.audio_rate, facts.audio_channels)
+    sound = facts.sound is None or (
+        audio_format == (AUDIO_CODEC, AUDIO_RATE, AUDIO_CHANNELS) and abs(facts.audio_start) < 1 / FRAME_RATE
+    )
+    return picture_matches_profile(facts, size) and sound and facts.others == 0
+
+
+def picture_matches_profile(facts: MediaFacts, size: tuple[int, int]) -> bool:
+    """Return whether the picture of a clip, with its timing, has every property of the encoding profile."""
     picture = (
         facts.container == "mov"
         and (facts.width, facts.height) == size
@@ -54,32 +80,27 @@ def matches_profile(facts: MediaFacts, size: tuple[int, int]) -> bool:
         # An edit list may only remove the decoder's delay.
         and facts.hidden == 0
     )
-    audio_format = (facts.audio_codec, facts.audio_rate, facts.audio_channels)
-    sound = facts.sound is None or (
-        audio_format == (AUDIO_CODEC, AUDIO_RATE, AUDIO_CHANNELS) and abs(facts.audio_start) < 1 / FRAME_RATE
-    )
-    return picture and timing and sound and facts.others == 0
+    return picture and timing
 
 
-async def conform(
-    source: Path, target: Path, facts: MediaFacts, size: tuple[int, int], frames: int, runner: Ffmpeg, skip: float = 0.0
-) -> None:
-    """Convert `source` with its `facts` to the encoding profile and write at most `frames` frames to `target`.
+async def conform(source: Path, target: Path, conversion: Conversion, runner: Ffmpeg) -> None:
+    """Convert `source` to the encoding profile and write it to `target`.
 
-    The picture is turned upright, deinterlaced, cropped to the aspect ratio of `size` and scaled to it with square
-    pixels. The clip starts with its first picture after `skip` seconds; sound stays in sync.
+    The picture is turned upright, deinterlaced, cropped to the aspect ratio of the film and scaled to its size with
+    square pixels. Sound stays in sync.
 
     Raises:
         FfmpegFailed, FfmpegTimedOut: ffmpeg cannot convert it.
     """
+    facts, frames = conversion.facts, conversion.frames
     clip = _open(source, facts.container)
-    begin = facts.start + skip
-    streams, graphs = [clip[str(facts.picture)]], {"vf": graph(_picture(facts, begin, size))}
+    begin = facts.start + conversion.skip
+    streams, graphs = [clip[str(facts.picture)]], {"vf": graph(_picture(facts, begin, conversion.size))}
     if facts.sound is not None:
         streams.append(clip[str(facts.sound)])
         graphs["af"] = graph(_sound(begin, frames))
     # A restarted graph does not know the earlier frames: number and rate of frames are set on the output.
-    timing = {"frames:v": frames, "fps_mode": "cfr"}
+    timing = {"frames:v": frames, "fps_mode": "cfr", **forced_idr(conversion.boundaries)}
     output = ffmpeg.output(
         *streams, str(target), **graphs, **timing, **QUALITY, **CLIP_VIDEO, **CLIP_AUDIO, **CONTAINER
     )
@@ -88,8 +109,26 @@ async def conform(
     await runner.run(arguments, time_limit=_limit(frames))
 
 
-async def join(pieces: Sequence[tuple[Path, int]], target: Path, runner: Ffmpeg) -> None:
+async def remux(source: Path, target: Path, facts: MediaFacts, runner: Ffmpeg) -> None:
+    """Copy a picture that matches the encoding profile to `target`, convert its sound, and leave out all else.
+
+    Raises:
+        FfmpegFailed, FfmpegTimedOut: ffmpeg cannot convert it.
+    """
+    clip = _open(source)
+    streams, sound = [clip[str(facts.picture)]], {}
+    if facts.sound is not None:
+        streams.append(clip[str(facts.sound)])
+        sound = {"af": graph(_sound(0.0, facts.frames)), **CLIP_AUDIO}
+    container = {**CONTAINER, "video_track_timescale": TRACK_TIMESCALE}
+    output = ffmpeg.output(*streams, str(target), **{"c:v": "copy"}, **sound, **container)
+    await runner.run(_arguments(output.global_args("-copyts", "-xerror")), time_limit=_limit(facts.frames))
+
+
+async def join(pieces: Sequence[tuple[Path, int]], target: Path, boundaries: Sequence[int], runner: Ffmpeg) -> None:
     """Join clips that match the encoding profile, the given number of frames of each, without their sound.
+
+    The frames `boundaries` of the result become IDR pictures.
 
     Raises:
         FfmpegFailed, FfmpegTimedOut: ffmpeg cannot join them.
@@ -100,7 +139,8 @@ async def join(pieces: Sequence[tuple[Path, int]], target: Path, runner: Ffmpeg)
     ]
     frames = sum(frames for _, frames in pieces)
     joined = _tagged(ffmpeg.concat(*pictures, v=1, a=0))
-    output = ffmpeg.output(joined, str(target), **{"frames:v": frames}, **QUALITY, **CLIP_VIDEO, **CONTAINER)
+    options = {"frames:v": frames, **QUALITY, **CLIP_VIDEO, **forced_idr(boundaries)}
+    output = ffmpeg.output(joined, str(target), **options, **CONTAINER)
     await runner.run(_arguments(output), time_limit=_limit(frames))
 
 

@@ -21,32 +21,38 @@ LIMIT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class ContentReport:
-    """Whether a clip is black, or frozen, for its whole duration."""
+    """How many frames of a clip can be decoded, and whether it is black, or frozen, for its whole duration."""
 
+    frames: int
     is_black: bool
     is_frozen: bool
 
 
 async def check_content(path: Path, runner: Ffmpeg) -> ContentReport:
-    """Decode a local clip and report whether all of it is black or frozen.
+    """Decode picture and sound of a local clip, and report on its picture.
 
     Raises:
         FfmpegFailed, FfmpegTimedOut: the clip cannot be decoded completely.
     """
     report = path.with_suffix(".checks")
+    # One thread: others would notice some damage only after its frame was used.
+    clip = ffmpeg.input(str(path), f="mov", protocol_whitelist="file", err_detect="explode", threads=1)
     samples = (
-        ffmpeg.input(str(path), f="mov", protocol_whitelist="file", err_detect="explode")
-        .video.filter("fps", SAMPLES_PER_SECOND)
+        clip.video.filter("fps", SAMPLES_PER_SECOND)
         .filter("scale", *SAMPLE_SIZE, flags="area")
         .filter("format", "gray")
         .filter("blackdetect", d=0, pic_th=1, pix_th=BLACK_LUMA)
         .filter("freezedetect", d=SHORTEST_FREEZE_SECONDS, n=FREEZE_NOISE)
         .filter("metadata", "print", file=str(report))
     )
-    arguments = ffmpeg.compile(ffmpeg.output(samples, "-", f="null").global_args("-xerror"))[1:]
-    await runner.run([str(argument) for argument in arguments], time_limit=LIMIT_SECONDS)
+    everything = ffmpeg.output(clip["v:0"], clip["a?"], "-", f="null", fps_mode="passthrough")
+    outputs = ffmpeg.merge_outputs(everything, ffmpeg.output(samples, "-", f="null")).global_args("-xerror")
+    counted = [0]
+    arguments = [str(argument) for argument in ffmpeg.compile(outputs)[1:]]
+    await runner.run(arguments, time_limit=LIMIT_SECONDS, on_frame=counted.append)
     found = report.read_text().split()
     return ContentReport(
+        frames=counted[-1],
         is_black=_never_ends(found, "lavfi.black_start", "lavfi.black_end"),
         is_frozen=_never_ends(found, "lavfi.freezedetect.freeze_start", "lavfi.freezedetect.freeze_end"),
     )

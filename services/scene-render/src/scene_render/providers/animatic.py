@@ -70,6 +70,7 @@ class AnimaticProvider:
             niche=request.niche,
             clip_frames=request.clip_frames,
             lead_frames=request.lead_frames,
+            tail_frames=request.tail_frames,
             seed=str(request.video_id),
         )
         try:

@@ -8,9 +8,9 @@ from shared.contracts.story import AspectRatio, Contract, Niche, Scene
 
 
 class AnimaticOrder(Contract):
-    """A clip of `clip_frames` frames, of which the first `lead_frames` overlap the scene before.
+    """A clip of `clip_frames` frames. All clips of one `seed` share their look.
 
-    All clips of one `seed` share their look.
+    Its first `lead_frames` frames overlap the scene before, its last `tail_frames` frames the scene after.
     """
 
     scene: Scene
@@ -19,4 +19,5 @@ class AnimaticOrder(Contract):
     niche: Niche
     clip_frames: Annotated[int, Field(gt=0)]
     lead_frames: Annotated[int, Field(ge=0)] = 0
+    tail_frames: Annotated[int, Field(ge=0)] = 0
     seed: str
