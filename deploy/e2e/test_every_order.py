@@ -117,7 +117,7 @@ class Ledger:
 class DrawnClips(ClipIngest):
     """Clips that are there without a render."""
 
-    async def collect(self, _provider: object, attempt: Any, render: Any) -> Clip:
+    async def collect(self, _provider: object, attempt: Any, render: Any, _parameter_sets: object) -> Clip:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip"
             path.write_bytes(b"clip")

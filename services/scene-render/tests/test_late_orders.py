@@ -12,9 +12,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from scene_render.clips.acceptance import AcceptedClip, WantedClip
 from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.internal_messages import CallbackReceived, CancelDue, ClipReady
-from scene_render.models import Attempt, Render
+from scene_render.models import Attempt
 from scene_render.providers.base import ClipUnusable, Failed, Lost, Provider, Running, SubmissionDeferred, Succeeded
 from scene_render.retention import policies
 from shared.contracts.events import (
@@ -28,7 +29,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.media import FRAME_RATE
 from shared.media.ffmpeg import Ffmpeg
-from shared.media.probe import MediaFacts, probe
+from shared.media.probe import probe
 from shared_testing.due_times import CheckDue, PayAgainDue, SubmissionOverdue
 
 Scene = Callable[..., SceneRequested]
@@ -43,12 +44,10 @@ REFUSED = Failed("moderation", "r", Decimal(0), again=False)
 class SmallClips(ClipIngest):
     """Takes clips as they are, so that no test waits for an encoder."""
 
-    async def _fetch(
-        self, provider: Provider, attempt: Attempt, _render: Render, folder: Path
-    ) -> tuple[Path, MediaFacts]:
+    async def _fetch(self, provider: Provider, attempt: Attempt, _wanted: WantedClip, folder: Path) -> AcceptedClip:
         path = folder / "fetched"
         await provider.fetch(str(attempt.task_id), path)
-        return path, await probe(path)
+        return AcceptedClip(path, await probe(path), None)
 
 
 @pytest.fixture(scope="session")

@@ -142,7 +142,7 @@ ODD: dict[str, Odd] = {
         "[1:a]volume=0:enable='not(between(t,1.5,1.625))',aformat=channel_layouts=stereo[a] "
         f"-map 0:v -map [a] -c:v copy {AAC}"
     ),
-    "late sound": Odd("-i {G} -itsoffset 0.5 -i {G} -map 0:v -map 1:a -c copy", delay=0.5),
+    "late sound": Odd("-i {G} -itsoffset 0.25 -i {G} -map 0:v -map 1:a -c copy", delay=0.25),
     "anamorphic": Odd(
         f"-i {{M}} {X264} -vf scale=960:720:out_color_matrix=bt709:out_range=tv,format=yuv420p,setsar=4/3 {BT709} {AAC}"
     ),

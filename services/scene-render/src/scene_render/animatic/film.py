@@ -30,6 +30,9 @@ from shared.media.ffmpeg import Ffmpeg
 
 LIMIT_SECONDS = 120.0
 LIMIT_SECONDS_PER_SECOND = 15.0
+QUALITY = {"preset": "superfast", "crf": 20}
+"""These frames are copied into the film. Compared with `veryfast` at the same `crf`, they take less CPU time and have a
+higher SSIM (0.995 on average), in two to three times the bytes (2 to 4 Mbit/s)."""
 RAW_PIXELS = {"RGB": "rgb24", "RGBA": "rgba"}
 """ffmpeg's names for Pillow's."""
 
@@ -124,8 +127,8 @@ def _arguments(
         picture,
         ffmpeg.input(silence_source(), f="lavfi", t=f"{frames / FRAME_RATE:.6f}").audio,
         str(target),
-        # Fast rather than small: the composer encodes it again.
-        **{"frames:v": frames, "preset": "superfast", "crf": 20},
+        **{"frames:v": frames},
+        **QUALITY,
         **CLIP_VIDEO,
         **forced_idr(boundaries(frames, order.lead_frames, order.tail_frames)),
         **CLIP_AUDIO,
