@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import io
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urljoin
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
@@ -84,7 +88,29 @@ def story_of(watcher, video_id: str) -> list[str]:
     assert progress == sorted(progress), "progress went backwards"
     seqs = [data["seq"] for _, data in heard if data["seq"] is not None]
     assert seqs == list(range(1, len(seqs) + 1)), "events are missing, doubled or out of order"
-    return list(dict.fromkeys(name for name, _ in heard))
+    # A piece of the stream may be there before or after the film.
+    return list(dict.fromkeys(name for name, _ in heard if name != "video_stream_extended"))
+
+
+async def streamed(url: str) -> int:
+    """Fetch a stream once it has ended, as a player would, and decode every frame of it. Returns their number."""
+
+    def ended() -> str | None:
+        with contextlib.suppress(HTTPError), urlopen(url) as answer:
+            playlist = str(answer.read().decode())
+            return playlist if "#EXT-X-ENDLIST" in playlist else None
+        return None
+
+    playlist = await eventually(ended, 30, what="the stream ends")
+    frames = 0
+    for piece in playlist.split("#EXT-X-MAP:")[1:]:
+        content = b""
+        for link in re.findall(r'URI="([^"]+)"|^([^#\s]\S+)$', piece, re.MULTILINE):
+            with urlopen(urljoin(url, "".join(link))) as answer:
+                content += answer.read()
+        with av.open(io.BytesIO(content)) as container:
+            frames += sum(1 for _ in container.decode(video=0))
+    return frames
 
 
 async def test_a_video_requested_by_rest_and_one_on_the_broker(stack, watch, tmp_path: Path) -> None:
@@ -113,6 +139,7 @@ async def test_a_video_requested_by_rest_and_one_on_the_broker(stack, watch, tmp
         pictures, width, height, sound = played(base + video["videoUrl"], tmp_path / "film.mp4")
         assert (pictures, (width, height)) == (frames, size)
         assert abs(sound - frames / 24) < 0.05
+        assert await streamed(f"{base}/api/v1/videos/{video['videoId']}/stream.m3u8") == frames
         with urlopen(Request(base + video["videoUrl"], headers={"Range": "bytes=0-99"})) as answer:
             assert (answer.status, len(answer.read())) == (206, 100)
         assert all(scene["state"] == "rendered" for scene in video["scenes"])
@@ -122,13 +149,14 @@ async def test_a_video_requested_by_rest_and_one_on_the_broker(stack, watch, tmp
         keys = {item["Key"] for item in stack.s3.client().list_objects_v2(Bucket=stack.bucket)["Contents"]}
         assert {f"videos/{video['videoId']}/{name}" for name in ("film.mp4", "thumbnail.jpg")} <= keys
 
+    events = 8 + sum(name == "video_stream_extended" for name, _ in watcher.of(second))
     row = stack.rows(
         "gateway",
         "SELECT videoId, postId, niche, prompt, status, duration, owner, completedAt IS NOT NULL, lastSeq, "
         f"storyScript <> '' FROM videos WHERE videoId = '{second}'",
     )
-    assert row == [(second, "p-7", "kuliner", "Kopi pagi di warung", "completed", 15, "publisher", 1, 8, 1)]
-    assert stack.rows("gateway", f"SELECT COUNT(*) FROM video_events WHERE videoId = '{second}'") == [(8,)]
+    assert row == [(second, "p-7", "kuliner", "Kopi pagi di warung", "completed", 15, "publisher", 1, events, 1)]
+    assert stack.rows("gateway", f"SELECT COUNT(*) FROM video_events WHERE videoId = '{second}'") == [(events,)]
     await stack.is_quiet()
     assert not any(count for name, count in stack.queues().items() if name.endswith(".dead"))
 
