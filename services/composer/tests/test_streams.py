@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import av
+import numpy as np
 import pytest
 
 from composer.film.plan import Rules
 from composer.stream.pieces import PieceWrong
 from composer.stream.plan import stream_parts
 from shared.contracts.events import (
+    SceneRendered,
     StoryboardCreated,
     StreamExtended,
     VideoCancelled,
@@ -22,9 +24,11 @@ from shared.contracts.events import (
     VideoFailed,
     VideoResumed,
 )
-from shared.contracts.media import Clip, MediaReference
+from shared.contracts.media import FRAME_RATE, Clip, MediaReference
 from shared.contracts.story import Scene
 from shared.contracts.timeline import timeline
+from shared.media.ffmpeg import Ffmpeg
+from shared.media.h264_stream import cut_points
 from shared.messaging.message_processor import DeadLettered, Handled
 from shared_testing.servers import published
 
@@ -74,11 +78,47 @@ async def test_the_stream_has_the_frames_of_the_film(composer: Any, storyboard: 
     assert isinstance(composed, VideoComposed)
     streamed = []
     for one in extended:
-        files = [composer.folder / "media" / media.key for media in (one.init, *(part.media for part in one.segments))]
-        streamed += pictures(BytesIO(b"".join(file.read_bytes() for file in files)))
+        streamed += pictures(stream_file(composer, one))
         assert one.longest_frames >= max(segment.frames for segment in one.segments)
     assert streamed == pictures(composer.folder / "media" / composed.film.key)
     assert sum(segment.frames for one in extended for segment in one.segments) == len(streamed) == 72
+
+
+async def with_a_tone(composer: Any, rendered: SceneRendered) -> SceneRendered:
+    """Add a tone to a stored clip."""
+    clip, path = rendered.clip, composer.folder / "tone.mp4"
+    source = ["-i", str(composer.folder / "media" / clip.media.key), "-f", "lavfi", "-i", "sine=f=440:r=48000"]
+    sound = ["-t", f"{clip.frames / FRAME_RATE}", "-c:v", "copy", "-c:a", "aac", "-ac", "2"]
+    await Ffmpeg().run([*source, *sound, "-y", str(path)], time_limit=60)
+    media = await composer.storage.put(clip.media.key, path, "video/mp4")
+    changed = clip.model_copy(update={"media": media, "has_audio": True, "cut_points": cut_points(path)})
+    return rendered.model_copy(update={"clip": changed})
+
+
+@pytest.mark.slow
+async def test_the_sound_of_the_stream_has_no_gap(composer: Any, storyboard: Storyboard) -> None:
+    clips = [await composer.rendered(number) for number in (1, 2, 3)]
+    await composer.handle(storyboard(3), *[await with_a_tone(composer, one) for one in clips[:2]], clips[2])
+    heard = [loudness(stream_file(composer, one)) for one in await make_pieces(composer)]
+    # 10 ms each; a decoder needs one packet of 21 ms to begin with.
+    assert [len(levels) for levels in heard] == pytest.approx([100, 100, 100], abs=3)
+    for levels in heard[:2]:
+        assert min(levels[3:99]) > 0.9 * levels[50]
+    assert max(heard[2]) < 0.001, "its clip has no sound"
+
+
+def stream_file(composer: Any, extended: StreamExtended) -> BytesIO:
+    """The file of a piece, as a player reads it."""
+    stored = (extended.init, *(segment.media for segment in extended.segments))
+    return BytesIO(b"".join((composer.folder / "media" / media.key).read_bytes() for media in stored))
+
+
+def loudness(media: BytesIO) -> list[float]:
+    """The RMS level of each 10 ms."""
+    with av.open(media, "r", format="mov") as container:
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    whole = samples[: len(samples) // 480 * 480].reshape(-1, 480)
+    return [float(level) for level in np.sqrt((whole**2).mean(axis=1))]
 
 
 @pytest.mark.slow
