@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from shared.media.ffmpeg import FILE_SIZE_LIMIT, MEMORY_LIMIT, Ffmpeg, FfmpegFailed, FfmpegTimedOut
+from shared.media import ffmpeg
+from shared.media.ffmpeg import (
+    FILE_SIZE_LIMIT,
+    MEMORY_LIMIT,
+    Ffmpeg,
+    FfmpegFailed,
+    FfmpegTimedOut,
+    InputNotConfined,
+)
 from shared_testing.servers import eventually
 
 ENDLESS = ["-re", "-f", "lavfi", "-i", "testsrc2=s=64x64", "-f", "null", "-"]
@@ -28,7 +36,7 @@ async def test_frames_are_reported_as_they_are_written(tmp_path: Path) -> None:
 
 async def test_stderr_of_ffmpeg_is_logged_and_not_shown_to_users() -> None:
     with capture_logs() as lines, pytest.raises(FfmpegFailed) as failed:
-        await Ffmpeg().run(["-i", "/nowhere.mp4", "-f", "null", "-"], time_limit=20)
+        await Ffmpeg().run(["-f", "mov", "-i", "/nowhere.mp4", "-f", "null", "-"], time_limit=20)
     assert "nowhere" in failed.value.stderr
     assert "nowhere" not in str(failed.value)
     assert any("nowhere" in line.get("stderr", "") for line in lines)
@@ -81,6 +89,52 @@ async def test_ffmpeg_runs_within_limits_of_memory_and_file_size() -> None:
     ]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("kind", ["address", "playlist", "script", "description"])
+async def test_no_input_reaches_the_network(tmp_path: Path, kind: str) -> None:
+    calls: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: calls.append(writer), "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a.ts"
+    texts = {
+        "playlist": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n#EXT-X-ENDLIST\n",
+        "script": f"ffconcat version 1.0\nfile {address}\n",
+        "description": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=n\nc=IN IP4 127.0.0.1\nt=0 0\na=control:{address}\n",
+    }
+    source = tmp_path / "clip.mp4"
+    source.write_text(texts.get(kind, ""))
+    form = {"address": "mpegts", "playlist": "hls", "script": "concat", "description": "sdp"}[kind]
+    given = [*(["-safe", "0"] if kind == "script" else []), "-i", address if kind == "address" else str(source)]
+    for name in (form, "mov"):
+        with pytest.raises(FfmpegFailed):
+            await Ffmpeg().run(["-f", name, *(given if name == form else given[-2:]), "-f", "null", "-"], time_limit=20)
+    assert calls == []
+    server.close()
+
+
+async def test_an_input_names_its_format() -> None:
+    arguments = ["-f", "lavfi", "-i", "testsrc2", "-i", "clip.mp4", "-f", "null", "-"]
+    with pytest.raises(InputNotConfined):
+        await Ffmpeg().run(arguments, time_limit=20)
+
+
+async def test_no_more_run_at_once_than_there_are_cores_and_waiting_takes_none_of_their_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ffmpeg, "RUNS_AT_ONCE", 1)
+    first = asyncio.create_task(Ffmpeg().run(ENDLESS, time_limit=60))
+    await eventually(running)
+    [pid] = running()
+    short = ["-f", "lavfi", "-i", "testsrc2=s=64x64:r=24:d=0.1", "-f", "null", "-"]
+    second = asyncio.create_task(Ffmpeg().run(short, time_limit=15))
+    waits_too_long = asyncio.create_task(Ffmpeg().run(ENDLESS, time_limit=0.2))
+    await asyncio.sleep(0.5)
+    assert running() == [pid]
+    assert not waits_too_long.done()
+    first.cancel()
+    await second
+    with pytest.raises(FfmpegTimedOut):
+        await waits_too_long
 
 
 async def test_ffmpeg_is_killed_with_the_process_that_runs_it(tmp_path: Path) -> None:

@@ -244,7 +244,8 @@ async def test_a_clip_that_does_not_say_its_colours_keeps_them_beside_one_that_d
     await film_maker.clip("second", plain("lime"), 24)
     tags = "h264_metadata=matrix_coefficients=2:colour_primaries=2:transfer_characteristics=2"
     untagged = tmp_path / "untagged.mp4"
-    await Ffmpeg().run(["-i", str(tmp_path / "second.mp4"), "-c", "copy", "-bsf:v", tags, str(untagged)], time_limit=30)
+    source = ["-f", "mov", "-i", str(tmp_path / "second.mp4")]
+    await Ffmpeg().run([*source, "-c", "copy", "-bsf:v", tags, str(untagged)], time_limit=30)
     assert (await probe(untagged)).colour.matrix == 2
     film, _ = await film_maker.make(slots, [tagged, (await film_maker.described(untagged))], copies=False)
     shown = pictures(film)

@@ -34,7 +34,7 @@ async def loudness(path: Path) -> tuple[float, float]:
     """The integrated loudness and the true peak."""
     report = path.with_suffix(".txt")
     measure = f"ebur128=peak=true:metadata=1,ametadata=print:file={report}"
-    await Ffmpeg().run(["-i", str(path), "-af", measure, "-f", "null", "-"], time_limit=60)
+    await Ffmpeg().run(["-f", "mov", "-i", str(path), "-af", measure, "-f", "null", "-"], time_limit=60)
     values = dict(line.split("=") for line in report.read_text().splitlines() if line.startswith("lavfi.r128"))
     peak = max(float(value) for name, value in values.items() if "true_peaks_ch" in name)
     return float(values["lavfi.r128.I"]), 20 * np.log10(peak)

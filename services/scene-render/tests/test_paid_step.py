@@ -445,7 +445,7 @@ async def test_the_first_frame_handed_over_is_removed_at_any_frame_rate(tmp_path
 
 async def frame_at(path: Path, seconds: float, target: Path) -> bytes:
     """The picture at this moment, in grey."""
-    arguments = ["-ss", str(seconds), "-i", str(path), "-frames:v", "1", "-pix_fmt", "gray"]
+    arguments = ["-ss", str(seconds), "-f", "mov", "-i", str(path), "-frames:v", "1", "-pix_fmt", "gray"]
     await Ffmpeg().run([*arguments, "-f", "rawvideo", "-y", str(target)], time_limit=30)
     return target.read_bytes()
 

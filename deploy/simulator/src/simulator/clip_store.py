@@ -63,7 +63,7 @@ class ClipStore:
         # Black and frozen clips have no text.
         if look == "moving":
             _letter(caption, size).save(picture)
-            arguments += ["-i", str(picture)]
+            arguments += ["-f", "png_pipe", "-i", str(picture)]
             filters = ["-filter_complex", "overlay=0:0,format=yuv420p"]
         form_of_file = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "24", "-movflags", "+faststart", "-f", "mp4"]
         await self.ffmpeg.run([*arguments, *filters, *form_of_file, "-y", str(part)], time_limit=DRAWING_SECONDS)

@@ -45,7 +45,7 @@ async def take_thumbnail(clip: Path, target: Path, first: int, end: int, ffmpeg:
 def _arguments(clip: Path, target: Path, span: Span, *, must_be_lit: bool) -> list[str]:
     first, end = span
     place = {"ss": max(0, first - 0.5) / FRAME_RATE, "t": (end - first) / FRAME_RATE}
-    picture = graph.input(str(clip), f="mov", protocol_whitelist="file", **place)["v:0"]
+    picture = graph.input(str(clip), f="mov", **place)["v:0"]
     if must_be_lit:
         picture = picture.filter("blackframe", amount=0, threshold=DARK_LUMA).filter(
             "metadata", "select", key="lavfi.blackframe.pblack", value=BLACK_PERCENT, function="less"

@@ -1,4 +1,7 @@
-"""Runs ffmpeg in a process group of its own, with a time limit and resource limits; it ends with its parent."""
+"""Runs ffmpeg confined: with limits of time and resources, without a network, in a process group of its own.
+
+It ends with its parent. No more run at once than there are cores.
+"""
 
 import asyncio
 import contextlib
@@ -9,8 +12,9 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import imageio_ffmpeg
 import structlog
@@ -27,6 +31,17 @@ MACHINE_EXIT_CODES = NOT_STARTED_EXIT_CODES | {
 MEMORY_LIMIT = 6 * 2**30
 FILE_SIZE_LIMIT = 2 * 2**30
 """Bytes."""
+RUNS_AT_ONCE = os.cpu_count() or 1
+"""More than there are cores would only take more memory, and time from each other's limits."""
+PROTOCOLS = "file"
+"""What ffmpeg may open, also for the files that a file names."""
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+"""Of all runs of a process. It has one event loop; in tests, one after the other."""
+
+
+class InputNotConfined(ValueError):
+    """An input does not name its format: ffmpeg would guess it, and a playlist may name any other file."""
 
 
 class FfmpegFailed(Exception):
@@ -62,13 +77,20 @@ class Ffmpeg:
     ) -> str:
         """Run ffmpeg with `arguments` (without the binary) and return the end of its stderr.
 
+        It waits while as many run as there are cores; that does not count as its time. Inputs are local files.
         `on_frame` is called about twice a second with the number of frames written so far. Cancelling the caller kills
         ffmpeg.
 
         Raises:
             FfmpegFailed: it ended with an error; its stderr is logged.
             FfmpegTimedOut: it ran longer than `time_limit` seconds.
+            InputNotConfined: an input has no option `-f`.
         """
+        confined = [*_confined(arguments)]
+        async with _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(RUNS_AT_ONCE)):
+            return await self._run(confined, time_limit, on_frame)
+
+    async def _run(self, arguments: Sequence[str], time_limit: float, on_frame: Callable[[int], None] | None) -> str:
         progress = ["-progress", "pipe:1"] if on_frame else []
         process = await asyncio.create_subprocess_exec(
             *_parent_death_prefix(),
@@ -99,6 +121,18 @@ class Ffmpeg:
         return stderr
 
 
+def _confined(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments, with the permitted protocols before each input."""
+    has_format = False
+    for argument in arguments:
+        if argument == "-i":
+            if not has_format:
+                raise InputNotConfined("an input does not name its format")
+            yield from ("-protocol_whitelist", PROTOCOLS)
+        has_format = argument == "-f" or (has_format and argument != "-i")
+        yield argument
+
+
 @functools.cache
 def _parent_death_prefix() -> Sequence[str]:
     """Return the command that makes the kernel kill ffmpeg when this process dies; empty if it is not available.
@@ -110,7 +144,7 @@ def _parent_death_prefix() -> Sequence[str]:
 
 
 def _limit_resources(pid: int, time_limit: float) -> None:
-    """Limit memory, file size and CPU time of a process that has just started.
+    """Limit memory, file size and CPU time of a process that has just started; it leaves no memory dump if it crashes.
 
     From outside: code between fork and exec (`preexec_fn`) may deadlock in a process with threads.
     """
@@ -122,6 +156,7 @@ def _limit_resources(pid: int, time_limit: float) -> None:
             (resource.RLIMIT_AS, MEMORY_LIMIT),
             (resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT),
             (resource.RLIMIT_CPU, cpu_seconds),
+            (resource.RLIMIT_CORE, 0),
         ):
             resource.prlimit(pid, kind, (limit, limit))
 

@@ -61,7 +61,6 @@ def _picture(excerpt: Excerpt, clip: Path, size: tuple[int, int]) -> Any:  # noq
         **place,
         t=_seconds(excerpt.frames + 1),
         f="mov",
-        protocol_whitelist="file",
         max_pixels=LARGEST_PICTURE,
         # Clips are upright and uncropped: ignore what the container says and use frames as encoded.
         noautorotate=None,

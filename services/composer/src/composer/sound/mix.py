@@ -49,7 +49,7 @@ async def mix_sound(
         mix = mix.filter("ebur128", peak="true", metadata=1, framelog="quiet")
         mix = mix.filter("ametadata", "print", file=str(report))
     await ffmpeg.run(_arguments(graph.output(mix, str(mixed), acodec="pcm_f32le", f="wav")), time_limit=limit)
-    source = graph.input(str(mixed), f="wav", protocol_whitelist="file").audio
+    source = graph.input(str(mixed), f="wav").audio
     if evened:
         source = _corrected(source, correction(_loudness(await asyncio.to_thread(report.read_text))))
     output = graph.output(source, str(target), **FILM_AUDIO, **CONTAINER)
@@ -89,7 +89,7 @@ def _ducks(kind: TrackKind, tracks: Sequence[tuple[Track, Path]]) -> bool:
 
 def _placed(track: Track, path: Path, frames: int) -> Any:  # noqa: ANN401 - as above
     """Return the sound of a track, at its place and exactly as long as it is to be heard."""
-    sound = graph.input(str(path), f="mov", protocol_whitelist="file")["a:0"]
+    sound = graph.input(str(path), f="mov")["a:0"]
     sound = sound.filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
     sound = sound.filter("aformat", sample_fmts="fltp", channel_layouts=AUDIO_LAYOUT)
     length = _seconds(track.frames)

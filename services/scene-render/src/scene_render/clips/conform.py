@@ -154,7 +154,7 @@ async def take_frame(source: Path, number: int, target: Path, runner: Ffmpeg) ->
 
 
 def _open(source: Path, container: str = "mov") -> Any:  # noqa: ANN401 - ffmpeg-python has no types
-    options = {"f": container, "protocol_whitelist": "file", "max_pixels": LARGEST_PICTURE, "noautorotate": None}
+    options = {"f": container, "max_pixels": LARGEST_PICTURE, "noautorotate": None}
     return ffmpeg.input(str(source), **options)
 
 

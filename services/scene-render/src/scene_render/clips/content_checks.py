@@ -36,7 +36,7 @@ async def check_content(path: Path, runner: Ffmpeg) -> ContentReport:
     """
     report = path.with_suffix(".checks")
     # One thread: others would notice some damage only after its frame was used.
-    clip = ffmpeg.input(str(path), f="mov", protocol_whitelist="file", err_detect="explode", threads=1)
+    clip = ffmpeg.input(str(path), f="mov", err_detect="explode", threads=1)
     samples = (
         clip.video.filter("fps", SAMPLES_PER_SECOND)
         .filter("scale", *SAMPLE_SIZE, flags="area")
