@@ -14,7 +14,7 @@ from composer.film.join import Run, join
 from composer.film.plan import Rules, plan_film
 from composer.film.segments import Encoded, Segment
 from composer.film.verification import verify_film
-from composer.internal_messages import FilmMessage, StreamPieceDue
+from composer.internal_messages import FilmMessage, PreviewsDue, StreamPieceDue
 from composer.models import Base, Film, FilmPart
 from composer.settings import Settings
 from composer.sound.mix import mix_sound
@@ -130,6 +130,7 @@ class Composer:
     folder: Path
     drawn: Path
     pieces_due: list[StreamPieceDue] = field(default_factory=list)
+    previews_due: list[PreviewsDue] = field(default_factory=list)
 
     @property
     def storage(self) -> Storage:
@@ -144,7 +145,7 @@ class Composer:
     async def handle(self, *events: Message) -> list[Message]:
         """Handle these messages, and those that the service sends to itself. Return what it tells others.
 
-        The pieces of the stream are not made, but collected in `pieces_due`.
+        The pieces of the stream and the previews are not made, but collected in `pieces_due` and `previews_due`.
         """
         emitted: list[Message] = []
         for event in events:
@@ -156,6 +157,8 @@ class Composer:
                     pending += await published(self.service.database)
                 elif isinstance(message, StreamPieceDue):
                     self.pieces_due.append(message)
+                elif isinstance(message, PreviewsDue):
+                    self.previews_due.append(message)
                 else:
                     emitted.append(message)
         return emitted

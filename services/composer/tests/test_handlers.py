@@ -19,11 +19,13 @@ from shared.contracts.events import (
     VideoDeleted,
     VideoExpired,
     VideoFailed,
+    VideoPreviewed,
     VideoProgressed,
     VideoResumed,
     VideoStoring,
 )
 from shared.contracts.messages import Message
+from shared.messaging.errors import StepFailed
 from shared.messaging.message_processor import DeadLettered, Handled, Retry
 from shared_testing.servers import published
 
@@ -271,3 +273,31 @@ async def test_ffmpeg_is_tried_three_times_before_the_video_fails(
     [emitted] = await ordered(composer)
     assert (emitted.kind, emitted.stage) == ("composing", "composer")
     assert composer.objects() == []
+
+
+async def test_a_finished_film_gets_pictures_that_go_with_it(composer: Any, storyboard: Storyboard) -> None:
+    await composer.handle(storyboard(), await composer.rendered(1), await composer.rendered(2))
+    [due] = composer.previews_due
+    [previewed] = await composer.handle(due)
+    assert isinstance(previewed, VideoPreviewed)
+    for media in (previewed.contact_sheet, previewed.animation, previewed.scrub_sheet):
+        await composer.storage.get(media, composer.folder / "copy")
+    assert set(composer.objects()) == {*FILM, "animation.webp", "contact-sheet.jpg", "scrub-sheet.jpg"}
+    await composer.handle(EXPIRED)
+    assert composer.objects() == []
+    assert await composer.handle(due) == []
+    assert composer.objects() == []
+
+
+async def test_a_film_without_pictures_is_complete(
+    composer: Any, storyboard: Storyboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await composer.handle(storyboard(), await composer.rendered(1), await composer.rendered(2))
+
+    async def fail(*_: Any) -> None:
+        raise StepFailed("pictures", "They cannot be made.")
+
+    monkeypatch.setattr("composer.previews.service.make_animation", fail)
+    assert isinstance(await composer.deliver(composer.previews_due[0]), DeadLettered)
+    assert await published(composer.service.database) == []
+    assert (await composer.film()).state == "composed"

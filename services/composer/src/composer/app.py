@@ -6,6 +6,7 @@ from composer.film.film_state import epoch_of, owner_of
 from composer.film.rendering import Renderer
 from composer.handlers import Dependencies, router
 from composer.models import Base
+from composer.previews.service import Previews
 from composer.provenance.credentials import credentials_in
 from composer.settings import Settings
 from composer.stream.service import Streams
@@ -34,7 +35,9 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
         settings.verify,
         credentials_in(settings.provenance_folder) if settings.provenance_folder else None,
     )
-    deps = Dependencies(database, composition, Streams(database, storage, renderer, settings.work_folder))
+    streams = Streams(database, storage, renderer, settings.work_folder)
+    previews = Previews(database, storage, renderer.ffmpeg, settings.work_folder)
+    deps = Dependencies(database, composition, streams, previews)
     return Service(
         router,
         deps,

@@ -11,7 +11,15 @@ from composer.internal_messages import ClipsCollected, PartDue
 from composer.models import Film, FilmClip, outbox
 from composer.stream.service import is_gone
 from shared.consistency import Check, Examined, Finding, found
-from shared.contracts.media import FILM_NAME, FILM_PARTS, STREAM_NAME, THUMBNAIL_NAME, VIDEOS_PREFIX, stream_prefix
+from shared.contracts.media import (
+    FILM_NAME,
+    FILM_PARTS,
+    PREVIEWS_NAME,
+    STREAM_NAME,
+    THUMBNAIL_NAME,
+    VIDEOS_PREFIX,
+    stream_prefix,
+)
 from shared.messaging.event_router import consumer_of
 from shared.persistence.database import Database, now
 from shared.persistence.unit_of_work import transaction
@@ -68,7 +76,7 @@ async def _objects(examined: Examined) -> AsyncIterator[Finding]:
     by_video: dict[str, list[str]] = {}
     async for one in storage.objects(VIDEOS_PREFIX):
         _, video_id, *name = one.key.split("/")
-        if name[0] in (FILM_NAME, THUMBNAIL_NAME, FILM_PARTS, STREAM_NAME) and one.stored_at < youngest:
+        if name[0] in (FILM_NAME, THUMBNAIL_NAME, FILM_PARTS, STREAM_NAME, PREVIEWS_NAME) and one.stored_at < youngest:
             by_video.setdefault(video_id, []).append(one.key)
     unwanted, unknown = [], []
     stored = list(by_video)

@@ -11,8 +11,9 @@ from sqlalchemy import delete
 
 from composer.film.composition import Composition
 from composer.film.film_state import apply, locked_film, order_parts, remember_parameter_sets
-from composer.internal_messages import ClipsCollected, PartDue, StreamPieceDue
+from composer.internal_messages import ClipsCollected, PartDue, PreviewsDue, StreamPieceDue
 from composer.models import FilmClip, FilmPart
+from composer.previews.service import Previews
 from composer.stream.service import Streams
 from shared.contracts.events import (
     SceneFailed,
@@ -39,6 +40,7 @@ class Dependencies:
     database: Database
     composition: Composition
     streams: Streams
+    previews: Previews
 
 
 router: EventRouter[Dependencies] = EventRouter("composer")
@@ -91,6 +93,12 @@ async def extend_stream(event: StreamPieceDue, delivery: Delivery, deps: Depende
     await deps.streams.make_piece(event.video_id, event.part, delivery)
 
 
+@router.on(PreviewsDue, max_concurrency=1)
+async def make_previews(event: PreviewsDue, delivery: Delivery, deps: Dependencies) -> None:
+    """Make the pictures of a finished film."""
+    await deps.previews.make(event.video_id, delivery)
+
+
 @router.on(SceneFailed)
 async def fail_film(event: SceneFailed, delivery: Delivery, deps: Dependencies) -> None:
     """Fail the video, unless the clip of the failed scene has arrived."""
@@ -130,6 +138,7 @@ async def remove_film(event: VideoDeleted, delivery: Delivery, deps: Dependencie
     """Erase the storyboard of a deleted video and remove its film, stream and thumbnail."""
     await deps.composition.remove(event.video_id)
     await deps.streams.remove(event.video_id)
+    await deps.previews.remove(event.video_id)
     async with idempotent_transaction(deps.database, delivery) as work:
         film = await locked_film(work, event.video_id)
         film.state, film.film, film.storyboard = "cancelled", None, None
@@ -141,6 +150,7 @@ async def expire_film(event: VideoExpired, delivery: Delivery, deps: Dependencie
     """Remove an expired film, its stream and its thumbnail. The storyboard stays."""
     await deps.composition.remove(event.video_id)
     await deps.streams.remove(event.video_id)
+    await deps.previews.remove(event.video_id)
     async with idempotent_transaction(deps.database, delivery) as work:
         (await locked_film(work, event.video_id)).film = None
 

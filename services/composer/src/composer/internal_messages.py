@@ -1,4 +1,4 @@
-"""The messages that the composer sends to itself between the first `scene.rendered` and `video.composed`."""
+"""The messages that the composer sends to itself, from the first `scene.rendered` to `video.previewed`."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -41,6 +41,20 @@ class StreamPieceDue(InternalMessage):
 
     video_id: UUID
     part: StreamPart
+
+    @property
+    def ordering_key(self) -> str:
+        """The video."""
+        return str(self.video_id)
+
+
+class PreviewsDue(InternalMessage):
+    """A film is stored: its pictures can be made. The film is complete without them."""
+
+    name = "composer.previews.due"
+    fails_video: ClassVar[bool] = False
+
+    video_id: UUID
 
     @property
     def ordering_key(self) -> str:

@@ -101,6 +101,8 @@ class Video(Base):
     """The latest known epoch; see `shared.contracts.epochs`."""
     film: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     thumbnail: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    previews: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    """Its `video.previewed`: the pictures of the film."""
     stream_pieces: Mapped[dict[str, Any] | None] = mapped_column("streamPieces", JSON, default=None)
     """The length of each piece of its stream, in frames; None: there is none."""
     last_seq: Mapped[int] = mapped_column("lastSeq", Integer, default=0, server_default="0")

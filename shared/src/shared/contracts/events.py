@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.contracts.media import Clip, MediaReference, StreamSegment
+from shared.contracts.media import Clip, MediaReference, ScrubSheet, StreamSegment
 from shared.contracts.messages import Message
 from shared.contracts.story import (
     DEFAULT_NICHE,
@@ -380,6 +380,19 @@ class VideoComposed(Event, Belonging):
     encoded_frames: Annotated[int, Field(ge=0)] = 0
 
 
+class VideoPreviewed(Event):
+    """The pictures of a film are stored: a contact sheet, a looping animation, and small pictures for scrubbing."""
+
+    name = "video.previewed"
+    publishers = ("composer",)
+    consumers = ("gateway",)
+
+    contact_sheet: MediaReference
+    animation: MediaReference
+    scrub_sheet: MediaReference
+    scrub_layout: ScrubSheet
+
+
 class VideoFailed(Event, Belonging):
     """The video will not be finished. `reason` is for people; `kind` is for programs.
 
@@ -466,6 +479,7 @@ EVENTS: tuple[type[Event], ...] = (
     VideoProgressed,
     VideoStoring,
     VideoComposed,
+    VideoPreviewed,
     VideoFailed,
     VideoResumed,
     VideoCancelled,

@@ -60,6 +60,19 @@ class StreamSegment(Contract):
     frames: Annotated[int, Field(gt=0)]
 
 
+class ScrubSheet(Contract):
+    """The layout of a picture with small pictures of a film, row by row: one for each `seconds` seconds.
+
+    Each is `width` x `height` pixels; there are `columns` of them in a row, and `count` in all.
+    """
+
+    columns: Annotated[int, Field(gt=0, le=100)]
+    count: Annotated[int, Field(gt=0, le=1000)]
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+    seconds: Annotated[int, Field(gt=0)]
+
+
 VIDEOS_PREFIX = "videos/"
 """Key prefix of all stored media of videos; the video's id follows."""
 FILM_NAME = "film.mp4"
@@ -67,6 +80,8 @@ THUMBNAIL_NAME = "thumbnail.jpg"
 FILM_PARTS = "film-parts"
 CLIP_NAME = "scene-"
 """Prefix of clip names."""
+PREVIEWS_NAME = "previews"
+"""The folder of the pictures of a film."""
 STREAM_NAME = "stream"
 """The folder of a video's HLS stream."""
 
@@ -117,3 +132,13 @@ def stream_prefix(video_id: object) -> str:
 def stream_key(video_id: object, piece_number: int, name: str) -> str:
     """Return the key of a file of a piece of the stream: `init`, or the number of a segment."""
     return f"{stream_prefix(video_id)}{piece_number}-{name}.mp4"
+
+
+def previews_prefix(video_id: object) -> str:
+    """Return the key prefix of the pictures of a film."""
+    return f"{media_prefix(video_id)}{PREVIEWS_NAME}/"
+
+
+def preview_key(video_id: object, name: str) -> str:
+    """Return the key of a picture of a film."""
+    return f"{previews_prefix(video_id)}{name}"

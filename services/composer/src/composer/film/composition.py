@@ -17,6 +17,7 @@ from composer.film.plan import Holds
 from composer.film.rendering import FILE_TYPES, Renderer
 from composer.film.segments import Encoded
 from composer.film.verification import FilmWrong, Verify, verify_film
+from composer.internal_messages import PreviewsDue
 from composer.models import Film, FilmPart
 from composer.provenance.credentials import Credentials
 from composer.provenance.manifest import manifest
@@ -114,6 +115,7 @@ class Composition:
                 film.state = "composed"
                 film.film = composed.model_dump(mode="json")
                 await work.emit(composed)
+                await work.emit(PreviewsDue(video_id=video_id))
         if film.state == "cancelled":
             await self.remove(video_id)
             return

@@ -11,8 +11,8 @@ from composer.film.join import Description, Run, join
 from composer.film.parts import EncodedPart, Part, SoundPart, ThumbnailPart
 from composer.film.segments import Copied, Encoded, Segment
 from composer.film.verification import verify_frames
+from composer.previews.thumbnail import take_thumbnail
 from composer.sound.mix import mix_sound
-from composer.thumbnail import take_thumbnail
 from shared.contracts.media import MediaReference
 from shared.media.ffmpeg import Ffmpeg
 from shared.storage.base import Storage

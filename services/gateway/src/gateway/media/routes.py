@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse
 
 from gateway.access.dependencies import Reader
+from gateway.media import scrubbing
 from gateway.media.playlist import CONTENT_TYPE, playlist
 from gateway.models import Video
 from gateway.videos.errors import StreamNotStarted
@@ -14,6 +15,7 @@ from gateway.videos.expiry import FilmExpired
 from gateway.videos.mapping import film_name
 from gateway.videos.queries import VideoQueries
 from gateway.videos.stream_pieces import stream_of
+from shared.contracts.events import VideoPreviewed
 from shared.contracts.media import MediaReference
 from shared.http.attachment import attachment
 from shared.storage.errors import ObjectMissing
@@ -57,6 +59,39 @@ def routes(videos: VideoQueries, storage: FolderStorage | S3Storage) -> APIRoute
         _check_not_expired(row)
         return await _redirect(request, row.thumbnail, f"thumbnail of {video_id}")
 
+    @router.head("/api/v1/videos/{video_id}/preview", status_code=307, include_in_schema=False)
+    @router.get("/api/v1/videos/{video_id}/preview", status_code=307, **redirect)
+    async def get_preview(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
+        """Get a looping animation of the film: redirects to a link that expires."""
+        _, previews = await _previews(video_id, caller.visible_owner)
+        return await _redirect(request, previews.animation.model_dump(), f"preview of {video_id}")
+
+    @router.head("/api/v1/videos/{video_id}/contact-sheet", status_code=307, include_in_schema=False)
+    @router.get("/api/v1/videos/{video_id}/contact-sheet", status_code=307, **redirect)
+    async def get_contact_sheet(video_id: UUID, caller: Reader, request: Request) -> RedirectResponse:
+        """Get a picture with pictures from the whole film: redirects to a link that expires."""
+        _, previews = await _previews(video_id, caller.visible_owner)
+        return await _redirect(request, previews.contact_sheet.model_dump(), f"contact sheet of {video_id}")
+
+    @router.head("/api/v1/videos/{video_id}/storyboard.vtt", include_in_schema=False)
+    @router.get(
+        "/api/v1/videos/{video_id}/storyboard.vtt",
+        response_class=PlainTextResponse,
+        responses={
+            200: {
+                "description": "Cues with links that are valid for an hour",
+                "content": {scrubbing.CONTENT_TYPE: {"schema": {"type": "string"}}},
+            },
+            410: {"description": "The film has expired"},
+        },
+    )
+    async def get_scrubbing(video_id: UUID, caller: Reader) -> PlainTextResponse:
+        """Get the pictures that a player shows while the film is scrubbed, as WebVTT."""
+        row, previews = await _previews(video_id, caller.visible_owner)
+        link = await storage.link(previews.scrub_sheet, STREAM_LINK_SECONDS)
+        text = scrubbing.scrubbing_vtt(previews.scrub_layout, link, float(row.duration or 0))
+        return PlainTextResponse(text, media_type=scrubbing.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
     @router.head("/api/v1/videos/{video_id}/scenes/{scene_number}/content", status_code=307, include_in_schema=False)
     @router.get(
         "/api/v1/videos/{video_id}/scenes/{scene_number}/content",
@@ -98,6 +133,13 @@ def routes(videos: VideoQueries, storage: FolderStorage | S3Storage) -> APIRoute
         return PlainTextResponse(
             playlist(stream, links), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"}
         )
+
+    async def _previews(video_id: UUID, owner: str | None) -> tuple[Video, VideoPreviewed]:
+        row = await videos.get(video_id, owner=owner)
+        _check_not_expired(row)
+        if row.previews is None:
+            raise ObjectMissing(f"previews of {video_id}")
+        return row, VideoPreviewed.model_validate(row.previews)
 
     async def _redirect(
         request: Request, stored: dict[str, object] | None, name: str, filename: str | None = None

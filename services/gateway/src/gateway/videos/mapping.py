@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.models import Video
 from gateway.videos.projection import ALL_DONE, SceneState, Step, VideoProjection
 from gateway.videos.status import VideoStatus
+from shared.contracts.events import VideoPreviewed
 from shared.contracts.media import MediaReference
 from shared.contracts.story import DEFAULT_NICHE, DEFAULT_OWNER, Scene
 from shared.money.prices import FREE
@@ -28,7 +29,7 @@ JOINERS = "\u200c\u200d"
 LONGEST_NAME = 150
 """Bytes of a title; a file's name has at most 255."""
 
-CONVERTED = {"status", "scenes", "scene_states", "film", "thumbnail"}
+CONVERTED = {"status", "scenes", "scene_states", "film", "thumbnail", "previews"}
 """Fields that a row holds in another form than the projection."""
 COPIED = [
     name for name in VideoProjection.model_fields if name in Video.__mapper__.column_attrs and name not in CONVERTED
@@ -87,6 +88,7 @@ def projection_of(row: Video) -> VideoProjection:
         scene_states={int(n): SceneState.model_validate(state) for n, state in row.scene_states.items()},
         film=MediaReference.model_validate(row.film) if row.film else None,
         thumbnail=MediaReference.model_validate(row.thumbnail) if row.thumbnail else None,
+        previews=VideoPreviewed.model_validate(row.previews) if row.previews else None,
     )
 
 
@@ -110,6 +112,7 @@ def save(row: Video, video: VideoProjection, public_url: str) -> None:
         row.video_url = film_link(row.video_id, public_url)
         row.thumbnail_url = thumbnail_link(row.video_id, public_url)
         row.completed_at = now()
+    row.previews = video.previews.model_dump(mode="json") if video.previews else None
     if video.status is VideoStatus.EXPIRED:
         row.film = row.thumbnail = row.video_url = row.thumbnail_url = None
     if video.resolution is not None:
@@ -160,6 +163,11 @@ def thumbnail_link(video_id: str, public_url: str = "") -> str:
     return f"{public_url}/api/v1/videos/{video_id}/thumbnail"
 
 
+def preview_link(video_id: str, name: str, public_url: str = "") -> str:
+    """Return the permanent URL of a picture of a film: `contact-sheet`, `preview` or `storyboard.vtt`."""
+    return f"{public_url}/api/v1/videos/{video_id}/{name}"
+
+
 def clip_link(video_id: str, scene_number: int, public_url: str = "") -> str:
     """Return the permanent URL of a scene's clip."""
     return f"{public_url}/api/v1/videos/{video_id}/scenes/{scene_number}/content"
@@ -178,4 +186,4 @@ def soft_delete(row: Video) -> None:
     row.niche = DEFAULT_NICHE
     row.scenes, row.scene_states, row.meta = [], {}, {}
     row.title = row.post_id = row.storyboard = row.rating_comment = row.error_message = None
-    row.film = row.thumbnail = row.video_url = row.thumbnail_url = row.stream_pieces = None
+    row.film = row.thumbnail = row.video_url = row.thumbnail_url = row.stream_pieces = row.previews = None

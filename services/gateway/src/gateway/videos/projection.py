@@ -27,6 +27,7 @@ from shared.contracts.events import (
     VideoComposing,
     VideoExpired,
     VideoFailed,
+    VideoPreviewed,
     VideoProgressed,
     VideoResumed,
     VideoStoring,
@@ -79,6 +80,8 @@ class VideoProjection(BaseModel):
     """The length of each stored piece of the stream, in frames."""
     film: MediaReference | None = None
     thumbnail: MediaReference | None = None
+    previews: VideoPreviewed | None = None
+    """The pictures of the film."""
     resolution: tuple[int, int] | None = None
     error_stage: str | None = None
     error_kind: str | None = None
@@ -128,6 +131,9 @@ def apply(video: VideoProjection, event: Event) -> VideoProjection:
         return _expired(video) if video.status is VideoStatus.COMPLETED else video
     if isinstance(event, StreamExtended):
         return video if video.status in (VideoStatus.CANCELLED, VideoStatus.EXPIRED) else _streamed(video, event)
+    if isinstance(event, VideoPreviewed):
+        gone = video.status in (VideoStatus.CANCELLED, VideoStatus.EXPIRED)
+        return video if gone else video.model_copy(update={"previews": event})
     if video.status.is_final:
         return video
     changed = video.model_copy(update=_changes(video, event))
@@ -137,8 +143,10 @@ def apply(video: VideoProjection, event: Event) -> VideoProjection:
 def is_announced(before: VideoProjection, after: VideoProjection, event: Event) -> bool:
     """Return whether subscribers are told of an event that changed a video.
 
-    After the film, nothing follows but its expiry; a piece of the stream may still come.
+    After the film, nothing follows but its expiry; a piece of the stream and the previews may still come.
     """
+    if isinstance(event, VideoPreviewed):
+        return False
     if not isinstance(event, StreamExtended):
         return True
     return not before.status.is_final and after.stream_frames > before.stream_frames
@@ -157,6 +165,7 @@ def _expired(video: VideoProjection) -> VideoProjection:
             "status": VideoStatus.EXPIRED,
             "film": None,
             "thumbnail": None,
+            "previews": None,
             "stream_pieces": {},
             "scene_states": states,
         }

@@ -26,6 +26,7 @@ from shared.contracts.events import (
     VideoDeleted,
     VideoExpired,
     VideoFailed,
+    VideoPreviewed,
     VideoRequested,
     VideoResumed,
 )
@@ -38,7 +39,15 @@ SYSTEM = "multishot"
 """The author of events that no person asked for."""
 
 
-STORED_FOR_IT = (StoryboardCreated, SceneRendered, SceneFailed, StreamExtended, VideoComposed, VideoFailed)
+STORED_FOR_IT = (
+    StoryboardCreated,
+    SceneRendered,
+    SceneFailed,
+    StreamExtended,
+    VideoComposed,
+    VideoPreviewed,
+    VideoFailed,
+)
 """Events with which a service stores texts or media of a video."""
 
 

@@ -9,7 +9,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Str
 
 from gateway.http.resource import Resource
 from gateway.models import Video
-from gateway.videos.mapping import COPIED, clip_link, film_link, projection_of, stream_link, thumbnail_link
+from gateway.videos.mapping import (
+    COPIED,
+    clip_link,
+    film_link,
+    preview_link,
+    projection_of,
+    stream_link,
+    thumbnail_link,
+)
 from gateway.videos.projection import SceneStatus, Step
 from gateway.videos.status import Status
 from shared.contracts.story import (
@@ -71,6 +79,9 @@ class VideoResource(Resource):
         description="An HLS playlist that grows scene by scene, so that the film can be watched before it is completed"
     )
     thumbnail_url: str | None
+    preview_url: str | None = Field(description="A looping animation, soon after the film is completed")
+    contact_sheet_url: str | None
+    scrubbing_url: str | None = Field(description="WebVTT with small pictures for the time bar of a player")
     error_kind: str | None = Field(description="For programs; `submission_unknown`: a scene may have been paid")
     error_message: str | None
     notice: str | None = Field(description="Why it waits longer than its queue position explains, or how late it is")
@@ -189,6 +200,9 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         video_url=film_link(row.video_id, public_url) if video.film else row.video_url,
         stream_url=stream_link(row.video_id, public_url) if video.stream_frames else None,
         thumbnail_url=thumbnail_link(row.video_id, public_url) if video.thumbnail else row.thumbnail_url,
+        preview_url=preview_link(row.video_id, "preview", public_url) if video.previews else None,
+        contact_sheet_url=preview_link(row.video_id, "contact-sheet", public_url) if video.previews else None,
+        scrubbing_url=preview_link(row.video_id, "storyboard.vtt", public_url) if video.previews else None,
         notice=video.notice or (row.eta.notice if row.eta else None),
         metadata=row.meta if isinstance(row.meta, dict) else {},
         animatic_id=UUID(row.animatic_id) if row.animatic_id else None,
