@@ -69,6 +69,9 @@ async def test_two_clips_become_a_stored_film_with_a_thumbnail(composer: Any, st
     await composer.storage.get(composed.film, composer.folder / "film.mp4")
     with av.open(str(composer.folder / "film.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 48
+        assert container.metadata["title"] == "t"
+        chapters = [(one["start"] * one["time_base"], one["metadata"]["title"]) for one in container.chapters()]
+        assert chapters == [(0, "a"), (1, "a")]
     assert kinds(composer.ephemeral.events)[-1] is VideoStoring
     assert set(kinds(composer.ephemeral.events)) <= {VideoProgressed, VideoStoring}
 

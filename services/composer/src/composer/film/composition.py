@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
+from composer.film.description import description
 from composer.film.film_state import FilmInputs, inputs_of, locked_film, order_parts
 from composer.film.join import JoinFailed
 from composer.film.parts import Part, key_of
@@ -139,7 +140,8 @@ class Composition:
         sound = inputs.sound()
         files = await self.renderer.fetch([sound], folder)
         segments = inputs.segments()
-        await self.renderer.join(segments, inputs.encoded_media(), files[sound.key], film)
+        about = description(inputs.storyboard, inputs.slots)
+        await self.renderer.join(segments, inputs.encoded_media(), files[sound.key], film, about)
         await asyncio.to_thread(verify_film, film, segments, inputs.size, self.verify)
         if self.credentials is None:
             return film

@@ -1,0 +1,15 @@
+"""What the container of a film says about it: title, tool, and a chapter for each scene. Rules without I/O."""
+
+from collections.abc import Sequence
+
+from composer.film.join import Chapter, Description
+from shared.contracts.events import StoryboardCreated
+from shared.contracts.timeline import Slot
+
+TOOL = "Multishot"
+
+
+def description(storyboard: StoryboardCreated, slots: Sequence[Slot]) -> Description:
+    """Return the description of a film; players list its chapters."""
+    chapters = [Chapter(slot.scene.action, slot.start, slot.start + slot.frames) for slot in slots]
+    return Description({"title": storyboard.title, "encoder": TOOL}, chapters)
