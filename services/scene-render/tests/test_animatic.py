@@ -19,7 +19,9 @@ from scene_render.animatic.shots import staged
 from scene_render.providers.animatic_order import AnimaticOrder
 from shared.contracts.media import FRAME_SIZE
 from shared.contracts.story import AspectRatio, CameraAngle, Scene
+from shared.media.encoding_profile import PARAMETER_SET_ID
 from shared.media.ffmpeg import Ffmpeg
+from shared.media.h264_stream import cut_points
 from shared.media.probe import probe
 
 pytestmark = pytest.mark.slow
@@ -116,6 +118,14 @@ async def test_a_clip_can_be_joined_without_conversion(clips: dict[CameraAngle, 
         assert min(packet.pts for packet in packets) == 0
         assert [n for n, packet in enumerate(packets) if packet.is_keyframe] == [0]
     assert len(parameter_sets) == 1
+
+
+async def test_a_clip_can_be_cut_where_scenes_overlap(tmp_path: Path) -> None:
+    wanted = order(frames=30).model_copy(update={"lead_frames": 12, "tail_frames": 9})
+    points = cut_points(await drawn(tmp_path, wanted))
+    assert points.idr_frames == (0, 12, 21)
+    assert {12, 21, 30} <= set(points.clean_ends)
+    assert points.parameter_set_id == PARAMETER_SET_ID
 
 
 def test_each_angle_is_another_picture(pictures: dict[CameraAngle, list[np.ndarray]]) -> None:

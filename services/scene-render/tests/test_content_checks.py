@@ -1,7 +1,9 @@
 """Black and frozen clips are distinguished from dark clips and from clips that move little or late."""
 
+import random
 from pathlib import Path
 
+import av
 import pytest
 
 from scene_render.clips.content_checks import check_content
@@ -49,6 +51,23 @@ async def test_a_clip_that_cannot_be_decoded_to_its_end_fails_the_check(tmp_path
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 2000] = bytes(2000)
+    path.write_bytes(data)
+    with pytest.raises(FfmpegFailed):
+        await check_content(path, Ffmpeg())
+
+
+@pytest.mark.parametrize("stream", [0, 1], ids=["picture", "sound"])
+async def test_a_packet_of_noise_in_the_middle_fails_the_check(tmp_path: Path, stream: int) -> None:
+    whole, path = await clip(tmp_path, "testsrc2=s=320x180:r=24:d=3"), tmp_path / "noise.mp4"
+    sound = ["-f", "lavfi", "-i", "sine=d=3", "-c:v", "copy", "-y", str(path)]
+    await Ffmpeg().run(["-i", str(whole), *sound], time_limit=60)
+    assert (await check_content(path, Ffmpeg())).frames == 72
+    with av.open(str(path)) as media:
+        packets = [(packet.pos, packet.size) for packet in media.demux(media.streams[stream]) if packet.size]
+    position, size = packets[len(packets) // 2]
+    data = bytearray(path.read_bytes())
+    # The length of the first NAL unit and its type stay, so that only a decoder can tell.
+    data[position + 8 : position + size] = random.Random(1).randbytes(size - 8)
     path.write_bytes(data)
     with pytest.raises(FfmpegFailed):
         await check_content(path, Ffmpeg())

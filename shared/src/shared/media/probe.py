@@ -23,6 +23,9 @@ from shared.media.mp4_boxes import may_be_cropped
 LARGEST_PICTURE = 9_437_184
 """Pixels; 4096 x 2304. A larger picture is refused before it is decoded."""
 
+MOST_PACKETS = 200_000
+"""Of a file. A file with more is refused; ten minutes of picture and sound have about 50 000."""
+
 UPRIGHT = (0x10000, 0, 0, 0x10000)
 """The rotation part of the identity display matrix."""
 
@@ -163,7 +166,9 @@ def _container_of(path: Path) -> str:
 
 def _read(media: InputContainer) -> Mapping[int, _Packets]:
     packets = {stream.index: _Packets() for stream in media.streams}
-    for packet in media.demux():
+    for number, packet in enumerate(media.demux()):
+        if number >= MOST_PACKETS:
+            raise MediaUnsupported(f"it has more than {MOST_PACKETS} packets")
         if packet.pts is None:
             continue
         read = packets[packet.stream.index]

@@ -104,8 +104,10 @@ async def conform(source: Path, target: Path, conversion: Conversion, runner: Ff
     output = ffmpeg.output(
         *streams, str(target), **graphs, **timing, **QUALITY, **CLIP_VIDEO, **CLIP_AUDIO, **CONTAINER
     )
+    # MPEG-TS that was cut or joined has gaps in its counters, which ffmpeg takes for damage.
+    strict = [] if facts.container == "mpegts" else ["-xerror"]
     # Keep the file's timestamps, which `facts` refer to.
-    arguments = _arguments(output.global_args("-copyts"))
+    arguments = _arguments(output.global_args("-copyts", *strict))
     await runner.run(arguments, time_limit=_limit(frames))
 
 
