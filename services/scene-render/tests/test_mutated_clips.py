@@ -14,7 +14,7 @@ import structlog
 from scene_render.clips.acceptance import WantedClip, accept
 from scene_render.providers.base import ClipUnusable
 from shared.media.ffmpeg import Ffmpeg
-from shared.media.probe import MediaUnreadable, probe
+from shared.media.probe import MediaDamaged, MediaUnreadable, probe
 
 pytestmark = pytest.mark.slow
 log = structlog.get_logger()
@@ -126,3 +126,18 @@ async def test_a_mutated_clip_is_accepted_or_refused_and_nothing_else(
     log.info("clips.mutated", growth=growth, **outcomes)
     assert all(outcomes.values())
     assert growth < MOST_GROWTH
+
+
+@pytest.mark.parametrize("name", ["fits", "fragmented"])
+async def test_a_small_file_cannot_claim_much_memory(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "clip"
+    subprocess.run([Ffmpeg().binary, "-v", "error", "-y", *CLIPS[name].split(), str(path)], check=True)
+    data = bytearray(path.read_bytes())
+    if name == "fits":
+        struct.pack_into(">III", data, data.rfind(b"stsz") + 4, 0, 1, 2**31 - 1)
+        struct.pack_into(">I", data, data.rfind(b"stsc") + 16, 2**31 - 1)
+    else:
+        struct.pack_into(">II", data, data.find(b"trun") + 4, 1, 2**26)
+    path.write_bytes(data)
+    with pytest.raises(MediaDamaged):
+        await probe(path)

@@ -18,13 +18,16 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from shared.media.mp4_boxes import may_be_cropped
+from shared.media.mp4_boxes import claimed_samples, may_be_cropped
 
 LARGEST_PICTURE = 9_437_184
 """Pixels; 4096 x 2304. A larger picture is refused before it is decoded."""
 
 MOST_PACKETS = 200_000
 """Of a file. A file with more is refused; ten minutes of picture and sound have about 50 000."""
+
+MOST_CLAIMED_SAMPLES = 10_000_000
+"""Of an MP4 file, without a byte for each; they take 40 bytes of memory each. A minute of raw sound has 3 million."""
 
 UPRIGHT = (0x10000, 0, 0, 0x10000)
 """The rotation part of the identity display matrix."""
@@ -123,6 +126,8 @@ async def probe(path: Path) -> MediaFacts:
 
 def _probe(path: Path) -> MediaFacts:
     container = _container_of(path)
+    if container == "mov" and (samples := claimed_samples(path)) > MOST_CLAIMED_SAMPLES:
+        raise MediaDamaged("it is incomplete or damaged", f"it claims {samples} samples")
     try:
         with _open(path, container) as media:
             packets = _read(media)
