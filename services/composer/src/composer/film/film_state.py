@@ -25,7 +25,7 @@ from shared.contracts.timeline import Slot, timeline
 from shared.persistence.database import now
 from shared.persistence.unit_of_work import UnitOfWork
 
-STREAM_DELAY_SECONDS = 2.0
+STREAM_DELAY_SECONDS = 1.0
 """After the last clip the film comes first: nobody should wait for it because a piece of the stream is made."""
 
 
