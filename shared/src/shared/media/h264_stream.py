@@ -136,7 +136,7 @@ def _kinds(packet: bytes, sets: ParameterSets) -> set[int]:
         begin = position + LENGTH_BYTES
         position = begin + int.from_bytes(packet[position:begin])
         if begin >= len(packet) or position > len(packet) or position == begin:
-            raise MediaDamaged("its picture data is damaged", "the NAL units do not fill the packet")
+            raise MediaDamaged("it is incomplete or damaged", "the NAL units do not fill the packet")
         kind = packet[begin] & 0b11111
         if kind in (SPS, PPS):
             if packet[begin:position] not in (sets.sequence, sets.picture):
