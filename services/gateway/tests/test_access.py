@@ -36,8 +36,16 @@ from gateway.live.socket_server import MAX_CONCURRENT_EVENTS
 from gateway.models import ApiKey, WebhookEndpoint
 from gateway.settings import Settings
 from gateway.upstream.sockets import RESERVED
-from shared.contracts.events import SceneCharged, SceneRendered, StoryboardCreated, VideoComposed, VideoRequested
-from shared.contracts.media import Clip, MediaReference
+from shared.contracts.events import (
+    SceneCharged,
+    SceneRendered,
+    StoryboardCreated,
+    StreamExtended,
+    VideoComposed,
+    VideoPreviewed,
+    VideoRequested,
+)
+from shared.contracts.media import Clip, MediaReference, ScrubSheet, StreamSegment
 from shared.contracts.story import Scene
 from shared.persistence.database import now
 from shared.persistence.migration_files import folder_of
@@ -468,7 +476,15 @@ async def annas(gateway: Gateway, key: MakeKey) -> dict[str, str]:
             day="2026-11-20", state="unknown", held_usd="1", booked_usd="0",
         ),
         SceneRendered(video_id=video_id, scene_number=1, clip=clip, duration=15, cost_usd="0", provider="p"),
+        StreamExtended(
+            video_id=video_id, piece_number=1, piece_count=1, init=MEDIA, longest_frames=360,
+            segments=(StreamSegment(media=MEDIA, frames=360),),
+        ),
         VideoComposed(video_id=video_id, film=MEDIA, thumbnail=MEDIA, duration=15, width=1280, height=720),
+        VideoPreviewed(
+            video_id=video_id, contact_sheet=MEDIA, animation=MEDIA, scrub_sheet=MEDIA,
+            scrub_layout=ScrubSheet(columns=5, count=15, width=160, height=90, seconds=1),
+        ),
     )  # fmt: skip
     endpoint_id = str(uuid4())
     async with transaction(gateway.database) as work:
