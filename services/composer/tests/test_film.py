@@ -8,7 +8,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from hypothesis import strategies as st
 
 from composer.film.join import JoinFailed, ParameterSetsDiffer, Run, join
 from composer.film.plan import ClipTooShort, Rules, plan_film
@@ -24,7 +23,6 @@ pytestmark = pytest.mark.slow
 SIZE = (160, 90)
 COLOURS = ["red", "lime", "blue", "yellow", "white"]
 RGB = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0), "white": (255,) * 3}
-TRANSITIONS: tuple[Transition, ...] = ("cut", "fade", "dissolve", "wipe")
 FOREIGN = "stitchable=1:open-gop=0:bframes=2:b-pyramid=0:ref=2:sps-id=0"
 """The form of a provider's clip."""
 
@@ -250,10 +248,6 @@ async def test_a_clip_that_does_not_say_its_colours_keeps_them_beside_one_that_d
     film, _ = await film_maker.make(slots, [tagged, (await film_maker.described(untagged))], copies=False)
     shown = pictures(film)
     assert np.abs(shown[10].mean(axis=(0, 1)) - shown[45].mean(axis=(0, 1))).max() < 3
-
-
-SCENES = st.lists(st.tuples(st.integers(24, 60), st.sampled_from(TRANSITIONS)), min_size=1, max_size=5)
-FORMS = st.sampled_from(["ours", "gop", "single", "short", "uncopyable"])
 
 
 def damage(path: Path) -> None:

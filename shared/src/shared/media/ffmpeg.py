@@ -40,6 +40,16 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 """Of all runs of a process. It has one event loop; in tests, one after the other."""
 
 
+def blames_machine(error: BaseException) -> bool:
+    """Return whether the machine is at fault, for example a full disk, rather than what is read: a retry may succeed.
+
+    EPERM is -1, which ffmpeg's libraries also return for files that cannot be read at some place.
+    """
+    if isinstance(error, FfmpegFailed):
+        return error.blames_machine
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno != errno.EPERM)
+
+
 class InputNotConfined(ValueError):
     """An input does not name its format: ffmpeg would guess it, and a playlist may name any other file."""
 

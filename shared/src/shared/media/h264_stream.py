@@ -50,6 +50,8 @@ class ParameterSets:
         pictures, _ = _units(rest[0] if rest else 0, rest[1:])
         if (len(sequences), len(pictures)) != (1, 1):
             raise NotCopyable("it has more than one SPS or PPS")
+        if len(sequences[0]) <= LENGTH_BYTES or len(pictures[0]) <= 1:
+            raise NotCopyable("its parameter sets are incomplete")
         sets = cls(sequences[0], pictures[0])
         if sets.number != _number(sets.picture[1:]):
             raise NotCopyable("its SPS and PPS have different numbers")

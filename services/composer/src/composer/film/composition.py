@@ -23,16 +23,18 @@ from composer.models import Film, FilmPart
 from composer.provenance.credentials import Credentials
 from composer.provenance.manifest import manifest
 from composer.provenance.signing import sign
+from composer.thumbnail import NoPictureTaken
 from shared.contracts.events import VideoComposed, VideoProgressed, VideoStoring
 from shared.contracts.media import FRAME_RATE, MediaReference, film_key, film_part_key, film_parts_prefix, thumbnail_key
 from shared.contracts.story import Belonging
 from shared.contracts.timeline import total_frames
-from shared.media.ffmpeg import FfmpegFailed, FfmpegTimedOut
-from shared.messaging.errors import StepFailed
+from shared.media.ffmpeg import FfmpegFailed, FfmpegTimedOut, blames_machine
+from shared.messaging.errors import StepFailed, TryAgainLater
 from shared.messaging.event_router import Delivery, EphemeralPublisher
 from shared.persistence.database import Database
 from shared.persistence.unit_of_work import idempotent_transaction
 from shared.storage.base import Storage
+from shared.storage.errors import ObjectDamaged
 from shared.storage.work_folder import work_folder
 
 log = structlog.get_logger()
@@ -184,13 +186,20 @@ class Composition:
 
 @contextlib.contextmanager
 def _retried(delivery: Delivery) -> Iterator[None]:
-    """Fail the step if ffmpeg fails in its last attempt."""
+    """Fail the step if ffmpeg fails in its last attempt. A fault of the machine may take longer to end."""
     try:
         yield
-    except (FfmpegFailed, FfmpegTimedOut) as error:
+    except ConnectionError:
+        raise
+    except (FfmpegFailed, FfmpegTimedOut, NoPictureTaken, OSError, MemoryError) as error:
+        if blames_machine(error):
+            log.warning("composer.machine_at_fault", error=str(error))
+            raise TryAgainLater("the composer lacked memory or space, or its encoder was killed") from error
         if delivery.attempt < ATTEMPTS:
             raise
         raise StepFailed("composing", f"The film could not be joined: {error}.") from error
+    except ObjectDamaged as error:
+        raise TryAgainLater("a stored clip or part is damaged") from error
 
 
 def _composed(film: Film, inputs: FilmInputs, stored: MediaReference) -> VideoComposed:

@@ -62,6 +62,7 @@ def _picture(excerpt: Excerpt, clip: Path, size: tuple[int, int]) -> Any:  # noq
         t=_seconds(excerpt.frames + 1),
         f="mov",
         max_pixels=LARGEST_PICTURE,
+        err_detect="explode",
         # Clips are upright and uncropped: ignore what the container says and use frames as encoded.
         noautorotate=None,
         apply_cropping="codec",

@@ -12,12 +12,13 @@ from typing import Any
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.error import InvalidDataError
+from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 
 from shared.contracts.media import FRAME_RATE
 from shared.media.encoding_profile import TRACK_TIMESCALE
+from shared.media.ffmpeg import blames_machine
 from shared.media.h264_stream import NotCopyable, ParameterSets, configuration_record
 
 TICKS = TRACK_TIMESCALE // FRAME_RATE
@@ -90,12 +91,16 @@ def join(runs: Sequence[Run], sound: Path | None, target: Path, description: Des
         RunWrong: a file does not have the packets of its run.
         ParameterSetsDiffer: the runs cannot be in one film.
         JoinFailed: a file is not as it was when its clip arrived.
-        OSError: the film cannot be written.
+        OSError, MemoryError: the machine is at fault.
     """
     try:
         _join(runs, sound, target, description)
-    except (NotCopyable, InvalidDataError) as error:
-        raise JoinFailed(str(error)) from error
+    except NotCopyable as error:
+        raise JoinFailed(f"a clip cannot be copied: {error}") from error
+    except FFmpegError as error:
+        if blames_machine(error):
+            raise
+        raise JoinFailed(f"a clip or a part is damaged: {error.strerror}") from error
 
 
 def _join(runs: Sequence[Run], sound: Path | None, target: Path, description: Description | None) -> None:
@@ -109,6 +114,8 @@ def _join(runs: Sequence[Run], sound: Path | None, target: Path, description: De
         tracks = [_picture_packets(sources, picture)]
         if sound is not None:
             heard = files.enter_context(_open(sound))
+            if not heard.streams.audio:
+                raise JoinFailed("the sound is missing")
             tracks.append(_sound_packets(heard, film.add_stream_from_template(heard.streams.audio[0])))
         if description:
             film.metadata.update(description.metadata)
@@ -118,6 +125,8 @@ def _join(runs: Sequence[Run], sound: Path | None, target: Path, description: De
 
 
 def _source(run: Run, media: InputContainer) -> _Source:
+    if not media.streams.video:
+        raise RunWrong(f"{run.path.name} has no picture")
     sets = ParameterSets.read(media.streams.video[0].codec_context.extradata)
     times = [packet.pts for packet in _packets(media, run) if packet.pts is not None]
     if len(times) != run.frames:

@@ -76,9 +76,12 @@ class Renderer:
         """Download objects to a folder, and return their files by key."""
         files = {one.key: (one, folder / f"{number}-{Path(one.key).name}") for number, one in enumerate(media)}
         missing = [(one, path) for one, path in files.values() if not path.exists()]
-        async with asyncio.TaskGroup() as downloads:
-            for one, path in missing:
-                downloads.create_task(self.storage.get(one, path))
+        try:
+            async with asyncio.TaskGroup() as downloads:
+                for one, path in missing:
+                    downloads.create_task(self.storage.get(one, path))
+        except ExceptionGroup as failures:  # what happens to the message depends on the type of the error
+            raise failures.exceptions[0] from failures
         return {key: path for key, (_, path) in files.items()}
 
     async def _encode(self, part: EncodedPart, folder: Path, target: Path) -> None:

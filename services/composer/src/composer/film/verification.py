@@ -19,7 +19,9 @@ from composer.film.join import TICKS
 from composer.film.segments import Segment
 from shared.contracts.media import FRAME_RATE
 from shared.media.encoding_profile import AUDIO_CODEC, AUDIO_RATE, PIXEL_FORMAT, TRACK_TIMESCALE, VIDEO_CODEC
+from shared.media.ffmpeg import blames_machine
 from shared.media.mp4_boxes import index_comes_first
+from shared.media.probe import LARGEST_PICTURE
 
 Verify = Literal["encoded", "full"]
 
@@ -49,12 +51,15 @@ def verify_film(film: Path, segments: Sequence[Segment], size: tuple[int, int], 
 
     Raises:
         FilmWrong: it does not.
+        OSError, MemoryError: the machine is at fault.
     """
     try:
         _check_structure(film, segments, size)
         if verify == "full":
             _decode(film, sum(segment.frames for segment in segments))
     except FFmpegError as error:
+        if blames_machine(error):
+            raise
         raise FilmWrong("content", "readable", "damaged") from error
 
 
@@ -63,10 +68,13 @@ def verify_frames(path: Path, frames: int) -> None:
 
     Raises:
         FilmWrong: it has not, or is damaged.
+        OSError, MemoryError: the machine is at fault.
     """
     try:
         _decode(path, frames)
     except FFmpegError as error:
+        if blames_machine(error):
+            raise
         raise FilmWrong("part", "readable", "damaged") from error
 
 
@@ -130,9 +138,10 @@ def _packets(media: InputContainer) -> Mapping[int, _Packets]:
 
 def _decode(path: Path, frames: int) -> None:
     with _open(path) as media:
+        _compare("number of pictures", 1, len(media.streams.video))
         stream = media.streams.video[0]
         stream.thread_type = "AUTO"
-        stream.codec_context.options = {"err_detect": "explode"}
+        stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(LARGEST_PICTURE)}
         count = 0
         for count, frame in enumerate(media.decode(stream), 1):
             if frame.is_corrupt or frame.pts != (count - 1) * TICKS:

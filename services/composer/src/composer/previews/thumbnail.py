@@ -23,6 +23,9 @@ Span = tuple[int, int]
 class NoPictureTaken(Exception):
     """No frame of the clip could be decoded."""
 
+    def __init__(self) -> None:
+        super().__init__("no frame of the first scene can be shown")
+
 
 async def take_thumbnail(clip: Path, target: Path, first: int, end: int, ffmpeg: Ffmpeg) -> None:
     """Write a JPEG of a frame from `first` to `end`; of an earlier one if these are black, or of a black one.
