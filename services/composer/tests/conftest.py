@@ -116,6 +116,12 @@ class FilmMaker:
         return film, segments
 
 
+@pytest.fixture(scope="session")
+def make_film_maker() -> Callable[[Path], FilmMaker]:
+    """Make films in a folder that several tests share."""
+    return lambda folder: FilmMaker(folder, (160, 90))
+
+
 @pytest.fixture
 def film_maker(tmp_path: Path) -> FilmMaker:
     return FilmMaker(tmp_path, (160, 90))

@@ -1,8 +1,9 @@
-"""Whatever happens to a clip, to ffmpeg or to the disk: the video is made, or fails with a reason, and nothing is left."""
+"""Whatever happens to clips, ffmpeg or the disk: a video is made or fails with a reason, and nothing is left over."""
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -251,9 +252,11 @@ class FullFolder:
             (folder / self.name).symlink_to("/dev/full")
         return folder
 
-    def __exit__(self, *error: Any) -> None:
-        self.times[0] -= bool(error[0])
-        self.folder.__exit__(*error)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.times[0] -= error is not None
+        self.folder.__exit__(kind, error, trace)
 
 
 def is_running(pid: str) -> bool:
