@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from composer.film.join import JoinFailed
 from composer.film.segments import Copied, Segment
 from composer.film.verification import FilmWrong
+from composer.previews.thumbnail import NoPictureTaken, take_thumbnail
 from composer.sound.mix import mix_sound
 from composer.sound.tracks import Track
-from composer.thumbnail import NoPictureTaken, take_thumbnail
 from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES, Clip
 from shared.contracts.story import Scene, Transition
 from shared.contracts.timeline import Slot, timeline, total_frames

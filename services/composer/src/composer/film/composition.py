@@ -20,10 +20,10 @@ from composer.film.segments import Encoded
 from composer.film.verification import FilmWrong, Verify, verify_film
 from composer.internal_messages import PreviewsDue
 from composer.models import Film, FilmPart
+from composer.previews.thumbnail import NoPictureTaken
 from composer.provenance.credentials import Credentials
 from composer.provenance.manifest import manifest
 from composer.provenance.signing import sign
-from composer.thumbnail import NoPictureTaken
 from shared.contracts.events import VideoComposed, VideoProgressed, VideoStoring
 from shared.contracts.media import FRAME_RATE, MediaReference, film_key, film_part_key, film_parts_prefix, thumbnail_key
 from shared.contracts.story import Belonging
