@@ -19,7 +19,7 @@ APP_ROUTER := services/gateway/web/app-router.d.ts
 starting = echo "$(1) ..." >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify key simulator test test-unit test-all bench lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
+.PHONY: help demo run verify key simulator test test-unit test-all bench bench-composer lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -52,6 +52,7 @@ $(NPM_CLIENTS)/node_modules/.installed: $(NPM_CLIENTS)/package-lock.json
 lock: $(UV) ## Lock the dependencies anew (hashes, no addresses)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $(NOT_OURS) -o requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements.lock --group pyproject.toml:dev -o requirements-dev.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements.lock --group pyproject.toml:bench -o deploy/bench/requirements.lock
 
 # --- making films -----------------------------------------------------------------------
 
@@ -125,6 +126,11 @@ test-all: ## Run all tests at their full length, most of an hour
 bench: $(VENV)/.installed-dev ## What the gateway keeps of the speed of bare FastAPI and python-socketio
 	@$(call starting,Measuring)
 	@$(BIN)/python deploy/bench/bench.py $(ARGS)
+
+bench-composer: $(VENV)/.installed-dev ## How long joining a film takes, compared with encoding all of it: ARGS="--all --quality"
+	@$(LOCKED) install --quiet --require-hashes -r deploy/bench/requirements.lock
+	@$(call starting,Measuring)
+	@$(BIN)/python deploy/bench/composing.py $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Style, types, borders between services, freshness of generated files
 	@$(call starting,Checking)

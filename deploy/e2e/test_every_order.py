@@ -24,7 +24,12 @@ from sqlalchemy import text
 
 from composer import app as composer_app
 from composer import handlers as composing
+from composer.film import composition
+from composer.film.rendering import Renderer
 from composer.models import Base as ComposerBase
+from composer.previews.service import Previews
+from composer.settings import Settings as ComposerSettings
+from composer.stream.service import Streams
 from gateway import app as gateway_app
 from gateway.app import Gateway
 from gateway.models import Base as GatewayBase
@@ -123,7 +128,7 @@ class DrawnClips(ClipIngest):
             path.write_bytes(b"clip")
             key = clip_key(render.video_id, render.scene_number, attempt.number)
             media = await self.storage.put(key, path, "video/mp4")
-        return Clip(media=media, frames=24, width=1280, height=720, has_audio=False)
+        return Clip(media=media, frames=96, width=1280, height=720, has_audio=False)
 
 
 @dataclass
@@ -218,16 +223,25 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def joined() -> Iterator[None]:
     """Join films without ffmpeg, and disable pauses of providers: no time passes in these tests."""
 
-    async def compose(_slots: object, _files: object, target: Path, *_: object) -> Any:
-        target.write_bytes(b"film")
-        return type("Facts", (), {"duration": 12.0, "width": 1280, "height": 720})
+    async def make(_renderer: object, _part: object, folder: Path) -> Path:
+        path = folder / "part"
+        path.write_bytes(b"part")
+        return path
 
-    async def thumbnail(_film: Path, target: Path, *_: object) -> None:
-        target.write_bytes(b"thumbnail")
+    async def join(
+        _renderer: object, _segments: object, _encoded: object, _sound: object, film: Path, *_: object
+    ) -> None:
+        film.write_bytes(b"film")
+
+    async def nothing(*_: object) -> None:
+        pass
 
     with (
-        patch.object(composing, "compose", compose),
-        patch.object(composing, "take_thumbnail", thumbnail),
+        patch.object(Renderer, "make", make),
+        patch.object(Renderer, "join", join),
+        patch.object(composition, "verify_film", lambda *_: None),
+        patch.object(Streams, "make_piece", nothing),
+        patch.object(Previews, "make", nothing),
         patch.object(breaker, "OUTAGES_UNTIL_OPEN", 100),
     ):
         yield
@@ -245,8 +259,7 @@ async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPol
             media_secret=SecretStr("secret"),
         )
     )
-    databases = {name: Database(urls[name], BASES[name][0].metadata) for name in ("render", "composer")}
-    databases["gateway"] = gateway.database
+    databases = {"render": Database(urls["render"], BASES["render"][0].metadata), "gateway": gateway.database}
     providers: Any = {"ledger": ledger}
     await provide_slots(databases["render"], providers.values())
     render_deps = rendering.Dependencies(
@@ -256,7 +269,11 @@ async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPol
         clips=DrawnClips(storage, ffmpeg, None),
         ephemeral=ephemeral,
     )
-    composer_deps = composing.Dependencies(databases["composer"], storage, ffmpeg, folder, ephemeral)
+    composer_settings = ComposerSettings(
+        database_url=SecretStr(urls["composer"]), storage_url=storage.root.absolute().as_uri(), work_folder=folder
+    )
+    composer_deps = composer_app.build(composer_settings, ephemeral).deps
+    databases["composer"] = composer_deps.database
     service = gateway.service(ephemeral)
     routers = (
         (service.router, service.deps),

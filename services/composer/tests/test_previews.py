@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from composer.previews.pictures import LARGEST_ANIMATION, make_animation, make_contact_sheet, make_scrub_sheet
+from composer.previews.thumbnail import take_thumbnail
 from shared.contracts.story import Scene
 from shared.contracts.timeline import Slot, timeline
 from shared.media.ffmpeg import Ffmpeg
@@ -76,3 +77,19 @@ async def test_a_noisy_film_has_a_small_animation(film_maker: Any, tmp_path: Pat
     path, scenes = await film(film_maker, "nullsrc=s=640x360:r=24,geq=random(1)*255:128:128")
     await make_animation(path, scenes, tmp_path / "a.webp", Ffmpeg())
     assert 10_000 < (tmp_path / "a.webp").stat().st_size <= LARGEST_ANIMATION
+
+
+@pytest.mark.parametrize("form", GOPS.values(), ids=GOPS)
+async def test_the_thumbnail_is_no_black_frame(film_maker: Any, tmp_path: Path, form: tuple[str, ...]) -> None:
+    black = "drawbox=t=fill:c=black:enable='between(n,30,100)'"
+    await film_maker.clip("clip", f"color=red:s=160x90:r=24,{black}", 110, *form)
+    await take_thumbnail(tmp_path / "clip.mp4", tmp_path / "t.jpg", 48, 96, Ffmpeg())
+    shown = picture(tmp_path / "t.jpg")
+    assert shown.shape == (90, 160, 3)
+    assert colour_at(shown, 80, 45) == "red"
+
+
+async def test_a_black_clip_has_a_thumbnail(film_maker: Any, tmp_path: Path) -> None:
+    await film_maker.clip("clip", "color=black:s=160x90:r=24", 48)
+    await take_thumbnail(tmp_path / "clip.mp4", tmp_path / "t.jpg", 24, 48, Ffmpeg())
+    assert picture(tmp_path / "t.jpg").mean() < 10

@@ -1,6 +1,7 @@
 """The thumbnail of a film: a typical frame of a clip that is not black."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg as graph
@@ -16,8 +17,15 @@ BLACK_PERCENT = 98
 CHOICE = FRAME_RATE
 """The most typical of this many frames is taken."""
 
-Span = tuple[int, int]
-"""The first frame, and the one after the last."""
+
+@dataclass(frozen=True)
+class Choice:
+    """The frames from `first` to `end` of which one is taken."""
+
+    first: int
+    end: int
+    keyframes: bool = False
+    may_be_black: bool = False
 
 
 class NoPictureTaken(Exception):
@@ -36,20 +44,27 @@ async def take_thumbnail(clip: Path, target: Path, first: int, end: int, ffmpeg:
         FfmpegTimedOut: decoding took too long.
     """
     time_limit = 10 + 10 * end / FRAME_RATE
-    tries = (((first, end), True), ((0, end), True), ((0, end), False))
-    for span, must_be_lit in tries:
+    # Keyframes alone are much faster to decode; a clip may have none between these frames.
+    tries = (
+        Choice(first, end, keyframes=True),
+        Choice(first, end),
+        Choice(0, end),
+        Choice(0, end, may_be_black=True),
+    )
+    for choice in tries:
         # Without a matching frame ffmpeg succeeds and writes nothing.
-        await ffmpeg.run(_arguments(clip, target, span, must_be_lit=must_be_lit), time_limit=time_limit)
+        await ffmpeg.run(_arguments(clip, target, choice), time_limit=time_limit)
         if await asyncio.to_thread(target.exists):
             return
     raise NoPictureTaken
 
 
-def _arguments(clip: Path, target: Path, span: Span, *, must_be_lit: bool) -> list[str]:
-    first, end = span
+def _arguments(clip: Path, target: Path, choice: Choice) -> list[str]:
+    first, end = choice.first, choice.end
     place = {"ss": max(0, first - 0.5) / FRAME_RATE, "t": (end - first) / FRAME_RATE}
-    picture = graph.input(str(clip), f="mov", **place)["v:0"]
-    if must_be_lit:
+    sparse = {"skip_frame": "nokey"} if choice.keyframes else {}
+    picture = graph.input(str(clip), **sparse, f="mov", protocol_whitelist="file", **place)["v:0"]
+    if not choice.may_be_black:
         picture = picture.filter("blackframe", amount=0, threshold=DARK_LUMA).filter(
             "metadata", "select", key="lavfi.blackframe.pblack", value=BLACK_PERCENT, function="less"
         )
