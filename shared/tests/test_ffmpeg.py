@@ -112,6 +112,14 @@ async def test_no_input_reaches_the_network(tmp_path: Path, kind: str) -> None:
     server.close()
 
 
+async def test_a_picture_that_would_fill_the_memory_is_not_decoded(tmp_path: Path) -> None:
+    large = str(tmp_path / "large.mp4")
+    drawn = ["-f", "lavfi", "-i", "color=s=4096x4096", "-frames:v", "1", "-preset", "ultrafast"]
+    await Ffmpeg().run([*drawn, large], time_limit=60)
+    with pytest.raises(FfmpegFailed):
+        await Ffmpeg().run(["-xerror", "-f", "mov", "-i", large, "-f", "null", "-"], time_limit=60)
+
+
 async def test_an_input_names_its_format() -> None:
     arguments = ["-f", "lavfi", "-i", "testsrc2", "-i", "clip.mp4", "-f", "null", "-"]
     with pytest.raises(InputNotConfined):

@@ -91,7 +91,7 @@ OTHERS = {
         "-f",
         "lavfi",
         "-i",
-        "color=s=8192x8192:r=24:d=1",
+        "color=s=4096x4096:r=24:d=1",
         "-preset",
         "ultrafast",
         "-pix_fmt",

@@ -60,7 +60,7 @@ async def test_a_clip_that_cannot_be_decoded_to_its_end_fails_the_check(tmp_path
 async def test_a_packet_of_noise_in_the_middle_fails_the_check(tmp_path: Path, stream: int) -> None:
     whole, path = await clip(tmp_path, "testsrc2=s=320x180:r=24:d=3"), tmp_path / "noise.mp4"
     sound = ["-f", "lavfi", "-i", "sine=d=3", "-c:v", "copy", "-y", str(path)]
-    await Ffmpeg().run(["-i", str(whole), *sound], time_limit=60)
+    await Ffmpeg().run(["-f", "mov", "-i", str(whole), *sound], time_limit=60)
     assert (await check_content(path, Ffmpeg())).frames == 72
     with av.open(str(path)) as media:
         packets = [(packet.pos, packet.size) for packet in media.demux(media.streams[stream]) if packet.size]

@@ -19,6 +19,8 @@ from weakref import WeakKeyDictionary
 import imageio_ffmpeg
 import structlog
 
+from shared.media.probe import LARGEST_PICTURE
+
 log = structlog.get_logger()
 
 STDERR_KEPT = 4000
@@ -87,7 +89,8 @@ class Ffmpeg:
     ) -> str:
         """Run ffmpeg with `arguments` (without the binary) and return the end of its stderr.
 
-        It waits while as many run as there are cores; that does not count as its time. Inputs are local files.
+        It waits while as many run as there are cores; that does not count as its time. Inputs are local files
+        with pictures of at most `LARGEST_PICTURE`.
         `on_frame` is called about twice a second with the number of frames written so far. Cancelling the caller kills
         ffmpeg.
 
@@ -132,13 +135,13 @@ class Ffmpeg:
 
 
 def _confined(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments, with the permitted protocols before each input."""
+    """Yield the arguments, with the permitted protocols and picture size before each input."""
     has_format = False
     for argument in arguments:
         if argument == "-i":
             if not has_format:
                 raise InputNotConfined("an input does not name its format")
-            yield from ("-protocol_whitelist", PROTOCOLS)
+            yield from ("-protocol_whitelist", PROTOCOLS, "-max_pixels", str(LARGEST_PICTURE))
         has_format = argument == "-f" or (has_format and argument != "-i")
         yield argument
 

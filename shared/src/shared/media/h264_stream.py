@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Self
 
 import av
+from av.codec.context import CodecContext
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 from shared.contracts.media import CutPoints
 from shared.media.probe import MediaDamaged
@@ -70,6 +72,17 @@ class ParameterSets:
         return hashlib.sha256(len(self.sequence).to_bytes(2) + self.sequence + self.picture).hexdigest()
 
 
+def parameter_sets(stream: VideoStream) -> ParameterSets:
+    """Return the parameter sets of a stream.
+
+    Raises:
+        NotCopyable: it has none, or not exactly one SPS and one PPS of the same number.
+    """
+    # PyAV has no context for a codec that it does not know.
+    context: CodecContext | None = stream.codec_context
+    return ParameterSets.read(context.extradata if context else None)
+
+
 def configuration_record(sets: Sequence[ParameterSets]) -> bytes:
     """Return an AVC decoder configuration record for a stream that uses all these sets, of different numbers.
 
@@ -94,7 +107,7 @@ def cut_points(path: Path) -> CutPoints:
     try:
         with av.open(str(path), format="mov", options={"protocol_whitelist": "file"}) as media:
             stream = media.streams.video[0]
-            sets = ParameterSets.read(stream.codec_context.extradata)
+            sets = parameter_sets(stream)
             kinds, times = [], []
             for packet in media.demux(stream):
                 if packet.pts is not None:

@@ -11,7 +11,6 @@ from shared.contracts.media import FRAME_RATE
 from shared.contracts.story import Transition
 from shared.media.encoding_profile import CLIP_VIDEO, COLOUR_TAGS, CONTAINER, PIXEL_FORMAT
 from shared.media.ffmpeg import Ffmpeg
-from shared.media.probe import LARGEST_PICTURE
 
 LIMIT_SECONDS = 60.0
 LIMIT_SECONDS_PER_SECOND = 15.0
@@ -61,7 +60,6 @@ def _picture(excerpt: Excerpt, clip: Path, size: tuple[int, int]) -> Any:  # noq
         **place,
         t=_seconds(excerpt.frames + 1),
         f="mov",
-        max_pixels=LARGEST_PICTURE,
         err_detect="explode",
         # Clips are upright and uncropped: ignore what the container says and use frames as encoded.
         noautorotate=None,

@@ -19,7 +19,7 @@ from av.stream import Stream
 from shared.contracts.media import FRAME_RATE
 from shared.media.encoding_profile import TRACK_TIMESCALE
 from shared.media.ffmpeg import blames_machine
-from shared.media.h264_stream import NotCopyable, ParameterSets, configuration_record
+from shared.media.h264_stream import NotCopyable, ParameterSets, configuration_record, parameter_sets
 
 TICKS = TRACK_TIMESCALE // FRAME_RATE
 """Of the film's time base in a frame."""
@@ -127,7 +127,7 @@ def _join(runs: Sequence[Run], sound: Path | None, target: Path, description: De
 def _source(run: Run, media: InputContainer) -> _Source:
     if not media.streams.video:
         raise RunWrong(f"{run.path.name} has no picture")
-    sets = ParameterSets.read(media.streams.video[0].codec_context.extradata)
+    sets = parameter_sets(media.streams.video[0])
     times = [packet.pts for packet in _packets(media, run) if packet.pts is not None]
     if len(times) != run.frames:
         raise RunWrong(f"{run.path.name} has {len(times)} packets from {run.first} on instead of {run.frames}")

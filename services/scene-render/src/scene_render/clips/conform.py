@@ -25,7 +25,7 @@ from shared.media.encoding_profile import (
     forced_idr,
 )
 from shared.media.ffmpeg import Ffmpeg
-from shared.media.probe import LARGEST_PICTURE, UPRIGHT, MediaFacts
+from shared.media.probe import UPRIGHT, MediaFacts
 
 LIMIT_SECONDS = 120.0
 LIMIT_SECONDS_PER_SECOND = 15.0
@@ -156,7 +156,7 @@ async def take_frame(source: Path, number: int, target: Path, runner: Ffmpeg) ->
 
 
 def _open(source: Path, container: str = "mov") -> Any:  # noqa: ANN401 - ffmpeg-python has no types
-    options = {"f": container, "max_pixels": LARGEST_PICTURE, "noautorotate": None}
+    options = {"f": container, "noautorotate": None}
     return ffmpeg.input(str(source), **options)
 
 
