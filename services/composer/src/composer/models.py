@@ -6,7 +6,7 @@ from typing import Any, Literal
 from sqlalchemy import JSON, Boolean, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.persistence.database import Moment
+from shared.persistence.database import Moment, identifier
 from shared.persistence.inbox import inbox_table
 from shared.persistence.outbox import outbox_table
 
@@ -47,8 +47,8 @@ class FilmClip(Base):
     video_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     scene_number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     clip: Mapped[dict[str, Any]] = mapped_column(JSON)
-    provider: Mapped[str | None] = mapped_column(String(50), default=None)
-    model: Mapped[str | None] = mapped_column(String(255), default=None)
+    provider: Mapped[str | None] = mapped_column(identifier(50), default=None)
+    model: Mapped[str | None] = mapped_column(identifier(255), default=None)
 
 
 class FilmPart(Base):

@@ -91,7 +91,7 @@ class Attempt(Base):
     provider: Mapped[str] = mapped_column(identifier(50))
     state: Mapped[AttemptState] = mapped_column(String(20), index=True)
     task_id: Mapped[str | None] = mapped_column(identifier(255), default=None)
-    model: Mapped[str | None] = mapped_column(String(100), default=None)
+    model: Mapped[str | None] = mapped_column(identifier(100), default=None)
     """The model of its provider that renders it. None: its provider has none, or it is older than this column."""
     seconds: Mapped[int] = mapped_column(Integer, default=0)
     """The ordered length in seconds."""

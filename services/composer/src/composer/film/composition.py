@@ -68,7 +68,7 @@ class Composition:
         async with self.database.reading() as session:
             film = await session.get(Film, str(video_id))
             row = await session.get(FilmPart, (str(video_id), key))
-        if film is None or film.state not in ("gathering", "composing", "failed") or row is None or row.media:
+        if film is None or film.state not in ("gathering", "composing") or row is None or row.media:
             return
         try:
             with _retried(delivery), work_folder(self.work_folder, "part") as folder:
