@@ -29,6 +29,7 @@ from shared.contracts.timeline import Slot, timeline, total_frames
 from shared.media.encoding_profile import AUDIO_RATE
 from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
 from shared.messaging.errors import StepFailed
+from shared_testing.servers import _or_skip
 
 log = structlog.get_logger()
 
@@ -162,9 +163,11 @@ def test_films_play_to_their_ends_in_a_browser_and_can_be_sought_at_each_join(
     pool: Pool, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        _or_skip(request, "Chromium", "no chromium is installed")
     node = shutil.which("node")
-    if chromium is None or node is None or not (CLIENTS / "node_modules").is_dir():
-        pytest.skip("no chromium or node, or its packages are not installed")
+    if node is None or not (CLIENTS / "node_modules").is_dir():
+        _or_skip(request, "Node.js", "no node, or its packages are not installed (make test does it where npm is)")
     films = []
     for number, scenes in enumerate(PLAYED):
         film, segments, slots = asyncio.run(pool.make(scenes))
@@ -177,8 +180,10 @@ def test_films_play_to_their_ends_in_a_browser_and_can_be_sought_at_each_join(
         places = sorted({min(max(join + step, 0), end - 1) for join in joins for step in range(-2, 3)})
         films.append({"source": f"{number}.mp4", "seeks": [(place + 0.5) / FRAME_RATE for place in places]})
     (tmp_path / "page.html").write_text("<!doctype html><link rel=icon href=data:,>")
-    arguments = ["play.mjs", chromium, (tmp_path / "page.html").as_uri(), str(tmp_path), json.dumps(films)]
-    done = subprocess.run([node, *arguments], cwd=CLIENTS, capture_output=True, text=True, check=False, timeout=120)
+    arguments = ["play.mjs", str(chromium), (tmp_path / "page.html").as_uri(), str(tmp_path), json.dumps(films)]
+    done = subprocess.run(
+        [str(node), *arguments], cwd=CLIENTS, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert "error" not in seen, seen

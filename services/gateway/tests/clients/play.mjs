@@ -28,7 +28,7 @@ await browse(async (page, seen) => {
       const { duration, currentTime, ended: hasEnded } = video;
       return { duration, currentTime, ended: hasEnded, missed, fault: null };
     } catch (error) {
-      return { missed, fault: String(error) };
+      return { ended: false, missed, fault: String(error) };
     }
   })), JSON.parse(films));
 });
