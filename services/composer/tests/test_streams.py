@@ -87,9 +87,10 @@ async def test_the_stream_has_the_frames_of_the_film(composer: Any, storyboard: 
 async def with_a_tone(composer: Any, rendered: SceneRendered) -> SceneRendered:
     """Add a tone to a stored clip."""
     clip, path = rendered.clip, composer.folder / "tone.mp4"
-    source = ["-i", str(composer.folder / "media" / clip.media.key), "-f", "lavfi", "-i", "sine=f=440:r=48000"]
-    sound = ["-t", f"{clip.frames / FRAME_RATE}", "-c:v", "copy", "-c:a", "aac", "-ac", "2"]
-    await Ffmpeg().run([*source, *sound, "-y", str(path)], time_limit=60)
+    source = ["-f", "mov", "-i", str(composer.folder / "media" / clip.media.key)]
+    sound = ["-f", "lavfi", "-i", "sine=f=440:r=48000", "-t", f"{clip.frames / FRAME_RATE}"]
+    form = ["-c:v", "copy", "-c:a", "aac", "-ac", "2"]
+    await Ffmpeg().run([*source, *sound, *form, "-y", str(path)], time_limit=60)
     media = await composer.storage.put(clip.media.key, path, "video/mp4")
     changed = clip.model_copy(update={"media": media, "has_audio": True, "cut_points": cut_points(path)})
     return rendered.model_copy(update={"clip": changed})
