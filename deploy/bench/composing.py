@@ -64,6 +64,8 @@ def quality(case: Case, clips: Path, folder: Path) -> dict[str, dict[str, float]
         film, report = folder / f"{name}.mp4", folder / f"{name}.ssim"
         run(name, case, clips, film)
         compare = [
+            "-reinit_filter",
+            "0",
             "-i",
             str(film),
             "-i",

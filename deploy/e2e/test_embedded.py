@@ -94,6 +94,8 @@ async def test_the_demo_makes_a_film_and_says_where_it_is(embedded: Embedded) ->
     board = json.loads(storyboard.read_text())
     assert [scene["sceneNumber"] for scene in board["scenes"]] == [1, 2]
     assert "Kucing kecil mencari rumah" in board["storyScript"]
+    [(composed,)] = embedded.rows("composer", "SELECT film FROM films")
+    assert json.loads(composed)["encodedFrames"] <= 18, "all but a transition is copied"
 
 
 async def test_probes_and_metrics_answer_without_a_redirect(embedded: Embedded) -> None:
@@ -253,6 +255,8 @@ def test_the_demo_with_a_simulated_provider_needs_no_key_and_shows_the_price(emb
     assert embedded.rows("scene-render", "SELECT provider, state FROM attempts") == [("luma", "SUCCEEDED")] * 2
     [film] = [Path(line.split()[-1]) for line in done.stdout.splitlines() if line.endswith("film.mp4")]
     assert frames(film) == (360, 1280, 720)
+    [(composed,)] = embedded.rows("composer", "SELECT film FROM films")
+    assert json.loads(composed)["encodedFrames"] <= 48, "all but a transition is copied"
 
 
 async def test_with_keys_asked_for_one_made_beside_the_running_server_opens_it_also_to_the_demo(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,8 @@ import pytest
 
 from composer.film.verification import FilmWrong, verify_film
 from composer.internal_messages import FilmMessage, PartDue
+from composer.provenance.credentials import credentials_in
+from composer.provenance.signing import read
 from shared.contracts.events import (
     SceneFailed,
     StoryboardCreated,
@@ -71,7 +74,7 @@ async def test_two_clips_become_a_stored_film_with_a_thumbnail(composer: Any, st
         assert sum(1 for _ in container.decode(video=0)) == 48
         assert container.metadata["title"] == "t"
         chapters = [(one["start"] * one["time_base"], one["metadata"]["title"]) for one in container.chapters()]
-        assert chapters == [(0, "a"), (1, "a")]
+        assert chapters == [(0, "Scene 1"), (1, "Scene 2")]
     assert kinds(composer.ephemeral.events)[-1] is VideoStoring
     assert set(kinds(composer.ephemeral.events)) <= {VideoProgressed, VideoStoring}
 
@@ -276,6 +279,22 @@ async def test_ffmpeg_is_tried_three_times_before_the_video_fails(
     [emitted] = await ordered(composer)
     assert (emitted.kind, emitted.stage) == ("composing", "composer")
     assert composer.objects() == []
+
+
+async def test_a_finished_film_is_signed_and_holds_no_text_of_a_scene(composer: Any, storyboard: Storyboard) -> None:
+    deps = composer.service.deps
+    signing = replace(deps.composition, credentials=credentials_in(composer.folder / "key"))
+    composer.service = replace(composer.service, deps=replace(deps, composition=signing))
+    board = storyboard()
+    scenes = tuple(scene.model_copy(update={"action": "a quetzal lands"}) for scene in board.scenes)
+    clips = [await composer.rendered(1), await composer.rendered(2)]
+    [_, composed] = await composer.handle(board.model_copy(update={"scenes": scenes}), *clips)
+    film = composer.folder / "film.mp4"
+    await composer.storage.get(composed.film, film)
+    found = read(film)
+    assert found is not None
+    assert (found.faults, [one["provider"] for one in found.scenes]) == ((), ["p", "p"])
+    assert b"quetzal" not in film.read_bytes()
 
 
 async def test_a_finished_film_gets_pictures_that_go_with_it(composer: Any, storyboard: Storyboard) -> None:

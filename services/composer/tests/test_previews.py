@@ -93,3 +93,16 @@ async def test_a_black_clip_has_a_thumbnail(film_maker: Any, tmp_path: Path) -> 
     await film_maker.clip("clip", "color=black:s=160x90:r=24", 48)
     await take_thumbnail(tmp_path / "clip.mp4", tmp_path / "t.jpg", 24, 48, Ffmpeg())
     assert picture(tmp_path / "t.jpg").mean() < 10
+
+
+async def test_pictures_of_a_film_of_differently_tagged_clips_are_whole(film_maker: Any, tmp_path: Path) -> None:
+    scenes = slots(5, 5, 5)
+    untagged = ("-bsf:v", "h264_metadata=matrix_coefficients=2:colour_primaries=2:transfer_characteristics=2")
+    foreign = ("-x264-params", "sps-id=0:keyint=24:scenecut=0", *untagged)
+    forms = {"red": (), "lime": foreign, "blue": ()}
+    clips = [await film_maker.clip(name, f"color={name}:s=160x90:r=24", 120, *form) for name, form in forms.items()]
+    path, _ = await film_maker.make(scenes, clips)
+    layout = await make_scrub_sheet(path, 360, tmp_path / "scrub.jpg", Ffmpeg())
+    scrub = picture(tmp_path / "scrub.jpg")
+    middles = [(n % layout.columns * layout.width + 80, n // layout.columns * layout.height + 45) for n in (2, 7, 12)]
+    assert [colour_at(scrub, x, y) for x, y in middles] == list(COLOURS)

@@ -12,7 +12,7 @@ from composer.provenance.credentials import credentials_in
 from composer.provenance.manifest import Origin, manifest
 from composer.provenance.signing import FilmNotSigned, read, sign
 from shared.contracts.events import StoryboardCreated
-from shared.contracts.provenance import ALGORITHMIC, TRAINED, source_type
+from shared.contracts.provenance import ALGORITHMIC, TRAINED, prompt_hashes, source_type
 from shared.contracts.story import Scene
 from shared.media.mp4_boxes import index_comes_first
 from shared.media.probe import probe
@@ -121,6 +121,11 @@ async def test_a_key_that_is_none_signs_nothing(film_maker: Any, tmp_path: Path)
     what = manifest(storyboard(), {1: Origin("p", None), 2: Origin("p", None)})
     with pytest.raises(FilmNotSigned):
         sign(tmp_path / "film.mp4", tmp_path / "s.mp4", what, credentials_in(tmp_path / "p"))
+
+
+def test_without_a_shot_the_action_is_the_prompt() -> None:
+    board = storyboard().model_copy(update={"shots": ("", "a shot")})
+    assert prompt_hashes(board) == [hashlib.sha256(text.encode()).hexdigest() for text in (SECRET, "a shot")]
 
 
 def test_drawings_by_rules_are_not_said_to_be_from_a_trained_model() -> None:

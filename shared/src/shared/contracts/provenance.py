@@ -20,5 +20,6 @@ def source_type(providers: Iterable[str | None]) -> str:
 
 def prompt_hashes(storyboard: StoryboardCreated) -> Sequence[str]:
     """Return the SHA-256 of each scene's prompt in UTF-8, in hex: its text is not published."""
-    prompts = storyboard.shots or tuple(scene.action for scene in storyboard.scenes)
+    shots = storyboard.shots or ("",) * len(storyboard.scenes)
+    prompts = [shot or scene.action for shot, scene in zip(shots, storyboard.scenes, strict=False)]
     return [hashlib.sha256(prompt.encode()).hexdigest() for prompt in prompts]

@@ -23,7 +23,7 @@ from composer.models import Film, FilmPart
 from composer.previews.thumbnail import NoPictureTaken
 from composer.provenance.credentials import Credentials
 from composer.provenance.manifest import manifest
-from composer.provenance.signing import sign
+from composer.provenance.signing import FilmNotSigned, sign
 from shared.contracts.events import VideoComposed, VideoProgressed, VideoStoring
 from shared.contracts.media import FRAME_RATE, MediaReference, film_key, film_part_key, film_parts_prefix, thumbnail_key
 from shared.contracts.story import Belonging
@@ -149,7 +149,12 @@ class Composition:
             return film
         # Last, as it covers each byte; it keeps the index first.
         signed = folder / "signed.mp4"
-        await asyncio.to_thread(sign, film, signed, manifest(inputs.storyboard, inputs.origins), self.credentials)
+        what = manifest(inputs.storyboard, inputs.origins)
+        try:
+            await asyncio.to_thread(sign, film, signed, what, self.credentials)
+        except FilmNotSigned as error:
+            reason = "The film could not be signed: the key or the certificates in PROVENANCE_FOLDER cannot be used."
+            raise StepFailed("signing", reason, str(error)) from error
         return signed
 
     async def _stop_copying(

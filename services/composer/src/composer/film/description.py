@@ -10,6 +10,6 @@ TOOL = "Multishot"
 
 
 def description(storyboard: StoryboardCreated, slots: Sequence[Slot]) -> Description:
-    """Return the description of a film; players list its chapters."""
-    chapters = [Chapter(slot.scene.action, slot.start, slot.start + slot.frames) for slot in slots]
-    return Description({"title": storyboard.title, "encoder": TOOL}, chapters)
+    """Return the description of a film; players list its chapters. It has no text of a prompt: films are passed on."""
+    chapters = [Chapter(f"Scene {slot.scene.scene_number}", slot.start, slot.start + slot.frames) for slot in slots]
+    return Description({"title": storyboard.title, "encoding_tool": TOOL}, chapters)

@@ -20,6 +20,9 @@ LIMIT_SECONDS_PER_SECOND = 10.0
 LONGEST_GAP = 3.0
 """Seconds between keyframes up to which keyframes alone show enough of a film."""
 
+FILM = {"f": "mov", "reinit_filter": 0}
+"""Films have clips of several encoders: without the option a graph starts anew where their colour tags differ."""
+
 SHEET_COLUMNS, SHEET_ROWS, SHEET_WIDTH = 4, 3, 320
 SCRUB_COLUMNS, SCRUB_SIDE = 10, 160
 MOST_SCRUB_PICTURES = 60
@@ -86,7 +89,7 @@ async def make_animation(film: Path, slots: Sequence[Slot], target: Path, ffmpeg
 def _excerpt(film: Path, slot: Slot, width: int) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
     middle = (slot.start + slot.lead + slot.start + slot.frames) / 2 / FRAME_RATE
     begin = max(middle - ANIMATED_SECONDS / 2, slot.start / FRAME_RATE)
-    source = graph.input(str(film), ss=f"{begin:.3f}", t=ANIMATED_SECONDS, f="mov")
+    source = graph.input(str(film), ss=f"{begin:.3f}", t=ANIMATED_SECONDS, **FILM)
     picture = source["v:0"].filter("fps", ANIMATED_RATE).filter("scale", width, -2).filter("setsar", 1)
     return picture.filter("setpts", "PTS-STARTPTS")
 
@@ -94,7 +97,7 @@ def _excerpt(film: Path, slot: Slot, width: int) -> Any:  # noqa: ANN401 - ffmpe
 def _sampled(film: Path, rate: float, count: int) -> Any:  # noqa: ANN401 - as above
     """Return `count` pictures at regular times: the last keyframe before each, or the very frame if they are rare."""
     sparse = {"skip_frame": "nokey"} if _keyframes_suffice(film) else {}
-    source = graph.input(str(film), **sparse, f="mov")
+    source = graph.input(str(film), **sparse, **FILM)
     picture = source["v:0"].filter("fps", fps=f"{rate:.6f}", round="up", start_time=0)
     return picture.filter("tpad", stop_mode="clone", stop=count).filter("trim", end_frame=count)
 

@@ -33,7 +33,10 @@ def manifest(storyboard: StoryboardCreated, origins: Mapping[int, Origin]) -> di
         "format": "video/mp4",
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": [created]}},
-            {"label": SCENES_LABEL, "data": {"scenes": _scenes(storyboard, origins)}},
+            {
+                "label": SCENES_LABEL,
+                "data": {"seconds": storyboard.total_duration, "scenes": _scenes(storyboard, origins)},
+            },
         ],
     }
 

@@ -59,9 +59,10 @@ def read(film: Path, authority: Path | None = None) -> Provenance | None:
     Raises:
         c2pa.C2paError: it is no film.
     """
-    settings = {"trust": {"user_anchors": authority.read_text()}} if authority else {}
-    context = c2pa.Context(c2pa.Settings.from_dict(settings)) if settings else None
-    reader = c2pa.Reader.try_create(str(film), context=context)
+    settings: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+    if authority:
+        settings["trust"] = {"user_anchors": authority.read_text()}
+    reader = c2pa.Reader.try_create(str(film), context=c2pa.Context(c2pa.Settings.from_dict(settings)))
     if reader is None:
         return None
     with reader:

@@ -19,6 +19,9 @@ def main() -> int:
         if path is not None and not path.is_file():
             _complain(f"There is no file {path}.")
             return 2
+    if options.authority and "BEGIN CERTIFICATE" not in options.authority.read_text(errors="replace"):
+        _complain(f"{options.authority.name} holds no certificate in PEM.")
+        return 2
     try:
         found = read(options.film, options.authority)
     except (c2pa.C2paError, ValueError):
@@ -31,7 +34,9 @@ def main() -> int:
         _complain(f"The signature does not hold: {', '.join(found.faults)}.")
         _complain(f"{options.film.name} was changed after it was signed, or is damaged.")
         return 1
-    sys.stdout.write("\n".join([*_lines(found), ""]))
+    for line in _lines(found):
+        # A film of somebody else could hold control characters of terminals.
+        sys.stdout.write("".join(character for character in line if character.isprintable()) + "\n")
     return 0
 
 
@@ -42,8 +47,9 @@ def _complain(sentence: str) -> None:
 def _lines(found: Provenance) -> list[str]:
     trust = "a trusted authority certifies it" if found.is_trusted else "no trusted authority certifies it"
     scenes = [
-        f"  scene {one['sceneNumber']}: {one['provider']}" + (f", model {one['model']}" if one["model"] else "")
+        f"  scene {one.get('sceneNumber')}: {one.get('provider')}" + (f", model {model}" if model else "")
         for one in found.scenes
+        for model in (one.get("model"),)
     ]
     return [
         "The signature holds: the film is as it was signed.",

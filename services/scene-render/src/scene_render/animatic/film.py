@@ -122,7 +122,7 @@ def _arguments(
             "perspective", **corners(move, frames), sense="source", eval="frame", interpolation="linear"
         )
     picture = _laid(picture, still, size, frames)
-    picture = picture.filter("format", PIXEL_FORMAT).filter("setparams", **COLOUR_TAGS)
+    picture = picture.filter("format", PIXEL_FORMAT).filter("setsar", 1).filter("setparams", **COLOUR_TAGS)
     output = ffmpeg.output(
         picture,
         ffmpeg.input(silence_source(), f="lavfi", t=f"{frames / FRAME_RATE:.6f}").audio,
