@@ -17,13 +17,20 @@ from shared.contracts.timeline import Slot, total_frames
 from shared.media.encoding_profile import (
     AUDIO_LAYOUT,
     AUDIO_RATE,
+    CLIP_VIDEO,
     COLOUR_TAGS,
     CONTAINER,
     FILM_AUDIO,
-    FILM_VIDEO,
     PIXEL_FORMAT,
-    silence_source,
 )
+
+FOR_COPYING = ("level:v", "x264-params", "chroma_sample_location")
+"""Options of the profile that only matter where frames are copied."""
+FILM_VIDEO: dict[str, object] = {
+    **{name: value for name, value in CLIP_VIDEO.items() if name not in FOR_COPYING},
+    "preset": "veryfast",
+    "crf": 20,
+}
 
 XFADE: dict[Transition, str] = {"fade": "fadeblack", "dissolve": "fade", "wipe": "wipeleft"}
 """ffmpeg's names of our transitions. Its own `dissolve` scatters pixels."""
@@ -100,7 +107,7 @@ def _sound(stream: Any, clip: ClipFile, slot: Slot) -> Any:
         sound = stream["a:0"].filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
     else:
         # ffmpeg-python merges equal inputs; the packet size makes them different.
-        silence = f"{silence_source()}:n={1024 + slot.scene.scene_number}"
+        silence = f"anullsrc=r={AUDIO_RATE}:cl={AUDIO_LAYOUT}:n={1024 + slot.scene.scene_number}"
         sound = ffmpeg.input(silence, f="lavfi", t=length).audio
     sound = sound.filter("aformat", sample_fmts="fltp", channel_layouts=AUDIO_LAYOUT).filter("apad", whole_dur=length)
     return sound.filter("atrim", end=length).filter("asetpts", "N/SR/TB")

@@ -97,9 +97,8 @@ async def test_a_clip_has_the_format_of_the_film(tmp_path: Path, ratio: AspectRa
     assert (facts.width, facts.height) == FRAME_SIZE[ratio]
     assert (facts.frames, facts.frame_rate, facts.constant_rate) == (frames, Fraction(24), True)
     assert (facts.video_codec, facts.profile, facts.pixel_format) == ("h264", "High", "yuv420p")
-    assert (facts.audio_codec, facts.audio_rate, facts.audio_channels) == ("aac", 48_000, 2)
+    assert facts.audio_codec is None
     assert facts.duration == pytest.approx(frames / 24, abs=0.001)
-    assert facts.audio_duration == pytest.approx(frames / 24, abs=1 / 24)
     assert emitted == sorted(emitted)
     assert emitted[-1] == 100
 

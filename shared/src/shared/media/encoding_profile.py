@@ -54,7 +54,6 @@ CLIP_VIDEO: dict[str, str | int] = {
     "chroma_sample_location": "left",
 }
 CLIP_AUDIO: dict[str, str | int] = {**_AUDIO, "b:a": "96k"}
-FILM_VIDEO: dict[str, str | int] = {**_VIDEO, "preset": "veryfast", "crf": 20}
 FILM_AUDIO: dict[str, str | int] = {**_AUDIO, "b:a": "128k"}
 CONTAINER: dict[str, str | int] = {
     "map_metadata": -1,
@@ -69,8 +68,3 @@ def forced_idr(frames: Iterable[int]) -> dict[str, str | int]:
     """Return the options by which these frames, counted from 0, become IDR pictures beside the regular ones."""
     conditions = "+".join(f"eq(n,{frame})" for frame in frames)
     return {"force_key_frames": f"expr:{conditions}", "forced-idr": 1} if conditions else {}
-
-
-def silence_source() -> str:
-    """Return a source for the format `lavfi` of endless silence in the profile's audio format."""
-    return f"anullsrc=r={AUDIO_RATE}:cl={AUDIO_LAYOUT}"

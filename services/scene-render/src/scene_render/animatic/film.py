@@ -16,7 +16,6 @@ from scene_render.providers.animatic_order import AnimaticOrder
 from shared.contracts.media import FRAME_RATE, FRAME_SIZE
 from shared.contracts.timeline import boundaries
 from shared.media.encoding_profile import (
-    CLIP_AUDIO,
     CLIP_VIDEO,
     COLOUR_RANGE,
     COLOUR_SPACE,
@@ -24,7 +23,6 @@ from shared.media.encoding_profile import (
     CONTAINER,
     PIXEL_FORMAT,
     forced_idr,
-    silence_source,
 )
 from shared.media.ffmpeg import Ffmpeg
 
@@ -125,13 +123,11 @@ def _arguments(
     picture = picture.filter("format", PIXEL_FORMAT).filter("setsar", 1).filter("setparams", **COLOUR_TAGS)
     output = ffmpeg.output(
         picture,
-        ffmpeg.input(silence_source(), f="lavfi", t=f"{frames / FRAME_RATE:.6f}").audio,
         str(target),
         **{"frames:v": frames},
         **QUALITY,
         **CLIP_VIDEO,
         **forced_idr(boundaries(frames, order.lead_frames, order.tail_frames)),
-        **CLIP_AUDIO,
         **CONTAINER,
     )
     return [str(argument) for argument in ffmpeg.compile(output, overwrite_output=True)[1:]]
