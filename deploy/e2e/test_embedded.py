@@ -182,7 +182,8 @@ async def test_nothing_holds_the_prompt_of_a_deleted_video(embedded: Embedded) -
                 found += [path.name] if ".db" not in path.name and b"quetzal" in path.read_bytes().lower() else []
         return found
 
-    assert set(places()) == {"storyboard", "scene-render", "composer", "gateway", letter.name}
+    # The title of this story is its prompt.
+    assert set(places()) == {"storyboard", "scene-render", "composer", "gateway", letter.name, "film.mp4"}
     assert request_json("DELETE", f"{embedded.videos}/{video['videoId']}")[0] == 204
     await eventually(lambda: not places(), 30, "every service has erased the text")
     await eventually(lambda: not (embedded.folder / "media" / "videos" / video["videoId"] / "film.mp4").exists())
