@@ -40,15 +40,18 @@ class Lease:
     @contextlib.asynccontextmanager
     async def kept(self, database: Database) -> AsyncIterator[None]:
         """Renew the lease until the block ends."""
-        keeping = asyncio.create_task(self._keep(database))
+        ended = asyncio.Event()
+        keeping = asyncio.create_task(self._keep(database, ended))
         try:
             yield
         finally:
+            # A driver may lose a cancellation that arrives together with an answer.
+            ended.set()
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
 
-    async def _keep(self, database: Database) -> None:
-        while True:
+    async def _keep(self, database: Database, ended: asyncio.Event) -> None:
+        while not ended.is_set():
             await asyncio.sleep(RENEW_SECONDS)
             try:
                 async with database.sessions.begin() as session:
