@@ -129,11 +129,9 @@ def main() -> None:
         clips = sorted(options.clips.glob("clip-*.mp4"))
         print(json.dumps(asyncio.run(CONTENDERS[options.run](case, clips, options.folder))))
         return
-    cases = [
-        one
-        for one in (*CASES, *(MORE_CASES if options.all or options.only else ()))
-        if (options.only or "") in one.name
-    ]
+    known = (*CASES, *(MORE_CASES if options.all or options.only else ()))
+    named = [one for one in known if one.name == options.only]
+    cases = named or [one for one in known if (options.only or "") in one.name]
     saved = []
     for case in cases:
         with tempfile.TemporaryDirectory() as name:

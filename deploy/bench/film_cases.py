@@ -12,7 +12,11 @@ from shared.media.encoding_profile import CLIP_VIDEO, COLOUR_TAGS
 from shared.media.ffmpeg import Ffmpeg
 
 SIZE = FRAME_SIZE["16:9"]
-SOURCES = ("mandelbrot=s={size}:r={rate}", "testsrc2=s={size}:r={rate}", "life=s={size}:r={rate}:mold=10:ratio=0.1")
+SOURCES = (
+    "mandelbrot=s={size}:r={rate}",
+    "testsrc2=s={size}:r={rate}",
+    "life=s={size}:r={rate}:mold=10:ratio=0.1:seed=1",
+)
 GRAIN = "noise=alls=6:allf=t"
 """Camera footage has it: without it the pictures would be easier than real ones."""
 FOREIGN = "open-gop=0:bframes=3:ref=3:sps-id=0:scenecut=0:min-keyint=1"

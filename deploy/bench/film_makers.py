@@ -178,14 +178,14 @@ async def remux(case: Case, clips: Sequence[Path], folder: Path) -> dict[str, fl
 
 async def moviepy(case: Case, clips: Sequence[Path], folder: Path) -> dict[str, float]:
     """Make a film with MoviePy, by its own cross fades and default encoder."""
-    from moviepy import CompositeVideoClip, VideoFileClip, vfx
+    from moviepy.editor import CompositeVideoClip, VideoFileClip
 
     with Measured() as measured:
         shown = []
         for slot, path in zip(case.slots, clips, strict=True):
-            clip = VideoFileClip(str(path)).subclipped(0, slot.clip_frames / FRAME_RATE)
-            effects = [vfx.CrossFadeIn(slot.lead / FRAME_RATE)] if slot.lead else []
-            shown.append(clip.with_start(slot.start / FRAME_RATE).with_effects(effects))
+            clip = VideoFileClip(str(path)).subclip(0, slot.clip_frames / FRAME_RATE)
+            clip = clip.crossfadein(slot.lead / FRAME_RATE) if slot.lead else clip
+            shown.append(clip.set_start(slot.start / FRAME_RATE))
         film = CompositeVideoClip(shown)
         film.write_videofile(str(folder / "film.mp4"), fps=FRAME_RATE, audio=case.has_sound, logger=None)
     return measured.figures
