@@ -121,7 +121,9 @@ def _corrected(sound: Any, change: Correction) -> Any:  # noqa: ANN401 - as abov
     if not change.is_limited:
         return sound
     highest = f"{HIGHEST_PEAK_DB - ENCODER_MARGIN_DB}dB"
-    sound = sound.filter("aresample", LIMITED_RATE).filter("alimiter", limit=highest, level=0, attack=5, release=50)
+    # Without `latency` the sound plays late.
+    limiter = {"limit": highest, "level": 0, "attack": 5, "release": 50, "latency": 1}
+    sound = sound.filter("aresample", LIMITED_RATE).filter("alimiter", **limiter)
     return sound.filter("aresample", AUDIO_RATE)
 
 
