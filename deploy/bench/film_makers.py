@@ -13,15 +13,15 @@ from typing import Any, Self
 import naive_graph
 from film_cases import SIZE, Case
 
-from composer.film.film_state import FilmInputs
 from composer.film.parts import Part, key_of, wanted_parts
 from composer.film.plan import Rules
-from composer.film.rendering import FILE_TYPES, Renderer
 from composer.film.segments import Encoded
 from composer.film.verification import verify_film
 from composer.provenance.credentials import credentials_in
 from composer.provenance.manifest import Origin, manifest
 from composer.provenance.signing import sign
+from composer.workflow.film_state import FilmInputs
+from composer.workflow.rendering import FILE_TYPES, Renderer
 from scene_render.clips import conform
 from shared.contracts.events import StoryboardCreated
 from shared.contracts.media import FRAME_RATE, Clip, film_part_key

@@ -24,12 +24,12 @@ from sqlalchemy import text
 
 from composer import app as composer_app
 from composer import handlers as composing
-from composer.film import composition
-from composer.film.rendering import Renderer
 from composer.models import Base as ComposerBase
-from composer.previews.service import Previews
 from composer.settings import Settings as ComposerSettings
-from composer.stream.service import Streams
+from composer.workflow import composition
+from composer.workflow.previews import Previews
+from composer.workflow.rendering import Renderer
+from composer.workflow.streams import Streams
 from gateway import app as gateway_app
 from gateway.app import Gateway
 from gateway.models import Base as GatewayBase

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from composer.film.composition import work_folder
 from composer.internal_messages import FilmMessage
+from composer.workflow.composition import work_folder
 from shared.contracts.events import SceneRendered, StoryboardCreated, VideoComposed, VideoFailed
 from shared.contracts.media import LONGEST_FREEZE_FRAMES
 from shared.contracts.messages import Message
@@ -231,7 +231,7 @@ async def test_a_full_disk_is_waited_for(
     def nearly_full(parent: Path | None, step: str) -> Any:
         return FullFolder(parent, step, name, full)
 
-    monkeypatch.setattr("composer.film.composition.work_folder", nearly_full)
+    monkeypatch.setattr("composer.workflow.composition.work_folder", nearly_full)
     outcomes, [composed] = await deliver(composer, *await window())
     assert [type(one) for one in outcomes] == [Retry] * (ATTEMPTS + 1)
     assert isinstance(composed, VideoComposed)

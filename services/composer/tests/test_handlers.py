@@ -227,7 +227,7 @@ async def test_a_film_whose_clips_cannot_be_copied_is_encoded(
             raise FilmWrong("rhythm", "constant", "uneven")
         verify_film(*arguments)
 
-    monkeypatch.setattr("composer.film.composition.verify_film", wrong_once)
+    monkeypatch.setattr("composer.workflow.composition.verify_film", wrong_once)
     [_, composed] = await composer.handle(storyboard(), await composer.rendered(1), await composer.rendered(2))
     assert composed.encoded_frames == 48
     assert not (await composer.film()).copies
@@ -239,7 +239,7 @@ async def test_a_film_that_is_wrong_though_all_of_it_is_encoded_fails(
     def wrong(*_: Any) -> None:
         raise FilmWrong("rhythm", "constant", "uneven")
 
-    monkeypatch.setattr("composer.film.composition.verify_film", wrong)
+    monkeypatch.setattr("composer.workflow.composition.verify_film", wrong)
     for event in (storyboard(1), await composer.rendered(1)):
         await composer.deliver(event)
     pending, outcomes = await ordered(composer), []
@@ -319,7 +319,7 @@ async def test_a_film_without_pictures_is_complete(
     async def fail(*_: Any) -> None:
         raise StepFailed("pictures", "They cannot be made.")
 
-    monkeypatch.setattr("composer.previews.service.make_animation", fail)
+    monkeypatch.setattr("composer.workflow.previews.make_animation", fail)
     assert isinstance(await composer.deliver(composer.previews_due[0]), DeadLettered)
     assert await published(composer.service.database) == []
     assert (await composer.film()).state == "composed"

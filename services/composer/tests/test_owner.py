@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 
 from composer import app, handlers
-from composer.film.film_state import owner_of
 from composer.handlers import Dependencies
 from composer.models import Base, Film
 from composer.settings import Settings
+from composer.workflow.film_state import owner_of
 from shared.contracts.events import SceneFailed, StoryboardCreated, VideoFailed
 from shared.contracts.story import Scene
 from shared.messaging.event_router import Delivery, NullPublisher

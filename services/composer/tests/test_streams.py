@@ -129,7 +129,7 @@ async def test_a_piece_that_cannot_be_made_does_not_fail_the_film(
     async def wrong(*_: Any) -> None:
         raise PieceWrong("sound", "there", "missing")
 
-    monkeypatch.setattr("composer.stream.service.make_stream_piece", wrong)
+    monkeypatch.setattr("composer.workflow.streams.make_stream_piece", wrong)
     await composer.handle(storyboard(2), await composer.rendered(1))
     [due] = composer.pieces_due
     assert isinstance(await composer.deliver(due), DeadLettered)

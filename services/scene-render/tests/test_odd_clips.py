@@ -20,8 +20,8 @@ import pytest
 
 from composer.film.parts import encoded_part, sound_part
 from composer.film.plan import Rules, ScenePlan, plan_film, plan_parts, plan_scene
-from composer.film.rendering import Renderer
 from composer.film.verification import verify_film
+from composer.workflow.rendering import Renderer
 from scene_render.clips.acceptance import WantedClip, accept
 from scene_render.clips.clip_ingest import clip_of
 from scene_render.clips.conform import graph, matches_profile, upright

@@ -1,15 +1,15 @@
 """Builds the composer service."""
 
 from composer.doctor import CHECKS
-from composer.film.composition import Composition
-from composer.film.film_state import epoch_of, owner_of
-from composer.film.rendering import Renderer
 from composer.handlers import Dependencies, router
 from composer.models import Base
-from composer.previews.service import Previews
 from composer.provenance.credentials import credentials_in
 from composer.settings import Settings
-from composer.stream.service import Streams
+from composer.workflow.composition import Composition
+from composer.workflow.film_state import epoch_of, owner_of
+from composer.workflow.previews import Previews
+from composer.workflow.rendering import Renderer
+from composer.workflow.streams import Streams
 from shared import worker
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import EphemeralPublisher

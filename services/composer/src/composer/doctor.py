@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, not_, select
 
 from composer.internal_messages import ClipsCollected, PartDue
 from composer.models import Film, FilmClip, outbox
-from composer.stream.service import is_gone
+from composer.workflow.streams import is_gone
 from shared.consistency import Check, Examined, Finding, found
 from shared.contracts.media import (
     FILM_NAME,

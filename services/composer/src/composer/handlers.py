@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete
 
-from composer.film.composition import Composition
-from composer.film.film_state import apply, locked_film, order_parts, remember_parameter_sets
 from composer.internal_messages import ClipsCollected, PartDue, PreviewsDue, StreamPieceDue
 from composer.models import FilmClip, FilmPart
-from composer.previews.service import Previews
-from composer.stream.service import Streams
+from composer.workflow.composition import Composition
+from composer.workflow.film_state import apply, locked_film, order_parts, remember_parameter_sets
+from composer.workflow.previews import Previews
+from composer.workflow.streams import Streams
 from shared.contracts.events import (
     SceneFailed,
     SceneRendered,

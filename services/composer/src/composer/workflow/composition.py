@@ -11,11 +11,9 @@ import structlog
 from prometheus_client import Counter
 
 from composer.film.description import description
-from composer.film.film_state import FilmInputs, inputs_of, locked_film, order_parts
 from composer.film.join import JoinFailed
 from composer.film.parts import Part, key_of
 from composer.film.plan import Holds
-from composer.film.rendering import FILE_TYPES, Renderer
 from composer.film.segments import Encoded
 from composer.film.verification import FilmWrong, Verify, verify_film
 from composer.internal_messages import PreviewsDue
@@ -24,6 +22,8 @@ from composer.previews.thumbnail import NoPictureTaken
 from composer.provenance.credentials import Credentials
 from composer.provenance.manifest import manifest
 from composer.provenance.signing import FilmNotSigned, sign
+from composer.workflow.film_state import FilmInputs, inputs_of, locked_film, order_parts
+from composer.workflow.rendering import FILE_TYPES, Renderer
 from shared.contracts.events import VideoComposed, VideoProgressed, VideoStoring
 from shared.contracts.media import FRAME_RATE, MediaReference, film_key, film_part_key, film_parts_prefix, thumbnail_key
 from shared.contracts.story import Belonging

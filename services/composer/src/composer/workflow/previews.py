@@ -6,9 +6,9 @@ from uuid import UUID
 
 import structlog
 
-from composer.film.film_state import locked_film
 from composer.models import Film
 from composer.previews.pictures import make_animation, make_contact_sheet, make_scrub_sheet
+from composer.workflow.film_state import locked_film
 from shared.contracts.events import StoryboardCreated, VideoComposed, VideoPreviewed
 from shared.contracts.media import preview_key, previews_prefix
 from shared.contracts.timeline import timeline, total_frames

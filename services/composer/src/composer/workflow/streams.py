@@ -6,13 +6,13 @@ from uuid import UUID
 
 import structlog
 
-from composer.film.film_state import locked_film
 from composer.film.join import JoinFailed
-from composer.film.rendering import Renderer
 from composer.models import Film, FilmPart
 from composer.sound.mix import mix_sound
 from composer.stream.pieces import PieceWrong, StreamPiece, make_stream_piece
 from composer.stream.plan import StreamPart
+from composer.workflow.film_state import locked_film
+from composer.workflow.rendering import Renderer
 from shared.contracts.events import StreamExtended
 from shared.contracts.media import MediaReference, StreamSegment, stream_key, stream_prefix
 from shared.messaging.errors import StepFailed
