@@ -72,9 +72,11 @@ async def test_the_animation_loops_through_the_scenes(film_maker: Any, tmp_path:
     assert content.count(b"ANMF") >= 3
 
 
-async def test_a_noisy_film_has_a_small_animation(film_maker: Any, tmp_path: Path) -> None:
-    film_maker.size = (640, 360)
-    path, scenes = await film(film_maker, "nullsrc=s=640x360:r=24,geq=random(1)*255:128:128")
+@pytest.mark.parametrize("size", [(640, 360), (128, 228)], ids=["landscape", "smallest"])
+async def test_a_noisy_film_has_a_small_animation(film_maker: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    film_maker.size = size
+    source = f"nullsrc=s={size[0]}x{size[1]}:r=24,geq=random(1)*255:random(2)*255:random(3)*255"
+    path, scenes = await film(film_maker, source)
     await make_animation(path, scenes, tmp_path / "a.webp", Ffmpeg())
     assert 10_000 < (tmp_path / "a.webp").stat().st_size <= LARGEST_ANIMATION
 

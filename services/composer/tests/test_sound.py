@@ -133,6 +133,36 @@ async def test_music_is_quieter_while_somebody_speaks(tmp_path: Path) -> None:
     assert after == pytest.approx(alone, rel=0.1)
 
 
+async def test_two_ways_of_one_kind_duck_another(tmp_path: Path) -> None:
+    music, speech = await sound(tmp_path, "sine=900:r=48000", 6), await sound(tmp_path, "sine=300:r=48000", 1)
+    tracks = [
+        (Track(kind="music", begin=0, frames=144, gain_db=-6, ducked_by=("narration",)), music),
+        (Track(kind="narration", begin=24, frames=24), speech),
+        (Track(kind="narration", begin=96, frames=24, ducked_by=("clip",)), speech),
+    ]
+    await mix_sound(tracks, 144, tmp_path / "mix.m4a", Ffmpeg(), evened=False)
+    heard = samples(tmp_path / "mix.m4a")
+    first, alone, second = (strength(heard[int((t + 0.3) * RATE) : int((t + 0.9) * RATE)], 900) for t in (1, 3, 4))
+    assert max(first, second) < alone / 2
+
+
+@pytest.mark.parametrize("loud", [False, True], ids=["gain", "limited"])
+async def test_an_evened_mix_is_in_sync(tmp_path: Path, loud: bool) -> None:
+    bursts = "0.02*sin(2*PI*300*t)" if loud else "0"
+    source = f"aevalsrc=if(gte(t\\,2)*lt(t\\,2.05)\\,0.9*sin(2*PI*1000*t)\\,{bursts}):s=48000"
+    beep = await sound(tmp_path, source, 4)
+    before = int(np.argmax(np.abs(samples(beep)) > 0.3 * np.abs(samples(beep)).max()))
+    await mix_sound([(Track(begin=0, frames=96), beep)], 96, tmp_path / "mix.m4a", Ffmpeg())
+    heard = np.abs(samples(tmp_path / "mix.m4a"))
+    assert abs(int(np.argmax(heard > 0.3 * heard.max())) - before) < RATE / 1000
+
+
+async def test_noise_bursts_stay_below_the_highest_peak(tmp_path: Path) -> None:
+    bursts = await sound(tmp_path, "aevalsrc=(random(0)*2-1)*lt(mod(t\\,1)\\,0.2):s=48000", 6)
+    await mix_sound([(Track(begin=0, frames=144), bursts)], 144, tmp_path / "mix.m4a", Ffmpeg())
+    assert (await loudness(tmp_path / "mix.m4a"))[1] <= -1
+
+
 @pytest.mark.parametrize(
     ("measured", "gain", "limited"),
     [

@@ -1,6 +1,5 @@
 """The tables that only the gateway writes. `videos` has the existing application's name and columns."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -8,6 +7,7 @@ from typing import Any, cast
 from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Double, Index, Integer, Numeric, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from gateway.remaining_time import Eta
 from shared.contracts.story import DEFAULT_OWNER
 from shared.money.budget import budget_table
 from shared.persistence.database import Moment, identifier
@@ -17,25 +17,6 @@ from shared.persistence.outbox import outbox_table
 OwnerName = identifier(255)
 
 EMPTY_OBJECT = text("(json_object())")
-
-
-@dataclass(frozen=True)
-class Eta:
-    """How long a video still takes, in whole seconds: the middle and the range, and how much later than promised."""
-
-    seconds: int
-    low: int
-    high: int
-    slipped: int = 0
-
-    @property
-    def notice(self) -> str | None:
-        """Return a sentence if it takes longer than promised, else None."""
-        if not self.slipped:
-            return None
-        # From 20 seconds on, a multiple of five is exact enough.
-        rounded = self.slipped if self.slipped < 20 else 5 * round(self.slipped / 5)
-        return f"It takes longer than usual: about {rounded} s more."
 
 
 class Base(DeclarativeBase):

@@ -7,7 +7,8 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic.alias_generators import to_camel
 
 from gateway.videos.errors import VideoNotFound
-from gateway.videos.projection import SceneStatus, Step
+from gateway.videos.projection import Step
+from gateway.videos.scene_projection import SceneStatus
 from gateway.videos.status import Status
 from shared.contracts.story import DEFAULT_NICHE, CameraAngle, Niche, Prompt, Transition
 

@@ -130,7 +130,7 @@ def _source(run: Run, media: InputContainer) -> _Source:
     sets = parameter_sets(media.streams.video[0])
     times = [packet.pts for packet in _packets(media, run) if packet.pts is not None]
     if len(times) != run.frames:
-        raise RunWrong(f"{run.path.name} has {len(times)} packets from {run.first} on instead of {run.frames}")
+        raise RunWrong(f"a file has {len(times)} packets from {run.first} on instead of {run.frames}")
     places = {time: place for place, time in enumerate(sorted(times))}
     media.seek(0)
     return _Source(run, media, sets, [places[time] for time in times])

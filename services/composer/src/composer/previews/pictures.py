@@ -37,6 +37,14 @@ ANIMATIONS = ((320, 60), (320, 40), (256, 30), (192, 20), (128, 10))
 """Widths in pixels and qualities, until the animation is small enough."""
 
 
+class AnimationTooLarge(Exception):
+    """No animation of a film is small enough."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the smallest animation has {size} bytes; at most {LARGEST_ANIMATION} are stored")
+        self.size = size
+
+
 async def make_contact_sheet(film: Path, frames: int, target: Path, ffmpeg: Ffmpeg) -> None:
     """Write a JPEG with `SHEET_COLUMNS` x `SHEET_ROWS` pictures from the whole film.
 
@@ -75,15 +83,19 @@ async def make_animation(film: Path, slots: Sequence[Slot], target: Path, ffmpeg
 
     Raises:
         FfmpegFailed, FfmpegTimedOut: the film cannot be decoded.
+        AnimationTooLarge: even the smallest one has more bytes.
     """
     shown = [slots[n * len(slots) // min(len(slots), ANIMATED_SCENES)] for n in range(min(len(slots), ANIMATED_SCENES))]
+    size = 0
     for width, quality in ANIMATIONS:
         pieces = [_excerpt(film, slot, width) for slot in shown]
         picture = graph.concat(*pieces, v=1, a=0) if len(pieces) > 1 else pieces[0]
         form = {"c:v": "libwebp_anim", "loop": 0, "q:v": quality, "compression_level": 2, "f": "webp"}
         await ffmpeg.run(_arguments(picture, target, form), time_limit=_limit(total_frames(slots)))
-        if (await asyncio.to_thread(target.stat)).st_size <= LARGEST_ANIMATION:
+        size = (await asyncio.to_thread(target.stat)).st_size
+        if size <= LARGEST_ANIMATION:
             return
+    raise AnimationTooLarge(size)
 
 
 def _excerpt(film: Path, slot: Slot, width: int) -> Any:  # noqa: ANN401 - ffmpeg-python has no types

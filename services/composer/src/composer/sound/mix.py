@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ DUCKING: Mapping[str, object] = {"threshold": 0.02, "ratio": 8, "attack": 50, "r
 """Linear level and milliseconds: about 12 dB quieter under speech, back within half a second."""
 LIMITED_RATE = 4 * AUDIO_RATE
 """Peaks between samples are visible at four times the rate (ITU-R BS.1770, annex 2)."""
-ENCODER_MARGIN_DB = 0.5
-"""By how much AAC may exceed a peak."""
+ENCODER_EXCESS_DB = 3.0
+"""By how much AAC may exceed a peak. If it might exceed the highest one, the result is measured."""
+MOST_ENCODINGS = 4
+"""Each one limits the peaks by as much more as the one before exceeded the highest."""
 
 
 async def mix_sound(
@@ -41,20 +44,36 @@ async def mix_sound(
     if not heard:
         await asyncio.to_thread(write_silence, frames, target)
         return
-    mixed, report = target.with_suffix(".wav"), target.with_suffix(".loudness")
     limit = LIMIT_SECONDS + LIMIT_SECONDS_PER_SECOND * frames / FRAME_RATE
+    mixed = target.with_suffix(".wav")
     mix = _mix(heard, frames)
-    if evened:
-        # Beside the mix, which it does not change, `ebur128` writes its measurements as metadata.
-        mix = mix.filter("ebur128", peak="true", metadata=1, framelog="quiet")
-        mix = mix.filter("ametadata", "print", file=str(report))
-    await ffmpeg.run(_arguments(graph.output(mix, str(mixed), acodec="pcm_f32le", f="wav")), time_limit=limit)
-    source = graph.input(str(mixed), f="wav").audio
-    if evened:
-        source = _corrected(source, correction(_loudness(await asyncio.to_thread(report.read_text))))
-    output = graph.output(source, str(target), **FILM_AUDIO, **CONTAINER)
-    await ffmpeg.run(_arguments(output), time_limit=limit)
-    mixed.unlink()
+    if not evened:
+        await ffmpeg.run(_arguments(graph.output(mix, str(target), **FILM_AUDIO, **CONTAINER)), time_limit=limit)
+        return
+    measured = await _measure(mix, mixed, {"acodec": "pcm_f32le", "f": "wav"}, ffmpeg, limit)
+    change = correction(measured)
+    highest = HIGHEST_PEAK_DB
+    for _ in range(MOST_ENCODINGS):
+        source = _corrected(graph.input(str(mixed), f="wav").audio, change, highest)
+        await ffmpeg.run(_arguments(graph.output(source, str(target), **FILM_AUDIO, **CONTAINER)), time_limit=limit)
+        if measured.peak + change.gain_db < HIGHEST_PEAK_DB - ENCODER_EXCESS_DB:
+            return
+        written = graph.input(str(target), f="mov").audio
+        encoded = await _measure(written, target.with_suffix(".null"), {"f": "null"}, ffmpeg, limit)
+        excess = encoded.peak - HIGHEST_PEAK_DB
+        if excess <= 0:
+            return
+        change, highest = replace(change, is_limited=True), highest - excess
+
+
+async def _measure(sound: Any, target: Path, form: Mapping[str, object], ffmpeg: Ffmpeg, limit: float) -> Loudness:  # noqa: ANN401 - as above
+    """Write a sound to `target`, and return its loudness."""
+    report = target.with_suffix(".loudness")
+    # `ebur128` does not change what it measures; it writes its measurements as metadata.
+    sound = sound.filter("ebur128", peak="true", metadata=1, framelog="quiet")
+    sound = sound.filter("ametadata", "print", file=str(report))
+    await ffmpeg.run(_arguments(graph.output(sound, str(target), **form)), time_limit=limit)
+    return _loudness(await asyncio.to_thread(report.read_text))
 
 
 def _span(track: Track, frames: int) -> range:
@@ -65,31 +84,35 @@ def _span(track: Track, frames: int) -> range:
 def _mix(tracks: Sequence[tuple[Track, Path]], frames: int) -> Any:  # noqa: ANN401 - ffmpeg-python has no types
     """Mix the tracks of a kind first, so that one kind can duck another."""
     buses = [
-        (kind, ducked_by, _sum([_placed(track, path, frames) for track, path in bus]))
-        for (kind, ducked_by), bus in groupby(sorted(tracks, key=_bus_of), _bus_of)
+        (kind, ducked_by, _sum([_placed(number, track, path, frames) for number, (track, path) in bus]))
+        for (kind, ducked_by), bus in groupby(sorted(enumerate(tracks), key=_bus_of), _bus_of)
     ]
-    splits = {kind: bus.filter_multi_output("asplit") for kind, _, bus in buses if _ducks(kind, tracks)}
-    mixed = [splits[kind][0] if kind in splits else bus for kind, _, bus in buses]
+    # Output 0 of a split is heard; each other one only ducks the bus of its number.
+    splits = [bus.filter_multi_output("asplit") if _ducks(kind, tracks) else [bus] for kind, _, bus in buses]
+    mixed = [outputs[0] for outputs in splits]
     length = _seconds(frames)
-    for number, (_, ducked_by, _) in enumerate(buses):
-        if speaking := [splits[kind][number + 1] for kind in ducked_by if kind in splits]:
+    for number, (_, ducked_by, _) in enumerate(buses, 1):
+        speaking = [outputs[number] for outputs, (kind, _, _) in zip(splits, buses, strict=True) if kind in ducked_by]
+        if speaking:
             # It ends with the shorter of its inputs.
             key = _sum(speaking).filter("apad", whole_dur=length)
-            mixed[number] = graph.filter([mixed[number], key], "sidechaincompress", **DUCKING)
+            mixed[number - 1] = graph.filter([mixed[number - 1], key], "sidechaincompress", **DUCKING)
     return _sum(mixed).filter("apad", whole_dur=length).filter("atrim", end=length)
 
 
-def _bus_of(one: tuple[Track, Path]) -> tuple[TrackKind, tuple[TrackKind, ...]]:
-    return one[0].kind, one[0].ducked_by
+def _bus_of(numbered: tuple[int, tuple[Track, Path]]) -> tuple[TrackKind, tuple[TrackKind, ...]]:
+    _, (track, _) = numbered
+    return track.kind, track.ducked_by
 
 
 def _ducks(kind: TrackKind, tracks: Sequence[tuple[Track, Path]]) -> bool:
     return any(kind in track.ducked_by for track, _ in tracks)
 
 
-def _placed(track: Track, path: Path, frames: int) -> Any:  # noqa: ANN401 - as above
+def _placed(number: int, track: Track, path: Path, frames: int) -> Any:  # noqa: ANN401 - as above
     """Return the sound of a track, at its place and exactly as long as it is to be heard."""
-    sound = graph.input(str(path), f="mov")["a:0"]
+    # ffmpeg-python merges equal inputs; the size of the queue makes them different.
+    sound = graph.input(str(path), f="mov", thread_queue_size=8 + number)["a:0"]
     sound = sound.filter("aresample", AUDIO_RATE, **{"async": 1, "first_pts": 0})
     sound = sound.filter("aformat", sample_fmts="fltp", channel_layouts=AUDIO_LAYOUT)
     length = _seconds(track.frames)
@@ -114,15 +137,13 @@ def _sum(sounds: Sequence[Any]) -> Any:  # noqa: ANN401 - as above
     return graph.filter(sounds, "amix", inputs=len(sounds), normalize=0, duration="longest")
 
 
-def _corrected(sound: Any, change: Correction) -> Any:  # noqa: ANN401 - as above
-    if not change.gain_db:
-        return sound
-    sound = sound.filter("volume", f"{change.gain_db:.2f}dB")
+def _corrected(sound: Any, change: Correction, highest: float) -> Any:  # noqa: ANN401 - as above
+    if change.gain_db:
+        sound = sound.filter("volume", f"{change.gain_db:.2f}dB")
     if not change.is_limited:
         return sound
-    highest = f"{HIGHEST_PEAK_DB - ENCODER_MARGIN_DB}dB"
     # Without `latency` the sound plays late.
-    limiter = {"limit": highest, "level": 0, "attack": 5, "release": 50, "latency": 1}
+    limiter = {"limit": f"{highest:.2f}dB", "level": 0, "attack": 5, "release": 50, "latency": 1}
     sound = sound.filter("aresample", LIMITED_RATE).filter("alimiter", **limiter)
     return sound.filter("aresample", AUDIO_RATE)
 

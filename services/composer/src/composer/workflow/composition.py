@@ -105,13 +105,17 @@ class Composition:
             return
         try:
             with _retried(delivery), work_folder(self.work_folder, "film") as folder:
-                path = await self._join(inputs, folder)
+                sound, picture = inputs.sound(), inputs.thumbnail()
+                made = await self.renderer.fetch([sound, picture], folder)
+                path = await self._join(inputs, made[sound.key], folder)
                 await self.ephemeral.publish(VideoStoring(video_id=video_id))
                 stored = await self.storage.put(film_key(video_id), path, "video/mp4")
+                # While scenes are rendered again there can be several; it is the one of this film.
+                thumbnail = await self.storage.put(thumbnail_key(video_id), made[picture.key], picture.content_type)
         except (JoinFailed, FilmWrong) as error:
             await self._stop_copying(video_id, error, delivery)
             return
-        composed = _composed(film, inputs, stored)
+        composed = _composed(film, inputs, stored, thumbnail)
         async with idempotent_transaction(self.database, delivery) as work:
             film = await locked_film(work, video_id)
             if film.state == "composing":
@@ -133,17 +137,13 @@ class Composition:
 
     async def _store_part(self, video_id: UUID, part: Part, path: Path) -> MediaReference:
         suffix, content_type = FILE_TYPES[part.kind]
-        is_final = part.kind == "thumbnail"
-        key = thumbnail_key(video_id) if is_final else film_part_key(video_id, key_of(part), suffix)
-        return await self.storage.put(key, path, content_type)
+        return await self.storage.put(film_part_key(video_id, key_of(part), suffix), path, content_type)
 
-    async def _join(self, inputs: FilmInputs, folder: Path) -> Path:
+    async def _join(self, inputs: FilmInputs, sound: Path, folder: Path) -> Path:
         film = folder / "film.mp4"
-        sound = inputs.sound()
-        files = await self.renderer.fetch([sound], folder)
         segments = inputs.segments()
         about = description(inputs.storyboard, inputs.slots)
-        await self.renderer.join(segments, inputs.encoded_media(), files[sound.key], film, about)
+        await self.renderer.join(segments, inputs.encoded_media(), sound, film, about)
         await asyncio.to_thread(verify_film, film, segments, inputs.size, self.verify)
         if self.credentials is None:
             return film
@@ -207,12 +207,12 @@ def _retried(delivery: Delivery) -> Iterator[None]:
         raise TryAgainLater("a stored clip or part is damaged") from error
 
 
-def _composed(film: Film, inputs: FilmInputs, stored: MediaReference) -> VideoComposed:
+def _composed(film: Film, inputs: FilmInputs, stored: MediaReference, thumbnail: MediaReference) -> VideoComposed:
     width, height = inputs.size
     return VideoComposed(
         video_id=inputs.storyboard.video_id,
         film=stored,
-        thumbnail=inputs.thumbnail(),
+        thumbnail=thumbnail,
         duration=total_frames(inputs.slots) / FRAME_RATE,
         width=width,
         height=height,

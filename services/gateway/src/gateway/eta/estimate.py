@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
-from gateway.models import Eta
+from gateway.remaining_time import Eta
 
 ENOUGH = 3
 """How many measurements make a usual time."""

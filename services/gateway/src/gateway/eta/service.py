@@ -8,7 +8,7 @@ from gateway.eta.estimate import Ahead, SceneAhead, Span
 from gateway.eta.stage_times import COMBINING, GIVEN, WRITTEN, StageTimes
 from gateway.eta.stage_timestamps import StageTimestamps
 from gateway.eta.video_progress import JOINING_STEPS, QueuePlace, VideoProgress
-from gateway.models import Eta
+from gateway.remaining_time import Eta
 from shared.contracts.events import (
     Event,
     SceneDelayed,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from sqlalchemy import select
 
 from gateway.models import Video
-from gateway.videos.projection import SceneState
+from gateway.videos.scene_projection import SceneState
 from shared.contracts.provider_selection import first_provider
 from shared.persistence.database import Database
 from shared.settings import ProviderName, RenderSettings

@@ -7,7 +7,8 @@ from pydantic import Field, JsonValue, WithJsonSchema
 
 from gateway.models import Video
 from gateway.videos.mapping import clip_link, film_link, projection_of, stream_link, thumbnail_link
-from gateway.videos.projection import SceneStatus, Step
+from gateway.videos.projection import Step
+from gateway.videos.scene_projection import SceneStatus
 from gateway.videos.status import Status, VideoStatus
 from shared.contracts.events import (
     Event,

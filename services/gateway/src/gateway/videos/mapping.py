@@ -14,7 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.models import Video
-from gateway.videos.projection import ALL_DONE, SceneState, Step, VideoProjection
+from gateway.videos.projection import ALL_DONE, Step, VideoProjection
+from gateway.videos.scene_projection import SceneState
 from gateway.videos.status import VideoStatus
 from shared.contracts.events import VideoPreviewed
 from shared.contracts.media import MediaReference

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
+from gateway.videos.scene_projection import SceneEvent, SceneState, scene_after
 from gateway.videos.status import Status, VideoStatus
 from shared.contracts.epochs import Standing
 from shared.contracts.events import (
@@ -33,10 +34,8 @@ from shared.contracts.events import (
     VideoStoring,
 )
 from shared.contracts.media import MediaReference
-from shared.contracts.story import Contract, Scene, Storyboard
+from shared.contracts.story import Scene, Storyboard
 
-SceneStatus = Literal["waiting", "unconfirmed", "rendering", "rendered", "failed"]
-"""`unconfirmed`: it was submitted, and the provider has not confirmed it yet."""
 Step = Literal["storyboard", "review", "scenes", "combining", "storing", "completed", "failed", "cancelled"]
 
 STORYBOARD_DONE = 20.0
@@ -44,23 +43,6 @@ SCENES_DONE = 80.0
 COMBINING = 85.0
 STORING = 95.0
 ALL_DONE = 100.0
-
-
-class SceneState(Contract):
-    """The state of one scene. `percent` is 0-100."""
-
-    state: SceneStatus = "waiting"
-    percent: float = 0.0
-    provider: str | None = None
-    model: str | None = None
-    eta_seconds: float | None = None
-    kind: str | None = None
-    reason: str | None = None
-    notice: str | None = None
-    """Why it waits longer than its place in the queue explains."""
-    clip: MediaReference | None = None
-    failed_in: int = 0
-    """The epoch it failed in."""
 
 
 class VideoProjection(BaseModel):
@@ -225,40 +207,13 @@ def _changes(video: VideoProjection, event: Event) -> dict[str, object]:
             return {}
 
 
-def _scene_changes(
-    video: VideoProjection, event: SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed
-) -> dict[str, object]:
-    before = video.scene_state(event.scene_number)
-    if before.state == "rendered" or (isinstance(event, SceneFailed) and event.epoch < video.epoch):
+def _scene_changes(video: VideoProjection, event: SceneEvent) -> dict[str, object]:
+    if isinstance(event, SceneFailed) and event.epoch < video.epoch:
         return {}
-    match event:
-        case SceneDelayed():
-            state: SceneStatus = "unconfirmed" if event.kind == "unconfirmed" else "waiting"
-            if state == "unconfirmed" and before.state == "failed":
-                return {}  # it is late
-            after = SceneState(state=state, percent=before.percent, provider=event.provider, notice=event.reason)
-        case SceneStarted():
-            after = SceneState(
-                state="rendering", percent=before.percent, provider=event.provider, eta_seconds=event.eta_seconds
-            )
-        case SceneProgressed():
-            percent = max(before.percent, event.percent)
-            after = SceneState(
-                state="rendering", percent=percent, provider=event.provider, eta_seconds=event.eta_seconds
-            )
-        case SceneRendered():
-            after = SceneState(
-                state="rendered", percent=100.0, provider=event.provider, model=event.model, clip=event.clip.media
-            )
-        case SceneFailed():
-            after = SceneState(
-                state="failed",
-                percent=before.percent,
-                provider=before.provider,
-                kind=event.kind,
-                reason=event.reason,
-                failed_in=event.epoch,
-            )
+    before = video.scene_state(event.scene_number)
+    after = scene_after(before, event)
+    if after is before:
+        return {}
     return {
         **_goes_on(video),
         **_leaves_review(video, None),

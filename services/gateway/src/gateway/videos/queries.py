@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.eta.service import Etas
 from gateway.internal_messages import LiveEvent
-from gateway.models import Eta, Video
+from gateway.models import Video
+from gateway.remaining_time import Eta
 from gateway.videos.batch_loader import BatchLoader
 from gateway.videos.errors import VideoNotFound
 from gateway.videos.eta_mapping import is_in_progress, progress_of

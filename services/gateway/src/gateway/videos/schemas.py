@@ -18,7 +18,8 @@ from gateway.videos.mapping import (
     stream_link,
     thumbnail_link,
 )
-from gateway.videos.projection import SceneStatus, Step
+from gateway.videos.projection import Step
+from gateway.videos.scene_projection import SceneStatus
 from gateway.videos.status import Status
 from shared.contracts.story import (
     CameraAngle,
