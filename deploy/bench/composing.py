@@ -14,15 +14,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import naive_graph
-from film_cases import CASES, MORE_CASES, SIZE, Case, draw
+import film_quality
+from film_cases import CASES, MORE_CASES, Case, draw
 from film_makers import CONTENDERS
 
 from shared.contracts.media import FRAME_RATE
-from shared.media.ffmpeg import Ffmpeg
 
 
 def run(contender: str, case: Case, clips: Path, keep: Path | None = None) -> dict[str, Any]:
@@ -51,35 +51,8 @@ def run(contender: str, case: Case, clips: Path, keep: Path | None = None) -> di
         return figures | {"MiB": usage.ru_maxrss / 1024}
 
 
-def quality(case: Case, clips: Path, folder: Path) -> dict[str, dict[str, float]]:
-    """Compare each frame of our film and of the naive one with a film without losses: SSIM, mean and worst frame."""
-    reference = folder / "reference.mkv"
-    files = [naive_graph.ClipFile(path, 10_000, case.has_sound) for path in sorted(clips.glob("clip-*.mp4"))]
-    lossless = naive_graph.film_arguments(case.slots, files, folder / "r.mp4", SIZE, preset="ultrafast", crf=0)
-    high = ["high444" if one == "high" else one for one in lossless]
-    subprocess.run([Ffmpeg().binary, "-v", "error", "-y", *high], check=True)
-    (folder / "r.mp4").rename(reference)
-    found = {}
-    for name in ("ours", "naive"):
-        film, report = folder / f"{name}.mp4", folder / f"{name}.ssim"
-        run(name, case, clips, film)
-        compare = [
-            "-reinit_filter",
-            "0",
-            "-i",
-            str(film),
-            "-i",
-            str(reference),
-            "-lavfi",
-            f"[0:v][1:v]ssim=stats_file={report}",
-            "-f",
-            "null",
-            "-",
-        ]
-        subprocess.run([Ffmpeg().binary, "-v", "error", *compare], check=True)
-        values = [float(line.split("All:")[1].split()[0]) for line in report.read_text().splitlines()]
-        found[name] = {"mean": statistics.mean(values), "worst": min(values)}
-    return found
+def _make(case: Case, clips: Path, contender: str, film: Path) -> None:
+    run(contender, case, clips, film)
 
 
 def table(case: Case, rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -118,7 +91,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="all cases, and MoviePy and x264's preset medium in each")
     parser.add_argument("--only", help="the cases whose names contain this")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quality", action="store_true", help="compare the pictures too (SSIM)")
+    parser.add_argument("--quality", action="store_true", help="compare the pictures too (SSIM, VMAF)")
     parser.add_argument("--json", type=Path, default=Path(tempfile.gettempdir()) / "bench-composer.json")
     parser.add_argument("--run", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--clips", type=Path, help=argparse.SUPPRESS)
@@ -155,9 +128,9 @@ def main() -> None:
                 print(f"  ours against MoviePy: {rows[1]['wall'] / once['moviepy']['wall']:.4f} wall")
             if options.quality and case.form == "ours":
                 with tempfile.TemporaryDirectory() as folder:
-                    result["ssim"] = quality(case, clips, Path(folder))
-                for contender, values in result["ssim"].items():
-                    print(f"  SSIM {contender}: mean {values['mean']:.4f}, worst frame {values['worst']:.4f}")
+                    make = partial(_make, case, clips)
+                    result["quality"] = film_quality.compare(make, case, clips, Path(folder))
+                film_quality.report(result["quality"])
             saved.append(result)
             options.json.write_text(json.dumps(saved, indent=1))
     print(f"\nWritten to {options.json}.")

@@ -240,7 +240,9 @@ class Stack:
         [(boards,)] = self.rows("storyboard", f"SELECT COUNT(*) FROM storyboards WHERE video_id = '{video_id}'")
         attempts = self.rows(
             "scene-render",
-            f"SELECT scene_number, COUNT(*) FROM attempts WHERE video_id = '{video_id}' GROUP BY scene_number",
+            # One that was withdrawn because its process came too late was never sent: it ended without a reason.
+            f"SELECT scene_number, COUNT(*) FROM attempts WHERE video_id = '{video_id}' "
+            "AND NOT (state = 'FAILED' AND failure_kind IS NULL) GROUP BY scene_number",
         )
         ids = {row[0] for row in self.rows("scene-render", f"SELECT id FROM attempts WHERE video_id = '{video_id}'")}
         # Of other tests and providers there are tasks without the address of an attempt.

@@ -177,9 +177,11 @@ async def test_nothing_holds_the_prompt_of_a_deleted_video(embedded: Embedded) -
                 found += [
                     service for row in embedded.rows(service, f"SELECT * FROM {table}") if "quetzal" in str(row).lower()
                 ]
-        for path in embedded.folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # it may go while we look
-                found += [path.name] if ".db" not in path.name and b"quetzal" in path.read_bytes().lower() else []
+        # Files and folders may go while we look.
+        for folder, _, names in os.walk(embedded.folder):
+            for path in (Path(folder, name) for name in names if ".db" not in name):
+                with contextlib.suppress(FileNotFoundError):
+                    found += [path.name] if b"quetzal" in path.read_bytes().lower() else []
         return found
 
     # The title of this story is its prompt.
