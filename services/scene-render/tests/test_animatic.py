@@ -17,8 +17,9 @@ from scene_render.animatic.captions import overlay
 from scene_render.animatic.palette import NICHES, palette_of
 from scene_render.animatic.shots import staged
 from scene_render.providers.animatic_order import AnimaticOrder
+from shared.contracts.base import AspectRatio
 from shared.contracts.media import FRAME_SIZE
-from shared.contracts.story import AspectRatio, CameraAngle, Scene
+from shared.contracts.story import CameraAngle, Scene
 from shared.media.encoding_profile import PARAMETER_SET_ID
 from shared.media.ffmpeg import Ffmpeg
 from shared.media.h264_stream import cut_points

@@ -12,9 +12,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from shared.catalogue.models import ProviderModels, models_of, read_file
+from shared.contracts.provider_selection import FREE_PROVIDER
 from shared.contracts.story_rules import SceneSeconds
 from shared.money.budget import Caps
-from shared.money.prices import Tariff, TokenPrices, tariff_of
+from shared.money.prices import TokenPrices
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -149,7 +151,7 @@ class MediaSettings(StorageSettings):
     work_folder: Path | None = Field(None, description="Folder for temporary files of a step")
 
 
-ProviderName = Literal["animatic", "runway", "luma", "pika"]
+ProviderName = Literal["animatic", "runway", "luma", "luma-agents", "pika", "fal"]
 
 
 class StorySettings(BaseSettings):
@@ -205,11 +207,12 @@ class RenderSettings(BudgetSettings):
     providers_simulated: bool = Field(
         False, description="Whether the providers are simulated, so that no real money is spent"
     )
-    runway_model: str = Field("gen4.5", description="The model ordered from Runway")
-    luma_model: str = Field("ray-2", description="The model ordered from Luma")
-    luma_resolution: Literal["540p", "720p", "1080p"] = Field("720p", description="`540p`, `720p` or `1080p`")
-    pika_model: str = Field("v2.2", description="The Pika model ordered from fal")
-    pika_resolution: Literal["720p", "1080p"] = Field("720p", description="`720p` or `1080p`")
+    model_catalogue: Path | None = Field(
+        None, description="TOML file with models to add to the catalogue or to replace; see `make prices`"
+    )
+    video_models: Mapping[ProviderName, dict[str, str]] = Field(
+        {}, description='Models to use instead of the usual ones: `{"runway": {"standard": "gen4.5"}}`'
+    )
     video_prices: Mapping[str, Decimal | dict[int, Decimal]] = Field(
         {}, description='Overrides of known prices: `{"runway/gen4.5": 0.10}` per second, or by length in seconds'
     )
@@ -224,16 +227,10 @@ class RenderSettings(BudgetSettings):
         """All providers, the preferred one first."""
         return tuple(dict.fromkeys(self.video_providers)) or (self.video_api_provider,)
 
-    @property
-    def models(self) -> dict[str, str]:
-        """Each provider's model as in the price table: `provider/model`, with the resolution if prices differ."""
-        return {
-            "animatic": "animatic",
-            "runway": f"runway/{self.runway_model}",
-            "luma": f"luma/{self.luma_model}/{self.luma_resolution}",
-            "pika": f"pika/{self.pika_model}/{self.pika_resolution}",
-        }
-
-    def tariff(self, provider: ProviderName) -> Tariff | None:
-        """Return the tariff of this provider's configured model; None if it is free. Raises `PriceUnknown`."""
-        return tariff_of(self.models[provider], self.video_prices)
+    def models_of(self, provider: ProviderName) -> ProviderModels | None:
+        """Return the models of a provider; None: it is free. Raises `CatalogueWrong`, `PriceUnknown`."""
+        if provider == FREE_PROVIDER:
+            return None
+        additions = read_file(self.model_catalogue) if self.model_catalogue else None
+        uses = self.video_models.get(provider)
+        return models_of(provider, additions=additions, uses=uses, prices=self.video_prices)

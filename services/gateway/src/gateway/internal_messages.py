@@ -4,8 +4,9 @@ from uuid import UUID
 
 from pydantic import AliasChoices, Field, JsonValue
 
+from shared.contracts.base import Contract
 from shared.contracts.messages import InternalMessage
-from shared.contracts.story import DEFAULT_OWNER, Contract, Owner
+from shared.contracts.story import DEFAULT_OWNER, Owner
 
 
 class LiveEvent(Contract):

@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema, WithDefaultSchema
 
-from shared.contracts.story import CameraAngle, Contract, Transition, VideoStory
+from shared.contracts.base import Contract
+from shared.contracts.story import CameraAngle, Transition, VideoStory
 from storyboard.text import flat
 
 BEATS = ("beginning", "middle", "turn", "end")

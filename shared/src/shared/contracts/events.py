@@ -6,21 +6,26 @@ from uuid import UUID
 
 from pydantic import Field
 
+from shared.contracts.base import AspectRatio
 from shared.contracts.media import Clip, MediaReference, ScrubSheet, StreamSegment
 from shared.contracts.messages import Message
 from shared.contracts.story import (
     DEFAULT_NICHE,
     DEFAULT_OWNER,
-    AspectRatio,
     Belonging,
+    CastMember,
+    CastReference,
+    ClipSound,
     Metadata,
     Niche,
     Owner,
     PostId,
     Priority,
     Prompt,
+    Quality,
     Scene,
     SceneNumber,
+    ShotDetails,
     Storyboard,
     VideoStory,
 )
@@ -100,8 +105,9 @@ class VideoRequested(StoryRequested):
     """A video is requested by a person through the gateway, or by another service of the factory on the broker.
 
     With a `storyboard`, that one is filmed, and its number of scenes, niche and duration replace those of the request.
-    With `review`, nothing is rendered before `storyboard.approved`. `providers`: which providers should render it, the
-    preferred one first.
+    With `review`, nothing is rendered before `storyboard.approved`, and no clip before `frames.approved`. `providers`:
+    which providers should render it, the preferred one first. `references` are pictures of people, places or things of
+    the story. `clip_sound`: what becomes of the sound that models make.
     """
 
     name = "video.requested"
@@ -114,13 +120,16 @@ class VideoRequested(StoryRequested):
     storyboard: Storyboard | None = None
     review: bool = False
     providers: Annotated[tuple[str, ...], Field(max_length=10)] = ()
+    quality: Quality = "standard"
+    references: Annotated[tuple[CastReference, ...], Field(max_length=6)] = ()
+    clip_sound: ClipSound = "keep"
 
 
 class StoryboardCreated(Event, VideoStory, Belonging):
     """The story is written and divided into scenes. A higher `revision` replaces a lower one.
 
-    `review`: nothing is rendered before `storyboard.approved`. `shots` has one prompt per scene, or is empty; see
-    `Storyboard`.
+    `review`: nothing is rendered before `storyboard.approved`. `shots` and `details` have one entry per scene, or are
+    empty; see `Storyboard`.
     """
 
     name = "storyboard.created"
@@ -130,7 +139,10 @@ class StoryboardCreated(Event, VideoStory, Belonging):
     story_script: str
     aspect_ratio: AspectRatio
     shots: tuple[str, ...] = ()
+    details: tuple[ShotDetails, ...] = ()
     style: str = ""
+    cast: tuple[CastMember, ...] = ()
+    clip_sound: ClipSound = "keep"
     review: bool = False
     revision: Annotated[int, Field(ge=0)] = 0
 
@@ -146,10 +158,26 @@ class StoryboardApproved(Event):
     by: str
 
 
+class CastRequested(Event):
+    """The reference pictures of a video's cast must be made, before the first frames of its scenes."""
+
+    name = "cast.requested"
+    publishers = ("storyboard",)
+    consumers = ("scene-render",)
+
+    cast: Annotated[tuple[CastMember, ...], Field(min_length=1, max_length=6)]
+    style: str = ""
+    owner: Owner
+    priority: Priority
+    quality: Quality = "standard"
+    providers: tuple[str, ...] = ()
+
+
 class SceneRequested(Event):
     """One scene must be rendered as a clip of exactly `clip_frames` frames.
 
-    Its first `lead_frames` frames overlap the scene before, its last `tail_frames` frames the scene after.
+    Its first `lead_frames` frames overlap the scene before, its last `tail_frames` frames the scene after. The prompt
+    is `shot_prompt`; the looks of the `cast`, who are in the picture, are not a part of it.
     """
 
     name = "scene.requested"
@@ -169,8 +197,65 @@ class SceneRequested(Event):
     priority: Priority
     providers: tuple[str, ...] = ()
     """The providers that should render it, the preferred one first. Empty: any configured provider."""
+    quality: Quality = "standard"
+    key_moment: bool = False
+    cast: tuple[CastMember, ...] = ()
+    review: bool = False
+    """Whether its first frame is shown before its clip is ordered; see `frames.approved`."""
     first_frame: MediaReference | None = None
     """A JPEG or PNG picture that the clip starts with."""
+    own_clip: MediaReference | None = None
+    """A clip that replaces the rendering."""
+
+
+class PictureRendered(Event):
+    """A picture is stored: the reference of a member of the cast, or the first frame of a scene.
+
+    Without a `provider` it was brought by the request, and is free.
+    """
+
+    name = "picture.rendered"
+    publishers = ("scene-render",)
+    consumers = ("gateway",)
+
+    purpose: Literal["reference", "first_frame"]
+    cast_name: str | None = None
+    scene_number: SceneNumber | None = None
+    picture: MediaReference
+    cost_usd: Money
+    provider: str | None = None
+    model: str | None = None
+
+
+class FramesRendered(Event):
+    """Every scene of a video under review has its first frame, or needs none: its clips await `frames.approved`."""
+
+    name = "frames.rendered"
+    publishers = ("scene-render",)
+    consumers = ("gateway",)
+
+
+class FrameRejected(Event):
+    """A person wants another first frame of a scene: made from a new description, or this picture."""
+
+    name = "frame.rejected"
+    publishers = ("gateway",)
+    consumers = ("scene-render", "gateway")
+
+    scene_number: SceneNumber
+    description: Annotated[str, Field(max_length=900)] | None = None
+    image: MediaReference | None = None
+    by: str
+
+
+class FramesApproved(Event):
+    """A person approved the first frames of a video: its clips can be rendered."""
+
+    name = "frames.approved"
+    publishers = ("gateway",)
+    consumers = ("scene-render", "gateway")
+
+    by: str
 
 
 class SceneDelayed(Event):
@@ -250,13 +335,16 @@ class StoryCharged(Charged):
 
 
 class SceneCharged(Charged):
-    """The reserved and booked cost of one paid attempt at a scene."""
+    """The reserved and booked cost of one paid attempt at a scene, or at the reference picture of a cast member."""
 
     name = "scene.charged"
     publishers = ("scene-render",)
     consumers = ("gateway",)
 
-    scene_number: SceneNumber
+    scene_number: SceneNumber | None = None
+    """None: it paid a reference picture."""
+    purpose: Literal["clip", "first_frame", "reference"] = "clip"
+    model: str | None = None
 
 
 class ChargeReviewed(Event):
@@ -466,7 +554,12 @@ EVENTS: tuple[type[Event], ...] = (
     StoryboardCreated,
     StoryboardApproved,
     StoryCharged,
+    CastRequested,
     SceneRequested,
+    PictureRendered,
+    FramesRendered,
+    FrameRejected,
+    FramesApproved,
     SceneDelayed,
     SceneStarted,
     SceneProgressed,

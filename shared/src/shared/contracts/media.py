@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.contracts.story import AspectRatio, Contract
+from shared.contracts.base import AspectRatio, Contract
 
 FRAME_RATE = 24
 """Frames per second of every clip and film."""
@@ -82,6 +82,10 @@ CLIP_NAME = "scene-"
 """Prefix of clip names."""
 PREVIEWS_NAME = "previews"
 """The folder of the pictures of a film."""
+UPLOADS_PREFIX = "uploads/"
+"""Key prefix of the files that people uploaded."""
+PICTURES_NAME = "pictures"
+"""The folder of a video's reference pictures and first frames."""
 STREAM_NAME = "stream"
 """The folder of a video's HLS stream."""
 
@@ -102,6 +106,26 @@ def clip_key(video_id: object, scene_number: int, attempt_number: int) -> str:
 def clip_prefix(video_id: object) -> str:
     """Return the key prefix of all clips of a video."""
     return f"{media_prefix(video_id)}{CLIP_NAME}"
+
+
+def reference_key(video_id: object, member: int, attempt_number: int) -> str:
+    """Return the key of the reference picture that an attempt made for a member of the cast."""
+    return f"{pictures_prefix(video_id)}cast-{member}-{attempt_number}.jpg"
+
+
+def first_frame_key(video_id: object, scene_number: int, attempt_number: int) -> str:
+    """Return the key of the first frame that an attempt at a scene made."""
+    return f"{pictures_prefix(video_id)}frame-{scene_number}-{attempt_number}.jpg"
+
+
+def pictures_prefix(video_id: object) -> str:
+    """Return the key prefix of the reference pictures and first frames of a video."""
+    return f"{media_prefix(video_id)}{PICTURES_NAME}/"
+
+
+def upload_key(upload_id: object, suffix: str) -> str:
+    """Return the key of a file that a person uploaded."""
+    return f"{UPLOADS_PREFIX}{upload_id}{suffix}"
 
 
 def film_key(video_id: object) -> str:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
-from shared.contracts.story import Contract
+from shared.contracts.base import Contract
 
 
 class Message(Contract):

@@ -3,16 +3,21 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError, to_json
 
+from shared.contracts.base import Contract
+from shared.contracts.media import MediaReference
 from shared.contracts.text import forbidden_in, is_blank
 
 CameraAngle = Literal["wide", "medium", "close-up", "overhead", "pov"]
 Transition = Literal["cut", "fade", "dissolve", "wipe"]
-AspectRatio = Literal["16:9", "9:16", "1:1"]
 Priority = Literal["interactive", "batch"]
+Quality = Literal["draft", "standard", "premium"]
+"""`draft`: drawn by the free renderer. `standard`: cheap models. `premium`: the best model for the key moments."""
+ClipSound = Literal["keep", "lower", "drop"]
+"""What becomes of the sound that a model makes with a clip."""
+CastKind = Literal["character", "place", "prop"]
 
 
 def _text(value: str) -> str:
@@ -73,20 +78,6 @@ DEFAULT_NICHE = "general"
 DEFAULT_OWNER = "anonymous"
 
 
-class Contract(BaseModel):
-    """A value on the wire: frozen, with camelCase names. Unknown fields are ignored, so that versions can be mixed."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-        extra="ignore",
-        allow_inf_nan=False,
-    )
-
-
 class Belonging(Contract):
     """The owner of a video and the post it is for; None if the sender does not know."""
 
@@ -125,16 +116,70 @@ class VideoStory(Contract):
     scenes: Annotated[tuple[Scene, ...], Field(min_length=1, max_length=5)]
 
 
-class ShotScene(Scene):
+CastName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=40),
+    AfterValidator(_text),
+    AfterValidator(_visible),
+]
+
+
+class CastReference(Contract):
+    """A picture that a request brings for a person, place or thing with this name."""
+
+    name: CastName
+    image: MediaReference
+
+
+class CastMember(Contract):
+    """A character, place or prop with the same look in every scene. `image`: a picture that the request brought."""
+
+    name: CastName
+    kind: CastKind = "character"
+    look: Annotated[Text, Field(max_length=300)] = ""
+    image: MediaReference | None = None
+
+    @property
+    def is_pictured(self) -> bool:
+        """Whether it has a reference picture, or gets one. Props are described only, unless the request shows them."""
+        return self.image is not None or (self.kind == "character" and bool(self.look))
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether its reference picture has to be made."""
+        return self.is_pictured and self.image is None
+
+
+class ShotDetails(Contract):
+    """What a shot shows apart from its text.
+
+    `cast` are the names of those in the picture. `image`: its own first frame. `clip`: its own clip, which replaces the
+    rendering.
+    """
+
+    cast: Annotated[tuple[CastName, ...], Field(max_length=6)] = ()
+    key_moment: bool = False
+    image: MediaReference | None = None
+    clip: MediaReference | None = None
+
+
+class ShotScene(Scene, ShotDetails):
     """A scene with its shot, the prompt for a video provider. If the shot is empty, the action is the prompt."""
 
     description: Annotated[Text, Field(max_length=500)]
     action: Annotated[Text, Field(max_length=500)]
     shot: Annotated[Text, Field(max_length=900)] = ""
 
+    @property
+    def details(self) -> ShotDetails:
+        """What the shot shows apart from its text."""
+        return ShotDetails(cast=self.cast, key_moment=self.key_moment, image=self.image, clip=self.clip)
+
 
 class Storyboard(VideoStory):
-    """A story with its shots, which people can edit before it is filmed. `style` is repeated in every shot.
+    """A story with its shots, which people can edit before it is filmed.
+
+    `style` is repeated in every shot. The looks of the `cast` are repeated where no reference picture shows them.
 
     `storyboard_id` names the storyboard that this one is an edit of, either a standalone storyboard or that of a video.
     If an edit changes the action of a scene but not its shot, the shot is written again.
@@ -145,4 +190,5 @@ class Storyboard(VideoStory):
     total_duration: Annotated[int, Field(ge=15, le=60)]
     scenes: Annotated[tuple[ShotScene, ...], Field(min_length=1, max_length=5)]
     style: Annotated[Text, Field(max_length=560)] = ""
+    cast: Annotated[tuple[CastMember, ...], Field(max_length=6)] = ()
     storyboard_id: UUID | None = None

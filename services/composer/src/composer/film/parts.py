@@ -12,8 +12,8 @@ from pydantic import Field, TypeAdapter
 from composer.film.plan import Rules, ScenePlan, plan_parts, plan_scene
 from composer.film.segments import Encoded, Frame, Frames
 from composer.sound.tracks import Track
+from shared.contracts.base import Contract
 from shared.contracts.media import Clip, MediaReference
-from shared.contracts.story import Contract
 from shared.contracts.timeline import Slot, total_frames
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from shared.contracts.base import Contract
 from shared.contracts.media import MediaReference
-from shared.contracts.story import Contract, SceneNumber, Transition
+from shared.contracts.story import SceneNumber, Transition
 
 Frame = Annotated[int, Field(ge=0)]
 Frames = Annotated[int, Field(gt=0)]

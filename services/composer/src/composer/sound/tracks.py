@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.contracts.story import Contract
+from shared.contracts.base import Contract
 
 TrackKind = Literal["clip", "narration", "music"]
 Frames = Annotated[int, Field(ge=0)]

@@ -13,8 +13,9 @@ from pydantic import Field
 from composer.film.parts import ClipSound, clip_sound, encoded_part, key_of
 from composer.film.plan import Rules, plan_pieces, plan_scene
 from composer.film.segments import Copied, Encoded, Frames
+from shared.contracts.base import Contract
 from shared.contracts.media import FRAME_RATE, Clip, MediaReference
-from shared.contracts.story import Contract, SceneNumber
+from shared.contracts.story import SceneNumber
 from shared.contracts.timeline import Slot
 
 

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from shared.contracts.story import Contract
+from shared.contracts.base import Contract
 
 
 class SceneTimestamps(Contract):

@@ -22,7 +22,7 @@ from gateway.live.socket_server import MAX_QUEUED, SocketServer
 from gateway.settings import Settings
 from gateway.upstream.sockets import UpstreamSockets
 from gateway.videos.event_stream import EventStream, is_news
-from shared.contracts.story import Contract
+from shared.contracts.base import Contract
 
 log = structlog.get_logger()
 

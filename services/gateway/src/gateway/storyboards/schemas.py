@@ -10,16 +10,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from gateway.http.idempotency import Key
 from gateway.storyboards.errors import StoryboardFaulty
+from shared.contracts.base import AspectRatio
 from shared.contracts.events import StoryboardDrafted, StoryboardRequested, VideoRequested
-from shared.contracts.story import (
-    DEFAULT_NICHE,
-    AspectRatio,
-    Metadata,
-    Niche,
-    Prompt,
-    ShotScene,
-    Storyboard,
-)
+from shared.contracts.story import DEFAULT_NICHE, Metadata, Niche, Prompt, ShotScene, Storyboard
 from shared.contracts.story_rules import Fault
 
 

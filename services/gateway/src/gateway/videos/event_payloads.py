@@ -10,6 +10,7 @@ from gateway.videos.mapping import clip_link, film_link, projection_of, stream_l
 from gateway.videos.projection import Step
 from gateway.videos.scene_projection import SceneStatus
 from gateway.videos.status import Status, VideoStatus
+from shared.contracts.base import Contract
 from shared.contracts.events import (
     Event,
     SceneDelayed,
@@ -31,7 +32,7 @@ from shared.contracts.events import (
     VideoStoring,
 )
 from shared.contracts.media import FRAME_RATE
-from shared.contracts.story import Contract, Scene
+from shared.contracts.story import Scene
 
 
 class SceneSummary(Contract):

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+from shared.contracts.base import Contract
 from shared.contracts.events import SceneDelayed, SceneFailed, SceneProgressed, SceneRendered, SceneStarted
 from shared.contracts.media import MediaReference
-from shared.contracts.story import Contract
 
 SceneStatus = Literal["waiting", "unconfirmed", "rendering", "rendered", "failed"]
 """`unconfirmed`: it was submitted, and the provider has not confirmed it yet."""

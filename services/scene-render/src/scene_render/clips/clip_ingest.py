@@ -14,6 +14,7 @@ from scene_render.models import Attempt, Render
 from scene_render.providers.animatic import AnimaticProvider
 from scene_render.providers.base import ClipUnreadable, FirstFrame, Provider, Shot
 from scene_render.scenes.order import frames_left, request_of
+from shared.contracts.base import Contract
 from shared.contracts.events import SceneRequested
 from shared.contracts.media import (
     FRAME_RATE,
@@ -24,7 +25,6 @@ from shared.contracts.media import (
     clip_key,
     clip_prefix,
 )
-from shared.contracts.story import Contract
 from shared.contracts.timeline import boundaries
 from shared.media.ffmpeg import Ffmpeg
 from shared.media.probe import probe

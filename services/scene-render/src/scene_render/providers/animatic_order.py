@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.contracts.story import AspectRatio, Contract, Niche, Scene
+from shared.contracts.base import AspectRatio, Contract
+from shared.contracts.story import Niche, Scene
 
 
 class AnimaticOrder(Contract):

@@ -6,9 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from shared.catalogue.models import Model, ProviderModels
+from shared.contracts.base import AspectRatio
 from shared.contracts.events import SceneRequested
+from shared.contracts.story import CastMember
 from shared.messaging.errors import StepFailed
-from shared.money.prices import Tariff
 
 DeferralKind = Literal["outage", "rate_limit", "auth", "credits"]
 
@@ -81,8 +83,11 @@ class ClipOutOfReach(Exception):
 
 
 @dataclass(frozen=True)
-class FirstFrame:
-    """The first frame of a clip: its file, a public link to it, and the task with this last frame."""
+class Picture:
+    """A stored picture as providers take it: its file, a public link to it, and the task that it comes from.
+
+    `task_id`: the task of this provider that made it, or whose clip ends with it; None: another one did.
+    """
 
     path: Path
     content_type: str
@@ -91,12 +96,41 @@ class FirstFrame:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The reference picture of a member of the cast."""
+
+    member: CastMember
+    picture: Picture
+
+
+@dataclass(frozen=True)
 class Shot:
-    """What one attempt renders: a scene, or one part of a long scene. `seconds` is a duration that can be ordered."""
+    """What one attempt renders: a scene, or one part of a long scene. `seconds` is a duration that can be ordered.
+
+    `model`: None: its provider has none.
+    """
 
     request: SceneRequested
     seconds: int
-    first_frame: FirstFrame | None = None
+    first_frame: Picture | None = None
+    model: Model | None = None
+
+
+@dataclass(frozen=True)
+class PictureOrder:
+    """The picture that one attempt makes: the first frame of a scene, or the reference picture of a cast member.
+
+    `style`: that of the story, for a reference picture; the prompt of a scene contains it.
+    """
+
+    subject: SceneRequested | CastMember
+    model: Model
+    aspect_ratio: AspectRatio
+    references: tuple[Reference, ...] = ()
+    style: str = ""
+
+
+Order = Shot | PictureOrder
 
 
 @dataclass(frozen=True)
@@ -114,7 +148,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The task succeeded and its clip can be downloaded. `cost`: USD; None: as the tariff says."""
+    """The task succeeded and its result can be downloaded. `cost`: USD; None: as the catalogue says."""
 
     cost: Decimal | None
 
@@ -173,8 +207,8 @@ class Provider(Protocol):
     """A renderer of scenes. Only `submit` may cost money; all other methods are free and may be repeated."""
 
     name: str
-    tariff: Tariff | None
-    """The durations it offers and their prices; None: any duration, free."""
+    models: ProviderModels | None
+    """What it renders with; None: it is free, and renders any duration."""
     concurrency: int
     """How many tasks of this account it runs at once."""
     submit_seconds: float
@@ -187,17 +221,12 @@ class Provider(Protocol):
     """The time limit of a task, not counting the time in the provider's queue."""
 
     @property
-    def model(self) -> str | None:
-        """The name of its model that renders new tasks; None: it has none."""
-        ...
-
-    @property
     def can_reconcile(self) -> bool:
         """Whether a search or a callback can tell what became of a submission without an answer."""
         ...
 
-    async def submit(self, attempt_id: str, shot: Shot) -> str:
-        """Submit the shot exactly once, marked with the attempt's id, and return the provider's task id.
+    async def submit(self, attempt_id: str, order: Order) -> str:
+        """Submit the order exactly once, marked with the attempt's id, and return the provider's task id.
 
         Raises:
             SubmissionRefused: certainly not accepted, and never will be.
@@ -219,10 +248,10 @@ class Provider(Protocol):
         ...
 
     async def fetch(self, task_id: str, target: Path) -> None:
-        """Download the clip of a task that succeeded.
+        """Download the clip or picture of a task that succeeded.
 
         Raises:
-            ClipUnusable: there is no clip, or it must not be used.
+            ClipUnusable: there is none, or it must not be used.
             ClipOutOfReach: it is on a host that downloads are not allowed from.
             ProviderSilent: the provider does not answer.
         """
@@ -242,4 +271,8 @@ class Provider(Protocol):
 
     def task_of_callback(self, body: Mapping[str, Any]) -> str | None:
         """Return the task id in the body of a callback; None if there is none."""
+        ...
+
+    def task_id_of(self, said: str, model: str | None) -> str:
+        """Return the task id of this interface for one that the provider, or a person, named; `model` is its key."""
         ...

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from shared.contracts.base import AspectRatio
 from shared.contracts.events import SceneRequested
-from shared.contracts.story import AspectRatio, CameraAngle
+from shared.contracts.story import CameraAngle
 
 PHRASES: Mapping[CameraAngle, str] = {
     "wide": "Wide establishing shot, full environment visible.",
