@@ -80,11 +80,14 @@ class Model(BaseModel):
     """How each aspect ratio is written. One that is missing is cropped from 16:9."""
     picture_ratios: dict[AspectRatio, str] | None = None
     """The same with a first frame, where that differs. Empty: the clip follows the picture."""
+    picture_field: str = "image_url"
+    """The name of the field with the first frame, for a model of fal."""
     references: Annotated[int, Field(ge=0, le=14)] = 0
     """The most reference pictures it takes."""
     needs_references: bool = False
     sound: Literal["never", "always", "by request"] = "never"
     sound_field: str | None = None
+    """Sent with whether sound is wanted, so that a model that is never to make sound makes none."""
     seed: bool = False
     negative_prompt: bool = False
     longest_prompt: Annotated[int, Field(gt=0)] = 1000

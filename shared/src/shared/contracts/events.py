@@ -200,6 +200,7 @@ class SceneRequested(Event):
     quality: Quality = "standard"
     key_moment: bool = False
     cast: tuple[CastMember, ...] = ()
+    clip_sound: ClipSound = "keep"
     review: bool = False
     """Whether its first frame is shown before its clip is ordered; see `frames.approved`."""
     first_frame: MediaReference | None = None

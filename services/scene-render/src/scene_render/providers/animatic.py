@@ -19,10 +19,23 @@ from scene_render.animatic import draw
 from scene_render.internal_messages import AnimaticOrdered
 from scene_render.models import AnimaticTask
 from scene_render.providers.animatic_order import AnimaticOrder
-from scene_render.providers.base import Absent, Ended, Failed, Found, NotYet, Running, Shot, Succeeded, Unknowable
+from scene_render.providers.base import (
+    Absent,
+    Ended,
+    Failed,
+    Found,
+    NotYet,
+    Order,
+    PictureOrder,
+    Running,
+    SubmissionRefused,
+    Succeeded,
+    Unknowable,
+)
+from shared.catalogue.models import ProviderModels
 from shared.contracts.media import MediaReference
 from shared.media.ffmpeg import Ffmpeg, FfmpegFailed, FfmpegTimedOut
-from shared.money.prices import FREE, Tariff
+from shared.money.prices import FREE
 from shared.persistence.database import Database
 from shared.persistence.unit_of_work import transaction
 from shared.storage.base import Storage
@@ -39,8 +52,7 @@ class AnimaticProvider:
     """The provider `animatic`, including its drawing worker."""
 
     name = "animatic"
-    tariff: Tariff | None = None
-    model: str | None = None
+    models: ProviderModels | None = None
     submit_seconds = 5.0
     usual_seconds = 5.0
     check_seconds = CHECK_SECONDS
@@ -60,10 +72,12 @@ class AnimaticProvider:
         """See `Provider.can_reconcile`."""
         return True
 
-    async def submit(self, attempt_id: str, shot: Shot) -> str:
+    async def submit(self, attempt_id: str, order: Order) -> str:
         """Store the task and request its drawing in one transaction. Repeated calls return the same task."""
-        request = shot.request
-        order = AnimaticOrder(
+        if isinstance(order, PictureOrder):
+            raise SubmissionRefused("invalid_request", "The animatic renderer makes no pictures.", asked=False)
+        request = order.request
+        animatic = AnimaticOrder(
             scene=request.scene,
             scene_count=request.scene_count,
             aspect_ratio=request.aspect_ratio,
@@ -77,7 +91,7 @@ class AnimaticProvider:
             async with transaction(self.database) as work:
                 task = {"id": attempt_id, "state": "drawing", "percent": 0, "frames": request.clip_frames}
                 await work.session.execute(insert(AnimaticTask).values(task))
-                ordered = AnimaticOrdered(video_id=request.video_id, task_id=UUID(attempt_id), order=order)
+                ordered = AnimaticOrdered(video_id=request.video_id, task_id=UUID(attempt_id), order=animatic)
                 await work.emit(ordered, message_id=attempt_id)
         except IntegrityError:
             log.info("animatic.known", task_id=attempt_id)
@@ -117,6 +131,10 @@ class AnimaticProvider:
     def task_of_callback(self, _body: Mapping[str, Any]) -> str | None:
         """Return None: there are no callbacks."""
         return None
+
+    def task_id_of(self, said: str, _model: str | None) -> str:
+        """Return the id as it is."""
+        return said
 
     async def draw(self, task_id: str, order: AnimaticOrder) -> None:
         """Draw and store the clip of a task, saving its progress meanwhile."""

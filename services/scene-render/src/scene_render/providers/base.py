@@ -50,7 +50,7 @@ class ProviderUnreachable(StepFailed):
     """The provider of a running attempt has no API key. Once it has, the message can be requeued."""
 
     def __init__(self, provider: str) -> None:
-        setting = f"{provider.upper()}_API_KEY"
+        setting = f"{provider.upper().replace('-', '_')}_API_KEY"
         super().__init__("key_missing", f"{provider} is rendering a scene, but its API key is missing: set {setting}.")
 
 

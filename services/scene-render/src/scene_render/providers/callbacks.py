@@ -75,9 +75,9 @@ def route(callbacks: Callbacks, providers: Mapping[str, Provider], database: Dat
             attempt = await work.session.get(Attempt, attempt_id)
             if attempt is None or attempt.provider != name:
                 return Response(status_code=404)
-            heard = CallbackReceived(
-                video_id=UUID(attempt.video_id), attempt_id=UUID(attempt_id), task_id=task_id and task_id[:255]
-            )
+            if task_id is not None:
+                task_id = provider.task_id_of(task_id, attempt.model)[:255]
+            heard = CallbackReceived(video_id=UUID(attempt.video_id), attempt_id=UUID(attempt_id), task_id=task_id)
             await work.emit(heard)
         return Response(status_code=204)
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import lumaai
 
 from scene_render.clips.download import Downloader
-from scene_render.providers import prompt_builder, provider_http
+from scene_render.providers import order_fields, prompt_builder, provider_http
 from scene_render.providers.base import (
     Absent,
     ClipUnusable,
@@ -17,18 +17,21 @@ from scene_render.providers.base import (
     Found,
     Lost,
     NotYet,
+    Order,
+    Picture,
+    PictureOrder,
     ProviderSilent,
     Running,
-    Shot,
+    SubmissionDeferred,
     SubmissionRefused,
     Succeeded,
     Unknowable,
 )
 from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.provider_http import AnswerUnreadable
-from shared.money.prices import FREE, Tariff
+from shared.catalogue.models import ProviderModels
+from shared.money.prices import FREE
 
-LONGEST_PROMPT = 5000
 PAGE = 100
 MOST_PAGES = 20
 LIST_SECONDS = 30.0
@@ -48,18 +51,14 @@ class Luma:
         self,
         url: str,
         key: str,
-        model: str,
-        resolution: str,
-        tariff: Tariff,
+        models: ProviderModels | None,
         concurrency: int,
         submit_seconds: float,
         downloader: Downloader,
         callbacks: Callbacks,
         scale: float,
     ) -> None:
-        self.model = model
-        self.resolution = resolution
-        self.tariff: Tariff | None = tariff
+        self.models = models
         self.concurrency = concurrency
         self.submit_seconds = submit_seconds
         self.downloader = downloader
@@ -83,11 +82,17 @@ class Luma:
         """See `Provider.can_reconcile`."""
         return True
 
-    async def submit(self, attempt_id: str, shot: Shot) -> str:
+    async def submit(self, attempt_id: str, order: Order) -> str:
         """See `Provider.submit`."""
-        order = order_of(shot, self.model, self.resolution, self.callbacks.address(self.name, attempt_id))
+        callback_url = self.callbacks.address(self.name, attempt_id)
         try:
-            answer = await self.client.generations.create(**order)
+            body = await self._request(order) | {"callback_url": callback_url}
+        except ProviderSilent as error:
+            raise SubmissionDeferred("outage", "luma does not answer.", detail=str(error)) from error
+        images, videos = self.client.generations.image, self.client.generations
+        create: Any = images.create if isinstance(order, PictureOrder) else videos.create
+        try:
+            answer = await create(**body)
         except lumaai.APIStatusError as error:
             said = provider_http.sentence(error.body)
             raise provider_http.refused(self.name, error.status_code, said, error.response.headers) or error from error
@@ -129,9 +134,9 @@ class Luma:
         """See `Provider.fetch`."""
 
         async def fresh_link() -> str:
-            link = ((await self._task(task_id) or {}).get("assets") or {}).get("video")
-            if not link:
-                raise ClipUnusable("Luma has no clip of this task.")
+            assets = (await self._task(task_id) or {}).get("assets") or {}
+            if not (link := assets.get("video") or assets.get("image")):
+                raise ClipUnusable("Luma has no result of this task.")
             return str(link)
 
         await self.downloader.fetch(fresh_link, target)
@@ -157,6 +162,47 @@ class Luma:
         task_id = body.get("id")
         return task_id if isinstance(task_id, str) else None
 
+    def task_id_of(self, said: str, _model: str | None) -> str:
+        """Return the id as it is."""
+        return said
+
+    async def _request(self, order: Order) -> dict[str, Any]:
+        """Return the request for an order. Raises `SubmissionRefused` if Luma cannot render it."""
+        order_fields.endpoint_of(order)
+        model = order_fields.model_of(order)
+        body: dict[str, Any] = {"model": model.name, "aspect_ratio": order_fields.ratio_of(order)}
+        if isinstance(order, PictureOrder):
+            body |= {"prompt": prompt_builder.picture_prompt(order, lambda _: ""), "format": "jpg"}
+            links = [await self._link(reference.picture) for reference in order.references]
+            if len(links) == 1 and order.references[0].member.kind == "character":
+                body["character_ref"] = {"identity0": {"images": links}}
+            elif links:
+                body["image_ref"] = [{"url": link} for link in links]
+            return body
+        body |= {"prompt": prompt_builder.clip_prompt(order), "duration": order_fields.length_of(order)}
+        body["resolution"] = model.resolution
+        if concept := prompt_builder.LUMA_CONCEPTS.get(order.request.scene.camera_angle):
+            body["concepts"] = [{"key": concept}]
+        if order.first_frame is not None:
+            body["keyframes"] = {"frame0": await self._keyframe(order.first_frame)}
+        return body
+
+    async def _keyframe(self, picture: Picture) -> dict[str, str]:
+        """Return the first frame of a clip: the last one of Luma's own clip, or a picture."""
+        task = await self._task(picture.task_id) if picture.task_id is not None else None
+        if task is not None and ((task.get("assets") or {}).get("video") or task.get("generation_type") == "video"):
+            return {"type": "generation", "id": str(picture.task_id)}
+        return {"type": "image", "url": await self._link(picture)}
+
+    async def _link(self, picture: Picture) -> str:
+        """Return a public link to a picture: Luma's own, which it makes anew, or ours."""
+        task = await self._task(picture.task_id) if picture.task_id is not None else None
+        link = ((task or {}).get("assets") or {}).get("image") or picture.link
+        if link is None:
+            reason = "Luma downloads pictures from a public HTTPS URL, and the storage has none."
+            raise SubmissionRefused("invalid_request", reason, asked=False)
+        return str(link)
+
     async def _task(self, task_id: str) -> dict[str, Any] | None:
         try:
             answer = await self.client.generations.with_raw_response.get(task_id, timeout=provider_http.CHECK_SECONDS)
@@ -179,30 +225,6 @@ class Luma:
         return [task for task in tasks if isinstance(task, dict)]
 
 
-def order_of(shot: Shot, model: str, resolution: str, callback_url: str) -> dict[str, Any]:
-    """Return the request for a shot. Raises `SubmissionRefused` if Luma cannot render it."""
-    request = shot.request
-    order: dict[str, Any] = {
-        "model": model,
-        "prompt": prompt_builder.prompt(request, LONGEST_PROMPT),
-        "aspect_ratio": request.aspect_ratio,
-        "duration": f"{shot.seconds}s",
-        "resolution": resolution,
-        "callback_url": callback_url,
-    }
-    if concept := prompt_builder.LUMA_CONCEPTS.get(request.scene.camera_angle):
-        order["concepts"] = [{"key": concept}]
-    first = shot.first_frame
-    if first is not None and first.task_id is not None:
-        order["keyframes"] = {"frame0": {"type": "generation", "id": first.task_id}}
-    elif first is not None and first.link is not None:
-        order["keyframes"] = {"frame0": {"type": "image", "url": first.link}}
-    elif first is not None:
-        reason = "Luma downloads the first frame from a public HTTPS URL, and the storage has none."
-        raise SubmissionRefused("invalid_request", reason, asked=False)
-    return order
-
-
 def status_of(task: Mapping[str, Any]) -> Running | Succeeded | Failed:
     """Return the state of a task; unknown states count as running."""
     match task["state"]:
@@ -222,7 +244,7 @@ def _failure(said: str) -> Failed:
     if any(word in lower for word in provider_http.MODERATION):
         return Failed("moderation", f"Luma's moderation rejected it: {said}", FREE, again=False)
     if "read user input frames" in lower:
-        return Failed("invalid_request", "Luma could not read the first frame.", FREE, again=False)
+        return Failed("invalid_request", "Luma could not read the first frame or a reference.", FREE, again=False)
     return Failed("job_failed", f"Luma failed: {said or 'no reason given'}", FREE, again=True)
 
 

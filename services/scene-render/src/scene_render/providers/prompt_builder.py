@@ -1,10 +1,15 @@
-"""Builds prompts and aspect ratios for the providers, as their own documentation advises."""
+"""Builds the prompts of clips and pictures, as the providers' own guides advise.
 
-from collections.abc import Mapping
+The camera comes first, then the subject, then what happens. Prompts say what is to be seen, never what is not: models
+draw what is named. What must not be seen goes into `NEGATIVE_PROMPT`, for models that take one.
+"""
 
-from shared.contracts.base import AspectRatio
+from collections.abc import Callable, Iterable, Mapping
+
+from scene_render.providers.base import PictureOrder, Reference, Shot
+from scene_render.providers.order_fields import makes_sound, model_of
 from shared.contracts.events import SceneRequested
-from shared.contracts.story import CameraAngle
+from shared.contracts.story import CameraAngle, CastKind, CastMember
 
 PHRASES: Mapping[CameraAngle, str] = {
     "wide": "Wide establishing shot, full environment visible.",
@@ -15,18 +20,93 @@ PHRASES: Mapping[CameraAngle, str] = {
 }
 LUMA_CONCEPTS: Mapping[CameraAngle, str] = {"medium": "eye_level", "overhead": "overhead", "pov": "pov"}
 """Only concepts that name a framing, not camera moves such as `push_in`."""
-RUNWAY_TEXT_RATIOS: Mapping[AspectRatio, str] = {"16:9": "1280:720", "9:16": "720:1280", "1:1": "1280:720"}
-"""From text, Runway renders two ratios only; a square film is cropped from the wide one."""
-RUNWAY_IMAGE_RATIOS: Mapping[AspectRatio, str] = {**RUNWAY_TEXT_RATIOS, "1:1": "960:960"}
+NEGATIVE_PROMPT = "blurry, distorted, deformed hands, text, captions, subtitles, watermark, logo"
+SOUND = "Sound: the natural ambience of the scene."
+"""Asks for no music: the film has its own."""
+PORTRAITS: Mapping[CastKind, tuple[str, str]] = {
+    "character": (
+        "Full shot at eye level, the whole figure from head to feet.",
+        "Standing upright, facing the camera, alone in front of a plain light grey background, soft even light.",
+    ),
+    "place": (
+        "Wide establishing shot, full environment visible.",
+        "Deserted and quiet, soft even light.",
+    ),
+    "prop": (
+        "Close-up shot at eye level, the whole object visible.",
+        "Alone in front of a plain light grey background, soft even light.",
+    ),
+}
+"""What a reference picture begins and ends with."""
+SHOWN_AS: Mapping[CastKind, str] = {"character": "character", "place": "place", "prop": "object"}
 
 
-def prompt(request: SceneRequested, longest: int) -> str:
-    """Return the prompt of a scene, camera first, cut between words to at most `longest` UTF-16 code units."""
-    text = f"{PHRASES[request.scene.camera_angle]} {request.shot_prompt}".strip()
+def clip_prompt(shot: Shot) -> str:
+    """Return the prompt of a clip.
+
+    A first frame already shows what everybody looks like: with it, only the camera and the action are described.
+    """
+    looks = "" if shot.first_frame is not None else _looks(shot.request.cast)
+    sound = SOUND if makes_sound(shot) else ""
+    return _prompt(_of_scene(shot.request), _joined(looks, sound), model_of(shot).longest_prompt)
+
+
+def picture_prompt(order: PictureOrder, tag_of: Callable[[Reference], str]) -> str:
+    """Return the prompt of a picture.
+
+    `tag_of`: how a prompt refers to a reference picture, which is named instead of describing a look. Empty: this
+    provider has no words for it.
+    """
+    if isinstance(order.subject, CastMember):
+        begin, end = PORTRAITS[order.subject.kind]
+        what = _joined(begin, _sentence(order.subject.look or order.subject.name), end, _sentence(order.style))
+        return _prompt(what, "", order.model.longest_prompt)
+    shown = [(reference.member, tag_of(reference)) for reference in order.references]
+    tags = _joined(*(f"{member.name} is {tag}." for member, tag in shown if tag))
+    names = {member.name for member, _ in shown}
+    looks = _looks(member for member in order.subject.cast if member.name not in names)
+    return _prompt(_of_scene(order.subject, tags), looks, order.model.longest_prompt)
+
+
+def numbered(number: int, reference: Reference) -> str:
+    """Return the words for the picture with this number, from 1, in the order."""
+    return f"the {SHOWN_AS[reference.member.kind]} in image {number}"
+
+
+def _of_scene(request: SceneRequested, subjects: str = "") -> str:
+    return _joined(PHRASES[request.scene.camera_angle], subjects, request.shot_prompt)
+
+
+def _looks(cast: Iterable[CastMember]) -> str:
+    return _joined(*(_sentence(f"{member.name}: {member.look}") for member in cast if member.look))
+
+
+def _prompt(main: str, rest: str, longest: int) -> str:
+    """Join both parts, cut between words to at most `longest` UTF-16 code units.
+
+    The main part gets at least half of them.
+    """
+    whole = _joined(_sentence(main) if rest else main, rest)
+    if _units(whole) <= longest:
+        return whole
+    rest = _cut(rest, max(longest // 2, longest - _units(main) - 1))
+    return _joined(_cut(main, longest - _units(rest) - 1 if rest else longest), rest)
+
+
+def _cut(text: str, longest: int) -> str:
     while _units(text) > longest:
         shorter = text[: longest - 1 - (_units(text[:longest]) - len(text[:longest]))]
         text = shorter.rpartition(" ")[0] or shorter
     return text
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+def _sentence(text: str) -> str:
+    stripped = text.strip()
+    return stripped if not stripped or stripped[-1] in ".!?…。！？" else f"{stripped}."
 
 
 def _units(text: str) -> int:

@@ -1,7 +1,8 @@
 """Runway, through its SDK with retries turned off. Source: runwayml 5.24 and docs.dev.runwayml.com."""
 
-import base64
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +11,7 @@ from uuid import UUID
 import runwayml
 
 from scene_render.clips.download import Downloader
-from scene_render.providers import prompt_builder, provider_http
+from scene_render.providers import order_fields, prompt_builder, provider_http
 from scene_render.providers.base import (
     Absent,
     ClipUnusable,
@@ -19,7 +20,10 @@ from scene_render.providers.base import (
     Found,
     Lost,
     NotYet,
+    Order,
+    Picture,
     ProviderSilent,
+    Reference,
     Running,
     Shot,
     SubmissionRefused,
@@ -27,12 +31,12 @@ from scene_render.providers.base import (
     Unknowable,
 )
 from scene_render.providers.provider_http import AnswerUnreadable
-from shared.money.prices import Tariff
+from shared.catalogue.models import ProviderModels
 
-LONGEST_PROMPT = 1000
 LARGEST_DATA_URI = 5 * 2**20
 OVERLOADED = frozenset({502, 503})
 """Runway documents these as load shedding: nothing was accepted."""
+SHORTEST_TAG, LONGEST_TAG = 3, 16
 
 
 class Runway:
@@ -47,14 +51,12 @@ class Runway:
         self,
         url: str,
         key: str,
-        model: str,
-        tariff: Tariff,
+        models: ProviderModels | None,
         concurrency: int,
         submit_seconds: float,
         downloader: Downloader,
     ) -> None:
-        self.model = model
-        self.tariff: Tariff | None = tariff
+        self.models = models
         self.concurrency = concurrency
         self.submit_seconds = submit_seconds
         self.downloader = downloader
@@ -76,12 +78,21 @@ class Runway:
         """See `Provider.can_reconcile`."""
         return False
 
-    async def submit(self, _attempt_id: str, shot: Shot) -> str:
+    async def submit(self, attempt_id: str, order: Order) -> str:
         """See `Provider.submit`. Runway tasks cannot be marked with the attempt's id."""
-        order = order_of(shot, self.model)
-        create = self.client.image_to_video.create if "prompt_image" in order else self.client.text_to_video.create
+        endpoint, body = request_of(order, attempt_id)
+        create: Any
+        match endpoint:
+            case "text_to_video":
+                create = self.client.text_to_video.create
+            case "image_to_video":
+                create = self.client.image_to_video.create
+            case "text_to_image":
+                create = self.client.text_to_image.create
+            case _:
+                raise SubmissionRefused("invalid_request", f"Runway has no endpoint {endpoint}.", asked=False)
         try:
-            answer = await create(**order)
+            answer = await create(**body)
         except runwayml.APIStatusError as error:
             said = provider_http.sentence(error.body)
             outcome = provider_http.refused(
@@ -113,7 +124,7 @@ class Runway:
             task = await self._task(task_id)
             outputs = (task or {}).get("output") or []
             if not outputs:
-                raise ClipUnusable("Runway has no clip of this task.")
+                raise ClipUnusable("Runway has no result of this task.")
             return str(outputs[0])
 
         await self.downloader.fetch(fresh_link, target)
@@ -143,6 +154,10 @@ class Runway:
         """Return None: Runway has no callbacks."""
         return None
 
+    def task_id_of(self, said: str, _model: str | None) -> str:
+        """Return the id as it is."""
+        return said
+
     async def _task(self, task_id: str) -> dict[str, Any] | None:
         """Return the raw JSON of a task: the SDK's classes drop unknown fields."""
         try:
@@ -157,23 +172,47 @@ class Runway:
         return task
 
 
-def order_of(shot: Shot, model: str) -> dict[str, Any]:
-    """Return the request for a shot. Raises `SubmissionRefused` if Runway cannot render it."""
-    request = shot.request
-    order: dict[str, Any] = {
-        "model": model,
-        "prompt_text": prompt_builder.prompt(request, LONGEST_PROMPT),
-        "ratio": prompt_builder.RUNWAY_TEXT_RATIOS[request.aspect_ratio],
-        "duration": shot.seconds,
-    }
-    if shot.first_frame is not None:
-        data = base64.b64encode(shot.first_frame.path.read_bytes()).decode()
-        order["prompt_image"] = f"data:{shot.first_frame.content_type};base64,{data}"
-        order["ratio"] = prompt_builder.RUNWAY_IMAGE_RATIOS[request.aspect_ratio]
-        if len(order["prompt_image"]) > LARGEST_DATA_URI:
-            reason = "The first frame is too large for Runway (5 MB)."
-            raise SubmissionRefused("invalid_request", reason, asked=False)
-    return order
+def request_of(order: Order, attempt_id: str) -> tuple[str, dict[str, Any]]:
+    """Return the endpoint and the request for an order. Raises `SubmissionRefused` if Runway cannot render it."""
+    model = order_fields.model_of(order)
+    body: dict[str, Any] = {"model": model.name}
+    if (ratio := order_fields.ratio_of(order)) is not None:
+        body["ratio"] = ratio
+    if isinstance(order, Shot):
+        body |= {"prompt_text": prompt_builder.clip_prompt(order), "duration": order_fields.length_of(order)}
+        if order.first_frame is not None:
+            body["prompt_image"] = _uri(order.first_frame, "The first frame")
+        if sound := order_fields.sound_of(order):
+            body["extra_body"] = sound
+    else:
+        tags = dict(zip(order.references, tags_of(order.references), strict=True))
+        body["prompt_text"] = prompt_builder.picture_prompt(order, lambda reference: f"@{tags[reference]}")
+        if tags:
+            body["reference_images"] = [
+                {"uri": _uri(reference.picture, "A reference picture"), "tag": tag} for reference, tag in tags.items()
+            ]
+    return order_fields.endpoint_of(order), body | order_fields.seed_of(order, attempt_id)
+
+
+def tags_of(references: Sequence[Reference]) -> tuple[str, ...]:
+    """Return a tag for each reference, made of its name: 3 to 16 letters, digits and `_`, all different."""
+    tags: list[str] = []
+    for number, reference in enumerate(references, start=1):
+        plain = unicodedata.normalize("NFKD", reference.member.name).encode("ascii", "ignore").decode()
+        tag = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")[:LONGEST_TAG].rstrip("_")
+        if len(tag) < SHORTEST_TAG or not tag[0].isalpha():
+            tag = f"cast_{tag}".rstrip("_")[:LONGEST_TAG]
+        if tag.lower() in (other.lower() for other in tags):
+            tag = f"{tag[: LONGEST_TAG - 2]}_{number}"
+        tags.append(tag)
+    return tuple(tags)
+
+
+def _uri(picture: Picture, what: str) -> str:
+    uri = order_fields.data_uri(picture)
+    if len(uri) > LARGEST_DATA_URI:
+        raise SubmissionRefused("invalid_request", f"{what} is too large for Runway (5 MB).", asked=False)
+    return uri
 
 
 def status_of(task: Mapping[str, Any]) -> Running | Succeeded | Failed:
@@ -200,7 +239,12 @@ def _failure(code: str, said: str, cost: Decimal | None) -> Failed:
         where = "the result" if code.startswith("SAFETY.OUTPUT") else "the prompt"
         return Failed("moderation", f"Runway's moderation rejected {where}.", cost, again=False)
     if code.startswith("ASSET.INVALID"):
-        return Failed("invalid_request", "Runway could not use the first frame.", cost, again=False)
+        return Failed(
+            "invalid_request",
+            "Runway could not use a picture of the order, such as the first frame.",
+            cost,
+            again=False,
+        )
     if code.startswith("INTERNAL.BAD_OUTPUT"):
         return Failed("bad_output", "Runway rejected its own result.", cost, again=True)
     if code.startswith("THIRD_PARTY"):

@@ -1,9 +1,9 @@
-"""Pika, through fal.ai's queue API. Source: fal.ai/docs, fal-client 1.0.
+"""Any application on fal.ai, through its queue API. Source: fal.ai/docs, fal-client 1.0.
 
 Over plain HTTP: fal's own client retries submissions, and offers no way to turn that off.
 """
 
-import base64
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,7 @@ from uuid import UUID
 import httpx
 
 from scene_render.clips.download import Downloader
-from scene_render.providers import prompt_builder, provider_http
+from scene_render.providers import order_fields, prompt_builder, provider_http
 from scene_render.providers.base import (
     Absent,
     ClipUnusable,
@@ -23,6 +23,7 @@ from scene_render.providers.base import (
     Found,
     Lost,
     NotYet,
+    Order,
     ProviderSilent,
     Running,
     Shot,
@@ -31,9 +32,12 @@ from scene_render.providers.base import (
 )
 from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.provider_http import AnswerUnreadable
-from shared.money.prices import FREE, Tariff
+from shared.catalogue.models import PriceUnknown, ProviderModels
+from shared.money.prices import FREE
 
-LONGEST_PROMPT = 2000
+FIRST_APP = "fal-ai/pika"
+"""The application of tasks whose id names none."""
+APP = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 CALLBACK_SECONDS = 900.0
 """How long a callback may still arrive for a submission without an answer; it is sent when the task ends."""
 PLATFORM_FAILURES = ("runner_", "request_timeout", "startup_timeout", "internal_error", "client_disconnected")
@@ -43,30 +47,29 @@ ENDED_STATUS: Mapping[str, int] = {"/cancel": 400, "": 422}
 """The status, by path, with which fal says that a request has ended already, or that its model has made nothing."""
 
 
-class Pika:
-    """The provider `pika`."""
+class Fal:
+    """The providers `fal` and `pika`: the same API, each with its own models and key.
 
-    name = "pika"
+    The id of a task is `owner/alias:request id`: the application is a part of every later URL.
+    """
+
     usual_seconds = 60.0
     check_seconds = 2.0
     attempt_seconds = 1200.0
 
     def __init__(
         self,
+        name: str,
         url: str,
         key: str,
-        model: str,
-        resolution: str,
-        tariff: Tariff,
+        models: ProviderModels | None,
         concurrency: int,
         submit_seconds: float,
         downloader: Downloader,
         callbacks: Callbacks,
     ) -> None:
-        self.model = f"pika-{model.removeprefix('v')}"
-        self.app = f"fal-ai/pika/{model}"
-        self.resolution = resolution
-        self.tariff: Tariff | None = tariff
+        self.name = name
+        self.models = models
         self.concurrency = concurrency
         self.submit_seconds = submit_seconds
         self.downloader = downloader
@@ -91,12 +94,12 @@ class Pika:
         """See `Provider.can_reconcile`."""
         return self.callbacks.enabled
 
-    async def submit(self, attempt_id: str, shot: Shot) -> str:
+    async def submit(self, attempt_id: str, order: Order) -> str:
         """See `Provider.submit`. The attempt's id is part of the callback URL, if callbacks are enabled."""
-        path, order = order_of(shot, self.resolution)
+        path, body = request_of(order, attempt_id)
         callback = {"fal_webhook": self.callbacks.address(self.name, attempt_id)} if self.callbacks.enabled else {}
         try:
-            answer = await self._http.post(f"{self.app}/{path}", json=order, params=callback, headers=HEADERS)
+            answer = await self._http.post(path, json=body, params=callback, headers=HEADERS)
         except httpx.HTTPError as error:
             raise provider_http.not_taken(self.name, error) or error from error
         if not answer.is_success:
@@ -104,7 +107,7 @@ class Pika:
             outcome = provider_http.refused(self.name, answer.status_code, said, answer.headers)
             raise outcome or AnswerUnreadable(self.name, said)
         try:
-            return str(UUID(answer.json()["request_id"]))
+            return f"{_app_of(path)}:{UUID(answer.json()['request_id'])}"
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise AnswerUnreadable(self.name, answer.text) from error
 
@@ -125,10 +128,11 @@ class Pika:
         """See `Provider.fetch`. fal makes no new links: an expired one stays expired."""
 
         async def link() -> str:
-            video = (await self._ask("GET", task_id, "") or {}).get("video") or {}
-            if not video.get("url"):
-                raise ClipUnusable("fal has no clip of this request.")
-            return str(video["url"])
+            result = await self._ask("GET", task_id, "") or {}
+            file = result.get("video") or next(iter(result.get("images") or ()), None) or {}
+            if not file.get("url"):
+                raise ClipUnusable("fal has no result of this request.")
+            return str(file["url"])
 
         await self.downloader.fetch(link, target)
 
@@ -155,10 +159,21 @@ class Pika:
         request_id = body.get("request_id")
         return request_id if isinstance(request_id, str) else None
 
+    def task_id_of(self, said: str, model: str | None) -> str:
+        """Return the request id with the application of its model."""
+        if ":" in said or self.models is None or model is None:
+            return said
+        try:
+            return f"{_app_of(self.models.model(model).name)}:{said}"
+        except PriceUnknown:
+            return said
+
     async def _ask(self, method: str, task_id: str, what: str) -> dict[str, Any] | None:
         """Make a free request about a task, at our own URL, not at one that an answer names."""
-        owner, alias, *_ = self.app.split("/")
-        url = f"{owner}/{alias}/requests/{quote(task_id, safe='')}{what}"
+        app, _, request_id = task_id.rpartition(":")
+        if app and not APP.match(app):
+            return None
+        url = f"{app or FIRST_APP}/requests/{quote(request_id, safe='')}{what}"
         try:
             answer = await self._http.request(method, url, timeout=provider_http.CHECK_SECONDS)
             body = answer.json()
@@ -171,18 +186,35 @@ class Pika:
         return body
 
 
-def order_of(shot: Shot, resolution: str) -> tuple[str, dict[str, Any]]:
-    """Return the end of the path and the input for a shot."""
-    request = shot.request
-    order: dict[str, Any] = {
-        "prompt": prompt_builder.prompt(request, LONGEST_PROMPT),
-        "resolution": resolution,
-        "duration": shot.seconds,
-    }
-    if shot.first_frame is None:
-        return "text-to-video", {**order, "aspect_ratio": request.aspect_ratio}
-    data = base64.b64encode(shot.first_frame.path.read_bytes()).decode()
-    return "image-to-video", {**order, "image_url": f"data:{shot.first_frame.content_type};base64,{data}"}
+def request_of(order: Order, attempt_id: str) -> tuple[str, dict[str, Any]]:
+    """Return the path and the input for an order. Raises `SubmissionRefused` if fal cannot render it."""
+    model = order_fields.model_of(order)
+    body: dict[str, Any] = dict(order_fields.seed_of(order, attempt_id))
+    if model.negative_prompt:
+        body["negative_prompt"] = prompt_builder.NEGATIVE_PROMPT
+    ratio = order_fields.ratio_of(order)
+    if isinstance(order, Shot):
+        body |= {"prompt": prompt_builder.clip_prompt(order), "duration": order_fields.length_of(order)}
+        body |= order_fields.sound_of(order)
+        if model.resolution is not None:
+            body["resolution"] = model.resolution
+        if ratio is not None:
+            body["aspect_ratio"] = ratio
+        if order.first_frame is not None:
+            body[model.picture_field] = order_fields.data_uri(order.first_frame)
+    else:
+        numbers = {reference: number for number, reference in enumerate(order.references, start=1)}
+        body["prompt"] = prompt_builder.picture_prompt(order, lambda one: prompt_builder.numbered(numbers[one], one))
+        if ratio is not None:
+            body["image_size"] = ratio
+        if order.references:
+            body["image_urls"] = [order_fields.data_uri(reference.picture) for reference in order.references]
+    return f"{model.name}/{order_fields.endpoint_of(order)}", body
+
+
+def _app_of(path: str) -> str:
+    """Return the owner and the alias of an application: the rest of its path selects a model."""
+    return "/".join(path.split("/")[:2])
 
 
 def status_of(status: Mapping[str, Any]) -> Running | Succeeded | Failed:
@@ -208,7 +240,7 @@ def _failure(status: Mapping[str, Any]) -> Failed:
     if kind.startswith(PLATFORM_FAILURES):
         return Failed("transient", f"fal failed: {said}", FREE, again=True)
     if kind == "content_policy_violation" or "content_policy" in said:
-        return Failed("moderation", f"Pika's moderation rejected it: {said}", cost, again=False)
+        return Failed("moderation", f"fal's moderation rejected it: {said}", cost, again=False)
     if kind == "no_media_generated" or not kind:
-        return Failed("job_failed", f"Pika failed: {said}", cost, again=True)
-    return Failed("invalid_request", f"Pika rejected the request: {said}", cost, again=False)
+        return Failed("job_failed", f"fal made nothing: {said}", cost, again=True)
+    return Failed("invalid_request", f"fal rejected the request: {said}", cost, again=False)
