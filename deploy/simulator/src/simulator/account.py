@@ -1,4 +1,4 @@
-"""The common parts of the three simulated APIs: tasks, faults, the request log, clips and callbacks."""
+"""The common parts of the simulated APIs: tasks, faults, the request log, clips and callbacks."""
 
 import asyncio
 import time
@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from simulator.clip_store import DAMAGED, HUGE_BYTES, ClipStore
 from simulator.faults import Fault, Faults, Operation
-from simulator.ledger import Ending, Ledger, Provider, Task
+from simulator.ledger import Ending, Kind, Ledger, Provider, Task
+from simulator.pictures import digested
 
 KEPT_REQUESTS = 20_000
 KEPT_HEADERS = ("x-stainless-retry-count", "x-runway-version", "x-fal-no-retry", "retry-after", "user-agent")
@@ -34,7 +35,7 @@ class Lost(Response):
 
 @dataclass
 class Account:
-    """One simulated account at all three providers.
+    """One simulated account at all providers.
 
     `speed`: the factor by which tasks run faster than real ones. `link_seconds`: how long a clip's URL is valid.
     """
@@ -56,10 +57,14 @@ class Account:
         operation: Operation,
         good: Callable[[Fault | None], Response],
         prompt: str = "",
+        kind: Kind | None = None,
+        body: Any = None,  # noqa: ANN401 - any JSON
     ) -> Response:
-        """Answer a request with `good`, or with its queued fault."""
+        """Answer a request with `good`, or with its queued fault. `body`: that of an order, for the record."""
         noted = self._note(request, provider, operation)
-        fault = self.faults.take(provider, operation, prompt)
+        if body is not None:
+            noted["body"] = digested(body)
+        fault = self.faults.take(provider, operation, prompt, kind)
         answer = None if fault is None or fault.done else await self._wrong(fault)
         if answer is None:
             answer = good(fault)
@@ -104,17 +109,28 @@ class Account:
     # --- clips
 
     def clip_url(self, task: Task) -> str:
-        """Return a new, expiring URL of a task's clip."""
+        """Return a new, expiring URL of a task's clip or picture."""
         self.links += 1
         query = urlencode({"made": f"{self.ledger.clock():.3f}", "link": self.links})
-        return f"{self.public_url}/clips/{task.provider}/{task.id}.mp4?{query}"
+        where = f"clips/{task.provider}/{task.id}.mp4" if task.kind == "clip" else f"{self._picture_path(task)}"
+        return f"{self.public_url}/{where}?{query}"
+
+    def picture_at(self, url: str) -> Task | None:
+        """Return the task that made the picture at one of our own URLs."""
+        task_id = url.rpartition("/")[2].partition(".")[0]
+        task = self.ledger.tasks.get(task_id)
+        is_ours = task is not None and url.startswith(f"{self.public_url}/{self._picture_path(task)}")
+        return task if is_ours else None
+
+    def _picture_path(self, task: Task) -> str:
+        return f"pictures/{task.provider}/{task.id}.jpg"
 
     async def clip(self, request: Request) -> Response:
-        """Serve a clip."""
+        """Serve a clip or a picture."""
         task = self.ledger.tasks.get(request.path_params["task_id"])
         if task is None or task.state != "succeeded":
             return Response("<Error><Code>NoSuchKey</Code></Error>", 404, media_type="application/xml")
-        fault = self.faults.take(task.provider, "clip")
+        fault = self.faults.take(task.provider, "clip", task.prompt, task.kind)
         self._note(request, task.provider, "clip")
         if "authorization" in request.headers:
             return Response("<Error><Code>InvalidArgument</Code></Error>", 400, media_type="application/xml")
@@ -128,25 +144,26 @@ class Account:
         return await self._clip_of(task)
 
     async def _clip_of(self, task: Task) -> Response:
+        media_type = "video/mp4" if task.kind == "clip" else "image/jpeg"
         match task.clip_fault:
             case "html":
                 return Response(DAMAGED["html"], media_type="text/html")
             case "garbage" | "playlist":
-                return Response(DAMAGED[task.clip_fault], media_type="video/mp4")
+                return Response(DAMAGED[task.clip_fault], media_type=media_type)
             case "redirect":
                 return RedirectResponse(INTERNAL_ADDRESS, 302)
             case "gone":
                 return Response("<Error><Code>AccessDenied</Code></Error>", 403, media_type="application/xml")
             case "huge":
                 headers = {"content-length": str(HUGE_BYTES)}
-                return StreamingResponse(_zeros(), headers=headers, media_type="video/mp4")
-        path = await self.clip_store.clip(task)
+                return StreamingResponse(_zeros(), headers=headers, media_type=media_type)
+        path = await (self.clip_store.clip(task) if task.kind == "clip" else self.clip_store.picture(task))
         if task.clip_fault == "slow":
-            return StreamingResponse(_drops(path.read_bytes()), media_type="video/mp4")
+            return StreamingResponse(_drops(path.read_bytes()), media_type=media_type)
         if task.clip_fault == "truncated":
             whole = path.read_bytes()
-            return Response(whole[: len(whole) // 2], media_type="video/mp4")
-        return FileResponse(path, media_type="video/mp4")
+            return Response(whole[: len(whole) // 2], media_type=media_type)
+        return FileResponse(path, media_type=media_type)
 
     # --- callbacks
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from simulator import control, fal, luma, runway
+from simulator import control, fal, luma, luma_agents, runway
 from simulator.account import Account
 from simulator.clip_store import ClipStore
 from simulator.faults import Faults
@@ -26,8 +26,17 @@ from simulator.llm.app import llm_app
 
 LLM_PATH = "/llm"
 """The language model: `/llm/v1/...`, with its own control API at `/llm/control/llm/...`."""
-KEYS: dict[Provider, str] = {"runway": "key_simulated", "luma": "luma-simulated", "pika": "simulated"}
-"""API keys of the simulated providers. Any other is accepted too, unless it contains `invalid`."""
+KEYS: dict[Provider, str] = {
+    "runway": "key_simulated",
+    "luma": "luma-simulated",
+    "luma-agents": "luma-api-simulated",
+    "pika": "simulated",
+    "fal": "fal-simulated",
+}
+"""API keys of the simulated providers. Any other is accepted too, unless it contains `invalid`.
+
+Pika and fal share one API: keys that begin with `fal-` belong to fal.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,13 @@ class Settings:
 
 def api_urls(url: str) -> dict[Provider, str]:
     """Return `VIDEO_API_URL` for each provider, with the simulator at `url`."""
-    return {"runway": url, "luma": url + luma.BASE, "pika": url}
+    return {
+        "runway": url,
+        "luma": url + luma.BASE,
+        "luma-agents": url + luma_agents.BASE,
+        "pika": url,
+        "fal": url,
+    }
 
 
 def llm_url(url: str) -> str:
@@ -77,7 +92,9 @@ def build(settings: Settings, url: str) -> ASGIApp:
         bodies = {
             "runway": lambda _: None,
             "luma": lambda t: luma.shown(t, account),
+            "luma-agents": lambda _: None,
             "pika": lambda t: fal.webhook(t, account),
+            "fal": lambda t: fal.webhook(t, account),
         }
         calling = asyncio.create_task(account.keep_calling_back(bodies))  # type: ignore[arg-type]  # keys are literals
         yield
@@ -88,12 +105,19 @@ def build(settings: Settings, url: str) -> ASGIApp:
         return JSONResponse({"apiUrls": api_urls(account.public_url), "keys": KEYS, "llm": llm_url(account.public_url)})
 
     app = Starlette(
-        routes=[*runway.routes(account), *luma.routes(account), *fal.routes(account), *control.routes(account)],
+        routes=[
+            *runway.routes(account),
+            *luma.routes(account),
+            *luma_agents.routes(account),
+            *fal.routes(account),
+            *control.routes(account),
+        ],
         lifespan=living,
     )
     app.add_route("/", about)
     app.mount(LLM_PATH, llm_app())
     app.add_route("/clips/{provider}/{task_id}.mp4", account.clip)
+    app.add_route("/pictures/{provider}/{task_id}.jpg", account.clip)
     return app
 
 
@@ -129,7 +153,8 @@ class _EmbeddedServer(uvicorn.Server):
 def main() -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="simulator", description="Simulates Runway, Luma, Pika and a language model, for free and without keys."
+        prog="simulator",
+        description="Simulates Runway, Luma, fal (and Pika) and a language model, for free and without keys.",
     )
     default = Settings()
     parser.add_argument("--host", default=default.host)

@@ -88,6 +88,8 @@ def _shown(task: Task) -> dict[str, Any]:
         "seconds": task.seconds,
         "size": f"{task.size[0]}x{task.size[1]}",
         "firstFrame": task.first_frame,
+        "kind": task.kind,
+        "pictures": [picture.shown() for picture in task.pictures],
         "state": task.state,
         "priceUsd": str(task.price),
         "chargedUsd": str(task.charged),

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
-from simulator.ledger import Provider
+from simulator.ledger import Kind, Provider
 
 Operation = Literal["create", "get", "list", "cancel", "clip"]
 ClipFault = Literal[
@@ -27,6 +27,7 @@ class Fault(BaseModel):
     provider: Provider | None = None
     operation: Operation
     prompt: str = Field("", description="Only tasks with this text in the prompt")
+    kind: Kind | None = Field(None, description="Only `create` and `clip` of tasks that render clips, or pictures")
     times: int | None = Field(1, description="How often; null: until it is cleared")
     share: float = Field(1.0, ge=0, le=1, description="The share of matching requests that it affects")
     done: bool = False
@@ -60,10 +61,14 @@ class Faults:
         """Remove all faults."""
         self.ordered.clear()
 
-    def take(self, provider: Provider, operation: Operation, prompt: str = "") -> Fault | None:
+    def take(
+        self, provider: Provider, operation: Operation, prompt: str = "", kind: Kind | None = None
+    ) -> Fault | None:
         """Return and consume the fault of this request, if any."""
         for fault in self.ordered:
             if fault.operation != operation or fault.provider not in (None, provider) or fault.prompt not in prompt:
+                continue
+            if fault.kind not in (None, kind):
                 continue
             if self.random.random() >= fault.share:
                 continue

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from simulator.pictures import Given
+
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Provider = Literal["runway", "luma", "pika"]
-PROVIDERS: tuple[Provider, ...] = ("runway", "luma", "pika")
+Provider = Literal["runway", "luma", "luma-agents", "pika", "fal"]
+PROVIDERS: tuple[Provider, ...] = ("runway", "luma", "luma-agents", "pika", "fal")
+Kind = Literal["clip", "picture"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,10 @@ class Ending:
 
 @dataclass
 class Task:
-    """One paid task. Times are seconds on the ledger's clock; `price` and `charged` are USD."""
+    """One paid task. Times are seconds on the ledger's clock; `price`, `billed` and `charged` are USD.
+
+    `billed`: what it really costs, if that is less than the price reserved for it. `pictures`: those in the order.
+    """
 
     provider: Provider
     model: str
@@ -37,6 +43,9 @@ class Task:
     request: dict[str, object]
     callback_url: str | None = None
     first_frame: bool = False
+    kind: Kind = "clip"
+    pictures: tuple[Given, ...] = ()
+    billed: Decimal | None = None
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     state: State = "queued"
     ending: Ending | None = None
@@ -118,5 +127,6 @@ class Ledger:
         begun = task.state == "running"
         task.state, task.ended_at = state, now
         kept = task.ending.charged if state == "failed" and task.ending else begun
-        task.charged = task.price if kept else Decimal(0)
+        cost = task.price if task.billed is None or state != "succeeded" else task.billed
+        task.charged = cost if kept else Decimal(0)
         self.active[task.provider].remove(task)

@@ -7,13 +7,15 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulator.account import Account
 from simulator.faults import Fault
-from simulator.ledger import Task
+from simulator.ledger import Kind, Task
+from simulator.pictures import Given, digested, size_of
 
 BASE = "/dream-machine/v1"
 PRICES: dict[tuple[str, str], dict[str, Decimal]] = {
@@ -24,6 +26,9 @@ PRICES: dict[tuple[str, str], dict[str, Decimal]] = {
     ("ray-flash-2", "720p"): {"5s": Decimal("0.24"), "9s": Decimal("0.43")},
     ("ray-flash-2", "1080p"): {"5s": Decimal("0.55"), "9s": Decimal("0.99")},
 }
+PICTURE_PRICES = {"photon-1": Decimal("0.0073"), "photon-flash-1": Decimal("0.0019")}
+PICTURE_SHORT_SIDE = 1080
+PICTURE_WORK_SECONDS = 5.0
 SHORT_SIDE = {"540p": 540, "720p": 720, "1080p": 1080}
 WORK_SECONDS_PER_SECOND = 9.0
 STATES = {
@@ -47,12 +52,6 @@ def _concept(key: str) -> str:
     return key
 
 
-def _https(url: str) -> str:
-    if urlsplit(url).scheme != "https":
-        raise ValueError("the image must be a public HTTPS URL")
-    return url
-
-
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -63,7 +62,7 @@ class _Concept(_Strict):
 
 class _Picture(_Strict):
     type: Literal["image"]
-    url: Annotated[str, AfterValidator(_https)]
+    url: str
 
 
 class _Earlier(_Strict):
@@ -91,36 +90,57 @@ class Order(_Strict):
     generation_type: Literal["video"] = "video"
 
 
+class _Weighted(_Strict):
+    url: str
+    weight: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class _Identity(_Strict):
+    images: Annotated[list[str], Field(min_length=1, max_length=4)]
+
+
+class _Characters(_Strict):
+    identity0: _Identity
+
+
+class PictureOrder(_Strict):
+    """`POST /generations/image`."""
+
+    model: Literal["photon-1", "photon-flash-1"]
+    prompt: str = ""
+    aspect_ratio: Literal["1:1", "16:9", "9:16", "4:3", "3:4", "21:9", "9:21"] = "16:9"
+    format: Literal["jpg", "png"] = "jpg"
+    character_ref: _Characters | None = None
+    image_ref: Annotated[list[_Weighted], Field(max_length=4)] = []
+    style_ref: Annotated[list[_Weighted], Field(max_length=1)] = []
+    callback_url: str | None = None
+    generation_type: Literal["image"] = "image"
+
+
 def routes(account: Account) -> list[Route]:
     """Return Luma's API for this account."""
 
     async def create(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
             return refused
+        body = await request.body()
+        form = PictureOrder if request.url.path.endswith("/image") else Order
         try:
-            order = Order.model_validate_json(await request.body())
+            order = form.model_validate_json(body)
         except ValidationError as error:
             return _error(400, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
-        if (wrong := _wrong_with(order, account)) is not None:
+        links = _links(order)
+        if (wrong := _wrong_with(order, links, account)) is not None:
             return _error(400, wrong)
+        pictures = tuple([await _given(role, link, account) for role, link in links])
 
         def good(fault: Fault | None) -> Response:
-            task = Task(
-                provider="luma",
-                model=order.model,
-                prompt=order.prompt,
-                seconds=int(order.duration[:-1]),
-                size=_size(order),
-                price=PRICES[order.model, order.resolution][order.duration],
-                work_seconds=int(order.duration[:-1]) * WORK_SECONDS_PER_SECOND,
-                request=order.model_dump(mode="json", exclude_none=True),
-                callback_url=order.callback_url,
-                first_frame=order.keyframes is not None,
-            )
-            account.accept(task, fault)
+            task = account.accept(_task_of(order, pictures), fault)
             return JSONResponse(shown(task, account), 201)
 
-        return await account.answer(request, "luma", "create", good, order.prompt)
+        kind: Kind = "picture" if isinstance(order, PictureOrder) else "clip"
+        sent = digested(from_json(body)) | {"pictures": [picture.shown() for picture in pictures]}
+        return await account.answer(request, "luma", "create", good, order.prompt, kind, sent)
 
     async def look(request: Request) -> Response:
         if (refused := _refused(request)) is not None:
@@ -167,6 +187,7 @@ def routes(account: Account) -> list[Route]:
 
     return [
         Route(f"{BASE}/generations/video", create, methods=["POST"]),
+        Route(f"{BASE}/generations/image", create, methods=["POST"]),
         Route(f"{BASE}/generations", listed, methods=["GET"]),
         Route(f"{BASE}/generations/{{task_id:uuid}}", look, methods=["GET"]),
         Route(f"{BASE}/generations/{{task_id:uuid}}", delete, methods=["DELETE"]),
@@ -175,32 +196,88 @@ def routes(account: Account) -> list[Route]:
 
 def shown(task: Task, account: Account) -> dict[str, Any]:
     """A Generation, as every answer and every callback carries it."""
-    clip = account.clip_url(task) if task.state == "succeeded" else None
+    link = account.clip_url(task) if task.state == "succeeded" else None
+    video, image = (link, None) if task.kind == "clip" else (None, link)
     created = datetime.fromtimestamp(task.created_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "id": task.id,
-        "generation_type": "video",
+        "generation_type": "video" if task.kind == "clip" else "image",
         "state": STATES[task.state],
         "failure_reason": task.ending.reason if task.state == "failed" and task.ending else None,
         "created_at": created,
-        "assets": {"video": clip, "image": None, "progress_video": None} if clip else None,
+        "assets": {"video": video, "image": image, "progress_video": None} if link else None,
         "model": task.model,
         "request": task.request,
     }
 
 
-def _wrong_with(order: Order, account: Account) -> str | None:
+def _task_of(order: Order | PictureOrder, pictures: tuple[Given, ...]) -> Task:
+    across, down = map(int, order.aspect_ratio.split(":"))
+    request = order.model_dump(mode="json", exclude_none=True)
+    if isinstance(order, PictureOrder):
+        return Task(
+            provider="luma",
+            model=order.model,
+            prompt=order.prompt,
+            seconds=0,
+            size=size_of(across, down, PICTURE_SHORT_SIDE),
+            price=PICTURE_PRICES[order.model],
+            work_seconds=PICTURE_WORK_SECONDS,
+            request=request,
+            callback_url=order.callback_url,
+            kind="picture",
+            pictures=pictures,
+        )
+    seconds = int(order.duration[:-1])
+    return Task(
+        provider="luma",
+        model=order.model,
+        prompt=order.prompt,
+        seconds=seconds,
+        size=size_of(across, down, SHORT_SIDE[order.resolution]),
+        price=PRICES[order.model, order.resolution][order.duration],
+        work_seconds=seconds * WORK_SECONDS_PER_SECOND,
+        request=request,
+        callback_url=order.callback_url,
+        first_frame=order.keyframes is not None,
+        pictures=pictures,
+    )
+
+
+def _links(order: Order | PictureOrder) -> list[tuple[str, str]]:
+    """Return the pictures of an order, as role and link."""
+    if isinstance(order, PictureOrder):
+        people = order.character_ref.identity0.images if order.character_ref else []
+        return [
+            *(("reference", link) for link in people),
+            *(("reference", one.url) for one in order.image_ref),
+            *(("style", one.url) for one in order.style_ref),
+        ]
     first = order.keyframes.frame0 if order.keyframes else None
+    return [("first_frame", first.url)] if isinstance(first, _Picture) else []
+
+
+async def _given(role: str, link: str, account: Account) -> Given:
+    """Return a picture of an order: with its bytes if this simulator made it, as Luma can read its own pictures."""
+    task = account.picture_at(link)
+    data = None if task is None else (await account.clip_store.picture(task)).read_bytes()
+    return Given(role, data, link)
+
+
+def _wrong_with(order: Order | PictureOrder, links: list[tuple[str, str]], account: Account) -> str | None:
+    first = order.keyframes.frame0 if isinstance(order, Order) and order.keyframes else None
     if not order.prompt and first is None:
         return "Prompt is required"
     if len(order.prompt) < 3:
         return "Prompt is too short, minimum length is 3 characters"
     if len(order.prompt) > 5000:
         return "Prompt is too long, maximum length is 5000 characters"
-    if order.keyframes is not None and first is None and order.keyframes.frame1 is None:
+    if any(urlsplit(link).scheme != "https" and account.picture_at(link) is None for _, link in links):
+        return "The image must be a public HTTPS URL"
+    if isinstance(order, Order) and order.keyframes is not None and first is None and order.keyframes.frame1 is None:
         return "No keyframes provided"
     if isinstance(first, _Earlier) and not _is_finished(first.id, account):
-        return "Generation of frame0 is not completed"
+        return "Generation of frame0 is not a completed video"
     return None
 
 
@@ -209,16 +286,7 @@ def _is_finished(task_id: str, account: Account) -> bool:
         task = account.ledger.find("luma", str(UUID(task_id)))
     except ValueError:
         return False
-    return task is not None and task.state == "succeeded"
-
-
-def _size(order: Order) -> tuple[int, int]:
-    """Width and height in pixels, even, the short side as the resolution says."""
-    across, down = map(int, order.aspect_ratio.split(":"))
-    short = SHORT_SIDE[order.resolution]
-    if across >= down:
-        return short * across // down // 2 * 2, short
-    return short, short * down // across // 2 * 2
+    return task is not None and task.state == "succeeded" and task.kind == "clip"
 
 
 def _refused(request: Request) -> Response | None:

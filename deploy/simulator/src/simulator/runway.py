@@ -1,45 +1,52 @@
 """Runway's wire format: create, look, cancel. Source: runwayml 5.24 and docs.dev.runwayml.com."""
 
-import base64
-import binascii
+import hashlib
+from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulator.account import Account
 from simulator.faults import Fault
-from simulator.ledger import Task
+from simulator.ledger import Kind, Task
+from simulator.pictures import Given, data_of, digested, given, size_like
 
 VERSION = "2024-11-06"
-CREDITS_PER_SECOND = {"gen4.5": 12, "gen4_turbo": 5}
+CREDITS_PER_SECOND = {"gen4.5": 12, "gen4_turbo": 5, "grok_imagine_1_5_lite": 3, "seedance2_mini": 16}
+CREDITS_PER_FIRST_FRAME = {"grok_imagine_1_5_lite": 1}
+CREDITS_PER_PICTURE = {"gen4_image": 5, "gen4_image_turbo": 2}
+"""At 720p."""
+AUTO_SECONDS, LONGEST_AUTO_SECONDS = 8, 12
+"""How long a clip of the length `auto` becomes, and what is reserved for it."""
 WORK_SECONDS_PER_SECOND = 7.0
+PICTURE_WORK_SECONDS = 5.0
 LARGEST_DATA_URI = 5 * 2**20
 DOCS = "https://docs.dev.runwayml.com/api"
 
 
-def _utf16_at_most_1000(text: str) -> str:
-    if not 1 <= len(text.encode("utf-16-le")) // 2 <= 1000:
-        raise ValueError("String must contain between 1 and 1000 UTF-16 code units")
-    return text
+def _at_most(longest: int) -> AfterValidator:
+    def check(text: str) -> str:
+        if not 1 <= len(text.encode("utf-16-le")) // 2 <= longest:
+            raise ValueError(f"String must contain between 1 and {longest} UTF-16 code units")
+        return text
+
+    return AfterValidator(check)
 
 
 def _image(uri: str) -> str:
     if uri.startswith("data:image/"):
-        head, _, data = uri.partition(",")
+        head = uri.partition(",")[0]
         if len(uri) > LARGEST_DATA_URI:
             raise ValueError("Data URI is too large.")
-        if not head.endswith(";base64") or "gif" in head:
+        if not head.endswith(";base64") or "gif" in head or data_of(uri) is None:
             raise ValueError("Invalid data URI.")
-        try:
-            base64.b64decode(data, validate=True)
-        except binascii.Error:
-            raise ValueError("Invalid data URI.") from None
         return uri
     if uri.startswith("runway://"):
         return uri
@@ -48,8 +55,27 @@ def _image(uri: str) -> str:
     return uri
 
 
-Prompt = Annotated[str, AfterValidator(_utf16_at_most_1000)]
+Prompt = Annotated[str, _at_most(1000)]
+SeedancePrompt = Annotated[str, _at_most(3500)]
+GrokPrompt = Annotated[str, Field(min_length=1)]
 Image = Annotated[str, AfterValidator(_image)]
+Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
+Seconds = Annotated[int, Field(ge=2, le=10)]
+SeedanceSeconds = Annotated[int, Field(ge=4, le=LONGEST_AUTO_SECONDS)] | Literal["auto"]
+FrameRatio = Literal["1280:720", "720:1280", "1104:832", "960:960", "832:1104", "1584:672"]
+SeedanceRatio = Literal[
+    "992:432", "864:496", "752:560", "640:640", "560:752", "496:864", "1470:630", "1280:720", "1112:834", "960:960",
+    "834:1112", "720:1280",
+]  # fmt: skip
+GrokRatio = Literal[
+    "848:480", "480:848", "480:480", "640:480", "480:640", "720:480", "480:720", "1280:720", "720:1280", "720:720",
+    "960:720", "720:960", "1088:720", "720:1088", "1904:1072", "1072:1904", "1424:1424", "1648:1232", "1232:1648",
+    "1744:1152", "1152:1744",
+]  # fmt: skip
+PictureRatio = Literal[
+    "1024:1024", "1080:1080", "1168:880", "1360:768", "1440:1080", "1080:1440", "1808:768", "1920:1080", "1080:1920",
+    "2112:912", "1280:720", "720:1280", "720:720", "960:720", "720:960", "1680:720",
+]  # fmt: skip
 
 
 class _Strict(BaseModel):
@@ -60,32 +86,127 @@ class _Moderation(_Strict):
     publicFigureThreshold: Literal["auto", "low"]  # noqa: N815 - the name on the wire
 
 
-class TextToVideo(_Strict):
-    """`POST /v1/text_to_video`."""
-
-    model: Literal["gen4.5"]
-    promptText: Prompt  # noqa: N815 - the name on the wire
-    ratio: Literal["1280:720", "720:1280"]
-    duration: Annotated[int, Field(ge=2, le=10)]
-    seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
-    contentModeration: _Moderation | None = None  # noqa: N815 - the name on the wire
-
-
 class _Position(_Strict):
     uri: Image
     position: Literal["first"]
 
 
-class ImageToVideo(_Strict):
-    """`POST /v1/image_to_video`."""
+class _Reference(_Strict):
+    uri: Image
+    tag: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{2,15}$")] | None = None
 
-    model: Literal["gen4.5", "gen4_turbo"]
-    promptText: Prompt | None = None  # noqa: N815 - the name on the wire
-    promptImage: Image | Annotated[list[_Position], Field(min_length=1, max_length=1)]  # noqa: N815 - as above
-    ratio: Literal["1280:720", "720:1280", "1104:832", "960:960", "832:1104", "1584:672"]
-    duration: Annotated[int, Field(ge=2, le=10)] = 10
-    seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
+
+FirstFrame = Image | Annotated[list[_Position], Field(min_length=1, max_length=1)]
+
+
+class Gen45Text(_Strict):
+    """`POST /v1/text_to_video` of gen4.5."""
+
+    model: Literal["gen4.5"]
+    promptText: Prompt  # noqa: N815 - the name on the wire
+    ratio: Literal["1280:720", "720:1280"]
+    duration: Seconds
+    seed: Seed | None = None
     contentModeration: _Moderation | None = None  # noqa: N815 - the name on the wire
+
+
+class GrokText(_Strict):
+    """`POST /v1/text_to_video` of grok_imagine_1_5_lite."""
+
+    model: Literal["grok_imagine_1_5_lite"]
+    promptText: GrokPrompt  # noqa: N815 - the name on the wire
+    ratio: GrokRatio = "1280:720"
+    duration: Annotated[int, Field(ge=1, le=15)] = 5
+
+
+class SeedanceText(_Strict):
+    """`POST /v1/text_to_video` of seedance2_mini, without its references."""
+
+    model: Literal["seedance2_mini"]
+    promptText: SeedancePrompt  # noqa: N815 - the name on the wire
+    ratio: SeedanceRatio = "1280:720"
+    duration: SeedanceSeconds = 5
+    audio: bool = True
+    seed: Seed | None = None
+
+
+class Gen45Image(_Strict):
+    """`POST /v1/image_to_video` of gen4.5."""
+
+    model: Literal["gen4.5"]
+    promptText: Prompt  # noqa: N815 - the name on the wire
+    promptImage: FirstFrame  # noqa: N815 - as above
+    ratio: FrameRatio
+    duration: Seconds
+    seed: Seed | None = None
+    contentModeration: _Moderation | None = None  # noqa: N815 - as above
+
+
+class Gen4Turbo(_Strict):
+    """`POST /v1/image_to_video` of gen4_turbo, which renders nothing from text alone."""
+
+    model: Literal["gen4_turbo"]
+    promptText: Prompt | None = None  # noqa: N815 - the name on the wire
+    promptImage: FirstFrame  # noqa: N815 - as above
+    ratio: FrameRatio
+    duration: Seconds = 10
+    seed: Seed | None = None
+    contentModeration: _Moderation | None = None  # noqa: N815 - as above
+
+
+class GrokImage(_Strict):
+    """`POST /v1/image_to_video` of grok_imagine_1_5_lite: the clip follows the picture."""
+
+    model: Literal["grok_imagine_1_5_lite"]
+    promptText: GrokPrompt | None = None  # noqa: N815 - the name on the wire
+    promptImage: FirstFrame  # noqa: N815 - as above
+    ratio: Literal["auto_480p", "auto_720p", "auto_1080p"] = "auto_720p"
+    duration: Annotated[int, Field(ge=1, le=15)] = 5
+
+
+class SeedanceImage(_Strict):
+    """`POST /v1/image_to_video` of seedance2_mini."""
+
+    model: Literal["seedance2_mini"]
+    promptText: SeedancePrompt | None = None  # noqa: N815 - the name on the wire
+    promptImage: FirstFrame  # noqa: N815 - as above
+    ratio: SeedanceRatio = "1280:720"
+    duration: SeedanceSeconds = 5
+    audio: bool = True
+    seed: Seed | None = None
+
+
+class Gen4Image(_Strict):
+    """`POST /v1/text_to_image` of gen4_image."""
+
+    model: Literal["gen4_image"]
+    promptText: Prompt  # noqa: N815 - the name on the wire
+    ratio: PictureRatio
+    referenceImages: Annotated[list[_Reference], Field(max_length=3)] = []  # noqa: N815 - as above
+    seed: Seed | None = None
+    contentModeration: _Moderation | None = None  # noqa: N815 - as above
+
+
+class Gen4ImageTurbo(_Strict):
+    """`POST /v1/text_to_image` of gen4_image_turbo, which needs references."""
+
+    model: Literal["gen4_image_turbo"]
+    promptText: Prompt  # noqa: N815 - the name on the wire
+    ratio: PictureRatio
+    referenceImages: Annotated[list[_Reference], Field(min_length=1, max_length=3)]  # noqa: N815 - as above
+    seed: Seed | None = None
+    contentModeration: _Moderation | None = None  # noqa: N815 - as above
+
+
+TextToVideo = Gen45Text | GrokText | SeedanceText
+ImageToVideo = Gen45Image | Gen4Turbo | GrokImage | SeedanceImage
+TextToImage = Gen4Image | Gen4ImageTurbo
+Order = TextToVideo | ImageToVideo | TextToImage
+FORMS: dict[str, TypeAdapter[Order]] = {
+    "text_to_video": TypeAdapter(Annotated[TextToVideo, Field(discriminator="model")]),
+    "image_to_video": TypeAdapter(Annotated[ImageToVideo, Field(discriminator="model")]),
+    "text_to_image": TypeAdapter(Annotated[TextToImage, Field(discriminator="model")]),
+}
 
 
 def routes(account: Account) -> list[Route]:
@@ -95,31 +216,24 @@ def routes(account: Account) -> list[Route]:
         refused = _refused(request)
         if refused is not None:
             return refused
-        form = TextToVideo if request.url.path.endswith("text_to_video") else ImageToVideo
+        body = await request.body()
         try:
-            order = form.model_validate_json(await request.body())
+            order = FORMS[request.url.path.rpartition("/")[2]].validate_json(body)
         except ValidationError as error:
             return _invalid(error)
-        if isinstance(order, ImageToVideo) and order.model == "gen4.5" and order.promptText is None:
-            return _error(400, "Validation of body failed", issues=[_issue(["promptText"], "Required")])
+        if isinstance(order, TextToImage):
+            tags = Counter(reference.tag for reference in order.referenceImages if reference.tag)
+            if tags and max(tags.values()) > 1:
+                issues = [_issue(["referenceImages"], "Tags must be unique")]
+                return _error(400, "Validation of body failed", issues=issues)
+        sent = from_json(body)
 
         def good(fault: Fault | None) -> Response:
-            width, height = map(int, order.ratio.split(":"))
-            task = Task(
-                provider="runway",
-                model=order.model,
-                prompt=order.promptText or "",
-                seconds=order.duration,
-                size=(width, height),
-                price=_credits(order.model, order.duration) / 100,
-                work_seconds=order.duration * WORK_SECONDS_PER_SECOND,
-                request=order.model_dump(mode="json", exclude={"promptImage"}),
-                first_frame=isinstance(order, ImageToVideo),
-            )
-            account.accept(task, fault)
+            task = account.accept(_task_of(order, digested(sent)), fault)
             return JSONResponse({"id": task.id, "estimatedCost": _cost(task.price)})
 
-        return await account.answer(request, "runway", "create", good, order.promptText or "")
+        kind: Kind = "picture" if isinstance(order, TextToImage) else "clip"
+        return await account.answer(request, "runway", "create", good, order.promptText or "", kind, sent)
 
     async def look(request: Request) -> Response:
         refused = _refused(request)
@@ -153,9 +267,64 @@ def routes(account: Account) -> list[Route]:
     return [
         Route("/v1/text_to_video", create, methods=["POST"]),
         Route("/v1/image_to_video", create, methods=["POST"]),
+        Route("/v1/text_to_image", create, methods=["POST"]),
         Route("/v1/tasks/{task_id:uuid}", look, methods=["GET"]),
         Route("/v1/tasks/{task_id:uuid}", cancel, methods=["DELETE"]),
     ]
+
+
+def _task_of(order: Order, request: dict[str, Any]) -> Task:
+    prompt = order.promptText or ""
+    if isinstance(order, TextToImage):
+        return Task(
+            provider="runway",
+            model=order.model,
+            prompt=prompt,
+            seconds=0,
+            size=_size(order.ratio),
+            price=Decimal(CREDITS_PER_PICTURE[order.model]) / 100,
+            work_seconds=PICTURE_WORK_SECONDS,
+            request=request,
+            kind="picture",
+            pictures=tuple(given("reference", one.uri, one.tag) for one in order.referenceImages),
+        )
+    first = _first_frame(order) if isinstance(order, ImageToVideo) else None
+    seconds = AUTO_SECONDS if order.duration == "auto" else order.duration
+    reserved = LONGEST_AUTO_SECONDS if order.duration == "auto" else order.duration
+    extra = CREDITS_PER_FIRST_FRAME.get(order.model, 0) if first else 0
+    return Task(
+        provider="runway",
+        model=order.model,
+        prompt=prompt,
+        seconds=seconds,
+        size=_size(order.ratio, first),
+        price=(_credits(order.model, reserved) + extra) / 100,
+        work_seconds=seconds * WORK_SECONDS_PER_SECOND,
+        request=request,
+        first_frame=first is not None,
+        pictures=(first,) if first else (),
+        billed=_billed(order.model, prompt, seconds),
+    )
+
+
+def _billed(model: str, prompt: str, seconds: int) -> Decimal | None:
+    """Return what a clip really costs, where the maximum is reserved: for some prompts, a second less."""
+    if model != "seedance2_mini":
+        return None
+    saved = hashlib.sha256(prompt.encode()).digest()[0] % 2
+    return _credits(model, seconds - saved) / 100
+
+
+def _first_frame(order: ImageToVideo) -> Given:
+    uri = order.promptImage if isinstance(order.promptImage, str) else order.promptImage[0].uri
+    return given("first_frame", uri)
+
+
+def _size(ratio: str, first: Given | None = None) -> tuple[int, int]:
+    if ratio.startswith("auto_"):
+        return size_like(first.data if first else None, int(ratio[5:-1]))
+    width, height = map(int, ratio.split(":"))
+    return width, height
 
 
 def _shown(task: Task, account: Account) -> dict[str, Any]:
