@@ -36,6 +36,7 @@ from gateway.live.socket_server import MAX_CONCURRENT_EVENTS
 from gateway.models import ApiKey, WebhookEndpoint
 from gateway.settings import Settings
 from gateway.upstream.sockets import RESERVED
+from shared.catalogue.models import models_of
 from shared.contracts.events import (
     SceneCharged,
     SceneRendered,
@@ -378,9 +379,13 @@ async def test_a_video_belongs_to_the_owner_of_the_key_and_owner_names_are_case_
 
 async def test_a_key_can_lower_its_owners_daily_budget(either: Gateway) -> None:
     gateway = either
-    gateway.billing.estimates.providers, gateway.billing.estimates.tariffs = (
+    gateway.billing.estimates.providers, gateway.billing.estimates.models = (
         ("runway",),
-        {"runway": gateway.settings.tariff("runway")},
+        {
+            "runway": models_of(
+                "runway", uses={"standard": "gen4.5", "text": "", "picture": "", "referenced_picture": ""}
+            )
+        },
     )
     keys = [
         (

@@ -34,6 +34,8 @@ from shared_testing.servers import delivery, published
 GOOD = {"prompt": "a fox", "sceneCount": 3, "duration": 30}
 PRICE = 3.6
 """Three clips of 10 s by Runway's gen4.5, at $0.12 a second."""
+TEXT_ONLY = {"runway": {"standard": "gen4.5", "text": "", "picture": "", "referenced_picture": ""}}
+"""Scenes cost nothing but their clips, whoever is in them."""
 
 Open = Callable[..., Any]
 
@@ -44,7 +46,7 @@ async def opened(tmp_path: Path, sql_server: Any, schema: Any) -> AsyncIterator[
     gateways: list[Gateway] = []
 
     async def open_it(**settings: Any) -> tuple[Gateway, httpx.AsyncClient]:
-        chosen = {"video_api_provider": "runway", **settings}
+        chosen = {"video_api_provider": "runway", "video_models": TEXT_ONLY, **settings}
         url = SecretStr(sql_server.url(schema()))
         gateway = Gateway(
             Settings(database_url=url, storage_url=tmp_path.as_uri(), media_secret=SecretStr("s"), **chosen)

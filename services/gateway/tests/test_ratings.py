@@ -81,7 +81,7 @@ async def test_providers_are_shown_with_their_prices_and_what_they_have(
         SceneDelayed(**own, scene_number=2, provider="runway", kind="credit", reason=reason),
     )
     runway, luma = (await api.get("/api/v1/providers")).json()["providers"]
-    assert (runway["model"], runway["pricesUsd"]["10"]) == ("runway/gen4.5", "1.20")
+    assert (runway["model"], runway["pricesUsd"]["10"]) == ("runway/gen4_turbo", "0.50")
     assert (runway["rendering"], runway["waiting"]) == (0, 1)
     assert (runway["available"], runway["notice"]) == (False, reason)
     assert (luma["rendering"], luma["waiting"], luma["available"]) == (1, 0, True)

@@ -34,7 +34,8 @@ ANGLES = ("wide", "medium", "close-up")
 def scene(number: int, **changes: Any) -> dict[str, Any]:
     return {
         "sceneNumber": number, "description": f"d{number}", "cameraAngle": ANGLES[number - 1], "duration": 10.0,
-        "action": f"a fox does {number}", "transition": "cut", "shot": f"fox {number}", **changes,
+        "action": f"a fox does {number}", "transition": "cut", "shot": f"fox {number}", "cast": [], "keyMoment": False,
+        "image": None, "clip": None, **changes,
     }  # fmt: skip
 
 

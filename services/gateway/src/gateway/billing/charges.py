@@ -106,7 +106,7 @@ class Charges:
             work.session.add(charge)
         for name in EVENT_FIELDS:
             setattr(charge, name, getattr(event, name))
-        charge.scene_number = event.scene_number if isinstance(event, SceneCharged) else 0
+        charge.scene_number = (event.scene_number or 0) if isinstance(event, SceneCharged) else 0
         charge.simulated = isinstance(event, SceneCharged) and event.simulated
         charge.task_id = event.task_id or charge.task_id
         charge.reason = event.reason

@@ -9,6 +9,7 @@ from gateway.eta.stage_times import COMBINING, GIVEN, WRITTEN, StageTimes
 from gateway.eta.stage_timestamps import StageTimestamps
 from gateway.eta.video_progress import JOINING_STEPS, QueuePlace, VideoProgress
 from gateway.remaining_time import Eta
+from shared.catalogue.models import ProviderModels
 from shared.contracts.events import (
     Event,
     SceneDelayed,
@@ -22,7 +23,6 @@ from shared.contracts.events import (
     VideoResumed,
 )
 from shared.contracts.provider_selection import first_provider
-from shared.money.prices import Tariff
 from shared.persistence.unit_of_work import UnitOfWork
 from shared.settings import RenderSettings
 
@@ -40,8 +40,9 @@ class Etas:
 
     def __init__(self, settings: RenderSettings, active_statuses: Sequence[str]) -> None:
         self.providers: tuple[str, ...] = settings.providers
-        self.models: Mapping[str, str] = settings.models
-        self.tariffs: Mapping[str, Tariff | None] = {name: settings.tariff(name) for name in settings.providers}
+        self.models: Mapping[str, ProviderModels | None] = {
+            name: settings.models_of(name) for name in settings.providers
+        }
         self.times = StageTimes(self.providers, active_statuses)
 
     async def begin(self, work: UnitOfWork, video: VideoProgress, *, given: bool) -> Noted:
@@ -66,7 +67,7 @@ class Etas:
             case SceneRendered():
                 scene = stamps.scenes.get(event.scene_number)
                 if scene is not None and after.has_storyboard and event.scene_number <= len(after.clip_seconds):
-                    model = self.models.get(event.provider, event.provider)
+                    model = _key(event.provider, event.model)
                     length = after.clip_seconds[event.scene_number - 1]
                     self.times.keep(work, ("scene", event.provider), model, length, clock - scene.started)
                 stamps = stamps.without_scene(event.scene_number)
@@ -158,12 +159,19 @@ class Etas:
         return scenes
 
     def _scene_takes(self, provider: str, length: float, reported: float | None) -> Span:
-        known = self.times.usual(("scene", provider), self.models.get(provider, provider), length)
+        models = self.models.get(provider)
+        # Which scenes get another model than the usual one is not known yet.
+        known = self.times.usual(("scene", provider), models.standard.key if models else provider, length)
         if known is not None:
             return known
-        tariff = self.tariffs.get(provider)
-        return eta.scene_guess(provider, length, len(tariff.split(length)) if tariff else 1, reported)
+        tasks = len(models.standard.tariff.split(length)) if models else 1
+        return eta.scene_guess(provider, length, tasks, reported)
 
     def _provider(self, video: VideoProgress) -> str:
         """Return the provider the scenes wait for; before they do, the one they are offered to first."""
         return video.place.provider or first_provider(video.requested_providers, self.providers)
+
+
+def _key(provider: str, model: str | None) -> str:
+    """Return the name of a model as in the catalogue; the provider's, if the model is not known."""
+    return f"{provider}/{model.removeprefix(f'{provider}/')}" if model else provider

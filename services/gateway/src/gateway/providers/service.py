@@ -15,7 +15,7 @@ from shared.settings import ProviderName, RenderSettings
 
 @dataclass
 class ProviderFacts:
-    """A provider. `prices` are USD by clip length in seconds; empty if the provider is free.
+    """A provider. `prices` of its standard model are USD by clip length in seconds; empty if the provider is free.
 
     `notice` says why it accepts no scenes at the moment; None while no scene waits for that reason.
     """
@@ -60,6 +60,7 @@ class Providers:
         return list(facts.values())
 
     def _configured(self, name: ProviderName) -> ProviderFacts:
-        model = self.settings.models[name]
-        tariff = self.settings.tariff(name)
-        return ProviderFacts(name, model, dict(tariff.usd) if tariff else {})
+        models = self.settings.models_of(name)
+        if models is None:
+            return ProviderFacts(name, name)
+        return ProviderFacts(name, models.standard.key, dict(models.standard.tariff.usd))

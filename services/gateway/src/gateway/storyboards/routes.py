@@ -62,6 +62,6 @@ def routes(storyboards: Storyboards, estimates: Estimates, public_url: str) -> A
             response.headers["Retry-After"] = RETRY_AFTER_SECONDS
             return PendingStoryboard(storyboard_id=storyboard_id)
         storyboard, repairs = drafted(row.drafted)
-        return StoryboardBody.of(storyboard, estimates.of_scenes(storyboard.scenes), repairs)
+        return StoryboardBody.of(storyboard, estimates.of_storyboard(storyboard, "standard"), repairs)
 
     return router

@@ -1,17 +1,15 @@
 """Connects a video's row with billing, which handles amounts only."""
 
-from collections.abc import Sequence
-
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.billing.charge_rules import check_charge
 from gateway.billing.charges import Charges
 from gateway.billing.service import Billing, Reservation
 from gateway.models import Video
-from gateway.videos.mapping import projection_of
+from gateway.storyboards.mapping import storyboard_of
 from gateway.videos.status import VideoStatus
-from shared.contracts.events import SceneCharged, StoryCharged, VideoRequested
-from shared.contracts.story import Scene
+from shared.contracts.events import SceneCharged, StoryboardCreated, StoryCharged, VideoRequested
+from shared.contracts.story import Storyboard
 from shared.persistence.unit_of_work import UnitOfWork
 
 
@@ -32,19 +30,19 @@ class VideoCosts:
         row.estimated_cost_usd = usd
         _save(row, await self.billing.reserve(work, row.video_id, row.owner, usd, within_caps=within_caps))
 
-    async def reserve_again(self, work: UnitOfWork, row: Video, scenes: Sequence[Scene]) -> None:
+    async def reserve_again(self, work: UnitOfWork, row: Video, storyboard: Storyboard) -> None:
         """Reserve the estimate of an approved storyboard instead of what was reserved before.
 
         Raises:
             BudgetExceeded: it does not fit.
         """
         held = _reservation_of(row)
-        await self.estimate(work.session, row, scenes)
+        await self.estimate(work.session, row, storyboard)
         _save(row, await self.billing.reserve_again(work, held, row.estimated_cost_usd))
 
-    async def estimate(self, session: AsyncSession, row: Video, scenes: Sequence[Scene]) -> None:
+    async def estimate(self, session: AsyncSession, row: Video, storyboard: Storyboard) -> None:
         """Estimate a written storyboard, including what writing it has cost."""
-        rendering = self.billing.estimates.of_scenes(scenes, row.providers or ())
+        rendering = self.billing.estimates.of_storyboard(storyboard, "standard", row.providers or ())
         row.estimated_cost_usd = rendering + await self.charges.storyboard_usd(session, row.video_id)
 
     async def record_charge(self, work: UnitOfWork, row: Video, event: SceneCharged | StoryCharged) -> None:
@@ -54,8 +52,14 @@ class VideoCosts:
             ChargeImplausible: it does not fit the video.
         """
         if row.request_hash is not None:
-            scenes, seconds = projection_of(row).scenes, float(row.duration or 0)
-            highest = self.billing.estimates.highest(event.provider, scenes, seconds, row.scene_count)
+            written = StoryboardCreated.model_validate(row.storyboard) if row.storyboard else None
+            highest = self.billing.estimates.highest(
+                event.provider,
+                storyboard_of(written) if written else None,
+                "standard",
+                float(row.duration or 0),
+                row.scene_count,
+            )
             known = (row.reserved_usd, row.estimated_cost_usd)
             # A provider that only scene-render knows reserves within the same cap.
             expected = self.billing.caps.video if highest is None else max(highest, *known)

@@ -5,6 +5,7 @@ import json
 from uuid import UUID
 
 from gateway.models import Video
+from gateway.storyboards.mapping import storyboard_of
 from gateway.videos.costs import VideoCosts
 from gateway.videos.eta_mapping import progress_of, save_noted
 from gateway.videos.event_log import EventLog
@@ -159,7 +160,7 @@ class VideoProjector:
             row.storyboard = event.model_dump(mode="json")
             row.niche = event.niche
             row.duration = round(event.total_duration)
-            await self.costs.estimate(work.session, row, event.scenes)
+            await self.costs.estimate(work.session, row, storyboard_of(event))
         if before.current_step == "review" and after.current_step == "scenes":
             row.approved_at = now()
             if isinstance(event, StoryboardApproved) and event.storyboard is not None and row.storyboard:
@@ -168,10 +169,12 @@ class VideoProjector:
     async def _show_edited(self, work: UnitOfWork, row: Video, edited: Storyboard) -> None:
         """Show what was approved until `storyboard.created` comes with it."""
         shots = [scene.shot for scene in edited.scenes]
-        row.storyboard = {**(row.storyboard or {}), **edited.model_dump(mode="json", by_alias=True), "shots": shots}
+        details = [scene.details.model_dump(mode="json") for scene in edited.scenes]
+        shown = {**edited.model_dump(mode="json"), "shots": shots, "details": details}
+        row.storyboard = {**(row.storyboard or {}), **shown}
         row.niche = edited.niche
         row.duration = edited.total_duration
-        await self.costs.estimate(work.session, row, edited.scenes)
+        await self.costs.estimate(work.session, row, edited)
 
     async def _log(self, work: UnitOfWork, row: Video, event: Event) -> None:
         row.eta = self.queries.eta_of(row)

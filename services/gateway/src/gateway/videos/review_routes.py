@@ -35,7 +35,7 @@ def routes(reviews: Reviews, billing: Billing, idempotency: Idempotency, public_
     async def get_storyboard_of_video(video_id: UUID, caller: Reader) -> StoryboardBody:
         """See the storyboard of a video, as it can be edited and sent back."""
         storyboard = await reviews.storyboard(video_id, owner=caller.visible_owner)
-        return StoryboardBody.of(storyboard, estimates.of_scenes(storyboard.scenes))
+        return StoryboardBody.of(storyboard, estimates.of_storyboard(storyboard, "standard"))
 
     @router.post(
         "/api/v1/videos/{video_id}/approve",

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 from gateway.http.errors import ApiError
 from gateway.models import Video
 from gateway.storyboards.errors import StoryboardFaulty
-from gateway.videos.mapping import projection_of
+from gateway.storyboards.mapping import storyboard_of
 from gateway.videos.projector import VideoProjector
 from shared.contracts.events import StoryboardApproved, StoryboardCreated, VideoRequested
 from shared.contracts.provider_selection import FREE_PROVIDER
@@ -71,7 +71,7 @@ class Reviews:
         row = await self.queries.locked(work, video_id, owner=owner)
         if row.current_step != "review":
             raise NotAwaitingReview(video_id, row.status, row.current_step)
-        await self.costs.reserve_again(work, row, edited.scenes if edited else projection_of(row).scenes)
+        await self.costs.reserve_again(work, row, edited or _storyboard_of(row))
         await self.projector.record(work, event)
         await work.emit(event)
         return await self.queries.as_saved(work, row)
@@ -122,7 +122,4 @@ class Reviews:
 def _storyboard_of(row: Video) -> Storyboard:
     if row.storyboard is None:
         raise NoStoryboardYet(UUID(row.video_id))
-    written = StoryboardCreated.model_validate(row.storyboard)
-    shots = written.shots or [""] * len(written.scenes)
-    scenes = [{**scene.model_dump(), "shot": shot} for scene, shot in zip(written.scenes, shots, strict=True)]
-    return Storyboard.model_validate({**written.model_dump(), "scenes": scenes, "storyboardId": written.video_id})
+    return storyboard_of(StoryboardCreated.model_validate(row.storyboard))
