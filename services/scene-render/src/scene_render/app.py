@@ -8,6 +8,8 @@ from scene_render.attempts.service import Attempts
 from scene_render.capacity import slots
 from scene_render.capacity.provider_selection import ProviderSelection
 from scene_render.clips.clip_ingest import ClipIngest
+from scene_render.clips.order_files import OrderFiles
+from scene_render.clips.picture_ingest import PictureIngest
 from scene_render.dependencies import Dependencies
 from scene_render.doctor import CHECKS
 from scene_render.handlers import router
@@ -53,7 +55,15 @@ def build(settings: Settings, ephemeral: EphemeralPublisher) -> Service[Dependen
         UnknownPolicy(pay_again, settings.unknown_wait_seconds, settings.unknown_day_usd),
         settings.providers_simulated,
     )
-    deps = Dependencies(database, attempts, animatic, ClipIngest(storage, ffmpeg, settings.work_folder), ephemeral)
+    deps = Dependencies(
+        database,
+        attempts,
+        animatic,
+        ClipIngest(storage, ffmpeg, settings.work_folder),
+        PictureIngest(storage, settings.work_folder),
+        OrderFiles(storage, database, settings.work_folder),
+        ephemeral,
+    )
     resources: tuple[contextlib.AbstractAsyncContextManager[Any], ...]
     resources = (storage, *paid, deps.shielded)
     if callbacks.enabled:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from scene_render.attempts.service import Attempts
 from scene_render.clips.clip_ingest import ClipIngest
+from scene_render.clips.order_files import OrderFiles
+from scene_render.clips.picture_ingest import PictureIngest
 from scene_render.providers.animatic import AnimaticProvider
 from scene_render.providers.base import Provider
 from shared.messaging.event_router import EphemeralPublisher
@@ -20,6 +22,8 @@ class Dependencies:
     attempts: Attempts
     animatics: AnimaticProvider
     clips: ClipIngest
+    pictures: PictureIngest
+    order_files: OrderFiles
     ephemeral: EphemeralPublisher
     shielded: Shielded = field(default_factory=Shielded)
 

@@ -8,13 +8,17 @@ from sqlalchemy import select, update
 from scene_render.attempts import collection, review
 from scene_render.attempts.polling import check_now, load
 from scene_render.dependencies import Dependencies
-from scene_render.internal_messages import AnimaticOrdered, CallbackReceived, CancelDue, ClipReady
-from scene_render.models import Attempt, CancelledVideo, Render
-from scene_render.scenes import video_standing
-from scene_render.scenes.order import request_of, without_text
+from scene_render.internal_messages import AnimaticOrdered, CallbackReceived, CancelDue, ClipReady, OwnClipDue
+from scene_render.models import FIRST_REFERENCE, Attempt, CancelledVideo, Render
+from scene_render.scenes import frame_review, video_standing
+from scene_render.scenes.cast import brought, planned_reference
+from scene_render.scenes.order import without_text
 from scene_render.scenes.scene_state import SceneTransitions, planned
 from shared.contracts.events import (
+    CastRequested,
     ChargeReviewed,
+    FrameRejected,
+    FramesApproved,
     SceneRequested,
     VideoCancelled,
     VideoDeleted,
@@ -30,9 +34,29 @@ log = structlog.get_logger()
 router: EventRouter[Dependencies] = EventRouter("scene-render")
 
 
+@router.on(CastRequested)
+async def plan_cast(event: CastRequested, delivery: Delivery, deps: Dependencies) -> None:
+    """Queue the reference pictures of a video's cast, and keep those that the request brought."""
+    async with idempotent_transaction(deps.database, delivery) as work:
+        video_id = str(event.video_id)
+        cancelled = await work.session.get(CancelledVideo, video_id) is not None
+        for place, member in enumerate(event.cast):
+            if not member.is_pictured or await work.session.get(Render, (video_id, FIRST_REFERENCE + place)):
+                continue
+            render = planned_reference(event, place)
+            if render.state == "waiting":
+                await deps.attempts.selection.route(work, render)
+                if cancelled:
+                    SceneTransitions(render).cancel()
+            work.session.add(render)
+            if member.image is not None:
+                await work.emit(brought(render, member.image))
+        await video_standing.release_later(work, video_id)
+
+
 @router.on(SceneRequested)
 async def plan_scene(event: SceneRequested, delivery: Delivery, deps: Dependencies) -> None:
-    """Queue a requested scene."""
+    """Queue a requested scene. One that brings its own clip is not rendered."""
     async with idempotent_transaction(deps.database, delivery) as work:
         if await work.session.get(Render, (str(event.video_id), event.scene.scene_number)) is not None:
             return
@@ -40,11 +64,34 @@ async def plan_scene(event: SceneRequested, delivery: Delivery, deps: Dependenci
         render = planned(event, cancelled=cancelled)
         await deps.attempts.selection.route(work, render)
         work.session.add(render)
+        if event.own_clip is not None and not cancelled:
+            SceneTransitions(render).start("clip")
+            await work.emit(OwnClipDue(video_id=event.video_id, scene_number=event.scene.scene_number))
+
+
+@router.on(OwnClipDue, max_concurrency=2)
+async def take_own_clip(event: OwnClipDue, delivery: Delivery, deps: Dependencies) -> None:
+    """Check and store the clip that a scene brings."""
+    await collection.take_own_clip(event, delivery, deps)
+
+
+@router.on(FrameRejected)
+async def replace_frame(event: FrameRejected, delivery: Delivery, deps: Dependencies) -> None:
+    """Make another first frame of a scene under review, or use the picture that a person brought."""
+    async with idempotent_transaction(deps.database, delivery) as work:
+        await frame_review.reject(work, event)
+
+
+@router.on(FramesApproved)
+async def approve_frames(event: FramesApproved, delivery: Delivery, deps: Dependencies) -> None:
+    """Queue the clips of a video whose first frames a person approved."""
+    async with idempotent_transaction(deps.database, delivery) as work:
+        await frame_review.approve(work, event)
 
 
 @router.on(ClipReady, max_concurrency=2)
 async def collect_clip(event: ClipReady, delivery: Delivery, deps: Dependencies) -> None:
-    """Fetch, check and store a finished clip. If the scene is longer, queue its next part."""
+    """Fetch, check and store a finished clip or picture. If the scene needs more, queue its next step."""
     await collection.collect(event, delivery, deps)
 
 
@@ -122,7 +169,8 @@ async def remove_clips(event: VideoDeleted, delivery: Delivery, deps: Dependenci
         await _cancel_waiting(work, event.video_id)
         of_video = select(Render).where(Render.video_id == str(event.video_id)).with_for_update()
         for render in (await work.session.execute(of_video)).scalars():
-            render.request = without_text(request_of(render)).model_dump(mode="json")
+            render.request = without_text(render.request)
+            render.picture = None
             render.failure_reason = None if render.failure_reason is None else ""
         attempts = update(Attempt).where(Attempt.video_id == str(event.video_id))
         await work.session.execute(attempts.values(failure_reason=None))
@@ -135,12 +183,13 @@ async def expire_clips(event: VideoExpired, delivery: Delivery, deps: Dependenci
     await _remove_media(event.video_id, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
         scenes = update(Render).where(Render.video_id == str(event.video_id))
-        await work.session.execute(scenes.values(parts=[], parts_stored_at=None, clip=None))
+        await work.session.execute(scenes.values(parts=[], parts_stored_at=None, clip=None, picture=None))
     log.info("clips.removed")
 
 
 async def _cancel_waiting(work: UnitOfWork, video_id: UUID) -> None:
-    waiting = select(Render).where(Render.video_id == str(video_id), Render.state == "waiting")
+    idle = Render.state.in_(("planned", "waiting", "review"))
+    waiting = select(Render).where(Render.video_id == str(video_id), idle)
     for render in (await work.session.execute(waiting.with_for_update())).scalars():
         SceneTransitions(render).cancel()
 

@@ -38,6 +38,20 @@ class ClipReady(AttemptMessage):
     name = "scene-render.clip.ready"
 
 
+class OwnClipDue(InternalMessage):
+    """A scene brings its own clip, to be checked and stored."""
+
+    name = "scene-render.own-clip.due"
+
+    video_id: UUID
+    scene_number: int
+
+    @property
+    def ordering_key(self) -> str:
+        """The video."""
+        return str(self.video_id)
+
+
 class AnimaticOrdered(InternalMessage):
     """The animatic renderer was asked for a clip."""
 

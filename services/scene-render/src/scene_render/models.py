@@ -12,8 +12,12 @@ from shared.persistence.database import Moment, identifier
 from shared.persistence.inbox import inbox_table
 from shared.persistence.outbox import outbox_table
 
-RenderState = Literal["waiting", "running", "rendered", "failed", "cancelled"]
+RenderState = Literal["planned", "waiting", "running", "review", "rendered", "failed", "cancelled"]
 AttemptState = Literal["INTENT", "SUBMITTED", "SUCCEEDED", "FAILED", "CANCELLED", "UNKNOWN"]
+Product = Literal["clip", "first_frame", "reference"]
+"""What an attempt makes: a clip of a scene, its first frame, or the reference picture of a cast member."""
+FIRST_REFERENCE = 101
+"""Reference pictures are rows beside the scenes: member 1 of the cast has this scene number."""
 ChargeState = Literal["held", "unknown", "settled"]
 TaskState = Literal["drawing", "done", "failed", "cancelled"]
 
@@ -28,7 +32,11 @@ budgets = budget_table(Base.metadata)
 
 
 class Render(Base):
-    """A requested scene. The rows are the queue: no message represents a waiting scene."""
+    """A requested scene, or a requested reference picture of a cast member (from scene number `FIRST_REFERENCE`).
+
+    The rows are the queue: no message represents a waiting scene. `planned`: it waits for reference pictures.
+    `review`: its first frame awaits a person.
+    """
 
     __tablename__ = "renders"
     __table_args__ = (
@@ -59,6 +67,12 @@ class Render(Base):
     """The finished clips of a long scene: media, frames, provider and task id."""
     parts_stored_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
     """When the last part was stored. None: there are no parts, or they were removed."""
+    product: Mapped[Product] = mapped_column(String(20), default="clip")
+    """What its latest attempt makes."""
+    picture: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    """The first frame of the scene, or the reference picture."""
+    approved: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether a person has approved its first frame."""
     clip: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     cost_usd: Mapped[Decimal] = mapped_column(Numeric(10, 4), default=Decimal(0))
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
@@ -67,9 +81,14 @@ class Render(Base):
     """The earliest start of a waiting scene. None: it is paused, because its video has failed."""
     requested_at: Mapped[datetime] = mapped_column(Moment)
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is a reference picture of a cast member."""
+        return self.scene_number >= FIRST_REFERENCE
+
 
 class Attempt(Base):
-    """One try at a scene that may cost money.
+    """One try at a scene, or at one of its pictures, that may cost money.
 
     INTENT: saved before anything is sent. SUBMITTED: the provider accepted it as `task_id`. UNKNOWN: it may have been
     paid; its money stays reserved until a person settles it.
@@ -93,8 +112,9 @@ class Attempt(Base):
     task_id: Mapped[str | None] = mapped_column(identifier(255), default=None)
     model: Mapped[str | None] = mapped_column(identifier(100), default=None)
     """The model of its provider that renders it. None: its provider has none, or it is older than this column."""
+    product: Mapped[Product] = mapped_column(String(20), default="clip")
     seconds: Mapped[int] = mapped_column(Integer, default=0)
-    """The ordered length in seconds."""
+    """The ordered length in seconds; 0 for a picture."""
     part: Mapped[int | None] = mapped_column(Integer, default=0)
     """How many parts its scene had at the order. None: those parts were removed, so its clip cannot be used."""
     failure_kind: Mapped[str | None] = mapped_column(String(50), default=None)
@@ -117,6 +137,11 @@ class Attempt(Base):
     running_since: Mapped[datetime | None] = mapped_column(Moment, default=None)
     """When it was first seen out of the provider's queue."""
     ended_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+
+    @property
+    def shown_scene(self) -> int | None:
+        """The number of its scene for events; None: it makes a reference picture."""
+        return None if self.product == "reference" else self.scene_number
 
 
 class ProviderSlot(Base):

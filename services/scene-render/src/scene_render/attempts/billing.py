@@ -82,7 +82,9 @@ async def publish_charge(
     spend.revision += 1
     charged = SceneCharged(
         video_id=uuid.UUID(attempt.video_id),
-        scene_number=attempt.scene_number,
+        scene_number=attempt.shown_scene,
+        purpose=attempt.product,
+        model=attempt.model,
         attempt_id=uuid.UUID(attempt.id),
         revision=spend.revision,
         owner=spend.owner,

@@ -160,7 +160,8 @@ class AttemptEndings:
         await self._wait(work, render, 0.0)
         reason = f"{attempt.failure_reason} It was ordered again, as UNKNOWN_POLICY says; both may be paid."
         await billing.publish_charge(work, attempt, "unknown", reason=reason)
-        await resume_when_whole(work, attempt.video_id)
+        if not render.is_reference:
+            await resume_when_whole(work, attempt.video_id)
 
     async def refuse_task(self, work: UnitOfWork, attempt: Attempt, reason: str) -> None:
         """Publish why the task that a person named cannot belong to an UNKNOWN attempt, which stays as it is."""
@@ -176,7 +177,8 @@ class AttemptEndings:
         await self._settle(work, attempt, render, cost)
         if again and render.state == "failed":
             await self._wait(work, render, 0.0)
-            await resume_when_whole(work, attempt.video_id)
+            if not render.is_reference:
+                await resume_when_whole(work, attempt.video_id)
 
     async def release_slot(self, work: UnitOfWork, attempt: Attempt) -> None:
         """Free the slot of an attempt that has been UNKNOWN for longer than a task may run."""

@@ -202,7 +202,7 @@ async def _look_later(look: Look) -> None:
 async def _keep_waiting(look: Look, task_id: str, status: Running) -> None:
     provider, attempt = look.provider, look.attempt
     async with look.deps.database.reading() as session:
-        usual = await look.deps.attempts.usual_seconds(session, provider)
+        usual = await look.deps.attempts.usual_seconds(session, provider, attempt.product)
         times = select(Attempt.submitted_at, Attempt.running_since, now()).where(Attempt.id == attempt.id)
         submitted_at, running_since, clock = (await session.execute(times)).one()
     queued = (clock - submitted_at).total_seconds() if submitted_at else 0.0
@@ -219,6 +219,8 @@ async def _keep_waiting(look: Look, task_id: str, status: Running) -> None:
             begun = now() if attempt.maybe_queued else Attempt.submitted_at
             values["running_since"] = func.coalesce(Attempt.running_since, begun)
         await look.again(work, seconds, **values)
+    if attempt.product != "clip":
+        return
     guess = 0.0 if status.queued else polling_policy.percent(elapsed, usual)
     progressed = SceneProgressed(
         video_id=uuid.UUID(attempt.video_id),

@@ -19,7 +19,10 @@ log = structlog.get_logger()
 async def settle(event: ChargeReviewed, delivery: Delivery, deps: Dependencies) -> None:
     """Use the clip of the attempt, book its cost, or release its reservation."""
     attempt, _, _ = await load(event.attempt_id, deps)
-    wrong = await _wrong_with(event.task_id, attempt, deps) if event.paid and event.task_id is not None else None
+    wrong = None
+    if event.paid and event.task_id is not None:
+        provider = deps.attempts.provider_of(attempt)
+        wrong = await _wrong_with(provider.task_id_of(event.task_id, attempt.model), attempt, deps)
     async with idempotent_transaction(deps.database, delivery) as work:
         if wrong is not None:
             await deps.attempts.refuse_task(work, attempt, wrong)

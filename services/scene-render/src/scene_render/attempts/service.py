@@ -16,9 +16,9 @@ from scene_render.attempts.attempt_state import AttemptTransitions, reconcile_at
 from scene_render.attempts.endings import ENDED, AttemptEndings, lock_render
 from scene_render.capacity import circuit_breaker
 from scene_render.internal_messages import CancelDue
-from scene_render.models import Attempt, CancelledVideo, ProviderSlot, Render
+from scene_render.models import Attempt, CancelledVideo, Product, ProviderSlot, Render
 from scene_render.providers.base import Provider, SubmissionDeferred
-from scene_render.scenes.order import seconds_to_order
+from scene_render.scenes.next_step import NextStep
 from scene_render.scenes.scene_state import SceneTransitions, has_stopped, needs
 from scene_render.scenes.video_standing import resume_when_whole
 from shared.contracts.events import SceneDelayed, SceneStarted
@@ -28,46 +28,49 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 OUTAGE_SECONDS = 2.0
 MEASURED_TASKS = 20
+PICTURE_SHARE = 0.25
+"""A first estimate of the time for a picture, as a share of that for a clip."""
 
 
 @dataclass(frozen=True)
 class Attempts(AttemptEndings):
     """The paid step, from INTENT until the provider has accepted the task."""
 
-    async def usual_seconds(self, session: AsyncSession, provider: Provider) -> float:
+    async def usual_seconds(self, session: AsyncSession, provider: Provider, product: Product) -> float:
         """Return the usual duration of this provider's tasks in seconds: the median of the last ones."""
-        ended = (Attempt.provider == provider.name, Attempt.state == "SUCCEEDED")
+        ended = (Attempt.provider == provider.name, Attempt.state == "SUCCEEDED", Attempt.product == product)
         last = select(Attempt.running_since, Attempt.ended_at).where(*ended).order_by(Attempt.ended_at.desc())
         rows = (await session.execute(last.limit(MEASURED_TASKS))).all()
-        return polling_policy.usual(
-            provider.usual_seconds, [(end - start).total_seconds() for start, end in rows if start and end]
-        )
+        first_guess = provider.usual_seconds * (1 if product == "clip" else PICTURE_SHARE)
+        measured = [(end - start).total_seconds() for start, end in rows if start and end]
+        return polling_policy.usual(first_guess, measured)
 
-    async def intend(self, work: UnitOfWork, render: Render, slot: ProviderSlot, provider: Provider) -> Attempt:
+    async def intend(
+        self, work: UnitOfWork, render: Render, slot: ProviderSlot, provider: Provider, step: NextStep
+    ) -> Attempt:
         """Write INTENT: take the slot and reserve the money before anything is sent to the provider.
 
         Raises:
             BudgetExceeded: a budget does not suffice; nothing was changed.
         """
-        seconds = seconds_to_order(render, provider)
         attempt = Attempt(
             id=str(uuid.uuid4()),
             video_id=render.video_id,
             scene_number=render.scene_number,
             number=render.attempts + 1,
             provider=provider.name,
-            model=provider.model,
-            seconds=seconds,
+            model=None if step.model is None else step.model.id,
+            product=step.product,
+            seconds=step.seconds,
             part=len(render.parts),
             state="INTENT",
             intended_at=now(),
             next_check_at=reconcile_at(provider.submit_seconds),
         )
-        if provider.tariff is not None:
-            price = provider.tariff.price(seconds)
-            await billing.reserve(work, attempt, render, price, self.caps, simulated=self.simulated)
+        if step.model is not None:
+            await billing.reserve(work, attempt, render, step.usd, self.caps, simulated=self.simulated)
         work.session.add(attempt)
-        SceneTransitions(render).start()
+        SceneTransitions(render).start(step.product)
         slot.attempt_id = attempt.id
         await work.session.flush()
         return attempt
@@ -76,7 +79,8 @@ class Attempts(AttemptEndings):
         """Record the provider's task. If the attempt was UNKNOWN, its scene resumes."""
         provider = self.provider_of(attempt)
         render = await lock_render(work.session, attempt)
-        usual = await self.usual_seconds(work.session, provider)
+        task_id = provider.task_id_of(task_id, attempt.model)
+        usual = await self.usual_seconds(work.session, provider, attempt.product)
         first = polling_policy.first_look(usual, provider.check_seconds)
         transitions = AttemptTransitions(work.session, attempt)
         if await transitions.submit("INTENT", task_id, first):
@@ -89,21 +93,22 @@ class Attempts(AttemptEndings):
         video_id = uuid.UUID(attempt.video_id)
         if needs(render, attempt):
             render.delayed_by = render.delayed_since = render.give_up_at = None
-            started = SceneStarted(
-                video_id=video_id, scene_number=attempt.scene_number, provider=attempt.provider, eta_seconds=usual
-            )
-            await work.emit(started)
+            if attempt.product == "clip":
+                started = SceneStarted(
+                    video_id=video_id, scene_number=attempt.scene_number, provider=attempt.provider, eta_seconds=usual
+                )
+                await work.emit(started)
         if await work.session.get(CancelledVideo, attempt.video_id) is not None:
             await work.emit(CancelDue(video_id=video_id, attempt_id=uuid.UUID(attempt.id)))
 
     async def _resume_with(self, work: UnitOfWork, attempt: Attempt, render: Render) -> None:
         """Resume a waiting or failed scene with a found attempt, if it was for the part that is needed next."""
-        if attempt.part != len(render.parts):
+        if attempt.part != len(render.parts) or attempt.product != render.product:
             return
         before = render.state
         if before in ("waiting", "failed"):  # a waiting scene need not be ordered again
             SceneTransitions(render).resume()
-        if before == "failed":
+        if before == "failed" and not render.is_reference:
             await resume_when_whole(work, attempt.video_id)
 
     async def deferred(self, work: UnitOfWork, attempt: Attempt, delay: SubmissionDeferred) -> None:
@@ -136,7 +141,9 @@ class Attempts(AttemptEndings):
         await self.publish_delay(work, attempt, "unconfirmed", reason)
 
     async def publish_delay(self, work: UnitOfWork, attempt: Attempt, kind: str, reason: str) -> None:
-        """Publish why an attempt waits."""
+        """Publish why an attempt waits, unless it makes a reference picture: that belongs to no scene."""
+        if attempt.product == "reference":
+            return
         delayed = SceneDelayed(
             video_id=uuid.UUID(attempt.video_id),
             scene_number=attempt.scene_number,

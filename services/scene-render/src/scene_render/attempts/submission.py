@@ -21,7 +21,7 @@ from shared.persistence.unit_of_work import UnitOfWork, transaction
 log = structlog.get_logger()
 
 STORAGE_SECONDS = 15.0
-"""How long a scene is delayed if the storage is down and its first frame cannot be read."""
+"""How long a scene is delayed if the storage is down and the pictures of its order cannot be read."""
 SAVE_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """The pauses between attempts to save an answer; the last one repeats."""
 
@@ -29,7 +29,7 @@ Change = Callable[[UnitOfWork], Awaitable[None]]
 
 
 async def submit(attempt: Attempt, render: Render, provider: Provider, deadline: float, deps: Dependencies) -> None:
-    """Order the shot, once, and save the answer. Without an answer the attempt stays at INTENT.
+    """Send the order, once, and save the answer. Without an answer the attempt stays at INTENT.
 
     `deadline`, on the event loop's clock, counts from before INTENT: a process that was frozen past it sends nothing,
     because another process may have reconciled the attempt.
@@ -37,9 +37,9 @@ async def submit(attempt: Attempt, render: Render, provider: Provider, deadline:
     async with contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout_at(deadline):
-                shot = await stack.enter_async_context(deps.clips.shot_of(render, attempt))
+                order = await stack.enter_async_context(deps.order_files.order_of(render, attempt, provider))
         except Exception as error:  # noqa: BLE001 - nothing was sent
-            await _save(deps, attempt, _without_first_frame(attempt, error, deps.attempts))
+            await _save(deps, attempt, _without_pictures(attempt, error, deps.attempts))
             return
         if not await _may_send(attempt, provider, deadline, deps):
             log.warning("submission.too_late", attempt_id=attempt.id, provider=provider.name)
@@ -47,7 +47,7 @@ async def submit(attempt: Attempt, render: Render, provider: Provider, deadline:
             return
         try:
             async with asyncio.timeout_at(deadline):
-                task_id = await provider.submit(attempt.id, shot)
+                task_id = await provider.submit(attempt.id, order)
         except SubmissionRefused as refusal:
             failed = partial(deps.attempts.failed, before="INTENT", asked=refusal.asked)
             failure = Failed(refusal.kind, refusal.reason, cost=FREE, again=False)
@@ -88,14 +88,14 @@ async def _may_send(attempt: Attempt, provider: Provider, deadline: float, deps:
     return is_ours and clock() < deadline
 
 
-def _without_first_frame(
+def _without_pictures(
     attempt: Attempt, error: Exception, attempts: Attempts
 ) -> Callable[[UnitOfWork], Coroutine[Any, Any, None]]:
-    """Return the change to an attempt without a readable first frame."""
+    """Return the change to an attempt whose pictures cannot be read."""
     if is_outage(error) or isinstance(error, TimeoutError):
-        log.warning("first_frame.away", attempt_id=attempt.id, error=repr(error))
+        log.warning("pictures.away", attempt_id=attempt.id, error=repr(error))
         return lambda work: attempts.never_sent(work, attempt, STORAGE_SECONDS * attempts.scale)
-    failure = Failed("first_frame", f"Its first frame could not be read: {error}", cost=FREE, again=True)
+    failure = Failed("first_frame", f"The pictures of its order could not be read: {error}", cost=FREE, again=True)
     return lambda work: attempts.failed(work, attempt, failure, before="INTENT", asked=False)
 
 

@@ -11,7 +11,7 @@ from scene_render.capacity import circuit_breaker, routing
 from scene_render.models import ProviderState, Render
 from scene_render.providers.base import Provider
 from scene_render.scenes import video_standing
-from scene_render.scenes.order import request_of
+from scene_render.scenes.order import providers_of
 from shared.contracts.events import SceneDelayed
 from shared.contracts.provider_selection import is_available, providers_for
 from shared.persistence.database import now
@@ -35,7 +35,7 @@ class ProviderSelection:
 
     async def route(self, work: UnitOfWork, render: Render) -> bool:
         """Assign the scene to the next provider. Returns False if none is left."""
-        names = providers_for(request_of(render).providers, self.order)
+        names = providers_for(providers_of(render), self.order)
         open_circuits = await circuit_breaker.open_circuits(work.session)
         name = routing.choose(names, render.tried, tuple(open_circuits))
         if name is None:
@@ -51,7 +51,7 @@ class ProviderSelection:
         tripped = await circuit_breaker.tripped_circuits(work.session)
         waiting = select(Render).where(Render.state == "waiting", Render.provider == provider).with_for_update()
         for render in (await work.session.execute(waiting)).scalars():
-            names = providers_for(request_of(render).providers, self.order)
+            names = providers_for(providers_of(render), self.order)
             others = [name for name in names if name != provider]
             target = routing.choose(others, [*render.tried, *tripped], ())
             if target is None and provider not in names:
@@ -68,7 +68,7 @@ class ProviderSelection:
 
     async def seconds_starved(self, session: AsyncSession, render: Render) -> float:
         """Return for how many seconds no allowed provider has accepted tasks; 0 if one does."""
-        names = providers_for(request_of(render).providers, self.order)
+        names = providers_for(providers_of(render), self.order)
         tripped = await circuit_breaker.tripped_circuits(session)
         left = [name for name in names if name not in render.tried]
         if render.delayed_since is None or any(name not in tripped for name in left):
@@ -84,6 +84,8 @@ class ProviderSelection:
         if render.delayed_by is None:
             render.delayed_since, render.give_up_at = now(), now(self.scene_wait_seconds)
         render.delayed_by = render.provider
+        if render.is_reference:
+            return
         delayed = SceneDelayed(
             video_id=uuid.UUID(render.video_id),
             scene_number=render.scene_number,

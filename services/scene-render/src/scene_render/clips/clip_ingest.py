@@ -1,7 +1,6 @@
 """Turns a provider's file into a clip of the film: download, check, conform where needed, join parts, store."""
 
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +11,7 @@ from scene_render.clips import conform
 from scene_render.clips.acceptance import AcceptedClip, WantedClip, accept, read_cut_points
 from scene_render.models import Attempt, Render
 from scene_render.providers.animatic import AnimaticProvider
-from scene_render.providers.base import ClipUnreadable, FirstFrame, Provider, Shot
+from scene_render.providers.base import ClipUnreadable, ClipUnusable, Provider
 from scene_render.scenes.order import frames_left, request_of
 from shared.contracts.base import Contract
 from shared.contracts.events import SceneRequested
@@ -24,6 +23,7 @@ from shared.contracts.media import (
     MediaReference,
     clip_key,
     clip_prefix,
+    pictures_prefix,
 )
 from shared.contracts.timeline import boundaries
 from shared.media.ffmpeg import Ffmpeg
@@ -32,8 +32,6 @@ from shared.storage.base import Storage
 from shared.storage.work_folder import work_folder
 
 log = structlog.get_logger()
-
-LINK_SECONDS = 3600
 
 
 class Part(Contract):
@@ -53,27 +51,6 @@ class ClipIngest:
     storage: Storage
     ffmpeg: Ffmpeg
     work_folder: Path | None
-
-    @contextlib.asynccontextmanager
-    async def shot_of(self, render: Render, attempt: Attempt) -> AsyncIterator[Shot]:
-        """Yield the shot that an attempt orders, with its first frame as a file."""
-        request = request_of(render)
-        parts = [Part.model_validate(part) for part in render.parts]
-        reference = parts[-1].last_frame if parts else request.first_frame
-        if reference is None:
-            yield Shot(request, attempt.seconds)
-            return
-        with work_folder(self.work_folder, "clip") as folder:
-            path = folder / "first-frame"
-            await self.storage.get(reference, path)
-            link = await self.storage.link(reference, LINK_SECONDS)
-            first = FirstFrame(
-                path=path,
-                content_type=reference.content_type,
-                link=link if link.startswith("https://") else None,
-                task_id=parts[-1].task_id if parts and parts[-1].provider == attempt.provider else None,
-            )
-            yield Shot(request, attempt.seconds, first)
 
     async def collect(
         self, provider: Provider, attempt: Attempt, render: Render, parameter_sets: Mapping[int, str]
@@ -101,14 +78,41 @@ class ClipIngest:
             media = await self.storage.put(key, accepted.path, "video/mp4")
         return clip_of(media, accepted)
 
+    async def take_own(self, render: Render, parameter_sets: Mapping[int, str]) -> Clip:
+        """Check and store the clip that a scene brings, and return it: its beginning, in the form of the film.
+
+        Raises:
+            ClipUnusable: the clip cannot be used in the film.
+        """
+        request = request_of(render)
+        if request.own_clip is None:
+            raise ClipUnusable("The scene brings no clip.", again=False)
+        frames = request.clip_frames
+        wanted = WantedClip(
+            size=FRAME_SIZE[request.aspect_ratio],
+            frames=frames,
+            ordered=frames,
+            boundaries=_boundaries(request),
+            parameter_sets=parameter_sets,
+        )
+        with work_folder(self.work_folder, "clip") as folder:
+            fetched = folder / "fetched"
+            await self.storage.get(request.own_clip, fetched)
+            accepted = await accept(fetched, wanted, self.ffmpeg)
+            media = await self.storage.put(
+                clip_key(render.video_id, render.scene_number, 0), accepted.path, "video/mp4"
+            )
+        return clip_of(media, accepted)
+
     async def _fetch(self, provider: Provider, attempt: Attempt, wanted: WantedClip, folder: Path) -> AcceptedClip:
         fetched = folder / "fetched"
         await provider.fetch(str(attempt.task_id), fetched)
         return await accept(fetched, wanted, self.ffmpeg)
 
     async def remove(self, video_id: UUID) -> None:
-        """Remove all stored clips of a video."""
+        """Remove all stored clips and pictures of a video."""
         await self.storage.delete(clip_prefix(video_id))
+        await self.storage.delete(pictures_prefix(video_id))
         await self.remove_parts(video_id)
 
     async def remove_parts(self, video_id: UUID) -> None:

@@ -1,12 +1,13 @@
-"""The order of an attempt: the request of its scene, and the length that is not rendered yet."""
+"""The order of an attempt: what its row requested, and the length that is not rendered yet."""
 
 import math
+from typing import Any
 
 from scene_render.models import Render
-from scene_render.providers.base import Provider
-from shared.contracts.events import SceneRequested
+from shared.catalogue.models import Model
+from shared.contracts.events import CastRequested, SceneRequested
 from shared.contracts.media import FRAME_RATE
-from shared.contracts.story import DEFAULT_NICHE
+from shared.contracts.story import DEFAULT_NICHE, CastMember
 
 
 def request_of(render: Render) -> SceneRequested:
@@ -14,12 +15,31 @@ def request_of(render: Render) -> SceneRequested:
     return SceneRequested.model_validate(render.request)
 
 
-def without_text(event: SceneRequested) -> SceneRequested:
-    """Remove all text from a request; the facts about the order and its cost stay."""
+def cast_of(render: Render) -> tuple[CastMember, CastRequested]:
+    """Return the member of the cast that this reference picture shows, and the request."""
+    request = CastRequested.model_validate(render.request)
+    return request.cast[0], request
+
+
+def providers_of(render: Render) -> tuple[str, ...]:
+    """Return the providers that were requested."""
+    return tuple(render.request.get("providers") or ())
+
+
+def without_text(request: dict[str, Any]) -> dict[str, Any]:
+    """Remove all text and pictures from a request; the facts about the order and its cost stay."""
+    if "cast" in request and "scene" not in request:
+        return {**request, "cast": [], "style": ""}
+    event = SceneRequested.model_validate(request)
     scene = event.scene.model_copy(update={"description": "", "action": ""})
-    return event.model_copy(
-        update={"scene": scene, "shot_prompt": "", "niche": DEFAULT_NICHE, "first_frame": None, "post_id": None},
-    )
+    nothing: dict[str, Any] = {"first_frame": None, "own_clip": None, "post_id": None, "cast": ()}
+    erased = event.model_copy(update={"scene": scene, "shot_prompt": "", "niche": DEFAULT_NICHE, **nothing})
+    return erased.model_dump(mode="json")
+
+
+def seconds_left(render: Render) -> float:
+    """Return how much of the scene is not rendered yet, in seconds."""
+    return frames_left(render) / FRAME_RATE
 
 
 def frames_left(render: Render) -> int:
@@ -27,7 +47,7 @@ def frames_left(render: Render) -> int:
     return request_of(render).clip_frames - sum(int(part["frames"]) for part in render.parts)
 
 
-def seconds_to_order(render: Render, provider: Provider) -> int:
-    """Return the length of the next clip to order: all that is left, or the first part of it."""
-    left = frames_left(render) / FRAME_RATE
-    return math.ceil(left) if provider.tariff is None else provider.tariff.split(left)[0]
+def seconds_to_order(render: Render, model: Model | None) -> int:
+    """Return the length of the next clip to order: all that is left, or the first part of it. None: the free model."""
+    left = seconds_left(render)
+    return math.ceil(left) if model is None else model.tariff.split(left)[0]

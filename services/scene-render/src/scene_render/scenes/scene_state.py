@@ -1,8 +1,10 @@
 """The states of a scene, and the only code that changes them.
 
     waiting ──a slot is free──▶ running ──▶ rendered | failed | cancelled
-       ▲                           │
-       └──another part or attempt──┘
+     ▲ │ ▲                         │ │
+     │ │ └──another part, picture or attempt──┘
+     │ └─needs reference pictures─▶ planned ──they are stored──▶ waiting
+     └──approved─────────────────── review ◀── its first frame is stored
 
 The caller has locked the row. The waiting scenes of a failed video are paused: they have no `available_at`, so the
 schedulers ignore them until the video is resumed.
@@ -14,7 +16,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render.models import Attempt, Render, RenderState
+from scene_render.models import Attempt, Product, Render, RenderState
 from scene_render.scenes.order import without_text
 from shared.contracts.events import SceneRequested
 from shared.persistence.database import now
@@ -33,7 +35,7 @@ def planned(event: SceneRequested, *, cancelled: bool) -> Render:
         video_id=str(event.video_id),
         scene_number=event.scene.scene_number,
         state="cancelled" if cancelled else "waiting",
-        request=(without_text(event) if cancelled else event).model_dump(mode="json"),
+        request=without_text(event.model_dump(mode="json")) if cancelled else event.model_dump(mode="json"),
         owner=event.owner,
         batch=event.priority == "batch",
         provider="",
@@ -49,16 +51,25 @@ class SceneTransitions:
 
     render: Render
 
-    def start(self) -> None:
+    def start(self, product: Product) -> None:
         """Start the scene, for which an attempt was saved."""
         self._move(("waiting",), "running")
+        self.render.product = product
         self.render.attempts += 1
 
     def wait(self, seconds: float = 0.0) -> None:
         """Queue the scene again, for a start in `seconds` at the earliest."""
-        self._move(("running", "failed"), "waiting")
+        self._move(("planned", "running", "review", "failed"), "waiting")
         self.render.available_at = now(seconds)
         self.render.failure_kind = self.render.failure_reason = None
+
+    def plan(self) -> None:
+        """Let the scene wait for its reference pictures."""
+        self._move(("waiting",), "planned")
+
+    def review(self) -> None:
+        """Let the scene wait for a person, before its clip is ordered."""
+        self._move(("waiting", "running"), "review")
 
     def resume(self) -> None:
         """Set the scene to running again, because the task of an UNKNOWN attempt was found."""
@@ -70,14 +81,19 @@ class SceneTransitions:
         self._move(("running",), "rendered")
         self.render.clip = clip
 
+    def finish_picture(self, picture: dict[str, Any]) -> None:
+        """Save the reference picture."""
+        self._move(("running",), "rendered")
+        self.render.picture = picture
+
     def fail(self, kind: str, reason: str) -> None:
         """Fail the scene."""
-        self._move(("waiting", "running"), "failed")
+        self._move(("planned", "waiting", "running", "review"), "failed")
         self.render.failure_kind, self.render.failure_reason = kind, reason
 
     def cancel(self) -> None:
         """Cancel the scene."""
-        self._move(("waiting", "running", "failed"), "cancelled")
+        self._move(("planned", "waiting", "running", "review", "failed"), "cancelled")
 
     def pause(self) -> None:
         """Hide a waiting scene of a failed video from the schedulers."""
@@ -95,18 +111,20 @@ class SceneTransitions:
 
 
 def needs(render: Render, attempt: Attempt) -> bool:
-    """Return whether the scene runs and the attempt was ordered for the part that the scene needs next."""
-    return render.state == "running" and attempt.part == len(render.parts)
+    """Return whether the scene runs and the attempt was ordered for what the scene needs next."""
+    is_next = attempt.part == len(render.parts) and attempt.product == render.product
+    return render.state == "running" and is_next
 
 
 async def has_stopped(session: AsyncSession, render: Render) -> bool:
-    """Return whether the scene runs, but no attempt is left that could deliver the part that it needs next."""
+    """Return whether the scene runs, but no attempt is left that could deliver what it needs next."""
     if render.state != "running":
         return False
     alive = select(Attempt.id).where(
         Attempt.video_id == render.video_id,
         Attempt.scene_number == render.scene_number,
         Attempt.part == len(render.parts),
+        Attempt.product == render.product,
         Attempt.state.in_(("INTENT", "SUBMITTED", "SUCCEEDED")),
     )
     return (await session.execute(alive.limit(1))).first() is None

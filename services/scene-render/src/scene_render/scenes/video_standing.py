@@ -5,13 +5,15 @@ scenes, and its holder locks no scene. So a resumed video only records that its 
 releases them in another transaction.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render.models import CancelledVideo, Render, VideoStanding
+from scene_render.models import FIRST_REFERENCE, CancelledVideo, Render, VideoStanding
 from scene_render.scenes.scene_state import SceneTransitions
 from shared.contracts.epochs import Standing
 from shared.contracts.events import SceneFailed, VideoFailed, VideoResumed
@@ -19,14 +21,32 @@ from shared.contracts.story import Belonging
 from shared.persistence.database import now
 from shared.persistence.unit_of_work import UnitOfWork
 
+log = structlog.get_logger()
+
 
 async def give_up(work: UnitOfWork, render: Render, kind: str, reason: str) -> None:
-    """Fail a scene and its video, so that nothing more is ordered for it."""
+    """Fail a scene and its video, so that nothing more is ordered for it.
+
+    Without a reference picture the video continues: the look is described instead.
+    """
     SceneTransitions(render).fail(kind, reason)
     await work.session.flush()
+    if render.is_reference:
+        log.warning("reference.failed", video_id=render.video_id, member=render.scene_number, kind=kind, reason=reason)
+        await release_later(work, render.video_id)
+        return
     row = await _locked(work.session, render.video_id)
     row.failed = True
     await work.emit(_failure_of(render, row.epoch))
+
+
+async def release_later(work: UnitOfWork, video_id: str) -> None:
+    """Let the scheduler release the scenes that wait for reference pictures: one of these has ended.
+
+    The scheduler does it in another transaction, because scenes are locked before reference pictures.
+    """
+    await work.session.flush()
+    (await _locked(work.session, video_id)).release_scenes_at = now()
 
 
 async def resume_when_whole(work: UnitOfWork, video_id: str) -> None:
@@ -72,16 +92,25 @@ async def pause_if_failed(session: AsyncSession, render: Render) -> bool:
     return True
 
 
-async def release_scenes(work: UnitOfWork, video_id: str, give_up_after: float) -> None:
-    """Queue the paused scenes of a resumed video again."""
+async def release_scenes(work: UnitOfWork, video_id: str, give_up_after: float) -> Sequence[Render]:
+    """Queue the paused scenes of a resumed video again, and those that wait for reference pictures.
+
+    Returns all its rows, which stay locked.
+    """
     seen = await work.session.scalar(select(VideoStanding.release_scenes_at).where(VideoStanding.video_id == video_id))
-    paused = select(Render).where(Render.video_id == video_id, Render.state == "waiting", Render.available_at.is_(None))
-    for render in (await work.session.execute(paused.order_by(Render.scene_number).with_for_update())).scalars():
-        SceneTransitions(render).unpause(give_up_after)
+    of_video = select(Render).where(Render.video_id == video_id).order_by(Render.scene_number).with_for_update()
+    has_failed_now = await has_failed(work.session, video_id)
+    renders = (await work.session.execute(of_video)).scalars().all()
+    for render in renders:
+        if render.state == "planned":
+            SceneTransitions(render).wait()
+        elif render.state == "waiting" and render.available_at is None and not has_failed_now:
+            SceneTransitions(render).unpause(give_up_after)
     await work.session.flush()
     row = await _locked(work.session, video_id)
     if row.release_scenes_at == seen:  # else it was resumed again, and more scenes may be paused
         row.release_scenes_at = None
+    return renders
 
 
 async def has_failed(session: AsyncSession, video_id: str) -> bool:
@@ -120,7 +149,8 @@ async def _locked(session: AsyncSession, video_id: str) -> VideoStanding:
 
 
 async def _failed_scenes(session: AsyncSession, video_id: str) -> list[Render]:
-    failed = select(Render).where(Render.video_id == video_id, Render.state == "failed").order_by(Render.scene_number)
+    scenes = (Render.video_id == video_id, Render.scene_number < FIRST_REFERENCE)
+    failed = select(Render).where(*scenes, Render.state == "failed").order_by(Render.scene_number)
     return list((await session.execute(failed)).scalars())
 
 

@@ -11,8 +11,10 @@ from scene_render.attempts.service import Attempts
 from scene_render.capacity import circuit_breaker, slots
 from scene_render.models import Attempt, CancelledVideo, Render, VideoStanding
 from scene_render.providers.base import Provider
-from scene_render.scenes import video_standing
+from scene_render.scenes import cast, frame_review, video_standing
+from scene_render.scenes.next_step import NextStep, PictureNotOffered, next_step
 from scene_render.scenes.scene_state import SceneTransitions
+from shared.catalogue.models import MAX_REFERENCES
 from shared.money.budget import BudgetExceeded
 from shared.persistence.database import is_outage, now
 from shared.persistence.unit_of_work import UnitOfWork
@@ -69,12 +71,19 @@ async def claim_next(work: UnitOfWork, provider: Provider, attempts: Attempts) -
         return NoClaim.SKIPPED
     if await video_standing.pause_if_failed(session, render):
         return NoClaim.SKIPPED
+    try:
+        step = await _next_step(work, render, provider)
+    except PictureNotOffered as reason:
+        await video_standing.give_up(work, render, "no_provider", str(reason))
+        return NoClaim.SKIPPED
+    if step is None:
+        return NoClaim.SKIPPED
     if await circuit_breaker.is_tripped(session, provider.name) and not await circuit_breaker.begin_probe(
         session, provider.name, provider.submit_seconds + PROBE_MARGIN_SECONDS
     ):
         return NoClaim.NOTHING_DUE
     try:
-        return Claim(await attempts.intend(work, render, slot, provider), render)
+        return Claim(await attempts.intend(work, render, slot, provider, step), render)
     except BudgetExceeded as exceeded:
         await video_standing.give_up(work, render, "budget", str(exceeded))
         return NoClaim.SKIPPED
@@ -82,6 +91,22 @@ async def claim_next(work: UnitOfWork, provider: Provider, attempts: Attempts) -
         if is_outage(error):
             raise
         raise ClaimFailed(render) from error
+
+
+async def _next_step(work: UnitOfWork, render: Render, provider: Provider) -> NextStep | None:
+    """Return what a scene orders next; None: it now waits for reference pictures, or for a person."""
+    if render.is_reference or provider.models is None:
+        return next_step(render, provider.models, 0)
+    pictures = await cast.pictures_for(work.session, render, lock=True)
+    expected = len(pictures.pictures) if pictures.complete else MAX_REFERENCES
+    step = next_step(render, provider.models, expected)
+    if step.product == "first_frame" and not pictures.complete:
+        SceneTransitions(render).plan()
+        return None
+    if step.product == "clip" and frame_review.must_wait(render):
+        await frame_review.await_review(work, render)
+        return None
+    return step
 
 
 async def defer(work: UnitOfWork, failure: ClaimFailed, give_up_after: float) -> None:

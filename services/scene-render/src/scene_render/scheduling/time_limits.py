@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, select
 from scene_render.attempts.endings import AttemptEndings
 from scene_render.capacity import circuit_breaker
 from scene_render.models import Attempt, Render, VideoStanding
-from scene_render.scenes import video_standing
+from scene_render.scenes import frame_review, video_standing
 from shared.persistence.database import Database, is_outage, now
 from shared.persistence.unit_of_work import UnitOfWork, transaction
 
@@ -61,7 +61,8 @@ async def _carry_out_one(database: Database, row: tuple[Any, ...], change: Chang
 
 def _release_scenes(give_up_after: float) -> Change:
     async def release(work: UnitOfWork, video_id: str) -> None:
-        await video_standing.release_scenes(work, video_id, give_up_after)
+        renders = await video_standing.release_scenes(work, video_id, give_up_after)
+        await frame_review.publish_if_complete(work, renders)
 
     return release
 

@@ -1,0 +1,99 @@
+"""The reference pictures of a video's cast, which its first frames are made from.
+
+Each function is a part of its caller's transaction.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from scene_render.models import FIRST_REFERENCE, Render
+from scene_render.scenes.order import cast_of, request_of
+from shared.catalogue.models import MAX_REFERENCES
+from shared.contracts.events import CastRequested, PictureRendered
+from shared.contracts.media import MediaReference
+from shared.contracts.story import CastMember, Contract
+from shared.money.prices import FREE
+from shared.persistence.database import now
+
+UPLOADED = "upload"
+"""The provider of material that the request brought."""
+ENDED = ("rendered", "failed", "cancelled")
+
+
+class StoredPicture(Contract):
+    """A stored picture. `provider` and `task_id`: who made it; None: the request brought it."""
+
+    media: MediaReference
+    provider: str | None = None
+    task_id: str | None = None
+
+
+@dataclass(frozen=True)
+class CastPictures:
+    """The reference pictures for one scene, in the order of its cast. `complete`: none is still being made."""
+
+    pictures: tuple[tuple[CastMember, StoredPicture], ...]
+    complete: bool
+
+
+def planned_reference(event: CastRequested, place: int) -> Render:
+    """Return the row of the reference picture of one member of the cast, by its place: waiting, or done if it has one.
+
+    The row is stored with the member's name, which the scenes use.
+    """
+    member = event.cast[place]
+    given = None if member.image is None else StoredPicture(media=member.image)
+    return Render(
+        video_id=str(event.video_id),
+        scene_number=FIRST_REFERENCE + place,
+        state="waiting" if given is None else "rendered",
+        product="reference",
+        picture=None if given is None else given.model_dump(mode="json"),
+        request=event.model_copy(update={"cast": (member,)}).model_dump(mode="json"),
+        owner=event.owner,
+        batch=event.priority == "batch",
+        provider="",
+        tried=[],
+        available_at=now(),
+        requested_at=now(),
+    )
+
+
+def brought(render: Render, image: MediaReference) -> PictureRendered:
+    """Return the event for a picture that the request, or a person, brought: the reference or the first frame."""
+    return PictureRendered(
+        video_id=UUID(render.video_id),
+        purpose="reference" if render.is_reference else "first_frame",
+        cast_name=name_of(render) if render.is_reference else None,
+        scene_number=None if render.is_reference else render.scene_number,
+        picture=image,
+        cost_usd=FREE,
+    )
+
+
+async def pictures_for(session: AsyncSession, render: Render, *, lock: bool) -> CastPictures:
+    """Return the reference pictures for a scene.
+
+    `lock`: the caller has locked the scene, and lets it wait unless they are complete. A picture that is stored later
+    releases it; see `video_standing.release_later`.
+    """
+    wanted = [member for member in request_of(render).cast if member.is_pictured]
+    if not wanted:
+        return CastPictures((), complete=True)
+    of_video = select(Render).where(Render.video_id == render.video_id, Render.scene_number >= FIRST_REFERENCE)
+    query = of_video.order_by(Render.scene_number)
+    found = (await session.scalars(query.with_for_update(read=True) if lock else query)).all()
+    rows = {row.request["cast"][0]["name"]: row for row in found if row.request["cast"]}
+    known = [(member, rows.get(member.name)) for member in wanted[:MAX_REFERENCES]]
+    return CastPictures(
+        tuple((member, StoredPicture.model_validate(row.picture)) for member, row in known if row and row.picture),
+        complete=all(row is not None and row.state in ENDED for _, row in known),
+    )
+
+
+def name_of(render: Render) -> str:
+    """Return whom a reference picture shows."""
+    return cast_of(render)[0].name
