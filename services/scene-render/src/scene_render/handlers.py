@@ -41,7 +41,8 @@ async def plan_cast(event: CastRequested, delivery: Delivery, deps: Dependencies
         video_id = str(event.video_id)
         cancelled = await work.session.get(CancelledVideo, video_id) is not None
         for place, member in enumerate(event.cast):
-            if not member.is_pictured or await work.session.get(Render, (video_id, FIRST_REFERENCE + place)):
+            known = await work.session.get(Render, (video_id, FIRST_REFERENCE + place))
+            if not member.is_pictured or known is not None:
                 continue
             render = planned_reference(event, place)
             if render.state == "waiting":

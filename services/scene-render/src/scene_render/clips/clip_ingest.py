@@ -99,9 +99,8 @@ class ClipIngest:
             fetched = folder / "fetched"
             await self.storage.get(request.own_clip, fetched)
             accepted = await accept(fetched, wanted, self.ffmpeg)
-            media = await self.storage.put(
-                clip_key(render.video_id, render.scene_number, 0), accepted.path, "video/mp4"
-            )
+            key = clip_key(render.video_id, render.scene_number, 0)
+            media = await self.storage.put(key, accepted.path, "video/mp4")
         return clip_of(media, accepted)
 
     async def _fetch(self, provider: Provider, attempt: Attempt, wanted: WantedClip, folder: Path) -> AcceptedClip:

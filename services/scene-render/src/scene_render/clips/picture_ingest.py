@@ -60,7 +60,7 @@ def encode_again(source: Path, target: Path) -> None:
             plain = picture.convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ClipUnreadable("The picture cannot be read.", detail=repr(error)) from error
-    if all(low == high for low, high in plain.getextrema()):
+    if len(plain.resize((64, 64)).getcolors(64 * 64) or ()) == 1:
         raise ClipUnusable("The picture has one colour throughout.")
     plain.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     plain.save(target, "JPEG", quality=JPEG_QUALITY)

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from scene_render.models import FIRST_REFERENCE, Render
 from scene_render.scenes.order import cast_of, request_of
 from shared.catalogue.models import MAX_REFERENCES
+from shared.contracts.base import Contract
 from shared.contracts.events import CastRequested, PictureRendered
 from shared.contracts.media import MediaReference
-from shared.contracts.story import CastMember, Contract
+from shared.contracts.story import CastMember
 from shared.money.prices import FREE
 from shared.persistence.database import now
 
