@@ -3,6 +3,7 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,25 +21,36 @@ from scene_render.attempts.service import Attempts
 from scene_render.capacity.provider_selection import ProviderSelection
 from scene_render.capacity.slots import provide_slots
 from scene_render.clips.clip_ingest import ClipIngest
+from scene_render.clips.order_files import OrderFiles
+from scene_render.clips.picture_ingest import PictureIngest
 from scene_render.dependencies import Dependencies
 from scene_render.handlers import router
 from scene_render.models import Attempt, Base, VideoStanding
 from scene_render.providers.animatic import AnimaticProvider
-from scene_render.providers.base import Absent, Ended, Found, NotYet, Running, Shot, Succeeded, Unknowable
+from scene_render.providers.base import (
+    Absent,
+    Ended,
+    Found,
+    NotYet,
+    Order,
+    PictureOrder,
+    Running,
+    Succeeded,
+    Unknowable,
+)
 from scene_render.providers.callbacks import Callbacks
 from scene_render.providers.provider_registry import paid_provider
-from scene_render.scenes import video_standing
 from scene_render.scheduling import time_limits
 from scene_render.scheduling.claim import Claim, NoClaim
 from scene_render.scheduling.scheduler import Scheduler
 from scene_render.settings import Settings
+from shared.catalogue.models import Model, ProviderModels
 from shared.contracts.events import EVENTS, Event, SceneRequested
 from shared.contracts.messages import Message
 from shared.contracts.story import Scene
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import Delivery
 from shared.money.budget import Caps
-from shared.money.prices import Tariff
 from shared.persistence.database import Database, now
 from shared.persistence.migration_files import folder_of
 from shared.persistence.unit_of_work import transaction
@@ -62,6 +74,25 @@ FRAMES = 24
 SPEED = 1000.0
 
 
+def test_models(provider: str, price: str) -> ProviderModels:
+    """A model for clips of 5 and 10 s at one price, from text or a picture, and one for pictures at 0.05 USD."""
+    common: Any = {"provider": provider, "source": "a test", "as_of": date(2026, 11, 1), "ratios": {"16:9": "16:9"}}
+    prices = {seconds: Decimal(price) for seconds in (5, 10)}
+    endpoints = {"from_text": "text", "from_picture": "picture"}
+    clip = Model(id="test-1.0", kind="clip", name="test-1.0", usd_by_seconds=prices, **endpoints, **common)
+    picture = Model(
+        id="picture-1.0", kind="picture", name="picture-1.0", usd=Decimal("0.05"), references=3, **endpoints, **common
+    )
+    return ProviderModels(
+        provider=provider,
+        models=(clip, picture),
+        standard=clip,
+        premium=clip,
+        picture=picture,
+        referenced_picture=picture,
+    )
+
+
 class Ledger:
     """A paid provider that records every task, with configurable answers."""
 
@@ -71,18 +102,18 @@ class Ledger:
     check_seconds = 5.0
     attempt_seconds = 60.0
     can_reconcile = False
-    model = "test-1.0"
 
     def __init__(self, name: str = "ledger", price: str = "0.75") -> None:
         self.name = name
-        self.tariff = Tariff({seconds: Decimal(price) for seconds in (5, 10)})
+        self.models = test_models(name, price)
         self.cancelled: list[str] = []
-        self.orders: list[Shot] = []
+        self.orders: list[Order] = []
         self.taken: list[str] = []
         self.answer: Callable[[str], str] = lambda attempt_id: f"task-{attempt_id}"
         self.found: Found | Absent | NotYet | Unknowable = Unknowable()
         self.status: Any = Succeeded(cost=Decimal("0.60"))
         self.clip: Path | None = None
+        self.picture: Path | None = None
 
     def lose_answers(self, error: Exception) -> None:
         """Accept tasks from now on without an answer."""
@@ -92,9 +123,9 @@ class Ledger:
 
         self.answer = answer
 
-    async def submit(self, attempt_id: str, shot: Shot) -> str:
+    async def submit(self, attempt_id: str, order: Order) -> str:
         self.taken.append(attempt_id)
-        self.orders.append(shot)
+        self.orders.append(order)
         return self.answer(attempt_id)
 
     async def find(self, _attempt_id: str, _age: float) -> Found | Absent | NotYet | Unknowable:
@@ -105,9 +136,11 @@ class Ledger:
             raise self.status
         return self.status
 
-    async def fetch(self, _task_id: str, target: Path) -> None:
-        assert self.clip is not None
-        target.write_bytes(self.clip.read_bytes())
+    async def fetch(self, task_id: str, target: Path) -> None:
+        made = [order for attempt, order in zip(self.taken, self.orders, strict=True) if attempt in task_id]
+        source = self.picture if made and isinstance(made[0], PictureOrder) else self.clip
+        assert source is not None
+        target.write_bytes(source.read_bytes())
 
     async def cancel(self, task_id: str) -> Ended | None:
         self.cancelled.append(task_id)
@@ -118,6 +151,9 @@ class Ledger:
 
     def task_of_callback(self, body: Any) -> str | None:
         return body.get("id")
+
+    def task_id_of(self, said: str, _model: str | None) -> str:
+        return said
 
 
 class EphemeralPublisher:
@@ -142,6 +178,8 @@ class Rig:
             attempts=Attempts(ProviderSelection(self.providers, ("ledger",)), Caps(None, None, None)),
             animatics=animatic,
             clips=ClipIngest(self.storage, ffmpeg, None),
+            pictures=PictureIngest(self.storage, None),
+            order_files=OrderFiles(self.storage, database, None),
             ephemeral=self.ephemeral,
         )
         self.database = database
@@ -215,7 +253,7 @@ class Rig:
             videos = (await session.execute(resumed)).scalars().all()
         for video_id in videos:
             async with transaction(self.database) as work:
-                await video_standing.release_scenes(work, video_id, 3600.0)
+                await time_limits.release_scenes(work, video_id, 3600.0)
 
     async def published(self) -> list[Any]:
         """Return the events since the last call, and the due times that are new or have changed."""

@@ -10,8 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -31,7 +29,6 @@ from shared.contracts.events import (
 )
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.errors import TryAgainLater
-from shared.money.prices import STANDS_STILL_SECONDS, TARIFFS, PriceUnknown, estimate_request, tariff_of
 from shared_testing.due_times import CheckDue, PayAgainDue, SubmissionOverdue, UnknownOverdue
 
 Scene = Callable[..., SceneRequested]
@@ -67,39 +64,7 @@ async def lost(rig: Any, scene: SceneRequested) -> UUID:
     return overdue.attempt_id
 
 
-# --- prices
-
-
-@given(st.floats(0.5, 60), st.sampled_from(sorted(TARIFFS)))
-def test_the_clips_of_a_scene_are_as_long_as_it_or_freeze_at_the_end(seconds: float, model: str) -> None:
-    tariff = TARIFFS[model]
-    parts = tariff.split(seconds)
-    assert set(parts) <= set(tariff.usd)
-    assert sum(parts) >= seconds - STANDS_STILL_SECONDS - 1e-6
-    assert tariff.cost(seconds) == sum(tariff.usd[part] for part in parts)
-    # Ordered one after the other, what is left is split the same way.
-    assert len(tariff.split(seconds - parts[0])) <= max(len(parts) - 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("model", "seconds", "parts"),
-    [
-        ("runway/gen4.5", 5, (5,)), ("runway/gen4.5", 10.75, (10,)), ("runway/gen4.5", 13, (7, 6)),
-        ("runway/gen4.5", 60, (10,) * 6), ("luma/ray-2/720p", 5, (5,)), ("luma/ray-2/720p", 6, (9,)),
-        ("luma/ray-2/720p", 10, (5, 5)), ("luma/ray-2/720p", 13, (9, 5)), ("luma/ray-2/720p", 17, (9, 9)),
-        ("pika/v2.2/720p", 4, (5,)), ("pika/v2.2/720p", 8, (10,)), ("pika/v2.2/720p", 15, (10, 5)),
-    ],
-)  # fmt: skip
-def test_a_scene_is_split_into_few_and_short_clips(model: str, seconds: float, parts: tuple[int, ...]) -> None:
-    assert TARIFFS[model].split(seconds) == parts
-
-
-def test_prices_can_be_overridden_and_a_model_without_a_price_is_rejected() -> None:
-    assert tariff_of("runway/gen4.5", {"runway/gen4.5": Decimal("0.1")}).price(10) == 1  # type: ignore[union-attr]
-    assert tariff_of("luma/ray-9/720p", {"luma/ray-9/720p": {6: Decimal(2)}}).split(11) == (6, 6)  # type: ignore[union-attr]
-    with pytest.raises(PriceUnknown, match="VIDEO_PRICES"):
-        tariff_of("runway/gen3a_turbo", {})
-    assert estimate_request(None, 60, 5) == 0
+# --- settings
 
 
 def test_a_paid_provider_without_a_key_is_refused_at_the_start() -> None:

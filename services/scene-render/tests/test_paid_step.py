@@ -415,7 +415,8 @@ async def test_a_clip_in_another_format_is_conformed_stored_and_published(
     rig.ledger.clip = await film(tmp_path / "clip.mp4", 2)
     await rig.deliver(await submitted(rig, scene()))
     [ready] = of(ClipReady, await taken(rig))
-    rig.ledger.model = "newer than the order"
+    newer = rig.ledger.models.standard.model_copy(update={"id": "newer than the order"})
+    rig.ledger.models = rig.ledger.models.model_copy(update={"standard": newer})
     await rig.deliver(ready)
     [rendered] = of(SceneRendered, await taken(rig))
     assert (rendered.clip.width, rendered.clip.height, rendered.clip.frames) == (1280, 720, 24)

@@ -59,10 +59,15 @@ async def _carry_out_one(database: Database, row: tuple[Any, ...], change: Chang
         log.exception("time_limit.failed", row=row)
 
 
+async def release_scenes(work: UnitOfWork, video_id: str, give_up_after: float) -> None:
+    """Queue the paused scenes of a video and those whose reference pictures have ended, or start its review."""
+    scenes = await video_standing.release_scenes(work, video_id, give_up_after)
+    await frame_review.publish_if_complete(work, scenes)
+
+
 def _release_scenes(give_up_after: float) -> Change:
     async def release(work: UnitOfWork, video_id: str) -> None:
-        renders = await video_standing.release_scenes(work, video_id, give_up_after)
-        await frame_review.publish_if_complete(work, renders)
+        await release_scenes(work, video_id, give_up_after)
 
     return release
 
