@@ -47,13 +47,15 @@ def test_nothing_else_assigns_the_state_of_a_scene_or_an_attempt() -> None:
     assert found == OWNERS
 
 
-STATES = ("waiting", "running", "rendered", "failed", "cancelled")
+STATES = ("planned", "waiting", "running", "review", "rendered", "failed", "cancelled")
 CHANGES: dict[str, tuple[Callable[[SceneTransitions], None], set[str]]] = {
-    "running": (lambda scene: scene.start(), {"waiting"}),
-    "waiting": (lambda scene: scene.wait(), {"running", "failed"}),
+    "running": (lambda scene: scene.start("clip"), {"waiting"}),
+    "waiting": (lambda scene: scene.wait(), {"planned", "running", "review", "failed"}),
+    "planned": (lambda scene: scene.plan(), {"waiting"}),
+    "review": (lambda scene: scene.review(), {"waiting", "running"}),
     "rendered": (lambda scene: scene.finish({}), {"running"}),
-    "failed": (lambda scene: scene.fail("k", "r"), {"waiting", "running"}),
-    "cancelled": (lambda scene: scene.cancel(), {"waiting", "running", "failed"}),
+    "failed": (lambda scene: scene.fail("k", "r"), {"planned", "waiting", "running", "review"}),
+    "cancelled": (lambda scene: scene.cancel(), {"planned", "waiting", "running", "review", "failed"}),
 }
 
 

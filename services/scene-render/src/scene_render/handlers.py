@@ -11,9 +11,9 @@ from scene_render.dependencies import Dependencies
 from scene_render.internal_messages import AnimaticOrdered, CallbackReceived, CancelDue, ClipReady, OwnClipDue
 from scene_render.models import FIRST_REFERENCE, Attempt, CancelledVideo, Render
 from scene_render.scenes import frame_review, video_standing
-from scene_render.scenes.cast import brought, planned_reference
+from scene_render.scenes.cast import brought
 from scene_render.scenes.order import without_text
-from scene_render.scenes.scene_state import SceneTransitions, planned
+from scene_render.scenes.scene_state import SceneTransitions, planned, planned_reference
 from shared.contracts.events import (
     CastRequested,
     ChargeReviewed,
@@ -66,6 +66,7 @@ async def plan_scene(event: SceneRequested, delivery: Delivery, deps: Dependenci
         await deps.attempts.selection.route(work, render)
         work.session.add(render)
         if event.own_clip is not None and not cancelled:
+            await work.session.flush()
             SceneTransitions(render).start("clip")
             await work.emit(OwnClipDue(video_id=event.video_id, scene_number=event.scene.scene_number))
 

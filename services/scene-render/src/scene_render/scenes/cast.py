@@ -13,11 +13,10 @@ from scene_render.models import FIRST_REFERENCE, Render
 from scene_render.scenes.order import cast_of, request_of
 from shared.catalogue.models import MAX_REFERENCES
 from shared.contracts.base import Contract
-from shared.contracts.events import CastRequested, PictureRendered
+from shared.contracts.events import PictureRendered
 from shared.contracts.media import MediaReference
 from shared.contracts.story import CastMember
 from shared.money.prices import FREE
-from shared.persistence.database import now
 
 UPLOADED = "upload"
 """The provider of material that the request brought."""
@@ -38,29 +37,6 @@ class CastPictures:
 
     pictures: tuple[tuple[CastMember, StoredPicture], ...]
     complete: bool
-
-
-def planned_reference(event: CastRequested, place: int) -> Render:
-    """Return the row of the reference picture of one member of the cast, by its place: waiting, or done if it has one.
-
-    The row is stored with the member's name, which the scenes use.
-    """
-    member = event.cast[place]
-    given = None if member.image is None else StoredPicture(media=member.image)
-    return Render(
-        video_id=str(event.video_id),
-        scene_number=FIRST_REFERENCE + place,
-        state="waiting" if given is None else "rendered",
-        product="reference",
-        picture=None if given is None else given.model_dump(mode="json"),
-        request=event.model_copy(update={"cast": (member,)}).model_dump(mode="json"),
-        owner=event.owner,
-        batch=event.priority == "batch",
-        provider="",
-        tried=[],
-        available_at=now(),
-        requested_at=now(),
-    )
 
 
 def brought(render: Render, image: MediaReference) -> PictureRendered:

@@ -16,9 +16,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from scene_render.models import Attempt, Product, Render, RenderState
+from scene_render.models import FIRST_REFERENCE, Attempt, Product, Render, RenderState
+from scene_render.scenes.cast import StoredPicture
 from scene_render.scenes.order import without_text
-from shared.contracts.events import SceneRequested
+from shared.contracts.events import CastRequested, SceneRequested
 from shared.persistence.database import now
 
 
@@ -36,6 +37,28 @@ def planned(event: SceneRequested, *, cancelled: bool) -> Render:
         scene_number=event.scene.scene_number,
         state="cancelled" if cancelled else "waiting",
         request=without_text(event.model_dump(mode="json")) if cancelled else event.model_dump(mode="json"),
+        owner=event.owner,
+        batch=event.priority == "batch",
+        provider="",
+        tried=[],
+        available_at=now(),
+        requested_at=now(),
+    )
+
+
+def planned_reference(event: CastRequested, place: int) -> Render:
+    """Return the row of the reference picture of one member of the cast, by its place: waiting, or done if it has one.
+
+    The row is stored with the member's name, which the scenes use.
+    """
+    member = event.cast[place]
+    return Render(
+        video_id=str(event.video_id),
+        scene_number=FIRST_REFERENCE + place,
+        state="waiting" if member.image is None else "rendered",
+        product="reference",
+        picture=None if member.image is None else StoredPicture(media=member.image).model_dump(mode="json"),
+        request=event.model_copy(update={"cast": (member,)}).model_dump(mode="json"),
         owner=event.owner,
         batch=event.priority == "batch",
         provider="",
