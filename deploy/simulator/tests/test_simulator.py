@@ -2,21 +2,27 @@
 
 import asyncio
 import base64
+import hashlib
+import io
 from collections.abc import AsyncIterator
 from typing import Any
 
 import av
 import fal_client
 import httpx
+import luma_agents
 import lumaai
 import pytest
 import runwayml
+from PIL import Image
 
 from shared_testing.servers import eventually
 from simulator.app import KEYS, Settings, api_urls, serving
 
 FAST = Settings(port=0, speed=200, captions=False)
-PIXEL = "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8\xff\xe0 a picture").decode()
+CONTENT = b"\xff\xd8\xff\xe0 a picture"
+PIXEL = "data:image/jpeg;base64," + base64.b64encode(CONTENT).decode()
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
@@ -43,6 +49,17 @@ async def runway(simulator: str) -> AsyncIterator[runwayml.AsyncRunwayML]:
 async def luma(simulator: str) -> AsyncIterator[lumaai.AsyncLumaAI]:
     async with lumaai.AsyncLumaAI(
         auth_token=KEYS["luma"], base_url=api_urls(simulator)["luma"], max_retries=0, _strict_response_validation=True
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def agents(simulator: str) -> AsyncIterator[luma_agents.AsyncLuma]:
+    async with luma_agents.AsyncLuma(
+        auth_token=KEYS["luma-agents"],
+        base_url=api_urls(simulator)["luma-agents"],
+        max_retries=0,
+        _strict_response_validation=True,
     ) as client:
         yield client
 
@@ -77,7 +94,7 @@ async def until(look: Any, states: set[str]) -> tuple[Any, list[str]]:
 
 
 async def pictures_of(url: str, size: tuple[int, int]) -> int:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         answer = await client.get(url)
     assert answer.status_code == 200
     with av.open(__import__("io").BytesIO(answer.content), format="mp4") as clip:
@@ -97,6 +114,71 @@ async def test_runway_from_order_to_clip(runway: Any, control: Any) -> None:
     assert from_image.id != created.id
     ledger = (await control.get("ledger")).json()
     assert [t["firstFrame"] for t in ledger["tasks"]] == [False, True]
+
+
+async def picture_of(url: str) -> tuple[int, int]:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        answer = await client.get(url)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert picture.format == "JPEG"
+        return picture.size
+
+
+async def test_runway_makes_pictures_of_tagged_references(runway: Any, control: Any) -> None:
+    order = {"model": "gen4_image_turbo", "prompt_text": "@Mara at sea", "ratio": "1280:720"}
+    created = await runway.text_to_image.create(**order, reference_images=[{"uri": PIXEL, "tag": "Mara"}], seed=3)
+    assert created.estimated_cost.credits == 2
+    task, _ = await until(lambda: runway.tasks.retrieve(created.id), {"SUCCEEDED"})
+    assert task.cost.credits == 2
+    assert await picture_of(task.output[0]) == (1280, 720)
+    await runway.text_to_image.create(model="gen4_image", prompt_text="Mara", ratio="720:720")
+    first, second = (await control.get("ledger")).json()["tasks"]
+    assert first["pictures"] == [{"role": "reference", "sha256": DIGEST, "link": None, "tag": "Mara"}]
+    assert (first["kind"], second["priceUsd"], second["pictures"]) == ("picture", "0.05", [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"reference_images": []}, {"ratio": "960:960"}, {"model": "gen4_picture"}, {"prompt_text": "x" * 1001},
+        {"reference_images": [{"uri": PIXEL}] * 4}, {"reference_images": [{"uri": PIXEL, "tag": "ab"}]},
+        {"reference_images": [{"uri": PIXEL, "tag": "1st_person"}]}, {"extra_body": {"negativePrompt": "text"}},
+        {"reference_images": [{"uri": PIXEL, "tag": "the-captain"}]}, {"reference_images": [{"uri": "http://a.b/c.jpg"}]},
+        {"reference_images": [{"uri": PIXEL, "tag": "Mara"}, {"uri": PIXEL, "tag": "Mara"}]},
+    ],
+)  # fmt: skip
+async def test_runway_refuses_pictures_that_the_real_one_refuses(runway: Any, control: Any, wrong: Any) -> None:
+    order = {"model": "gen4_image_turbo", "prompt_text": "Mara", "ratio": "1280:720"}
+    with pytest.raises(runwayml.BadRequestError):
+        await runway.text_to_image.create(**{**order, "reference_images": [{"uri": PIXEL, "tag": "Mara"}], **wrong})
+    assert (await control.get("ledger")).json()["tasks"] == []
+
+
+async def test_gen4_image_turbo_needs_references_and_gen4_turbo_a_first_frame(runway: Any) -> None:
+    with pytest.raises(runwayml.BadRequestError, match="referenceImages"):
+        await runway.post(
+            "/v1/text_to_image",
+            body={"model": "gen4_image_turbo", "promptText": "Mara", "ratio": "1280:720"},
+            cast_to=object,
+        )
+    with pytest.raises(runwayml.BadRequestError):
+        await runway.text_to_video.create(model="gen4_turbo", prompt_text="a fox", ratio="1280:720", duration=5)
+
+
+async def test_runway_takes_a_first_frame_for_a_credit_and_refunds_what_was_billed_first(
+    runway: Any, control: Any
+) -> None:
+    grok = {"model": "grok_imagine_1_5_lite", "prompt_text": "a fox", "duration": 5}
+    assert (await runway.text_to_video.create(**grok, ratio="1280:720")).estimated_cost.credits == 15
+    created = await runway.image_to_video.create(**grok, prompt_image=PIXEL, ratio="auto_720p")
+    assert created.estimated_cost.credits == 16
+    seedance = {"model": "seedance2_mini", "prompt_text": "a fox", "ratio": "1280:720", "audio": False}
+    created = await runway.text_to_video.create(**seedance, duration="auto")
+    assert created.estimated_cost.credits == 192
+    task, _ = await until(lambda: runway.tasks.retrieve(created.id), {"SUCCEEDED"})
+    assert task.cost.credits < 192
+    assert await pictures_of(task.output[0], (1280, 720)) == 8 * 24
 
 
 async def test_runway_throttles_fails_and_cancels(runway: Any, control: Any) -> None:
@@ -160,6 +242,81 @@ async def test_luma_refuses_what_the_real_one_refuses(luma: Any, wrong: dict[str
         await luma.generations.create(**{"model": "ray-2", "prompt": "a fox", **wrong})
 
 
+async def test_luma_makes_pictures_and_reads_its_own(luma: Any, control: Any) -> None:
+    marker = "https://example.invalid/attempts/1"
+    order = {"model": "photon-1", "prompt": "a captain", "aspect_ratio": "16:9", "format": "jpg"}
+    created = await luma.generations.image.create(**order, callback_url=marker)
+    done, _ = await until(lambda: luma.generations.get(id=created.id), {"completed"})
+    assert (done.generation_type, done.assets.video) == ("image", None)
+    assert await picture_of(done.assets.image) == (1920, 1080)
+    own = done.assets.image
+    await luma.generations.image.create(**order, character_ref={"identity0": {"images": [own]}})
+    await luma.generations.image.create(**order, image_ref=[{"url": own, "weight": 0.8}, {"url": "https://a.b/c.jpg"}])
+    listed = await luma.generations.list(limit=10, offset=0)
+    assert [one.request.generation_type for one in listed.generations] == ["image"] * 3
+    _, one, two = (await control.get("ledger")).json()["tasks"]
+    assert one["pictures"][0]["sha256"] is not None
+    assert [picture["sha256"] is None for picture in two["pictures"]] == [False, True]
+    with pytest.raises(lumaai.BadRequestError, match="not a completed video"):
+        await luma.generations.create(
+            model="ray-2", prompt="a fox", keyframes={"frame0": {"type": "generation", "id": created.id}}
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "photon-2"}, {"aspect_ratio": "2:1"}, {"prompt": "ab"}, {"extra_body": {"seed": 1}}, {"prompt": ""},
+        {"character_ref": {"identity0": {"images": ["http://a.b/c.jpg"]}}}, {"image_ref": [{"url": PIXEL}]},
+        {"image_ref": [{"url": "https://a.b/c.jpg"}] * 5},
+    ],
+)  # fmt: skip
+async def test_luma_refuses_pictures_that_the_real_one_refuses(luma: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(lumaai.BadRequestError):
+        await luma.generations.image.create(**{"model": "photon-1", "prompt": "a captain", **wrong})
+
+
+async def test_luma_agents_from_order_to_clip_and_picture(agents: Any, control: Any) -> None:
+    source = {"data": base64.b64encode(CONTENT).decode(), "media_type": "image/jpeg"}
+    video = {"resolution": "540p", "duration": "5s", "start_frame": source}
+    clip = await agents.generations.create(
+        model="ray-3.2", type="video", prompt="a fox", aspect_ratio="1:1", video=video
+    )
+    assert (clip.state, clip.output) in [("queued", []), ("processing", [])]
+    done, _ = await until(lambda: agents.generations.get(clip.id), {"completed"})
+    assert done.output[0].type == "video"
+    assert await pictures_of(done.output[0].url, (540, 540)) == 120
+    picture = await agents.generations.create(
+        model="uni-1", type="image", prompt="a captain", aspect_ratio="16:9", image_ref=[source, source]
+    )
+    done, _ = await until(lambda: agents.generations.get(picture.id), {"completed"})
+    assert await picture_of(done.output[0].url) == (1920, 1080)
+    first, second = (await control.get("ledger")).json()["tasks"]
+    assert (first["priceUsd"], first["pictures"][0]["sha256"]) == ("0.15", DIGEST)
+    assert (second["priceUsd"], len(second["pictures"])) == ("0.0464", 2)
+    await control.post("faults", json={"operation": "create", "outcome": "failed", "code": "content_moderated"})
+    failing = await agents.generations.create(model="uni-1", type="image", prompt="a captain")
+    failed, _ = await until(lambda: agents.generations.get(failing.id), {"failed"})
+    assert failed.failure_code == "content_moderated"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompt": ""}, {"prompt": "x" * 6001}, {"model": "ray-2"}, {"type": "image"}, {"aspect_ratio": "2:1"},
+        {"video": {"duration": "9s"}}, {"video": {"resolution": "4k"}}, {"extra_body": {"seed": 1}},
+        {"video": {"duration": "10s", "start_frame": {"url": "https://a.b/c.jpg"}}},
+        {"video": {"start_frame": {"url": "http://a.b/c.jpg"}}}, {"video": {"start_frame": {"data": "AAAA"}}},
+        {"image_ref": [{"url": "https://a.b/c.jpg"}]},
+        {"model": "uni-1", "type": "image", "image_ref": [{"url": "https://a.b/c.jpg"}] * 10},
+        {"model": "uni-1", "type": "image", "image_ref": [{"url": "https://a.b/c.jpg", "generation_id": "1"}]},
+    ],
+)  # fmt: skip
+async def test_luma_agents_refuses_what_the_real_one_refuses(agents: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(luma_agents.UnprocessableEntityError):
+        await agents.generations.create(**{"model": "ray-3.2", "type": "video", "prompt": "a fox", **wrong})
+
+
 async def test_pika_from_order_to_clip(fal: Any) -> None:
     app = "fal-ai/pika/v2.2/text-to-video"
     order = {"prompt": "a fox", "aspect_ratio": "9:16", "duration": 5, "resolution": "720p"}
@@ -168,6 +325,75 @@ async def test_pika_from_order_to_clip(fal: Any) -> None:
     _, seen = await until(handle.status, {"Completed"})
     assert "InProgress" in seen
     assert await pictures_of((await handle.get())["video"]["url"], (720, 1280)) == 120
+
+
+@pytest.mark.parametrize(
+    ("app", "order", "size", "seconds", "usd"),
+    [
+        ("fal-ai/ltx-2.3/text-to-video/fast", {"duration": 6}, (1920, 1080), 6, "0.24"),
+        (
+            "fal-ai/kling-video/v3/pro/image-to-video",
+            {"duration": "3", "start_image_url": PIXEL, "generate_audio": False},
+            (1920, 1080),
+            3,
+            "0.336",
+        ),
+        ("bytedance/seedance-2.0/mini/text-to-video", {"duration": "4", "aspect_ratio": "1:1"}, (720, 720), 4, "0.620"),
+        ("minimax/h3/image-to-video", {"duration": 5, "image_url": PIXEL}, (1364, 768), 5, "0.30"),
+    ],
+)
+async def test_fal_serves_any_owner_and_application(
+    fal: Any, control: Any, app: str, order: dict[str, Any], size: tuple[int, int], seconds: int, usd: str
+) -> None:
+    handle = await fal.submit(app, {"prompt": "a fox", **order})
+    owner, alias, *_ = app.split("/")
+    assert handle.status_url.endswith(f"/{owner}/{alias}/requests/{handle.request_id}/status")
+    await until(handle.status, {"Completed"})
+    assert await pictures_of((await handle.get())["video"]["url"], size) == seconds * 24
+    [task] = (await control.get("ledger")).json()["tasks"]
+    assert (task["chargedUsd"], task["firstFrame"]) == (usd, "image" in app)
+
+
+async def test_fal_makes_pictures_of_references(fal: Any, control: Any) -> None:
+    order = {"prompt": "the character in image 1", "image_size": "portrait_16_9", "image_urls": [PIXEL], "seed": 4}
+    handle = await fal.submit("fal-ai/bytedance/seedream/v4/edit", order)
+    await until(handle.status, {"Completed"})
+    assert await picture_of((await handle.get())["images"][0]["url"]) == (720, 1280)
+    [task] = (await control.get("ledger")).json()["tasks"]
+    assert [picture["sha256"] for picture in task["pictures"]] == [DIGEST]
+    assert task["request"]["image_urls"] == [f"sha256:{DIGEST}"]
+
+
+@pytest.mark.parametrize(
+    ("app", "wrong"),
+    [
+        ("fal-ai/ltx-2.3/text-to-video/fast", {"duration": 5}),
+        ("fal-ai/ltx-2.3/text-to-video/fast", {"aspect_ratio": "1:1"}),
+        ("fal-ai/ltx-2.3/image-to-video/fast", {}),
+        ("fal-ai/kling-video/v3/pro/text-to-video", {"duration": 5}),
+        ("fal-ai/kling-video/v3/pro/image-to-video", {"image_url": PIXEL}),
+        ("fal-ai/kling-video/v3/pro/text-to-video", {"prompt": "x" * 2501}),
+        ("bytedance/seedance-2.0/mini/text-to-video", {"resolution": "1080p"}),
+        ("minimax/h3/text-to-video", {"duration": 4}),
+        ("minimax/h3/image-to-video", {"image_url": PIXEL, "aspect_ratio": "16:9"}),
+        ("minimax/h3/image-to-video", {"image_url": "http://a.b/c.jpg"}),
+        ("fal-ai/bytedance/seedream/v4/edit", {}),
+        ("fal-ai/bytedance/seedream/v4/edit", {"image_urls": [PIXEL] * 11}),
+        ("fal-ai/bytedance/seedream/v4/text-to-image", {"image_size": "16:9"}),
+    ],
+)
+async def test_fal_refuses_what_the_real_one_refuses(fal: Any, control: Any, app: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(fal_client.FalClientHTTPError) as refusal:
+        await fal.submit(app, {"prompt": "a fox", **wrong})
+    assert refusal.value.status_code == 422
+    assert (await control.get("ledger")).json()["tasks"] == []
+
+
+async def test_a_fault_can_concern_pictures_only(luma: Any, control: Any) -> None:
+    await control.post("faults", json={"operation": "create", "kind": "picture", "status": 503, "body": {}})
+    await luma.generations.create(model="ray-2", prompt="a fox")
+    with pytest.raises(lumaai.InternalServerError):
+        await luma.generations.image.create(model="photon-1", prompt="a captain")
 
 
 async def test_pika_fails_and_cancels(fal: Any, control: Any) -> None:

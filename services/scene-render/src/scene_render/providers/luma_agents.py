@@ -72,9 +72,9 @@ class LumaAgents:
         """See `Provider.can_reconcile`."""
         return False
 
-    async def submit(self, attempt_id: str, order: Order) -> str:
+    async def submit(self, _attempt_id: str, order: Order) -> str:
         """See `Provider.submit`. The tasks cannot be marked with the attempt's id."""
-        body = request_of(order, attempt_id)
+        body = request_of(order)
         try:
             answer = await self.client.generations.create(**body)
         except luma_agents.APIStatusError as error:
@@ -139,7 +139,7 @@ class LumaAgents:
         return task
 
 
-def request_of(order: Order, _attempt_id: str) -> dict[str, Any]:
+def request_of(order: Order) -> dict[str, Any]:
     """Return the request for an order. Raises `SubmissionRefused` if it cannot be rendered."""
     order_fields.endpoint_of(order)
     model = order_fields.model_of(order)

@@ -94,10 +94,10 @@ def _prompt(main: str, rest: str, longest: int) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    while _units(text) > longest:
-        shorter = text[: longest - 1 - (_units(text[:longest]) - len(text[:longest]))]
-        text = shorter.rpartition(" ")[0] or shorter
-    return text
+    if _units(text) <= longest:
+        return text
+    start = text.encode("utf-16-le")[: 2 * longest].decode("utf-16-le", "ignore")
+    return start.rpartition(" ")[0] or start
 
 
 def _joined(*parts: str) -> str:
