@@ -73,7 +73,7 @@ run: $(VENV)/.installed ## Serve on http://localhost:8000 until Ctrl-C
 	@$(call starting,Starting Multishot)
 	@$(BIN)/embedded run --port $(PORT) $(if $(PROVIDER),--provider $(PROVIDER))
 
-simulator: $(VENV)/.installed ## Serve simulated Runway, Luma and Pika on http://localhost:9900 until Ctrl-C
+simulator: $(VENV)/.installed ## Serve simulated Runway, Luma and fal on http://localhost:9900 until Ctrl-C
 	@$(call starting,Starting the simulator)
 	@$(BIN)/simulator $(ARGS)
 
