@@ -15,7 +15,7 @@ from shared.contracts.events import (
     VideoFailed,
     VideoRequested,
 )
-from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key
+from shared.contracts.media import Clip, MediaReference, clip_key, film_key, thumbnail_key, upload_key
 from shared.messaging.errors import RequestConflicts, StepFailed
 from shared.messaging.event_router import Delivery
 from shared.messaging.message_processor import (
@@ -233,7 +233,9 @@ FOREIGN = film_key(uuid4())
         (rendered(clip_key(VIDEO, 1, 1)), None),
         (rendered(FOREIGN), "clip.media"),
         (requested(f"videos/{VIDEO}/frame.jpg"), None),
-        (requested("uploads/frame.jpg"), "firstFrame"),
+        (requested(upload_key(VIDEO, ".jpg")), None),
+        (requested(f"uploads/../{FOREIGN}"), "firstFrame"),
+        (requested("backups/frame.jpg"), "firstFrame"),
     ],
 )
 async def test_a_message_that_refers_to_media_of_another_video_is_refused(

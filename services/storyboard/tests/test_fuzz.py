@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contracts.events import VideoRequested
+from shared.contracts.media import MediaReference
+from shared.contracts.story import CastReference, Storyboard
 from shared.contracts.story_rules import SceneSeconds
 from shared.messaging.errors import StepFailed
-from simulator.llm.stories import good_story
+from simulator.llm.stories import STYLE, good_story
 from storyboard.agent import LanguageModelWriter
 from storyboard.answers import Answers
+from storyboard.cast import folded, references_of
 from storyboard.endpoint import Endpoint
 from storyboard.instructions import request_message
 from storyboard.rules import check
@@ -37,7 +40,14 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "description": st.text(max_size=400),
     "shot": st.text() | st.just("A very long shot. 🎬" * 100),
     "beat": st.sampled_from(["beginning", "turn", "end", "climax"]),
+    "cast": st.lists(st.sampled_from(["mara", "Otto", "A", "nobody", ""]), max_size=9) | st.just("Mara, Otto"),
+    "keyMoment": st.sampled_from([True, "yes", None, 7]),
 }
+NAMES = st.sampled_from(["A", "a ", "Mara", "Otto", "\u200b", "🎬" * 50]) | st.text()
+KINDS = st.sampled_from(["character", "Place", "prop", "hero", ""])
+LOOKS = st.sampled_from(["red coat", "long " * 100, "🦊" * 300]) | st.text()
+REFERENCES = st.lists(st.sampled_from(["mara", "Otto", "Budi", "BUDI", "the sea", "🎬" * 40]), max_size=6)
+IMAGE = MediaReference(key="uploads/1.jpg", content_type="image/jpeg", size=1, sha256="0" * 64)
 
 
 @st.composite
@@ -57,7 +67,9 @@ def nearly_good(draw: st.DrawFn, request: Any) -> str:
                 if not isinstance(story["scenes"], list) or not all(isinstance(s, dict) for s in story["scenes"]):
                     break
             case 3:
-                story["style"] = {"characters": [{"name": "A", "look": draw(st.text())}] * 9, "place": draw(st.text())}
+                names = draw(st.lists(NAMES, max_size=9))
+                story["cast"] = [{"name": name, "kind": draw(KINDS), "look": draw(LOOKS)} for name in names]
+                story["style"] = {**STYLE, "place": draw(LOOKS)}
             case _:
                 scene[field] = draw(FIELDS[field])
     text = json.dumps(story)
@@ -69,7 +81,10 @@ def cases(draw: st.DrawFn) -> tuple[Any, list[str]]:
     count = draw(st.integers(1, 5))
     duration = draw(st.integers(15, 60))
     prompt = draw(st.sampled_from(["A fox and the moon", "Kopi pagi di warung", "Start with a close-up of the sea"]))
-    request = VideoRequested(video_id=uuid4(), prompt=prompt, scene_count=count, duration=duration)
+    references = [CastReference(name=name, image=IMAGE) for name in draw(REFERENCES)]
+    request = VideoRequested(
+        video_id=uuid4(), prompt=prompt, scene_count=count, duration=duration, references=references
+    )
     answer = nearly_good(request) | nearly_good(request) | ANYTHING.map(json.dumps) | st.text()
     return request, draw(st.lists(answer, min_size=3, max_size=3))
 
@@ -94,7 +109,13 @@ async def test_any_answer_ends_in_a_good_storyboard_or_in_a_failure_with_a_reaso
     check(board.story, request, SECONDS)
     assert len(board.shot_prompts) == request.scene_count
     assert all(0 < units(shot) <= LONGEST_SHOT_PROMPT for shot in board.shot_prompts)
-    assert len({shot[shot.index("Characters: ") :] for shot in board.shot_prompts if "Characters: " in shot}) <= 1
+    assert all(shot.endswith(board.story.style) for shot in board.shot_prompts)
+    story = Storyboard.model_validate(board.story.model_dump())
+    names = [member.name for member in story.cast]
+    assert len({folded(name) for name in names}) == len(names)
+    assert {name for scene in story.scenes for name in scene.cast} == set(names)
+    assert {folded(one.name) for one in references_of(request)} <= {folded(one.name) for one in story.cast if one.image}
+    assert sum(scene.key_moment for scene in story.scenes) == 1
     # As the wire and the database take it.
     board.story.model_dump_json()
     "".join([board.story_script, *board.shot_prompts, *board.repairs]).encode()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.contracts.events import SceneRequested, StoryboardCreated, VideoFailed
+from shared.contracts.events import CastRequested, SceneRequested, StoryboardCreated, VideoFailed
 from shared.contracts.story_rules import SceneSeconds
 from shared.messaging.message_processor import DeadLettered, Handled
 from shared_testing.servers import published
@@ -51,10 +51,11 @@ async def test_a_model_that_obeys_once_is_corrected(rig, logs, prompt: str) -> N
         await rig.fault(fault, times=1)
         request = an_attack(rig, prompt)
         assert await rig.process(request) == Handled()
-        created, *scenes = await published(rig.database)
+        created, cast, *scenes = await published(rig.database)
         assert isinstance(created, StoryboardCreated)
         check(created, request, SceneSeconds())
         assert (created.video_id, created.niche, created.aspect_ratio) == (request.video_id, request.niche, "16:9")
+        assert isinstance(cast, CastRequested)
         for scene in scenes:
             assert isinstance(scene, SceneRequested)
             rights = (scene.video_id, scene.owner, scene.priority, scene.providers)

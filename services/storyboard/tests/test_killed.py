@@ -101,5 +101,5 @@ async def test_a_kill_between_the_answer_and_the_commit_costs_one_call_at_most(t
             assert await session.scalar(select(func.count()).select_from(StoryboardRow)) == len(requests)
         said = await published(database)
         assert [type(event) for event in said].count(StoryboardCreated) == len(requests)
-        assert len(said) == len(requests) * (1 + 3)
+        assert len(said) == len(requests) * (1 + 1 + 3)
         await service.database.close()

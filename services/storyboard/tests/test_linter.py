@@ -6,13 +6,14 @@ from uuid import UUID
 import pytest
 
 from shared.contracts.events import VideoRequested
+from shared.contracts.story import CastMember
 from shared.contracts.story_rules import SceneSeconds
 from simulator.llm.stories import good_story
-from storyboard.draft import Draft, StyleBible
+from storyboard.draft import Draft, DraftMember, StyleBible
 from storyboard.instructions import INSTRUCTIONS
 from storyboard.linter import leaks, lint
 from storyboard.rules import StoryboardInvalid, check, opening
-from storyboard.shots import LONGEST_BIBLE, LONGEST_SHOT_PROMPT, bible_text, cut_shots, shot_prompts
+from storyboard.shots import LONGEST_SHOT_PROMPT, fitted, shot_prompts, style_text
 from storyboard.text import units
 from storyboard.writer import storyboard_of
 
@@ -176,29 +177,35 @@ def test_an_impossible_duration_is_rejected() -> None:
         lint(written(asked()), asked(duration=60), SECONDS)
 
 
-def test_a_style_bible_must_be_complete() -> None:
-    style = StyleBible.model_validate({"characters": [{}], "place": "p", "lens": "l", "light": "l"})
-    draft = written(asked()).model_copy(update={"style": style})
-    with pytest.raises(StoryboardInvalid, match="somebody has no look; the style bible says no palette"):
+def test_style_bible_and_cast_must_be_complete() -> None:
+    style = StyleBible.model_validate({"place": "p", "lens": "l", "light": "l"})
+    cast = (DraftMember(), DraftMember(name="A"), DraftMember(look="tall"), DraftMember(name="Inn", kind="place"))
+    draft = written(asked()).model_copy(update={"style": style, "cast": cast})
+    faults = "somebody has no look; A has no look; somebody in the cast has no name; the style bible says no palette"
+    with pytest.raises(StoryboardInvalid, match=f"{faults}$"):
         lint(draft, asked(), SECONDS, with_style=True)
 
 
-@pytest.mark.parametrize("look", ["red coat", "long " * 100, "🦊" * 300])
-@pytest.mark.parametrize("shot", ["", "A fox runs.", "very long " * 200, "🎬" * 900])
-def test_shot_prompts_share_the_bible_and_keep_the_limit(look: str, shot: str) -> None:
+@pytest.mark.parametrize("members", [0, 1, 3, 6])
+@pytest.mark.parametrize("look", ["red coat", "long " * 60, "🦊" * 300])
+@pytest.mark.parametrize("shot", ["", "A fox runs.", "very long " * 80, "🎬" * 445])
+def test_shot_style_and_looks_fit_every_model_together(look: str, shot: str, members: int) -> None:
     request = asked()
-    style = StyleBible.model_validate(
-        {"characters": [{"name": "A", "look": look}] * 5, "place": look, "palette": look, "lens": look, "light": look}
-    )
     story, _ = lint(written(request), request, SECONDS)
-    bible, shortened = bible_text(style)
-    shots, repairs = cut_shots([shot] * 3, bible)
-    prompts = shot_prompts(storyboard_of(story, shots, bible))
-    assert units(bible) <= LONGEST_BIBLE
-    assert all(prompt.endswith(bible) and units(prompt) <= LONGEST_SHOT_PROMPT for prompt in prompts)
-    assert all(label in bible for label in ("Characters: A: ", "Place: ", "Palette: ", "Light: "))
+    traits = {"place": look, "palette": look, "lens": look, "light": look}
+    style, shortened = style_text(StyleBible.model_validate(traits))
+    cast = tuple(CastMember(name=f"Somebody {n}", look=look) for n in range(members))
+    board = storyboard_of(story, [shot] * 3, style)
+    scenes = tuple(scene.model_copy(update={"cast": tuple(one.name for one in cast)}) for scene in board.scenes)
+    board, notes = fitted(board.model_copy(update={"cast": cast, "scenes": scenes}))
+    looks = " ".join(f"{member.name}: {member.look}." for member in board.cast)
+    for prompt in shot_prompts(board):
+        assert prompt.endswith(style)
+        assert units(f"{prompt} {looks}".strip()) <= LONGEST_SHOT_PROMPT
+    assert all(label in style for label in ("Place: ", "Palette: ", "Light: ", "Lens: "))
     assert shortened == (look != "red coat")
-    assert bool(repairs) == (units(shot) + units(bible) + 1 > LONGEST_SHOT_PROMPT)
+    assert members != 3 or all(units(member.look) <= 90 for member in board.cast)
+    assert bool(notes) == any(one.shot != shot for one in board.scenes) | any(one.look != look for one in board.cast)
 
 
 @pytest.mark.parametrize(

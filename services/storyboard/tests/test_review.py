@@ -103,7 +103,7 @@ async def test_a_storyboard_in_the_request_is_used_unchanged_without_a_model_cal
     asked = await rig.calls()
     changed = edited(storyboard, 2, action="Mara lights the lamp", shot="A woman lights a brass lamp")
     assert await deliver(rig, rig.request("else", storyboard=changed, duration=15, scene_count=1)) == Handled()
-    created, *scenes = await published(rig.database)
+    created, _, *scenes = await published(rig.database)
     assert isinstance(created, StoryboardCreated)
     assert [scene.action for scene in created.scenes] == [scene.action for scene in changed.scenes]
     assert (created.total_duration, created.style, created.review) == (30, storyboard.style, False)
@@ -118,7 +118,7 @@ async def test_a_shot_is_written_again_after_only_its_action_was_edited(rig) -> 
     assert storyboard.scenes[1].shot
     changed = edited(storyboard, 2, action="Mara lights the lamp")
     await deliver(rig, rig.request(storyboard=changed))
-    _, first, second, _ = await published(rig.database)
+    _, _, first, second, _ = await published(rig.database)
     assert second.shot_prompt == f"Mara lights the lamp {storyboard.style}"
     assert first.shot_prompt.startswith(storyboard.scenes[0].shot)
     [row] = await rig.rows(StoryboardRow)
@@ -127,7 +127,7 @@ async def test_a_shot_is_written_again_after_only_its_action_was_edited(rig) -> 
     # The storyboard of a video is known as well.
     other = edited(storyboard, 1, action="Rain falls").model_copy(update={"storyboard_id": UUID(row.video_id)})
     await deliver(rig, rig.request(storyboard=other))
-    _, first, *_ = await published(rig.database)
+    _, _, first, *_ = await published(rig.database)
     assert first.shot_prompt == f"Rain falls {storyboard.style}"
 
 
@@ -161,7 +161,7 @@ async def test_no_scene_is_requested_before_the_approval(rig) -> None:
 
     approved = StoryboardApproved(video_id=request.video_id, by="api")
     assert await deliver(rig, approved, "m1") == Handled()
-    scenes = await published(rig.database)
+    _, *scenes = await published(rig.database)
     assert [(type(scene), scene.scene, scene.providers) for scene in scenes] == [
         (SceneRequested, scene, ("luma",)) for scene in created.scenes
     ]
@@ -177,7 +177,7 @@ async def test_an_approved_edit_replaces_the_storyboard_everywhere(rig) -> None:
     storyboard = Storyboard.model_validate(row.storyboard)
     changed = edited(storyboard, 3, action="Mara lights the lamp", camera_angle="overhead")
     await deliver(rig, StoryboardApproved(video_id=request.video_id, storyboard=changed, by="api"))
-    again, *scenes = await published(rig.database)
+    again, _, *scenes = await published(rig.database)
     assert isinstance(again, StoryboardCreated)
     assert (again.review, again.revision, again.scenes[2].action) == (False, 1, "Mara lights the lamp")
     assert again.scenes[:2] == created.scenes[:2]

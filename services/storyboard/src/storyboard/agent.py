@@ -10,6 +10,7 @@ from shared.contracts.events import StoryRequested
 from shared.contracts.story_rules import SceneSeconds
 from shared.messaging.errors import StepFailed
 from storyboard.answers import Answer, Answers
+from storyboard.cast import cast_draft, references_of
 from storyboard.completion import Ending
 from storyboard.draft import Draft
 from storyboard.drafts import read_draft
@@ -17,8 +18,8 @@ from storyboard.endpoint import Endpoint, Form, FormRejected, LanguageModelAway,
 from storyboard.instructions import INSTRUCTIONS, correction, request_message
 from storyboard.linter import leaks, lint
 from storyboard.rules import StoryboardInvalid, check_duration
-from storyboard.shots import bible_text, cut_shots
-from storyboard.text import cut, flat
+from storyboard.shots import LONGEST_SHOT_PROMPT, fitted, style_text
+from storyboard.text import cut, cut_units, flat
 from storyboard.writer import Written, storyboard_of
 
 log = structlog.get_logger()
@@ -139,10 +140,12 @@ class LanguageModelWriter:
             story, repairs = lint(draft, request, self.seconds, with_style=True)
         except StoryboardInvalid as invalid:
             raise StoryboardInvalid([*filter(None, [FAULT_OF.get(answer.ending)]), *invalid.faults]) from invalid
-        style, was_shortened = bible_text(draft.style)
+        style, was_shortened = style_text(draft.style)
         repairs += ["the style bible was shortened"] if was_shortened else []
-        shots, shortened = cut_shots([scene.shot for scene in draft.scenes], style)
-        return Written(storyboard_of(story, shots, style), (*repairs, *shortened))
+        shots = [cut_units(scene.shot, LONGEST_SHOT_PROMPT) for scene in draft.scenes]
+        storyboard, recast = cast_draft(storyboard_of(story, shots, style), draft, references_of(request))
+        storyboard, shortened = fitted(storyboard)
+        return Written(storyboard, (*repairs, *recast, *shortened))
 
 
 def _fault_of_words(text: str) -> str:

@@ -3,12 +3,12 @@
 import re
 from typing import Annotated, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema, WithDefaultSchema
 
 from shared.contracts.base import Contract
-from shared.contracts.story import CameraAngle, Transition, VideoStory
+from shared.contracts.story import CameraAngle, CastKind, Transition, VideoStory
 from storyboard.text import flat
 
 BEATS = ("beginning", "middle", "turn", "end")
@@ -61,12 +61,33 @@ def _object(value: object) -> object:
     return value if isinstance(value, dict) else {}
 
 
+def _names(value: object) -> object:
+    """Return the names in a list of names or members, or in a text such as `Mara, Otto`; None if there is neither."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list):
+        return None
+    names = (_text(item.get("name") if isinstance(item, dict) else item) for item in value)
+    return [name for name in names if name]
+
+
+def _flag(value: object) -> bool:
+    return value is True or str(value).lower() in ("true", "yes", "1")
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 # The schema lists the values, but any text is accepted, because the linter can repair it.
 Angle = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(get_args(CameraAngle))})]
 Join = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(get_args(Transition))})]
 Beat = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(BEATS)})]
+Kind = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(get_args(CastKind))})]
 Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "number"})]
+Names = Annotated[
+    tuple[Text, ...] | None,
+    BeforeValidator(_names),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
+]
+Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 
 
 class _Lenient(Contract):
@@ -74,17 +95,17 @@ class _Lenient(Contract):
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
-class Character(_Lenient):
-    """A character, with the same look in every scene."""
+class DraftMember(_Lenient):
+    """A member of the cast, with the same look in every scene."""
 
     name: Text = ""
-    look: Annotated[Text, Field(description="Age, build, hair, clothes with colours; in English")] = ""
+    kind: Kind = ""
+    look: Annotated[Text, Field(description="Of a character: age, build, hair, clothes with colours; in English")] = ""
 
 
 class StyleBible(_Lenient):
     """What every shot has in common, in English, so that scenes rendered apart look like one film."""
 
-    characters: Annotated[tuple[Character, ...], BeforeValidator(_list)] = ()
     place: Text = ""
     palette: Annotated[Text, Field(description="Three to five colours")] = ""
     lens: Annotated[Text, Field(description="Focal length and film look")] = ""
@@ -101,6 +122,9 @@ class DraftScene(_Lenient):
     camera_angle: Angle = ""
     duration: Annotated[Seconds, Field(description="Seconds")] = 0.0
     transition: Join = ""
+    cast: Annotated[Names, Field(description="The names of those of the cast who are in the picture")] = None
+    """None: the model did not say."""
+    key_moment: Annotated[Flag, Field(description="Whether it is the scene that people remember")] = False
 
 
 class Draft(_Lenient):
@@ -109,7 +133,19 @@ class Draft(_Lenient):
     refusal: Annotated[Text, Field(description="Empty; or why you will not write this story")] = ""
     title: Text = ""
     style: Annotated[StyleBible, BeforeValidator(_object)] = StyleBible()
+    cast: Annotated[tuple[DraftMember, ...], BeforeValidator(_list)] = ()
     scenes: Annotated[tuple[DraftScene, ...], BeforeValidator(_list)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_cast(cls, value: object) -> object:
+        """Also find the cast where models have it that know other formats: in the style bible, as characters."""
+        if not isinstance(value, dict) or isinstance(value.get("cast"), list):
+            return value
+        style = value.get("style")
+        places = (value, style) if isinstance(style, dict) else (value,)
+        lists = (place.get(key) for place in places for key in ("cast", "characters"))
+        return {**value, "cast": next((found for found in lists if isinstance(found, list)), [])}
 
     @classmethod
     def of(cls, story: VideoStory) -> "Draft":
@@ -122,7 +158,7 @@ class Draft(_Lenient):
         """Return all of its text."""
         style = self.style
         words = [self.refusal, self.title, style.place, style.palette, style.lens, style.light]
-        words += [word for person in style.characters for word in (person.name, person.look)]
+        words += [word for member in self.cast for word in (member.name, member.look)]
         words += [word for scene in self.scenes for word in (scene.description, scene.action, scene.shot)]
         return " ".join(words)
 

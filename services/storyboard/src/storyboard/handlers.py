@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.events import (
+    CastRequested,
     SceneRequested,
     StoryboardApproved,
     StoryboardCreated,
@@ -20,7 +21,7 @@ from shared.contracts.events import (
     VideoDeleted,
     VideoRequested,
 )
-from shared.contracts.story import Belonging, Storyboard, VideoStory
+from shared.contracts.story import Belonging, Scene, Storyboard, VideoStory
 from shared.contracts.story_rules import ANY_SECONDS, SceneSeconds
 from shared.contracts.timeline import timeline
 from shared.messaging.errors import RequestConflicts, StepFailed
@@ -28,11 +29,15 @@ from shared.messaging.event_router import Delivery, EventRouter
 from shared.persistence.database import Database, now
 from shared.persistence.inbox import AlreadyHandled
 from shared.persistence.unit_of_work import UnitOfWork, idempotent_transaction, transaction
+from storyboard.cast import references_of
 from storyboard.editing import as_edited
 from storyboard.models import DraftRow, LlmAnswerRow, StoryboardRow
 from storyboard.writer import Writer, Written, fingerprint
 
 log = structlog.get_logger()
+
+FREE_RENDERER = "animatic"
+"""The provider of drafts."""
 
 
 class NothingToApprove(Exception):
@@ -64,7 +69,7 @@ async def write_storyboard(event: VideoRequested, delivery: Delivery, deps: Depe
         written = await deps.writer.write(event)
     else:
         known = await _known(event.storyboard, deps.database)
-        written = as_edited(event.storyboard, known, deps.seconds)
+        written = as_edited(event.storyboard, known, deps.seconds, references_of(event))
 
     try:
         async with idempotent_transaction(deps.database, delivery) as work:
@@ -217,28 +222,58 @@ def _created(event: VideoRequested, written: Written, *, review: bool, revision:
         story_script=written.story_script,
         aspect_ratio=event.aspect_ratio,
         shots=tuple(scene.shot for scene in storyboard.scenes),
+        details=tuple(scene.details for scene in storyboard.scenes),
         style=storyboard.style,
+        cast=storyboard.cast,
+        clip_sound=event.clip_sound,
         review=review,
         revision=revision,
     )
 
 
 async def _request_scenes(work: UnitOfWork, event: VideoRequested, written: Written) -> None:
-    slots = timeline(written.story.scenes)
-    for slot, shot_prompt in zip(slots, written.shot_prompts, strict=True):
+    story = written.story
+    # Requested before the scenes, whose first frames are made from them. The free renderer draws without pictures.
+    if event.quality != "draft" and story.pictured_cast:
+        await work.emit(_cast_requested(event, story))
+    slots = timeline(story.scenes)
+    for slot, shown, shot_prompt in zip(slots, story.scenes, written.shot_prompts, strict=True):
         scene = SceneRequested(
             video_id=event.video_id,
-            scene=slot.scene.model_dump(exclude={"shot"}),
+            scene=Scene.model_validate(slot.scene.model_dump()),
             scene_count=len(slots),
             shot_prompt=shot_prompt,
             clip_frames=slot.clip_frames,
             lead_frames=slot.lead,
             tail_frames=slot.overlap,
             aspect_ratio=event.aspect_ratio,
-            niche=written.story.niche,
+            niche=story.niche,
             owner=event.owner,
             post_id=event.post_id,
             priority=event.priority,
-            providers=event.providers,
+            providers=_providers(event),
+            quality=event.quality,
+            key_moment=shown.key_moment,
+            cast=tuple(member for name in shown.cast for member in story.cast if member.name == name),
+            review=event.review,
+            first_frame=shown.image,
+            own_clip=shown.clip,
+            clip_sound=event.clip_sound,
         )
         await work.emit(scene)
+
+
+def _cast_requested(event: VideoRequested, story: Storyboard) -> CastRequested:
+    return CastRequested(
+        video_id=event.video_id,
+        cast=story.pictured_cast,
+        style=story.style,
+        owner=event.owner,
+        priority=event.priority,
+        quality=event.quality,
+        providers=_providers(event),
+    )
+
+
+def _providers(event: VideoRequested) -> tuple[str, ...]:
+    return (FREE_RENDERER,) if event.quality == "draft" else event.providers

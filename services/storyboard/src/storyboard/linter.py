@@ -1,11 +1,13 @@
 """Checks the drafts of a model, repairs what it can and lists the other faults. No I/O."""
 
 import re
+from collections.abc import Sequence
 
 from shared.contracts.events import StoryRequested
 from shared.contracts.story import VideoStory
 from shared.contracts.story_rules import SceneSeconds
-from storyboard.draft import Draft, DraftScene, StyleBible
+from storyboard.cast import folded, kind_of, references_of
+from storyboard.draft import Draft, DraftMember, DraftScene, StyleBible
 from storyboard.language import NAMES, evident_language
 from storyboard.repairs import repair
 from storyboard.rules import StoryboardInvalid, check
@@ -22,12 +24,15 @@ NOT_VISIBLE = re.compile(
 def lint(
     draft: Draft, request: StoryRequested, seconds: SceneSeconds, *, with_style: bool = False
 ) -> tuple[VideoStory, list[str]]:
-    """Return the story of a draft, and the repairs. `with_style`: it must have a complete style bible.
+    """Return the story of a draft, and the repairs. `with_style`: its style bible and its cast must be complete.
 
     Raises:
         StoryboardInvalid: the draft has faults that only its writer can correct.
     """
-    faults = _faults_of_draft(draft, request) + (_faults_of_style(draft.style) if with_style else [])
+    faults = _faults_of_draft(draft, request)
+    if with_style:
+        pictured = {folded(reference.name) for reference in references_of(request)}
+        faults += [*_faults_of_cast(draft.cast, pictured), *_faults_of_style(draft.style)]
     if faults:
         raise StoryboardInvalid(faults)
     story, repairs = repair(draft, request, seconds)
@@ -66,9 +71,15 @@ def _fault_of_action(scene: DraftScene) -> str:
 
 
 def _faults_of_style(style: StyleBible) -> list[str]:
-    faults = [f"{person.name or 'somebody'} has no look" for person in style.characters if not person.look]
     traits = {"place": style.place, "palette": style.palette, "lens": style.lens, "light": style.light}
-    return faults + [f"the style bible says no {name}" for name, text in traits.items() if not text]
+    return [f"the style bible says no {name}" for name, text in traits.items() if not text]
+
+
+def _faults_of_cast(cast: Sequence[DraftMember], pictured: set[str]) -> list[str]:
+    """Return the faults of a cast of which the request shows the `pictured`."""
+    characters = [member for member in cast if kind_of(member) == "character" and folded(member.name) not in pictured]
+    faults = [f"{member.name or 'somebody'} has no look" for member in characters if not member.look]
+    return faults + ["somebody in the cast has no name" for member in characters if member.look and not member.name]
 
 
 def leaks(text: str, instructions: str) -> bool:

@@ -1,55 +1,68 @@
-"""The prompts for video providers: the picture of a scene and the common style. scene-render adds the camera."""
+"""The prompts for video providers: the picture of a scene and the common style. scene-render adds camera and looks."""
 
-from collections.abc import Sequence
-
-from shared.contracts.story import Storyboard
+from shared.contracts.story import CastMember, ShotScene, Storyboard
 from storyboard.draft import StyleBible
 from storyboard.text import cut_units, units
 
-LONGEST_SHOT_PROMPT = 900
-"""In UTF-16 code units: the lowest limit of a provider is 1000, and scene-render puts the camera in front."""
+LONGEST_SHOT_PROMPT = 890
+"""In UTF-16 code units, with the looks: the lowest limit of a model is 1000, and scene-render adds camera and sound."""
 
-LONGEST_BIBLE = 560
-LONGEST_LOOK = 90
-LONGEST_TRAIT = 50
-MOST_CHARACTERS = 3
+LONGEST_STYLE = 280
+LONGEST_STYLE_WITHOUT_CAST = 560
+"""Older storyboards describe their characters in the style."""
+LONGEST_TRAIT = 60
+LONGEST_LOOKS = 270
+"""The looks of all in one picture."""
+SHORTEST_SHOT = 60
+LONGEST_TAG = 30
+"""Of what scene-render says about a member whom a reference picture shows."""
 
 
-def bible_text(style: StyleBible) -> tuple[str, bool]:
+def style_text(style: StyleBible) -> tuple[str, bool]:
     """Return the style bible as text for a prompt, and whether it was shortened."""
-    whole = _written(style, len(style.characters), LONGEST_BIBLE, LONGEST_BIBLE)
-    if units(whole) <= LONGEST_BIBLE:
+    whole = _written(style, LONGEST_STYLE)
+    if units(whole) <= LONGEST_STYLE:
         return whole, False
     # Cut each trait: cutting the whole text would lose the last ones.
-    return cut_units(_written(style, MOST_CHARACTERS, LONGEST_LOOK, LONGEST_TRAIT), LONGEST_BIBLE), True
+    return _written(style, LONGEST_TRAIT), True
 
 
-def _written(style: StyleBible, characters: int, look: int, trait: int) -> str:
-    traits = {
-        "Characters": "; ".join(
-            cut_units(f"{person.name}: {person.look}", look) for person in style.characters[:characters]
-        ),
-        "Place": cut_units(style.place, trait),
-        "Light": cut_units(style.light, trait),
-        "Palette": cut_units(style.palette, trait),
-        "Lens": cut_units(style.lens, trait),
-    }
-    return " ".join(f"{name}: {text.rstrip('.')}." for name, text in traits.items() if text)
+def _written(style: StyleBible, longest: int) -> str:
+    traits = {"Place": style.place, "Light": style.light, "Palette": style.palette, "Lens": style.lens}
+    return " ".join(f"{name}: {cut_units(text, longest).rstrip('.')}." for name, text in traits.items() if text)
 
 
-def cut_shots(shots: Sequence[str], style: str) -> tuple[tuple[str, ...], list[str]]:
-    """Return the shots, cut to leave room for the style, and messages about those that were cut."""
-    fitting = tuple(cut_units(shot, _room(style)) for shot in shots)
-    pairs = enumerate(zip(shots, fitting, strict=True), 1)
-    return fitting, [f"scene {n}: its shot prompt was shortened" for n, (before, after) in pairs if before != after]
+def fitted(story: Storyboard) -> tuple[Storyboard, list[str]]:
+    """Return a storyboard whose prompts, with the looks, fit every model; and messages about what was shortened."""
+    style = cut_units(story.style, LONGEST_STYLE if story.cast else LONGEST_STYLE_WITHOUT_CAST)
+    cast = tuple(_with_fitting_look(member, story) for member in story.cast)
+    fitting = story.model_copy(update={"style": style, "cast": cast})
+    scenes = tuple(
+        scene.model_copy(update={"shot": cut_units(scene.shot, _room(fitting, scene))}) for scene in story.scenes
+    )
+    notes = ["the style was shortened"] if style != story.style else []
+    looks = zip(story.cast, cast, strict=True)
+    notes += [f"the look of {member.name} was shortened" for member, after in looks if member != after]
+    shots = zip(story.scenes, scenes, strict=True)
+    notes += [f"scene {scene.scene_number}: its shot prompt was shortened" for scene, after in shots if scene != after]
+    return fitting.model_copy(update={"scenes": scenes}), notes
 
 
 def shot_prompts(story: Storyboard) -> tuple[str, ...]:
     """Return the prompt of each scene."""
     return tuple(
-        f"{cut_units(scene.shot or scene.action, _room(story.style))} {story.style}".strip() for scene in story.scenes
+        f"{cut_units(scene.shot or scene.action, _room(story, scene))} {story.style}".strip() for scene in story.scenes
     )
 
 
-def _room(style: str) -> int:
-    return LONGEST_SHOT_PROMPT - units(style) - 1
+def _with_fitting_look(member: CastMember, story: Storyboard) -> CastMember:
+    """Return a member whose look leaves room for those of all others in each of its scenes."""
+    most = max((len(scene.cast) for scene in story.scenes if member.name in scene.cast), default=1)
+    return member.model_copy(update={"look": cut_units(member.look, LONGEST_LOOKS // most)})
+
+
+def _room(story: Storyboard, scene: ShotScene) -> int:
+    """Return how long the shot of a scene can be."""
+    shown = [member for member in story.cast if member.name in scene.cast]
+    looks = sum(units(member.name) + max(units(member.look), LONGEST_TAG) + len(": . ") for member in shown)
+    return max(LONGEST_SHOT_PROMPT - units(story.style) - looks - 1, SHORTEST_SHOT)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from shared.contracts.events import StoryRequested
 from shared.contracts.story import CameraAngle, Scene, Transition, VideoStory
 from shared.contracts.story_rules import ANY_SECONDS, SceneSeconds
+from storyboard.cast import cast_draft, references_of
 from storyboard.draft import Draft
 from storyboard.language import Language, language_of
 from storyboard.phrasebook import SHOT, Niche, niche_of
@@ -94,8 +95,9 @@ class TemplateWriter:
         )
         story, repairs = repair(Draft.of(story), request, self.seconds)
         check(story, request, self.seconds)
-        look = f"Set in {niche.place}, {niche.light}. Cinematic, natural colours, consistent characters."
-        return Written(storyboard_of(story, style=look), tuple(repairs))
+        style = f"Set in {niche.place}, {niche.light}. Cinematic, natural colours, consistent characters."
+        storyboard, recast = cast_draft(storyboard_of(story, style=style), Draft.of(story), references_of(request))
+        return Written(storyboard, (*repairs, *recast))
 
 
 def split_duration(total: int, weights: Sequence[float]) -> tuple[int, ...]:

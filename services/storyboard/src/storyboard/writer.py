@@ -4,9 +4,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from shared.contracts.events import StoryRequested
+from pydantic import BaseModel
+
+from shared.contracts.events import StoryRequested, VideoRequested
 from shared.contracts.story import Storyboard, VideoStory
 from storyboard.shots import shot_prompts
 from storyboard.text import cut
@@ -63,6 +65,26 @@ def story_script(story: VideoStory) -> str:
 
 
 def fingerprint(request: StoryRequested) -> str:
-    """Return a hash that identifies the content of a request."""
-    text = json.dumps(request.model_dump(mode="json"), sort_keys=True)
+    """Return a hash that identifies the content of a request.
+
+    It is the same in all versions: fields that older versions do not have count only where they are set.
+    """
+    text = json.dumps(request.model_dump(mode="json", exclude=_unset_later_fields(request)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unset_later_fields(request: StoryRequested) -> dict[str, Any]:
+    """Return those of the later fields that have their defaults, in the form of pydantic's `exclude`."""
+    if not isinstance(request, VideoRequested):
+        return {}
+    unset = _unset(request, "quality", "references", "clip_sound")
+    if request.storyboard is not None:
+        scenes = enumerate(request.storyboard.scenes)
+        in_scenes = {n: _unset(scene, "cast", "key_moment", "image", "clip") for n, scene in scenes}
+        unset["storyboard"] = {**_unset(request.storyboard, "cast"), "scenes": in_scenes}
+    return unset
+
+
+def _unset(value: BaseModel, *names: str) -> dict[str, Any]:
+    fields = type(value).model_fields
+    return {name: True for name in names if getattr(value, name) == fields[name].default}

@@ -101,7 +101,7 @@ def estimate_story(models: ProviderModels | None, quality: Quality, story: Story
     """Estimate the cost of filming a storyboard in USD. None: the free renderer."""
     if models is None or quality == "draft":
         return FREE
-    total = references_usd(models, story.cast)
+    total = references_usd(models, story.pictured_cast)
     for slot, scene in zip(timeline(story.scenes), story.scenes, strict=True):
         if scene.clip is None:
             seconds = slot.clip_frames / FRAME_RATE

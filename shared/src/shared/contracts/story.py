@@ -192,3 +192,9 @@ class Storyboard(VideoStory):
     style: Annotated[Text, Field(max_length=560)] = ""
     cast: Annotated[tuple[CastMember, ...], Field(max_length=6)] = ()
     storyboard_id: UUID | None = None
+
+    @property
+    def pictured_cast(self) -> tuple[CastMember, ...]:
+        """Those of the cast who have, or get, a reference picture: a scene that has to be rendered shows them."""
+        shown = {name for scene in self.scenes if scene.clip is None for name in scene.cast}
+        return tuple(member for member in self.cast if member.is_pictured and member.name in shown)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from shared.contracts.media import MediaReference, media_prefix
+from shared.contracts.media import UPLOADS_PREFIX, MediaReference, media_prefix
 from shared.contracts.messages import Message
 from shared.messaging.errors import MessageMalformed
 
@@ -22,7 +22,9 @@ def checked(event: E, user: str | None) -> E:
     """
     video_id = getattr(event, "video_id", None)
     for path, reference in _references(event):
-        if video_id is None or not reference.key.startswith(media_prefix(video_id)) or "/." in reference.key:
+        # The gateway has checked that an upload belongs to the person who used it; its key cannot be guessed.
+        own = (media_prefix(video_id), UPLOADS_PREFIX)
+        if video_id is None or not reference.key.startswith(own) or "/." in reference.key:
             raise MessageMalformed(f"{path}: {reference.key!r} is not media of video {video_id}")
     owner = getattr(event, "owner", None)
     if user is None or owner is None:

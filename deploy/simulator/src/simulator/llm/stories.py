@@ -20,34 +20,38 @@ BEATS = {
     5: (0, 1, 2, 3, 4),
 }
 NAMES = ("beginning", "middle", "turn", "middle", "end")
+TURN = 2
 ACTIONS = {
     "en": (
-        "Mara opens the door and carries a lantern out to the water.",
-        "Mara kneels and wipes the dust from the old brass bell.",
+        "{one} opens the door and carries a lantern out to the water.",
+        "{one} kneels and wipes the dust from the old brass bell.",
         "The rope snaps and the lantern falls into the dark water.",
-        "A boy in a red raincoat dives in and holds the lantern up.",
-        "Mara and the boy ring the bell together while the sun rises.",
+        "{other} dives in and holds the lantern up.",
+        "{one} and {other} ring the bell together while the sun rises.",
     ),
     "id": (
-        "Mara membuka pintu dan membawa lentera ke tepi air.",
-        "Mara berlutut dan mengusap debu dari lonceng kuningan tua itu.",
+        "{one} membuka pintu dan membawa lentera ke tepi air.",
+        "{one} berlutut dan mengusap debu dari lonceng kuningan tua itu.",
         "Tali itu putus dan lentera jatuh ke dalam air yang gelap.",
-        "Seorang anak berjas hujan merah menyelam dan mengangkat lentera itu.",
-        "Mara dan anak itu membunyikan lonceng bersama saat matahari terbit.",
+        "{other} menyelam dan mengangkat lentera itu dari dalam air.",
+        "{one} dan {other} membunyikan lonceng bersama saat matahari terbit.",
     ),
 }
 SHOTS = (
-    "Mara carries a lit lantern through a door towards still water.",
-    "Mara kneels and wipes dust from an old brass bell.",
+    "{one} carries a lit lantern through a door towards still water.",
+    "{one} kneels and wipes dust from an old brass bell.",
     "A rope snaps, a lantern falls into dark water and goes out.",
-    "The boy rises from the water and holds the lantern high.",
-    "Mara and the boy ring the bell, the sun rises behind them.",
+    "{other} rises from the water and holds the lantern high.",
+    "{one} and {other} ring the bell, the sun rises behind them.",
 )
+SHOWN = (("one",), ("one",), (), ("other",), ("one", "other"))
+"""Who is in the picture of each beat."""
+LOOKS = {
+    "Mara": "woman of 60, grey braid, dark blue wool coat, brown boots",
+    "Otto": "boy of 9, short black hair, red raincoat",
+}
+"""The characters, unless the request names others, whose looks are in its pictures."""
 STYLE = {
-    "characters": [
-        {"name": "Mara", "look": "woman of 60, grey braid, dark blue wool coat, brown boots"},
-        {"name": "The boy", "look": "boy of 9, short black hair, red raincoat"},
-    ],
     "place": "a small wooden harbour at a lake",
     "palette": "slate blue, amber, rust red",
     "lens": "35 mm, soft film grain",
@@ -84,21 +88,31 @@ def good_story(request: dict[str, Any]) -> dict[str, Any]:
     first = request.get("firstAngle") or "wide"
     angles = [first, *(angle for angle in ANGLES if angle != first)]
     subject = " ".join(prompt.split()[:6])[:50] or "Mara"
+    beats = BEATS[count]
+    pictured = request.get("references", ())
+    names = dict(zip(("one", "other"), dict.fromkeys([*pictured, *LOOKS]), strict=False))
+    shown = [names[role] for role in names if any(role in SHOWN[beat] for beat in beats)]
+    key_moment = TURN if TURN in beats else beats[-1]
     about = {"en": f"The story of {subject}, at the lake.", "id": f"Cerita tentang {subject}, di tepi danau."}
     return {
         "refusal": "",
         "title": subject,
         "style": STYLE,
+        "cast": [
+            {"name": name, "kind": "character", "look": "" if name in pictured else LOOKS[name]} for name in shown
+        ],
         "scenes": [
             {
                 "beat": NAMES[beat],
                 "description": about[language],
-                "action": ACTIONS[language][beat],
-                "shot": SHOTS[beat],
+                "action": ACTIONS[language][beat].format(**names),
+                "shot": SHOTS[beat].format(**names),
                 "cameraAngle": angles[n],
                 "duration": durations[n],
                 "transition": "cut" if n == count - 1 else joins[n],
+                "cast": [names[role] for role in SHOWN[beat]],
+                "keyMoment": beat == key_moment,
             }
-            for n, beat in enumerate(BEATS[count])
+            for n, beat in enumerate(beats)
         ],
     }
