@@ -110,6 +110,16 @@ async def test_quiet_and_loud_mixes_have_the_same_loudness(tmp_path: Path, volum
     assert peak <= -1
 
 
+async def test_a_lowered_mix_stays_lower_and_gives_way_to_a_voice(tmp_path: Path) -> None:
+    noise = await sound(tmp_path, "anoisesrc=color=pink:seed=1:r=48000:amplitude=0.4", 5)
+    lowered = (Track(begin=0, frames=120, gain_db=-12), noise)
+    await mix_sound([lowered], 120, tmp_path / "mix.m4a", Ffmpeg())
+    assert (await loudness(tmp_path / "mix.m4a"))[0] == pytest.approx(-26, abs=0.7)
+    voice = (Track(kind="narration", begin=0, frames=120), noise)
+    await mix_sound([lowered, voice], 120, tmp_path / "mix.m4a", Ffmpeg())
+    assert (await loudness(tmp_path / "mix.m4a"))[0] == pytest.approx(-14, abs=0.7)
+
+
 async def test_peaks_stay_below_the_limit_and_a_whisper_is_not_made_loud(tmp_path: Path) -> None:
     clicks = await sound(tmp_path, "aevalsrc=0.9*exp(-400*mod(t\\,0.5))*sin(9000*t):s=48000", 5)
     await mix_sound([(Track(begin=0, frames=120), clicks)], 120, tmp_path / "mix.m4a", Ffmpeg())

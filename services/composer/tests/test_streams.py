@@ -1,5 +1,6 @@
 """A film can be watched while it is made: the stream has its frames, piece by piece, and never holds it up."""
 
+import math
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -36,6 +37,10 @@ VIDEO = UUID(int=7)
 VIDEO_FAILED = VideoFailed(video_id=VIDEO, stage="scene-render", kind="k", reason="r")
 VIDEO_RESUMED = VideoResumed(video_id=VIDEO)
 Storyboard = Callable[..., StoryboardCreated]
+LEVEL_OF_TONE = 0.125 / 2
+"""RMS of a channel; in a stream it is as loud as in its clip."""
+LEVEL_OF_FILMS = 10 ** ((-14 + 0.69) / 20) / math.sqrt(2)
+"""The same of a tone at -14 LUFS in two channels."""
 
 
 def with_a_fade(board: StoryboardCreated) -> StoryboardCreated:
@@ -106,6 +111,26 @@ async def test_the_sound_of_the_stream_has_no_gap(composer: Any, storyboard: Sto
     for levels in heard[:2]:
         assert min(levels[3:99]) > 0.9 * levels[50]
     assert max(heard[2]) < 0.001, "its clip has no sound"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("clip_sound", "decibels"), [("keep", 0), ("lower", -12), ("drop", None)])
+async def test_the_sound_of_clips_is_kept_lowered_or_dropped(
+    composer: Any, storyboard: Storyboard, clip_sound: str, decibels: int | None
+) -> None:
+    clips = [await with_a_tone(composer, await composer.rendered(number)) for number in (1, 2)]
+    emitted = await composer.handle(storyboard(clip_sound=clip_sound), *clips)
+    composed = emitted[-1]
+    assert isinstance(composed, VideoComposed)
+    assert composed.encoded_frames == 0, "the picture is copied"
+    film = BytesIO((composer.folder / "media" / composed.film.key).read_bytes())
+    heard = [loudness(film), *(loudness(stream_file(composer, one)) for one in await make_pieces(composer))]
+    assert len(heard) == 3
+    for levels, full in zip(heard, (LEVEL_OF_FILMS, LEVEL_OF_TONE, LEVEL_OF_TONE), strict=True):
+        if decibels is None:
+            assert max(levels) == 0
+        else:
+            assert 20 * math.log10(levels[50] / full) == pytest.approx(decibels, abs=1)
 
 
 def stream_file(composer: Any, extended: StreamExtended) -> BytesIO:

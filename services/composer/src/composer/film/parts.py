@@ -16,6 +16,9 @@ from shared.contracts.base import Contract
 from shared.contracts.media import Clip, MediaReference
 from shared.contracts.timeline import Slot, total_frames
 
+LOWERED_DB = -12.0
+"""The gain of clips whose sound is lowered."""
+
 
 class EncodedPart(Contract):
     """Frames that are encoded anew, of `width` x `height` pixels."""
@@ -32,7 +35,7 @@ class EncodedPart(Contract):
         return {excerpt.scene_number: excerpt.media for excerpt in self.encoded.excerpts}
 
 
-class ClipSound(Contract):
+class PlacedSound(Contract):
     """The place of a clip's sound in the film."""
 
     track: Track
@@ -43,7 +46,7 @@ class SoundPart(Contract):
     """The sound of the whole film."""
 
     kind: Literal["sound"] = "sound"
-    sounds: tuple[ClipSound, ...]
+    sounds: tuple[PlacedSound, ...]
     frames: Frames
 
 
@@ -87,12 +90,14 @@ def encoded_part(encoded: Encoded, size: tuple[int, int]) -> EncodedPart:
 def sound_part(slots: Sequence[Slot], clips: Mapping[int, Clip], rules: Rules) -> SoundPart:
     """Return the part that makes the sound of the film."""
     plans = [plan_scene(slot, clips[slot.scene.scene_number], rules) for slot in slots]
-    sounds = tuple(clip_sound(plan) for plan in plans if plan.clip.has_audio)
+    sounds = tuple(sound for plan in plans for sound in placed_sounds(plan, rules))
     return SoundPart(sounds=sounds, frames=total_frames(slots))
 
 
-def clip_sound(plan: ScenePlan) -> ClipSound:
-    """Place the sound of a clip under its picture; it is faded where another clip overlaps."""
+def placed_sounds(plan: ScenePlan, rules: Rules) -> tuple[PlacedSound, ...]:
+    """Place the sound of a clip under its picture; it is faded where another clip overlaps. Empty: it is not heard."""
+    if rules.clip_sound == "drop" or not plan.clip.has_audio:
+        return ()
     slot = plan.slot
     track = Track(
         kind="clip",
@@ -100,8 +105,9 @@ def clip_sound(plan: ScenePlan) -> ClipSound:
         frames=slot.clip_frames - plan.held,
         fade_in=0 if plan.held else slot.lead,
         fade_out=slot.overlap,
+        gain_db=LOWERED_DB if rules.clip_sound == "lower" else 0.0,
     )
-    return ClipSound(track=track, media=plan.clip.media)
+    return (PlacedSound(track=track, media=plan.clip.media),)
 
 
 def thumbnail_part(slot: Slot, clip: Clip) -> ThumbnailPart:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from composer.film.segments import Copied, Encoded, Excerpt, Segment
 from shared.contracts.media import FRAME_RATE, LONGEST_FREEZE_FRAMES, Clip, CutPoints
+from shared.contracts.story import ClipSound
 from shared.contracts.timeline import Slot
 from shared.messaging.errors import StepFailed
 
@@ -44,12 +45,13 @@ class Rules:
     """How films are planned.
 
     `parameter_sets`: the digest of the parameter sets that may be copied, by their number. `copies`: whether anything
-    may be copied.
+    may be copied. `clip_sound`: what becomes of the sound of the clips.
     """
 
     parameter_sets: Mapping[int, str]
     copies: bool = True
     holds: Holds = "auto"
+    clip_sound: ClipSound = "keep"
 
     def cut_points(self, clip: Clip) -> CutPoints | None:
         """Return where a clip can be cut; None if it cannot be copied into this film."""

@@ -31,10 +31,10 @@ class Correction:
     is_limited: bool
 
 
-def correction(measured: Loudness) -> Correction:
-    """Return how a mix gets to `TARGET_LUFS`."""
+def correction(measured: Loudness, target: float = TARGET_LUFS) -> Correction:
+    """Return how a mix gets to its target loudness in LUFS."""
     if not math.isfinite(measured.integrated) or measured.integrated < SILENCE_LUFS:
         return Correction(0.0, is_limited=False)
     room = HIGHEST_PEAK_DB - measured.peak
-    gain = min(TARGET_LUFS - measured.integrated, room + MOST_LIMITED_DB, MOST_AMPLIFIED_DB)
+    gain = min(target - measured.integrated, room + MOST_LIMITED_DB, MOST_AMPLIFIED_DB)
     return Correction(gain, is_limited=gain > room)

@@ -10,7 +10,7 @@ from typing import Any
 
 import ffmpeg as graph
 
-from composer.sound.loudness import HIGHEST_PEAK_DB, Correction, Loudness, correction
+from composer.sound.loudness import HIGHEST_PEAK_DB, TARGET_LUFS, Correction, Loudness, correction
 from composer.sound.silence import write_silence
 from composer.sound.tracks import Track, TrackKind
 from shared.contracts.media import FRAME_RATE
@@ -35,7 +35,8 @@ async def mix_sound(
 ) -> None:
     """Write the sound of a film of `frames` frames to `target`: AAC in MP4.
 
-    Each track comes with an MP4 file that has a sound. `evened`: bring the mix to the loudness of other films.
+    Each track comes with an MP4 file that has a sound. `evened`: bring the mix to the loudness of other films; one
+    of lowered tracks only, as much below it.
 
     Raises:
         FfmpegFailed, FfmpegTimedOut: ffmpeg cannot read or write a sound.
@@ -51,7 +52,9 @@ async def mix_sound(
         await ffmpeg.run(_arguments(graph.output(mix, str(target), **FILM_AUDIO, **CONTAINER)), time_limit=limit)
         return
     measured = await _measure(mix, mixed, {"acodec": "pcm_f32le", "f": "wav"}, ffmpeg, limit)
-    change = correction(measured)
+    # If all of it is lowered, it stays so: there is room for a voice.
+    lowered = min(max(track.gain_db for track, _ in heard), 0.0)
+    change = correction(measured, TARGET_LUFS + lowered)
     highest = HIGHEST_PEAK_DB
     for _ in range(MOST_ENCODINGS):
         source = _corrected(graph.input(str(mixed), f="wav").audio, change, highest)

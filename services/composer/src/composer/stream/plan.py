@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from composer.film.parts import ClipSound, clip_sound, encoded_part, key_of
+from composer.film.parts import PlacedSound, encoded_part, key_of, placed_sounds
 from composer.film.plan import Rules, plan_pieces, plan_scene
 from composer.film.segments import Copied, Encoded, Frames
 from shared.contracts.base import Contract
@@ -29,7 +29,7 @@ class StreamPart(Contract):
     count: Annotated[int, Field(gt=0)]
     segments: tuple[Copied | Encoded, ...]
     encoded: dict[str, MediaReference]
-    sounds: tuple[ClipSound, ...]
+    sounds: tuple[PlacedSound, ...]
     longest_frames: Frames
 
     @property
@@ -57,11 +57,11 @@ def stream_parts(
     """
     # A piece may begin a little before its scene, where the clip of the scene before can be cut.
     longest = max(slot.frames for slot in slots) + FRAME_RATE
-    sounds: list[ClipSound] = []
+    sounds: list[PlacedSound] = []
     begin = 0
     for slot, segments in zip(slots, plan_pieces(slots, clips, rules), strict=False):
         plan = plan_scene(slot, clips[slot.scene.scene_number], rules)
-        sounds += [clip_sound(plan)] if plan.clip.has_audio else []
+        sounds += placed_sounds(plan, rules)
         end = begin + sum(segment.frames for segment in segments)
         encoded = {one.key: made.get(key_of(encoded_part(one, size))) for one in segments if isinstance(one, Encoded)}
         if all(encoded.values()):
@@ -76,7 +76,7 @@ def stream_parts(
         begin = end
 
 
-def _heard(sounds: Sequence[ClipSound], begin: int, end: int) -> Iterator[ClipSound]:
+def _heard(sounds: Sequence[PlacedSound], begin: int, end: int) -> Iterator[PlacedSound]:
     """Yield the sounds between two frames of the film, with their times from the first of them."""
     for sound in sounds:
         track = sound.track

@@ -102,12 +102,13 @@ async def inputs_of(session: AsyncSession, film: Film, holds: Holds) -> FilmInpu
     clips = list(await session.scalars(select(FilmClip).where(FilmClip.video_id == film.video_id)))
     parts = await session.scalars(select(FilmPart).where(FilmPart.video_id == film.video_id))
     known = {int(number): digest for number, digest in (film.parameter_sets or {}).items()}
+    storyboard = StoryboardCreated.model_validate(film.storyboard)
     return FilmInputs(
-        StoryboardCreated.model_validate(film.storyboard),
+        storyboard,
         {row.scene_number: Clip.model_validate(row.clip) for row in clips},
         {row.scene_number: Origin(row.provider or "unknown", row.model) for row in clips},
         {row.key: MediaReference.model_validate(row.media) for row in parts if row.media},
-        Rules(known, film.copies, holds),
+        Rules(known, film.copies, holds, storyboard.clip_sound),
     )
 
 
