@@ -30,7 +30,7 @@ from scene_render.providers.base import (
 from scene_render.providers.callbacks import Callbacks
 from shared.catalogue.models import Model, models_of
 from shared.contracts.base import AspectRatio
-from shared.contracts.events import SceneRequested
+from shared.contracts.events import CastRequested, PictureRendered, SceneRendered, SceneRequested
 from shared.contracts.story import CastMember
 
 pytestmark = pytest.mark.slow
@@ -369,3 +369,35 @@ async def test_the_request_log_has_no_pictures_in_it(simulated: Any, scene: Scen
     log: httpx.Response = await simulated.control.get("/requests")
     assert "base64" not in log.text
     assert "/9j/" not in log.text
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_the_wire_shows_the_same_person_from_the_reference_to_the_clip(
+    sqlite_rig: Any, simulated: Any, scene: Scene, name: str
+) -> None:
+    """Mara is in both scenes, Tom in the second one only. What is booked is what the provider charged."""
+    await sqlite_rig.use(simulated.provider(name))
+    await sqlite_rig.deliver(scene(1, cast=(MARA,)))
+    await sqlite_rig.deliver(scene(2, cast=(MARA, TOM)))
+    cast = CastRequested(video_id=UUID(int=1), cast=(MARA, TOM), owner="o", priority="interactive")
+    async with sqlite_rig.providers[name]:
+        await sqlite_rig.deliver(cast)
+        emitted = await sqlite_rig.play(lambda seen: len(of(SceneRendered, seen)) == 2, 60)
+    stored = of(PictureRendered, emitted)
+    people = {one.cast_name: one.picture.sha256 for one in stored if one.cast_name}
+    frames = {one.scene_number: one.picture.sha256 for one in stored if one.scene_number}
+    tasks = await simulated.tasks()
+    shown = {tuple(sent(task)) for task in tasks if task["pictures"]}
+    assert len(tasks) == 6
+    if name == "luma":  # it reads its own pictures, which are stored in another encoding
+        assert sorted(len(one["pictures"]) for one in tasks) == [0, 0, 1, 1, 1, 2]
+        assert None not in {picture["sha256"] for task in tasks for picture in task["pictures"]}
+    else:
+        assert shown == {(people["Mara"],), (people["Mara"], people["Tom"]), (frames[1],), (frames[2],)}
+    charged = sum(Decimal(task["chargedUsd"]) for task in tasks)
+    [(booked, reserved)] = await sqlite_rig.rows("SELECT SUM(booked_usd), SUM(reserved_usd) FROM spend")
+    assert (Decimal(str(booked)).quantize(Decimal("0.0001")), reserved) == (charged.quantize(Decimal("0.0001")), 0)
+
+
+def of(kind: type, emitted: list[Any]) -> list[Any]:
+    return [event for event in emitted if isinstance(event, kind)]
