@@ -39,6 +39,15 @@ async def test_the_answer_is_a_story_for_the_request(client) -> None:
     assert answer.usage.total_tokens > 0
 
 
+async def test_the_characters_have_the_names_of_the_request(client) -> None:
+    request = json.dumps({"prompt": "A fox", "sceneCount": 4, "totalSeconds": 30, "references": ["Siti"]})
+    answer = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": request}])
+    story = json.loads(answer.choices[0].message.content)
+    assert [(one["name"], bool(one["look"])) for one in story["cast"]] == [("Siti", False), ("Mara", True)]
+    assert [scene["cast"] for scene in story["scenes"]] == [["Siti"], ["Siti"], [], ["Siti", "Mara"]]
+    assert [scene["keyMoment"] for scene in story["scenes"]] == [False, False, True, False]
+
+
 async def test_a_given_tool_is_called(client) -> None:
     tool = {"type": "function", "function": {"name": "hand_in", "parameters": {"type": "object"}}}
     [call] = (await ask(client, tools=[tool])).choices[0].message.tool_calls
