@@ -22,6 +22,7 @@ from scene_render.attempts import submission
 from scene_render.attempts.service import Attempts
 from scene_render.clips.clip_ingest import ClipIngest
 from scene_render.clips.download import Downloader
+from scene_render.clips.picture_ingest import PictureIngest
 from scene_render.providers.luma import Luma
 from scene_render.providers.runway import Runway
 
@@ -87,6 +88,7 @@ def arm(order: dict[str, str]) -> None:
             around(Downloader, "_write", before=fail)
         case "stored_uncommitted":
             around(ClipIngest, "collect", after=fail)
+            around(PictureIngest, "collect", after=fail)
 
 
 def main() -> None:

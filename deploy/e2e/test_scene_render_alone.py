@@ -6,6 +6,7 @@ scenes wait: a provider never has more at once than it may. Runway cannot be ask
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import json
 import os
@@ -21,9 +22,11 @@ from typing import Any
 
 import aio_pika
 import pytest
+from PIL import Image
 
-from shared.contracts.events import SceneRequested
-from shared.contracts.story import Scene
+from shared.contracts.events import CastRequested, SceneRequested
+from shared.contracts.media import MediaReference
+from shared.contracts.story import CastMember, Scene
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
@@ -56,6 +59,24 @@ EXPECTED: dict[tuple[str, str], tuple[tuple[str, int], tuple[str, int], tuple[st
     ("luma", "after_intent"): (RENDERED, RENDERED, RENDERED),
     ("luma", "answer_lost"): (RENDERED, RENDERED, RENDERED),
     ("luma", "id_not_committed"): (RENDERED, RENDERED, RENDERED),
+}
+
+
+PICTURES_EXPECTED: dict[tuple[str, str], tuple[str, int]] = {
+    # The end of the scene, and the number of tasks for this picture, after SIGKILL at Runway. Without its reference a
+    # scene is described instead.
+    ("reference", "before_intent"): ("rendered", 1),
+    ("reference", "after_intent"): ("rendered", 0),
+    ("reference", "answer_lost"): ("rendered", 1),
+    ("reference", "id_not_committed"): ("rendered", 1),
+    ("reference", "stored_uncommitted"): ("rendered", 1),
+    ("first_frame", "before_intent"): ("rendered", 1),
+    ("first_frame", "after_intent"): ("submission_unknown", 0),
+    ("first_frame", "answer_lost"): ("submission_unknown", 1),
+    ("first_frame", "id_not_committed"): ("submission_unknown", 1),
+    ("first_frame", "polling"): ("rendered", 1),
+    ("first_frame", "download_half"): ("rendered", 1),
+    ("first_frame", "stored_uncommitted"): ("rendered", 1),
 }
 
 
@@ -139,8 +160,10 @@ class Lane:
         path = self.folder / "log"
         return path.read_text()[-2000:] if path.exists() else ""
 
-    async def ask(self, prompt: str, *, scenes: int = 1, videos: int = 1, owner: str = "o") -> list[str]:
-        """Ask for so many scenes of so many videos; returns the videos' ids."""
+    async def ask(
+        self, prompt: str, *, scenes: int = 1, videos: int = 1, owner: str = "o", cast: tuple[CastMember, ...] = ()
+    ) -> list[str]:
+        """Ask for so many scenes of so many videos, with this cast; returns the videos' ids."""
         ids = [uuid.uuid4() for _ in range(videos)]
         connection = await aio_pika.connect(self.broker.url)
         async with connection:
@@ -149,16 +172,22 @@ class Lane:
             # No other service runs here to consume scene-render's events.
             others = await channel.declare_queue("others", arguments={"x-max-length": 1})
             await others.bind(exchange, "#")
+
+            async def publish(event: CastRequested | SceneRequested) -> None:
+                message = aio_pika.Message(event.model_dump_json().encode(), message_id=str(uuid.uuid4()))
+                await exchange.publish(message, routing_key=event.name, mandatory=True)
+
+            for video_id in ids if cast else ():
+                await publish(CastRequested(video_id=video_id, cast=cast, owner=owner, priority="interactive"))
             for video_id, number in itertools.product(ids, range(1, scenes + 1)):
                 scene = Scene(
                     scene_number=number, description="d", camera_angle="wide", duration=4, action="a", transition="cut"
                 )
                 request = SceneRequested(
                     video_id=video_id, scene=scene, scene_count=scenes, shot_prompt=prompt, clip_frames=96,
-                    aspect_ratio="16:9", niche="n", owner=owner, priority="interactive",
+                    aspect_ratio="16:9", niche="n", owner=owner, priority="interactive", cast=cast,
                 )  # fmt: skip
-                message = aio_pika.Message(request.model_dump_json().encode(), message_id=str(uuid.uuid4()))
-                await exchange.publish(message, routing_key="scene.requested", mandatory=True)
+                await publish(request)
         return [str(video_id) for video_id in ids]
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -166,7 +195,7 @@ class Lane:
 
     async def ended(self, video_id: str) -> str:
         """How the scene ended: rendered, or the kind of its failure. A failure may still be mended by late news."""
-        query = f"SELECT state, failure_kind FROM renders WHERE video_id = '{video_id}'"
+        query = f"SELECT state, failure_kind FROM renders WHERE video_id = '{video_id}' AND scene_number < 100"
 
         def end() -> str | None:
             found = self.rows(query)
@@ -263,6 +292,67 @@ def test_at_every_point_of_the_paid_step(lane: Callable[[str], Lane], simulator:
         assert asyncio.run(drive_all()) == EXPECTED
     finally:
         simulator.control("faults/clear", {})
+
+
+async def fail_at_picture(lane: Lane, product: str, point: str, own: MediaReference) -> tuple[str, int]:
+    """Kill the service at this point of a picture, help it up again, and see how its scene ends."""
+    prompt = f"{lane.provider} {point} {product} {uuid.uuid4().hex}"
+    marker = lane.folder / f"{point}-{product}"
+    ledger = f"{lane.simulator.url}/control/ledger"
+    pid = await lane.start(point=point, signal="SIGKILL", prompt=prompt, ledger=ledger, marker=str(marker))
+    # The first paid step is the reference picture, or with a picture from the request, the first frame.
+    is_reference = product == "reference"
+    mara = CastMember(name="Mara", look=prompt if is_reference else "", image=None if is_reference else own)
+    [video_id] = await lane.ask(f"The harbour of {uuid.uuid4().hex}" if is_reference else prompt, cast=(mara,))
+    await eventually(marker.exists, 60, f"{point} is reached; {lane.log()}", every=0.05)
+    await eventually(lambda: not runs(pid), 12, "the service is killed")
+    await lane.start()
+    how = await lane.ended(video_id)
+    of_video = f"FROM attempts WHERE video_id = '{video_id}'"
+    ids = {task_id for (task_id,) in lane.rows(f"SELECT task_id {of_video} AND task_id IS NOT NULL")}
+    pictures = [task for task in lane.tasks(prompt) if task["kind"] == "picture"]
+    charged = {task["id"]: Decimal(task["chargedUsd"]) for task in lane.simulator.tasks()}
+    [(held, booked)] = lane.rows(f"SELECT SUM(reserved_usd), SUM(booked_usd) FROM spend WHERE video_id = '{video_id}'")
+    unknown = lane.rows(f"SELECT product {of_video} AND state = 'UNKNOWN'")
+    assert booked == sum(charged[task_id] for task_id in ids), f"{product} {point}: the books are not the provider's"
+    assert (held > 0) == bool(unknown), f"{product} {point}: the money of an unknown attempt is held"
+    await lane.end()
+    return how, len(pictures)
+
+
+def test_at_every_point_of_a_paid_picture(lane: Callable[[str], Lane], simulator: Any, s3: S3Server) -> None:
+    seats = asyncio.Semaphore(LANES_AT_ONCE)
+    lanes = {key: lane("runway") for key in PICTURES_EXPECTED}
+
+    async def drive(key: tuple[str, str]) -> tuple[str, int]:
+        one, (product, point) = lanes[key], key
+        async with seats:
+            with one.open():
+                if point == "answer_lost":
+                    about = f"runway {point} {product} "
+                    fault = _fault(about, times=1, drop=True, done=True)
+                    await asyncio.to_thread(simulator.control, "faults", fault)
+                return await fail_at_picture(one, product, point, await _portrait(one, s3))
+
+    async def drive_all() -> dict[tuple[str, str], Any]:
+        results = await asyncio.gather(*map(drive, PICTURES_EXPECTED), return_exceptions=True)
+        return dict(zip(PICTURES_EXPECTED, results, strict=True))
+
+    try:
+        assert asyncio.run(drive_all()) == PICTURES_EXPECTED
+    finally:
+        simulator.control("faults/clear", {})
+
+
+async def _portrait(lane: Lane, s3: S3Server) -> MediaReference:
+    """Store a picture of a person, as the request brings one."""
+    path = lane.folder / "portrait.jpg"
+    Image.linear_gradient("L").resize((640, 640)).convert("RGB").save(path)
+    bucket = lane.storage["STORAGE_URL"].removeprefix("s3://").partition("?")[0]
+    data = path.read_bytes()
+    await asyncio.to_thread(s3.client().put_object, Bucket=bucket, Key="uploads/portrait.jpg", Body=data)
+    digest = hashlib.sha256(data).hexdigest()
+    return MediaReference(key="uploads/portrait.jpg", content_type="image/jpeg", size=len(data), sha256=digest)
 
 
 def _prepare_faults(simulator: Any, provider: str, point: str) -> None:
