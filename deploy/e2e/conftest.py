@@ -24,6 +24,7 @@ from shared_testing.ports import free_port
 from shared_testing.s3_server import S3Server
 from shared_testing.servers import eventually, fetch_json
 from shared_testing.sql_server import SqlServer
+from simulator.app import KEYS, api_urls
 
 SERVICES = ("storyboard", "scene-render", "composer", "gateway")
 BIN = Path(sys.executable).parent
@@ -84,12 +85,13 @@ class Simulator:
 
     def environment(self, *providers: str) -> dict[str, str]:
         """What makes services render at these simulated providers, the preferred one first."""
-        urls = {"runway": self.url, "luma": f"{self.url}/dream-machine/v1", "pika": self.url}
-        keys = {"runway": "key_simulated", "luma": "luma-simulated", "pika": "simulated"}
+        urls: dict[str, str] = {**api_urls(self.url)}
+        keys: dict[str, str] = {**KEYS}
         settings = {"VIDEO_PROVIDERS": ",".join(providers), "SIMULATOR_SPEED": str(self.speed), "SUBMIT_SECONDS": "3"}
         for name in providers:
-            settings |= {f"{name.upper()}_API_URL": urls[name], f"{name.upper()}_API_KEY": keys[name]}
-            settings |= {f"{name.upper()}_CONCURRENCY": "5"}
+            prefix = name.upper().replace("-", "_")
+            settings |= {f"{prefix}_API_URL": urls[name], f"{prefix}_API_KEY": keys[name]}
+            settings |= {f"{prefix}_CONCURRENCY": "5"}
         return settings | {"BUDGET_VIDEO_USD": "100", "BUDGET_OWNER_DAY_USD": "100000", "BUDGET_DAY_USD": "100000"}
 
     def control(self, path: str, body: object = None) -> Any:
