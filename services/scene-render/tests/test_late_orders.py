@@ -220,8 +220,9 @@ async def test_a_failed_second_order_does_not_affect_the_found_first_one(
     rendered: list[Any] = []
     seen: list[CheckDue] = []
 
-    async def submit(attempt_id: str, _shot: object) -> str:
+    async def submit(attempt_id: str, shot: object) -> str:
         rig.ledger.taken.append(attempt_id)
+        rig.ledger.orders.append(shot)
         seen.append(checks(await settle(rig, first, task_id="task-1")))
         if rendered_before:
             rendered.extend(await collect(rig, seen[0]))
