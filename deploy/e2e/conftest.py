@@ -139,7 +139,7 @@ class Stack:
     s3: S3Server
     folder: Path
     simulator: Simulator
-    providers: tuple[str, ...] = ("luma", "runway", "pika")
+    providers: tuple[str, ...] = ("luma", "runway", "pika", "luma-agents", "fal")
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
 

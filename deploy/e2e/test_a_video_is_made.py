@@ -207,18 +207,35 @@ async def test_the_same_request_twice_makes_one_video_and_another_one_of_that_id
     assert stack.rows("gateway", f"SELECT COUNT(*) FROM videos WHERE videoId = '{video_id}'") == [(1,)]
 
 
-async def test_each_provider_makes_a_film_of_four_scenes_and_its_ledger_is_our_book(stack) -> None:
+def board_with_people() -> dict[str, Any]:
+    """A storyboard of four scenes and 20 s: two characters, and one scene without anybody."""
+    shown: tuple[list[str], ...] = (["Mara"], ["Mara", "Tom"], ["Tom"], [])
+    scenes = [
+        {
+            "sceneNumber": number, "description": "The harbour", "cameraAngle": ("wide", "medium", "close-up")[number % 3],
+            "duration": 5, "action": f"Part {number} of the story", "transition": "dissolve" if number < 4 else "cut",
+            "shot": f"The harbour at dawn, part {number}", "cast": cast, "keyMoment": number == 3,
+        }
+        for number, cast in enumerate(shown, 1)
+    ]  # fmt: skip
+    looks = {"Mara": "a woman of 30 in a red coat", "Tom": "a man of 60 with a grey beard"}
+    cast = [{"name": name, "kind": "character", "look": look} for name, look in looks.items()]
+    story = {"title": "The harbour", "niche": "travel", "overallPrompt": "The harbour", "totalDuration": 20}
+    return {**story, "scenes": scenes, "style": "Light: dawn.", "cast": cast}
+
+
+async def test_each_provider_makes_a_film_with_the_same_people_and_its_ledger_is_our_book(stack) -> None:
     simulator, known = stack.simulator, {task["id"] for task in stack.simulator.tasks()}
-    asked = {provider: str(uuid4()) for provider in ("runway", "luma", "pika")}
+    asked = {provider: str(uuid4()) for provider in stack.providers}
     for provider, video_id in asked.items():
-        wish = {"videoId": video_id, "prompt": "a fox", "sceneCount": 4, "duration": 20, "providers": [provider]}
+        wish = {"videoId": video_id, "prompt": "a harbour", "providers": [provider], "storyboard": board_with_people()}
         await publish(stack, json.dumps(wish).encode())
     for provider, video_id in asked.items():
-        video = await stack.ended(video_id, 240)
+        video = await stack.ended(video_id, 300)
         assert video["status"] == "completed", video["errorMessage"]
         assert [scene["provider"] for scene in video["scenes"]] == [provider] * 4
         tasks = [task for task in simulator.tasks(provider) if task["id"] not in known]
-        assert len(tasks) == 4
+        assert [sum(task["kind"] == kind for task in tasks) for kind in ("picture", "clip")] == [5, 4]
         assert Decimal(video["costUsd"]) == sum(Decimal(task["chargedUsd"]) for task in tasks) > 0
         assert float(video["heldUsd"]) == 0
         _, spend = fetch_json(stack.api.replace("/videos", f"/spend?provider={provider}"))

@@ -48,6 +48,7 @@ from scene_render.models import Base as RenderBase
 from scene_render.providers.base import Ended, Failed, Shot, Succeeded, Unknowable
 from scene_render.scenes import video_standing
 from scene_render.scheduling.scheduler import Scheduler
+from shared.catalogue.models import models_of
 from shared.contracts.events import (
     Event,
     SceneRequested,
@@ -62,7 +63,6 @@ from shared.contracts.story import Scene
 from shared.media.ffmpeg import Ffmpeg
 from shared.messaging.event_router import NullPublisher, Subscription
 from shared.money.budget import Caps
-from shared.money.prices import Tariff
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.migrations import migrate
@@ -90,9 +90,8 @@ class Ledger:
     concurrency = 10
     submit_seconds = usual_seconds = attempt_seconds = 60.0
     check_seconds = 1.0
-    tariff = Tariff({5: Decimal(1)})
+    models = models_of("pika", uses={"standard": "v2.2/720p"}, prices={"pika/v2.2/720p": {5: Decimal(1)}})
     can_reconcile = False
-    model = "test-1.0"
 
     def __init__(self, *, loses: int, fails: Callable[[], bool]) -> None:
         self.loses, self.fails = loses, fails
@@ -107,6 +106,9 @@ class Ledger:
 
     async def find(self, _attempt_id: str, _age: float) -> Unknowable:
         return Unknowable()
+
+    def task_id_of(self, said: str, _model: str | None) -> str:
+        return said
 
     async def check(self, _task_id: str) -> Succeeded | Failed:
         failed = Failed("job_failed", "r", Decimal(0), again=True)
