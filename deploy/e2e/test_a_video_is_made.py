@@ -212,7 +212,8 @@ def board_with_people() -> dict[str, Any]:
     shown: tuple[list[str], ...] = (["Mara"], ["Mara", "Tom"], ["Tom"], [])
     scenes = [
         {
-            "sceneNumber": number, "description": "The harbour", "cameraAngle": ("wide", "medium", "close-up")[number % 3],
+            "sceneNumber": number, "cameraAngle": ("wide", "medium", "close-up")[number % 3],
+            "description": "The harbour",
             "duration": 5, "action": f"Part {number} of the story", "transition": "dissolve" if number < 4 else "cut",
             "shot": f"The harbour at dawn, part {number}", "cast": cast, "keyMoment": number == 3,
         }

@@ -43,6 +43,8 @@ from scene_render.capacity import circuit_breaker as breaker
 from scene_render.capacity.provider_selection import ProviderSelection
 from scene_render.capacity.slots import provide_slots
 from scene_render.clips.clip_ingest import ClipIngest
+from scene_render.clips.order_files import OrderFiles
+from scene_render.clips.picture_ingest import PictureIngest
 from scene_render.models import Attempt
 from scene_render.models import Base as RenderBase
 from scene_render.providers.base import Ended, Failed, Shot, Succeeded, Unknowable
@@ -269,6 +271,8 @@ async def studio(schemas: Path, folder: Path, ledger: Ledger, policy: UnknownPol
         attempts=Attempts(ProviderSelection(providers, ("ledger",)), Caps(None, None, None), 0.0, policy),
         animatics=None,  # type: ignore[arg-type]  # never requested here
         clips=DrawnClips(storage, ffmpeg, None),
+        pictures=PictureIngest(storage, None),
+        order_files=OrderFiles(storage, databases["render"], None),
         ephemeral=ephemeral,
     )
     composer_settings = ComposerSettings(
