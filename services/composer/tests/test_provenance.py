@@ -131,3 +131,5 @@ def test_without_a_shot_the_action_is_the_prompt() -> None:
 def test_drawings_by_rules_are_not_said_to_be_from_a_trained_model() -> None:
     assert source_type(["animatic"]).endswith(ALGORITHMIC)
     assert source_type(["animatic", "pika"]).endswith(TRAINED)
+    assert source_type(["upload", "animatic"]).endswith("/composite")
+    assert source_type(["upload", "pika"]).endswith("/compositeWithTrainedAlgorithmicMedia")

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from scene_render.animatic import draw
 from scene_render.animatic.camera_motion import corners
@@ -87,6 +88,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[CameraAngle, Path]:
 @pytest.fixture(scope="module")
 def pictures(clips: dict[CameraAngle, Path]) -> dict[CameraAngle, list[np.ndarray]]:
     return {angle: frames_of(path) for angle, path in clips.items()}
+
+
+async def test_a_scene_shows_the_picture_that_it_brings_and_its_caption(tmp_path: Path) -> None:
+    Image.new("RGB", (900, 900), (20, 160, 60)).save(tmp_path / "own.png")
+    target = tmp_path / "clip.mp4"
+    await draw(order(frames=48), target, Ffmpeg(), workspace=tmp_path, picture=tmp_path / "own.png")
+    first, green = frames_of(target)[0], np.full((720, 1280, 3), (20, 160, 60), np.int16)
+    middle = (slice(250, 400), slice(300, 900))
+    assert difference(first[middle], green[middle]) < 6
+    assert difference(first[500:], green[500:]) > 6, "the caption is there"
 
 
 @pytest.mark.parametrize(("ratio", "frames"), [("16:9", 25), ("9:16", 24), ("1:1", 31)])

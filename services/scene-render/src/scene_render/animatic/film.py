@@ -11,7 +11,7 @@ from PIL import Image
 
 from scene_render.animatic.camera_motion import Move, corners
 from scene_render.animatic.palette import palette_of
-from scene_render.animatic.shots import Layer, staged
+from scene_render.animatic.shots import Layer, shown, staged
 from scene_render.providers.animatic_order import AnimaticOrder
 from shared.contracts.media import FRAME_RATE, FRAME_SIZE
 from shared.contracts.timeline import boundaries
@@ -41,15 +41,18 @@ async def draw(
     runner: Ffmpeg,
     *,
     workspace: Path,
+    picture: Path | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> None:
     """Draw the clip of a scene to `target`, with temporary files in `workspace`. Progress is 0-100.
+
+    `picture`: a file that is shown instead of a drawing.
 
     Raises:
         FfmpegFailed, FfmpegTimedOut: ffmpeg could not encode it.
     """
     size = FRAME_SIZE[order.aspect_ratio]
-    sheets, move = await asyncio.to_thread(_paint, order, size, workspace)
+    sheets, move = await asyncio.to_thread(_paint, order, size, workspace, picture)
 
     def report_frame(frame: int) -> None:
         if on_progress:
@@ -74,13 +77,15 @@ class Sheet:
     top: int = 0
 
 
-def _paint(order: AnimaticOrder, size: tuple[int, int], folder: Path) -> tuple[list[Sheet], Move | None]:
+def _paint(
+    order: AnimaticOrder, size: tuple[int, int], folder: Path, picture: Path | None
+) -> tuple[list[Sheet], Move | None]:
     """Paint all layers; the last sheet is not moved by the camera."""
     # Importing Skia is slow; only processes that draw need it.
     from scene_render.animatic.captions import overlay
 
     palette = palette_of(order.niche, order.seed, order.scene.scene_number)
-    shot = staged(order, size, palette)
+    shot = staged(order, size, palette) if picture is None else shown(picture, size)
     still = Layer([overlay(size, order.scene, order.scene_count, palette)])
     layers = [*shot.layers, still]
     return [_kept(layer, folder / f"layer-{n}.raw", opaque=n == 0) for n, layer in enumerate(layers)], shot.move

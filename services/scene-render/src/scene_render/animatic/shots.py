@@ -4,8 +4,9 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from scene_render.animatic import body, head, overhead_background, pov_walk, side_background
 from scene_render.animatic.camera_motion import Move
@@ -60,6 +61,13 @@ class Shot:
 
     layers: Sequence[Layer]
     move: Move | None
+
+
+def shown(picture: Path, size: tuple[int, int]) -> Shot:
+    """Return a picture as a shot: cropped to the frame, with a slow push-in."""
+    with Image.open(picture, formats=("JPEG", "PNG")) as opened:
+        whole = ImageOps.fit(opened.convert("RGB"), size)
+    return Shot([Layer([whole], rate=1)], Move(zoom=(1.0, 1.12)))
 
 
 class Stage:

@@ -11,11 +11,12 @@ from scene_render.dependencies import Dependencies
 from scene_render.internal_messages import ClipReady, OwnClipDue
 from scene_render.models import Attempt, CancelledVideo, Render, Spend
 from scene_render.providers.base import ClipOutOfReach, ClipUnusable, ProviderSilent
-from scene_render.scenes.cast import UPLOADED, StoredPicture, name_of
+from scene_render.scenes.cast import StoredPicture, name_of
 from scene_render.scenes.scene_state import SceneTransitions, needs
 from scene_render.scenes.video_standing import give_up, release_later
 from shared.contracts.events import PictureRendered, SceneRendered
 from shared.contracts.media import FRAME_RATE, Clip
+from shared.contracts.provenance import UPLOADED
 from shared.messaging.errors import StepFailed
 from shared.messaging.event_router import Delivery
 from shared.money.prices import FREE

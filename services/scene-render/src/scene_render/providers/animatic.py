@@ -86,6 +86,7 @@ class AnimaticProvider:
             lead_frames=request.lead_frames,
             tail_frames=request.tail_frames,
             seed=str(request.video_id),
+            picture=request.first_frame,
         )
         try:
             async with transaction(self.database) as work:
@@ -142,10 +143,13 @@ class AnimaticProvider:
         if task is None or task.state != "drawing":
             return
         with work_folder(self.work_folder, "animatic") as folder:
-            target = folder / "clip.mp4"
+            target, picture = folder / "clip.mp4", None
+            if order.picture is not None:
+                picture = folder / "picture"
+                await self.storage.get(order.picture, picture)
             try:
                 async with self._saving_progress(task_id) as on_progress:
-                    await draw(order, target, self.ffmpeg, workspace=folder, on_progress=on_progress)
+                    await draw(order, target, self.ffmpeg, workspace=folder, picture=picture, on_progress=on_progress)
             except (FfmpegFailed, FfmpegTimedOut) as error:
                 await self._save(task_id, state="failed", reason=str(error))
                 return

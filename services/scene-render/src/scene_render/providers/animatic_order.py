@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.contracts.base import AspectRatio, Contract
+from shared.contracts.media import MediaReference
 from shared.contracts.story import Niche, Scene
 
 
@@ -22,3 +23,5 @@ class AnimaticOrder(Contract):
     lead_frames: Annotated[int, Field(ge=0)] = 0
     tail_frames: Annotated[int, Field(ge=0)] = 0
     seed: str
+    picture: MediaReference | None = None
+    """A picture that the scene brings: it is shown instead of a drawing."""

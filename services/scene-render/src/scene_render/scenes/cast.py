@@ -18,8 +18,6 @@ from shared.contracts.media import MediaReference
 from shared.contracts.story import CastMember
 from shared.money.prices import FREE
 
-UPLOADED = "upload"
-"""The provider of material that the request brought."""
 ENDED = ("rendered", "failed", "cancelled")
 
 
