@@ -97,7 +97,7 @@ async def test_video_status_omits_missing_values(trpc: Trpc, film: Film) -> None
     assert 0 <= low <= status.pop("etaSeconds") <= high
     assert status == {
         "videoId": video_id, "status": "pending", "progress": 0, "currentScene": 1, "totalScenes": 3,
-        "currentStep": "storyboard", "scenes": [],
+        "currentStep": "storyboard", "awaitingReview": False, "scenes": [],
     }  # fmt: skip
     await film(UUID(video_id))
     [status] = good(await trpc.query(("video.status", {"videoId": video_id})))
@@ -433,7 +433,8 @@ async def test_a_call_that_takes_too_long_is_cancelled(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(gateway.queries, "page", page)
-    server = procedures.server(gateway.videos, gateway.event_stream, gateway.access, gateway.idempotency, "", 0.01)
+    commands = procedures.Commands(gateway.videos, gateway.reviews, gateway.frame_reviews, gateway.idempotency)
+    server = procedures.server(commands, gateway.event_stream, gateway.access, "", 0.01)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=server.route("")), base_url="http://x") as client:
         answer = await client.get("/video.list")
     assert answer.status_code == 408
@@ -519,6 +520,11 @@ async def test_events_match_their_typescript_types(trpc: Trpc, gateway: Gateway,
     other = UUID(await trpc.make())
     async with transaction(gateway.database) as work:
         await gateway.projector.record(work, _streamed(other))
+        media = MediaReference(key="videos/x/pictures/a.jpg", content_type="image/jpeg", size=1, sha256="0" * 64)
+        for place in ({"purpose": "first_frame", "scene_number": 1}, {"purpose": "reference", "cast_name": "Ana"}):
+            picture = PictureRendered(video_id=other, picture=media, cost_usd="0.02", provider="runway", **place)
+            await gateway.projector.record(work, picture)
+        await gateway.projector.record(work, FramesRendered(video_id=other))
         await gateway.projector.record(work, VideoFailed(video_id=other, stage="composer", kind="k", reason="r"))
         await gateway.projector.record(work, VideoExpired(video_id=video_id))
     cancelled = await trpc.make()

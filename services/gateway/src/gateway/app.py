@@ -41,10 +41,13 @@ from gateway.retention import POLICIES
 from gateway.settings import Settings
 from gateway.storyboards import routes as storyboards
 from gateway.storyboards.service import Storyboards
+from gateway.uploads import routes as uploads
+from gateway.uploads.service import Uploads
 from gateway.upstream.middleware import UpstreamMiddleware
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.sockets import UpstreamSockets
 from gateway.upstream.trpc_forwarder import TrpcForwarder
+from gateway.videos import frame_routes as frames
 from gateway.videos import rating_routes as ratings
 from gateway.videos import receipt_routes as receipts
 from gateway.videos import retention_routes as retention
@@ -57,6 +60,7 @@ from gateway.videos.event_log import EventLog
 from gateway.videos.event_payloads import PAYLOADS
 from gateway.videos.event_stream import LOOK_EVERY_SECONDS, EventStream
 from gateway.videos.expiry import Expiry
+from gateway.videos.frame_reviews import FrameReviews
 from gateway.videos.mapping import epoch_of
 from gateway.videos.projector import VideoProjector
 from gateway.videos.queries import VideoQueries
@@ -106,7 +110,9 @@ class Gateway:
         self.queries = VideoQueries(self.database, Etas(settings, ACTIVE_STATUSES), self.event_log)
         self.projector = VideoProjector(self.queries, self.event_log, VideoCosts(self.billing, self.charges))
         self.videos = VideoCommands(self.queries, self.projector)
-        self.reviews = Reviews(self.projector, settings.scene_seconds)
+        self.uploads = Uploads(self.database, self.storage, settings.upload_retention_days)
+        self.reviews = Reviews(self.projector, self.uploads, settings.scene_seconds)
+        self.frame_reviews = FrameReviews(self.projector, self.uploads)
         self.idempotency = Idempotency(self.database)
         self.storyboards = Storyboards(self.database, self.billing, settings.storyboard_wait_seconds)
         self.keys = Keys(self.database)
@@ -141,7 +147,7 @@ class Gateway:
             background=background,
             epoch_of=epoch_of,
             storage=self.storage,
-            policies=(*POLICIES, self.expiry.policy),
+            policies=(*POLICIES, self.expiry.policy, self.uploads.policy),
             checks=doctor.checks(self.expiry),
         )
 
@@ -184,6 +190,8 @@ class Gateway:
         app.include_router(events.routes(self.event_stream, self.access))
         app.include_router(storyboards.routes(self.storyboards, self.billing.estimates, url))
         app.include_router(reviews.routes(self.reviews, self.billing, self.idempotency, url))
+        app.include_router(frames.routes(self.frame_reviews, self.idempotency, url))
+        app.include_router(uploads.routes(self.uploads, url))
         app.include_router(retention.routes(self.expiry, url))
         app.include_router(receipts.routes(Receipts(self.queries, self.charges)))
         app.include_router(ratings.routes(Ratings(self.queries), Statistics(self.database), url))
@@ -196,7 +204,8 @@ class Gateway:
         app.include_router(session.routes(self.access, url))
         seconds = self.settings.call_seconds
         fallback = None if self.application is None else TrpcForwarder(self.application, TRPC_PATH).forward
-        trpc = procedures.server(self.videos, self.event_stream, self.access, self.idempotency, url, seconds, fallback)
+        commands = procedures.Commands(self.videos, self.reviews, self.frame_reviews, self.idempotency)
+        trpc = procedures.server(commands, self.event_stream, self.access, url, seconds, fallback)
         app.router.routes.append(trpc.route(TRPC_PATH))
         api = with_middleware(app, self.settings, exempt=(TRPC_PATH,))
         whole: ASGIApp = RequestContextMiddleware(socketio.ASGIApp(self.live.server, other_asgi_app=api))

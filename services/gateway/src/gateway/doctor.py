@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, func, not_, or_, select
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.sql.functions import coalesce
 
+from gateway.eta.video_progress import AWAITING_STEPS
 from gateway.internal_messages import WebhookDue
 from gateway.models import Charge, Storyboard, Video, VideoEvent, WebhookDelivery, outbox
 from gateway.videos.expiry import Expiry
@@ -147,7 +148,7 @@ async def _unfinished(examined: Examined) -> AsyncIterator[Finding]:
     silent = await _ids(
         examined.database,
         Video.status.in_(("pending", "processing")),
-        Video.current_step != "review",
+        Video.current_step.not_in(AWAITING_STEPS),
         Video.request_hash.is_not(None),
         Video.created_at < now(-SILENT_SECONDS),
         not_(spoke.exists()),

@@ -10,6 +10,8 @@ from gateway.webhooks.deliveries import WebhookDeliveries
 from gateway.webhooks.webhook_sender import EndpointBusy
 from shared.contracts.events import (
     Event,
+    FramesRendered,
+    PictureRendered,
     SceneCharged,
     SceneDelayed,
     SceneFailed,
@@ -63,6 +65,8 @@ async def record_request(event: VideoRequested, delivery: Delivery, deps: Depend
     StoryboardCreated,
     StoryboardApproved,
     StoryCharged,
+    PictureRendered,
+    FramesRendered,
     SceneDelayed,
     SceneStarted,
     SceneCharged,

@@ -111,6 +111,11 @@ class Video(Base):
     rendering_scenes: Mapped[int] = mapped_column("renderingScenes", Integer, default=0, server_default="0")
     renderer: Mapped[str] = mapped_column(String(50), default="", server_default="")
     """The provider its scenes wait for or are rendered by."""
+    quality: Mapped[str] = mapped_column(String(10), default="standard", server_default="standard")
+    models: Mapped[list[str] | None] = mapped_column(JSON, default=None)
+    """The models that rendered its clips and pictures."""
+    cast_pictures: Mapped[dict[str, Any] | None] = mapped_column("castPictures", JSON, default=None)
+    """The reference picture of each member of its cast, by name."""
     version: Mapped[int] = mapped_column(Integer, server_default="1")
     """Incremented by every change of the row."""
 
@@ -148,7 +153,8 @@ class Storyboard(Base):
 class Charge(Base):
     """The amount, in USD, that one paid attempt at a scene reserves or cost, as last reported by scene-render.
 
-    Scene 0: the cost of the language model that wrote the storyboard, with a video or without.
+    Scene 0: it is for no scene, but for a reference picture of the cast, or for the language model that wrote the
+    storyboard, with a video or without.
     """
 
     __tablename__ = "charges"
@@ -166,8 +172,26 @@ class Charge(Base):
     task_id: Mapped[str | None] = mapped_column(identifier(255), default=None)
     reason: Mapped[str | None] = mapped_column(Text, default=None)
     simulated: Mapped[bool] = mapped_column(Boolean, default=False)
+    purpose: Mapped[str] = mapped_column(String(20), default="clip", server_default="clip")
+    """`clip`, `first_frame`, `reference` or `storyboard`."""
+    model: Mapped[str | None] = mapped_column(identifier(150), default=None)
     revision: Mapped[int] = mapped_column(Integer)
     updated_at: Mapped[datetime] = mapped_column(Moment, index=True)
+
+
+class Upload(Base):
+    """A picture or clip that a person uploaded, as it is stored. `width` and `height` of a clip are not known."""
+
+    __tablename__ = "uploads"
+
+    upload_id: Mapped[str] = mapped_column("uploadId", String(36), primary_key=True)
+    owner: Mapped[str] = mapped_column(OwnerName, index=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    """`picture` or `clip`."""
+    media: Mapped[dict[str, Any]] = mapped_column(JSON)
+    width: Mapped[int | None] = mapped_column(Integer, default=None)
+    height: Mapped[int | None] = mapped_column(Integer, default=None)
+    created_at: Mapped[datetime] = mapped_column("createdAt", Moment, index=True)
 
 
 class IdempotencyRecord(Base):

@@ -1,16 +1,27 @@
 """The inputs and outputs of the tRPC procedures, in the shape that the existing application's own server had."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from gateway.storyboards.schemas import References
 from gateway.videos.errors import VideoNotFound
+from gateway.videos.frame_reviews import FrameDescription
 from gateway.videos.projection import Step
 from gateway.videos.scene_projection import SceneStatus
 from gateway.videos.status import Status
-from shared.contracts.story import DEFAULT_NICHE, CameraAngle, Niche, Prompt, Transition
+from shared.contracts.story import DEFAULT_NICHE, CameraAngle, ClipSound, Niche, Prompt, Quality, Transition
 
 
 class _Input(BaseModel):
@@ -36,6 +47,10 @@ class GenerateInput(_Input):
     scene_count: SceneCount = 3
     duration: Duration = 30
     total_duration: Duration = Field(30, description="Another name of `duration`")
+    review: Annotated[bool, Field(strict=True)] = Field(False, description="Wait for approvals, see `video.approve`")
+    quality: Quality = Field("standard", description="`draft` is free, `premium` spends more on the key moments")
+    references: References = Field((), description="Uploaded pictures of people, places or things of the story")
+    clip_sound: ClipSound = Field("keep", description="What becomes of the sound that models make")
 
     @property
     def seconds(self) -> int:
@@ -63,6 +78,20 @@ class VideoInput(_Input):
             return self.id
         except VideoNotFound:
             return self.video_id
+
+
+class FrameInput(VideoInput):
+    """Another first frame of a scene: made from a `description`, or an uploaded `image`."""
+
+    scene_number: Annotated[int, Field(ge=1, le=5, strict=True)]
+    description: FrameDescription | None = None
+    image: UUID | None = None
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if (self.description is None) == (self.image is None):
+            raise ValueError("give either a description or an image")
+        return self
 
 
 class PageInput(_Input):
@@ -124,6 +153,7 @@ class SceneRow(_Output):
     state: SceneStatus
     progress: float
     video_url: str | None
+    first_frame_url: str | None
     error_message: str | None
 
 
@@ -139,6 +169,7 @@ class VideoStatus(_Output):
     current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
     total_scenes: int
     current_step: Step
+    awaiting_review: bool = Field(description="Whether it waits for an approval: `video.approve`, `approveFrames`")
     eta_seconds: int | None
     eta_range_seconds: tuple[int, int] | None
     video_url: OptionalText

@@ -14,6 +14,7 @@ from gateway.models import Video
 from gateway.procedure_schemas import (
     Done,
     EventsInput,
+    FrameInput,
     Generated,
     GenerateInput,
     PageInput,
@@ -24,6 +25,7 @@ from gateway.procedure_schemas import (
     VideoRow,
     VideoStatus,
 )
+from gateway.storyboards.schemas import media_of_references, providers_of, references_of
 from gateway.trpc.errors import TRPCError, code_of
 from gateway.trpc.fallback import Fallback
 from gateway.trpc.request_handler import Config, Limits
@@ -33,14 +35,26 @@ from gateway.videos import status as video_status
 from gateway.videos.commands import VideoCommands
 from gateway.videos.event_payloads import FINAL_EVENTS
 from gateway.videos.event_stream import EventStream
+from gateway.videos.frame_reviews import FrameReviews
 from gateway.videos.mapping import download_link
+from gateway.videos.reviews import Reviews
 from gateway.videos.schemas import SceneResource, VideoResource, video_resource
 from shared.contracts.events import VideoRequested
 from shared.http.json_bounds import check_json
-from shared.persistence.unit_of_work import UnitOfWork
+from shared.persistence.unit_of_work import UnitOfWork, transaction
 
 SECONDS = Histogram("multishot_trpc_seconds", "How long calls of the tRPC API take", ["procedure", "outcome"])
 REASON = "Cancelled by request."
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What callers can have done."""
+
+    videos: VideoCommands
+    reviews: Reviews
+    frame_reviews: FrameReviews
+    idempotency: Idempotency
 
 
 @dataclass(frozen=True)
@@ -49,10 +63,14 @@ class RequestContext:
 
     caller: Caller
     access: Access
-    videos: VideoCommands
+    commands: Commands
     event_stream: EventStream
-    idempotency: Idempotency
     public_url: str
+
+    @property
+    def videos(self) -> VideoCommands:
+        """The commands for videos."""
+        return self.commands.videos
 
 
 router: Router[RequestContext] = Router()
@@ -63,21 +81,29 @@ async def generate(call: Call[RequestContext], given: GenerateInput) -> Generate
     """Request a video. With the header `idempotency-key`, repeated calls create only one."""
     context = call.context
     context.caller.require("write")
-    event = VideoRequested(
-        video_id=uuid4(),
-        owner=context.caller.owner,
-        prompt=given.prompt,
-        niche=given.niche,
-        scene_count=given.scene_count,
-        duration=given.seconds,
-    )
+    owner = context.caller.owner
 
     async def do(work: UnitOfWork) -> dict[str, object]:
+        named = media_of_references(given.references)
+        media = await context.commands.reviews.uploads.media(work.session, named, owner)
+        event = VideoRequested(
+            video_id=uuid4(),
+            owner=owner,
+            prompt=given.prompt,
+            niche=given.niche,
+            scene_count=given.scene_count,
+            duration=given.seconds,
+            review=given.review,
+            quality=given.quality,
+            providers=providers_of(given.quality),
+            references=references_of(given.references, media),
+            clip_sound=given.clip_sound,
+        )
         return {"videoId": (await context.videos.accept(work, event)).video_id}
 
     # The calls of a batch share one header, so the index makes their keys differ.
-    key = Key.read(context.caller.owner, f"video.generate {call.index}", call.headers.get("idempotency-key"))
-    answer = await context.idempotency.once(key, given.model_dump(mode="json"), do)
+    key = Key.read(owner, f"video.generate {call.index}", call.headers.get("idempotency-key"))
+    answer = await context.commands.idempotency.once(key, given.model_dump(mode="json"), do)
     return Generated(success=True, video_id=answer.body["videoId"], message="Video generation started")
 
 
@@ -112,6 +138,47 @@ async def cancel(call: Call[RequestContext], video: VideoInput) -> Done:
     context.caller.require("write")
     await context.videos.cancel(video.id, by=context.caller.owner, reason=REASON, owner=context.caller.visible_owner)
     return Done(success=True, message="Video cancelled")
+
+
+@router.mutation("video.approve")
+async def approve(call: Call[RequestContext], video: VideoInput) -> Done:
+    """Approve the storyboard of a video that awaits its review, as it is."""
+    caller = call.context.caller
+    caller.require("write")
+    reviews = call.context.commands.reviews
+    async with transaction(reviews.queries.database) as work:
+        await reviews.approve(work, video.id, None, by=caller.owner, owner=caller.visible_owner)
+    return Done(success=True, message="Storyboard approved")
+
+
+@router.mutation("video.approveFrames")
+async def approve_frames(call: Call[RequestContext], video: VideoInput) -> Done:
+    """Approve the first frames of a video that awaits it. Its clips are ordered now."""
+    caller = call.context.caller
+    caller.require("write")
+    frames = call.context.commands.frame_reviews
+    async with transaction(frames.queries.database) as work:
+        await frames.approve(work, video.id, by=caller.owner, owner=caller.visible_owner)
+    return Done(success=True, message="First frames approved")
+
+
+@router.mutation("video.rejectFrame")
+async def reject_frame(call: Call[RequestContext], given: FrameInput) -> Done:
+    """Have the first frame of a scene made again from a description, or replaced by an upload."""
+    caller = call.context.caller
+    caller.require("write")
+    frames = call.context.commands.frame_reviews
+    async with transaction(frames.queries.database) as work:
+        await frames.reject(
+            work,
+            given.id,
+            given.scene_number,
+            by=caller.owner,
+            description=given.description,
+            image=given.image,
+            owner=caller.visible_owner,
+        )
+    return Done(success=True, message="First frame rejected")
 
 
 @router.subscription("video.events")
@@ -154,10 +221,9 @@ def _scenes(shown: list[SceneResource]) -> list[SceneRow]:
 
 
 def server(
-    videos: VideoCommands,
+    commands: Commands,
     event_stream: EventStream,
     access: Access,
-    idempotency: Idempotency,
     public_url: str,
     call_seconds: float,
     fallback: Fallback | None = None,
@@ -167,7 +233,7 @@ def server(
     async def context(request: Request, calls: int) -> RequestContext:
         caller = await access.identify(request)
         request.state.allowance = await access.count(caller, calls)
-        return RequestContext(caller, access, videos, event_stream, idempotency, public_url)
+        return RequestContext(caller, access, commands, event_stream, public_url)
 
     limits = Limits(call_seconds=call_seconds)
     return Server(Config(router, context, _explain, _observe, check_json, limits, fallback))

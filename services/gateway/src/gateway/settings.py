@@ -31,6 +31,7 @@ class Settings(StorageSettings, RenderSettings, StorySettings, WritingSettings):
     socket_pong_seconds: float = Field(20, gt=0, description="How long its answer may take")
     storyboard_wait_seconds: float = Field(20, ge=0, le=300, description="How long a call waits for its storyboard")
     retention_days: int = Field(30, ge=1, le=36_500, description="How long films are kept once they are made")
+    upload_retention_days: int = Field(30, ge=1, le=36_500, description="How long uploaded pictures and clips are kept")
     media_secret: SecretStr = Field(SecretStr(""), description="Signs links to a folder's media; not needed with S3")
     auth: Literal["none", "keys"] = Field("none", description="`none`: anybody may call; `keys`: callers need a key")
     auth_none_anywhere: bool = Field(

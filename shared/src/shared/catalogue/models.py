@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -159,6 +159,12 @@ class ProviderModels(BaseModel):
     picture: Model | None = None
     referenced_picture: Model | None = None
 
+    @property
+    def used(self) -> dict[Purpose, Model]:
+        """The model for each purpose that has one."""
+        chosen = {purpose: getattr(self, purpose) for purpose in get_args(Purpose)}
+        return {purpose: model for purpose, model in chosen.items() if model is not None}
+
     def model(self, model_id: str) -> Model:
         """Return a model by its id or key. Raises `PriceUnknown`."""
         wanted = model_id.removeprefix(f"{self.provider}/")
@@ -166,6 +172,11 @@ class ProviderModels(BaseModel):
             if model.id == wanted:
                 return model
         raise PriceUnknown(self.provider, model_id, tuple(model.id for model in self.models))
+
+
+def key_of(provider: str, model: str | None) -> str:
+    """Return the key of a model by its id or key; the provider's name, if the model is not known."""
+    return f"{provider}/{model.removeprefix(f'{provider}/')}" if model and model != provider else provider
 
 
 @functools.cache

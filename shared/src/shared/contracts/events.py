@@ -241,7 +241,7 @@ class FrameRejected(Event):
 
     name = "frame.rejected"
     publishers = ("gateway",)
-    consumers = ("scene-render", "gateway")
+    consumers = ("scene-render",)
 
     scene_number: SceneNumber
     description: Annotated[str, Field(max_length=900)] | None = None
@@ -254,7 +254,7 @@ class FramesApproved(Event):
 
     name = "frames.approved"
     publishers = ("gateway",)
-    consumers = ("scene-render", "gateway")
+    consumers = ("scene-render",)
 
     by: str
 

@@ -107,6 +107,8 @@ class Charges:
         for name in EVENT_FIELDS:
             setattr(charge, name, getattr(event, name))
         charge.scene_number = (event.scene_number or 0) if isinstance(event, SceneCharged) else 0
+        charge.purpose = event.purpose if isinstance(event, SceneCharged) else "storyboard"
+        charge.model = event.model if isinstance(event, SceneCharged) else charge.model
         charge.simulated = isinstance(event, SceneCharged) and event.simulated
         charge.task_id = event.task_id or charge.task_id
         charge.reason = event.reason

@@ -11,16 +11,26 @@ from pydantic.alias_generators import to_camel
 from gateway.billing.charges import Spent
 from gateway.billing.service import Quote
 from gateway.http.resource import Resource
+from shared.contracts.story import Quality
 
 ChargeState = Literal["held", "unknown", "settled"]
 Simulated = Annotated[bool, Field(description="Whether the money is not real, because the provider is simulated")]
+
+
+class TierEstimate(Resource):
+    """What a request would cost in one tier, in USD."""
+
+    quality: Quality
+    estimate_usd: Decimal
 
 
 class EstimateResource(Resource):
     """What a request would cost, in USD, and how much of the day's budgets is used; null: there is no such cap."""
 
     provider: str
+    quality: Quality
     estimate_usd: Decimal
+    tiers: list[TierEstimate] = Field(description="The same request in each tier")
     cap_per_video_usd: Decimal | None
     cap_per_owner_and_day_usd: Decimal | None
     used_by_owner_today_usd: Decimal
@@ -52,7 +62,7 @@ class SpendResource(Resource):
 
 
 class ChargeResource(Resource):
-    """What one paid attempt at a scene holds or cost, in USD.
+    """What one paid attempt holds or cost, in USD. Scene 0: it is for no scene, but for the cast or the storyboard.
 
     `unknown`: nobody knows whether it was paid. Look it up in the provider's account and settle it.
     """
@@ -63,7 +73,9 @@ class ChargeResource(Resource):
     video_id: UUID
     scene_number: int
     owner: str
+    purpose: Literal["clip", "first_frame", "reference", "storyboard"]
     provider: str
+    model: str | None
     day: date
     state: ChargeState
     held_usd: Decimal
@@ -99,7 +111,9 @@ def estimate_resource(quote: Quote) -> EstimateResource:
     """Show a quote."""
     return EstimateResource(
         provider=quote.provider,
+        quality=quote.quality,
         estimate_usd=quote.estimate,
+        tiers=[TierEstimate(quality=tier, estimate_usd=usd) for tier, usd in quote.tiers.items()],
         cap_per_video_usd=quote.caps.video,
         cap_per_owner_and_day_usd=quote.caps.owner_day,
         used_by_owner_today_usd=quote.used_by_owner_today,

@@ -1,5 +1,6 @@
 """Reservations: what videos may cost is taken from the budgets before any money is spent. Amounts are in USD."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -11,6 +12,7 @@ from gateway.billing.estimates import Estimates
 from gateway.models import budgets
 from shared.contracts.events import StoryboardRequested, VideoRequested
 from shared.contracts.provider_selection import first_provider
+from shared.contracts.story import Quality
 from shared.money import budget
 from shared.money.budget import UNCAPPED, Budget, Caps
 from shared.money.prices import FREE
@@ -24,7 +26,10 @@ class Quote:
     """What a request would cost, in USD, and how much of each cap is used."""
 
     provider: str
+    quality: Quality
     estimate: Decimal
+    tiers: Mapping[Quality, Decimal]
+    """The estimate of the same request in each tier."""
     caps: Caps
     used_by_owner_today: Decimal
     used_today: Decimal
@@ -119,7 +124,9 @@ class Billing:
             _, owner, all_ = caps.budgets(request.video_id, request.owner, day, simulated=self.simulated)
             return Quote(
                 provider=first_provider(request.providers, self.estimates.providers),
+                quality=request.quality,
                 estimate=self.estimates.of_request(request),
+                tiers=self.estimates.of_tiers(request),
                 caps=caps,
                 used_by_owner_today=await budget.used(session, budgets, owner),
                 used_today=await budget.used(session, budgets, all_),

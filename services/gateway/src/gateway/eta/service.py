@@ -7,11 +7,12 @@ from gateway.eta import estimate as eta
 from gateway.eta.estimate import Ahead, SceneAhead, Span
 from gateway.eta.stage_times import COMBINING, GIVEN, WRITTEN, StageTimes
 from gateway.eta.stage_timestamps import StageTimestamps
-from gateway.eta.video_progress import JOINING_STEPS, QueuePlace, VideoProgress
+from gateway.eta.video_progress import AWAITING_STEPS, JOINING_STEPS, QueuePlace, VideoProgress
 from gateway.remaining_time import Eta
-from shared.catalogue.models import ProviderModels
+from shared.catalogue.models import ProviderModels, key_of
 from shared.contracts.events import (
     Event,
+    FramesRendered,
     SceneDelayed,
     SceneFailed,
     SceneProgressed,
@@ -67,10 +68,13 @@ class Etas:
             case SceneRendered():
                 scene = stamps.scenes.get(event.scene_number)
                 if scene is not None and after.has_storyboard and event.scene_number <= len(after.clip_seconds):
-                    model = _key(event.provider, event.model)
+                    model = key_of(event.provider, event.model)
                     length = after.clip_seconds[event.scene_number - 1]
                     self.times.keep(work, ("scene", event.provider), model, length, clock - scene.started)
                 stamps = stamps.without_scene(event.scene_number)
+            case FramesRendered():
+                # From now on they wait for a person.
+                stamps = stamps.model_copy(update={"scenes": {}})
             case SceneDelayed() | SceneFailed():
                 stamps = stamps.without_scene(event.scene_number)
             case VideoComposing():
@@ -81,7 +85,7 @@ class Etas:
                 stamps = stamps.model_copy(update={"storyboard": clock, "combining": None})
             case _:
                 pass
-        if isinstance(event, VideoResumed) or (before.step == "review" != after.step):
+        if isinstance(event, VideoResumed) or (before.step in AWAITING_STEPS and after.step not in AWAITING_STEPS):
             stamps = self._promise(after, stamps)
         return self._noted(after, stamps)
 
@@ -170,8 +174,3 @@ class Etas:
     def _provider(self, video: VideoProgress) -> str:
         """Return the provider the scenes wait for; before they do, the one they are offered to first."""
         return video.place.provider or first_provider(video.requested_providers, self.providers)
-
-
-def _key(provider: str, model: str | None) -> str:
-    """Return the name of a model as in the catalogue; the provider's, if the model is not known."""
-    return f"{provider}/{model.removeprefix(f'{provider}/')}" if model else provider

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from gateway.eta.stage_timestamps import StageTimestamps
 
 JOINING_STEPS = ("combining", "storing")
+AWAITING_STEPS = ("review", "frames")
+"""The steps at which a video waits for a person."""
 
 
 @dataclass(frozen=True)

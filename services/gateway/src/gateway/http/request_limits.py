@@ -31,8 +31,8 @@ class BodyTooLarge(_BodyRefused):
 
     http_status, problem_type, title = 413, "too-large", "Too large"
 
-    def __init__(self) -> None:
-        super().__init__(f"A body has at most {MAX_BYTES:,} bytes.")
+    def __init__(self, limit: int = MAX_BYTES) -> None:
+        super().__init__(f"A body has at most {limit:,} bytes.")
 
 
 class BodyTooDeep(_BodyRefused):
@@ -66,7 +66,8 @@ class RequestLimitMiddleware:
 
     An answer must begin within `seconds`, and may then take its time, as streams and films do. A call that asks to
     wait (`Prefer`, read by `wait_of`) has as much longer, and so have calls to paths that begin with a key of
-    `extra_seconds`. Paths in `exempt` have limits of their own. `refuse` answers calls that took too long.
+    `extra_seconds`. Bodies for a path in `max_bytes` may be that large. Paths in `exempt` have limits of their own.
+    `refuse` answers calls that took too long.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class RequestLimitMiddleware:
         wait_of: Callable[[str | None], int | None],
         exempt: tuple[str, ...],
         refuse: Callable[[Exception, Scope], Response],
+        max_bytes: Mapping[str, int] | None = None,
     ) -> None:
         self.app = app
         self.seconds = seconds
@@ -84,6 +86,7 @@ class RequestLimitMiddleware:
         self.wait_of = wait_of
         self.exempt = exempt
         self.refuse = refuse
+        self.max_bytes = max_bytes or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an ASGI call."""
@@ -91,7 +94,7 @@ class RequestLimitMiddleware:
             await self.app(scope, receive, send)
             return
         seconds = self._seconds_for(scope)
-        receive_limited = _limited(scope, receive)
+        receive_limited = _limited(scope, receive, self.max_bytes.get(scope["path"], MAX_BYTES))
         try:
             async with asyncio.timeout(seconds) as limit:
 
@@ -113,25 +116,27 @@ class RequestLimitMiddleware:
         return self.seconds + wait + extra
 
 
-def _limited(scope: Scope, receive: Receive) -> Receive:
+def _limited(scope: Scope, receive: Receive, limit: int) -> Receive:
     headers = Headers(scope=scope)
     declared = headers.get("content-length", "0")
+    checks_json = is_json(headers.get("content-type", ""))
     chunks: list[bytes] = []
     size = 0
 
     async def receive_limited() -> Message:
         nonlocal size
-        if declared.isdecimal() and int(declared) > MAX_BYTES:
-            raise BodyTooLarge
+        if declared.isdecimal() and int(declared) > limit:
+            raise BodyTooLarge(limit)
         message = await receive()
         if message["type"] == "http.request":
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > MAX_BYTES:
-                raise BodyTooLarge
-            chunks.append(chunk)
-            if not message.get("more_body", False) and is_json(headers.get("content-type", "")):
-                _check(b"".join(chunks))
+            if size > limit:
+                raise BodyTooLarge(limit)
+            if checks_json:
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    _check(b"".join(chunks))
         return message
 
     return receive_limited

@@ -105,6 +105,25 @@ def routes(videos: VideoQueries, storage: FolderStorage | S3Storage) -> APIRoute
         state = row.scene_states.get(str(scene_number)) or {}
         return await _redirect(request, state.get("clip"), f"clip {scene_number} of {video_id}")
 
+    @router.head("/api/v1/videos/{video_id}/scenes/{scene_number}/frame", status_code=307, include_in_schema=False)
+    @router.get("/api/v1/videos/{video_id}/scenes/{scene_number}/frame", status_code=307, **redirect)
+    async def get_first_frame(video_id: UUID, scene_number: int, caller: Reader, request: Request) -> RedirectResponse:
+        """Get the first frame of a scene: redirects to a link that expires."""
+        row = await videos.get(video_id, owner=caller.visible_owner)
+        _check_not_expired(row)
+        frame = (row.scene_states.get(str(scene_number)) or {}).get("firstFrame") or {}
+        return await _redirect(request, frame.get("media"), f"first frame {scene_number} of {video_id}")
+
+    # Names may contain a slash.
+    @router.head("/api/v1/videos/{video_id}/cast/{name:path}/picture", status_code=307, include_in_schema=False)
+    @router.get("/api/v1/videos/{video_id}/cast/{name:path}/picture", status_code=307, **redirect)
+    async def get_cast_picture(video_id: UUID, name: str, caller: Reader, request: Request) -> RedirectResponse:
+        """Get the reference picture of a member of the cast: redirects to a link that expires."""
+        row = await videos.get(video_id, owner=caller.visible_owner)
+        _check_not_expired(row)
+        picture = (row.cast_pictures or {}).get(name) or {}
+        return await _redirect(request, picture.get("media"), f"picture of the cast of {video_id}")
+
     @router.head("/api/v1/videos/{video_id}/stream.m3u8", include_in_schema=False)
     @router.get(
         "/api/v1/videos/{video_id}/stream.m3u8",

@@ -19,6 +19,8 @@ def routes(providers: Providers) -> APIRouter:
                 name=facts.name,
                 model=facts.model,
                 prices_usd=facts.prices,
+                models=facts.models,
+                film_usd=facts.film_usd,
                 rendering=facts.rendering,
                 waiting=facts.waiting,
                 available=facts.notice is None,

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pydantic import Field
 
 from gateway.http.resource import Resource
+from shared.contracts.story import Quality
 
 
 class ProviderResource(Resource):
@@ -12,7 +13,9 @@ class ProviderResource(Resource):
 
     name: str
     model: str
-    prices_usd: dict[int, Decimal] = Field(description="By clip length in seconds; empty if free")
+    prices_usd: dict[int, Decimal] = Field(description="Of a clip, by its length in seconds; empty if free")
+    models: dict[str, str] = Field(description="The model for each purpose; empty if free")
+    film_usd: dict[Quality, Decimal] = Field(description="What a film of 30 s in 3 scenes costs in each tier")
     rendering: int
     waiting: int
     available: bool = Field(description="Whether it accepts scenes, as far as known")

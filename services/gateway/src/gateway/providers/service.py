@@ -6,11 +6,17 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
+from gateway.billing.estimates import TIERS
 from gateway.models import Video
 from gateway.videos.scene_projection import SceneState
+from shared.catalogue.shot_orders import estimate_request
 from shared.contracts.provider_selection import first_provider
+from shared.contracts.story import Quality
 from shared.persistence.database import Database
 from shared.settings import ProviderName, RenderSettings
+
+FILM_SECONDS, FILM_SCENES = 30, 3
+"""The film by which providers are compared."""
 
 
 @dataclass
@@ -23,6 +29,10 @@ class ProviderFacts:
     name: str
     model: str
     prices: dict[int, Decimal] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    """The name of the model for each purpose."""
+    film_usd: dict[Quality, Decimal] = field(default_factory=dict)
+    """What the usual film costs in each tier."""
     rendering: int = 0
     waiting: int = 0
     notice: str | None = None
@@ -61,6 +71,8 @@ class Providers:
 
     def _configured(self, name: ProviderName) -> ProviderFacts:
         models = self.settings.models_of(name)
+        film_usd = {tier: estimate_request(models, tier, FILM_SECONDS, FILM_SCENES) for tier in TIERS}
         if models is None:
-            return ProviderFacts(name, name)
-        return ProviderFacts(name, models.standard.key, dict(models.standard.tariff.usd))
+            return ProviderFacts(name, name, film_usd=film_usd)
+        used: dict[str, str] = {purpose: model.key for purpose, model in models.used.items()}
+        return ProviderFacts(name, models.standard.key, dict(models.standard.tariff.usd), used, film_usd)

@@ -1,25 +1,65 @@
 """Storyboards as the API takes and shows them: people edit what it shows and send it back."""
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from gateway.http.idempotency import Key
 from gateway.storyboards.errors import StoryboardFaulty
+from gateway.uploads.media_ids import NamedMedia, media_id
 from shared.contracts.base import AspectRatio
 from shared.contracts.events import StoryboardDrafted, StoryboardRequested, VideoRequested
-from shared.contracts.story import DEFAULT_NICHE, Metadata, Niche, Prompt, ShotScene, Storyboard
+from shared.contracts.media import MediaReference
+from shared.contracts.provider_selection import FREE_PROVIDER
+from shared.contracts.story import (
+    DEFAULT_NICHE,
+    CastMember,
+    CastName,
+    CastReference,
+    ClipSound,
+    Metadata,
+    Niche,
+    Prompt,
+    Quality,
+    ShotScene,
+    Storyboard,
+)
 from shared.contracts.story_rules import Fault
+
+UploadId = Annotated[UUID, Field(description="An upload, or media that the storyboard had before")]
 
 
 class SceneBody(ShotScene):
-    """A scene for editing. `shot` is the prompt for the video provider; empty: the action is used."""
+    """A scene for editing. `shot` is the prompt for the video provider; empty: the action is used.
+
+    `image` is its own first frame, `clip` its own clip, which replaces the rendering.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    image: UploadId | None = None  # type: ignore[assignment]  # an id here, a reference in events
+    clip: UploadId | None = None  # type: ignore[assignment]  # the same
+
+
+class CastBody(CastMember):
+    """A member of the cast for editing. `image` is a picture of it; without one, it is made from its look."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: UploadId | None = None  # type: ignore[assignment]  # an id here, a reference in events
 
 
 class StoryboardBody(Storyboard):
@@ -31,17 +71,43 @@ class StoryboardBody(Storyboard):
     model_config = ConfigDict(extra="forbid")
 
     scenes: Annotated[tuple[SceneBody, ...], Field(min_length=1, max_length=5)]
+    cast: Annotated[tuple[CastBody, ...], Field(max_length=6)] = ()
     estimated_cost_usd: Decimal | None = Field(None, description="What a video of it is going to cost")
     repairs: tuple[str, ...] = Field((), description="What was changed in what the writer wrote")
 
     @classmethod
     def of(cls, storyboard: Storyboard, estimate: Decimal, repairs: tuple[str, ...] = ()) -> "StoryboardBody":
         """Show a storyboard."""
-        return cls.model_validate({**storyboard.model_dump(), "estimatedCostUsd": estimate, "repairs": repairs})
+        scenes = [
+            {**scene.model_dump(), "image": _id_of(scene.image), "clip": _id_of(scene.clip)}
+            for scene in storyboard.scenes
+        ]
+        cast = [{**member.model_dump(), "image": _id_of(member.image)} for member in storyboard.cast]
+        shown = {**storyboard.model_dump(), "scenes": scenes, "cast": cast}
+        return cls.model_validate({**shown, "estimatedCostUsd": estimate, "repairs": repairs})
 
-    def storyboard(self) -> Storyboard:
-        """Return the storyboard to film."""
-        return Storyboard.model_validate(self.model_dump())
+    def storyboard(self, media: Mapping[UUID, MediaReference]) -> Storyboard:
+        """Return the storyboard to film. `media` has the media that it names."""
+        body = self.model_dump()
+        for part in (*body["scenes"], *body["cast"]):
+            part |= {name: media[part[name]] for name in ("image", "clip") if part.get(name) is not None}
+        return Storyboard.model_validate(body)
+
+    def named_media(self) -> list[NamedMedia]:
+        """Return the media that it names."""
+        named = []
+        for n, scene in enumerate(self.scenes):
+            place = ("body", "storyboard", "scenes", str(n))
+            named += [NamedMedia((*place, "image"), scene.image, "picture")] if scene.image else []
+            named += [NamedMedia((*place, "clip"), scene.clip, "clip")] if scene.clip else []
+        for n, member in enumerate(self.cast):
+            place = ("body", "storyboard", "cast", str(n))
+            named += [NamedMedia((*place, "image"), member.image, "picture")] if member.image else []
+        return named
+
+
+def _id_of(media: MediaReference | None) -> UUID | None:
+    return None if media is None else media_id(media)
 
 
 class StoryRequest(BaseModel):
@@ -73,6 +139,40 @@ TAKEN = {"prompt": "overallPrompt", "niche": "niche"}
 """What a request takes from its storyboard unless it sets it."""
 
 
+class ReferenceBody(BaseModel):
+    """A picture of a person, place or thing in the story. `image` is an upload."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: CastName
+    image: UUID
+
+
+def _named_once(references: tuple[ReferenceBody, ...]) -> tuple[ReferenceBody, ...]:
+    names = [reference.name.casefold() for reference in references]
+    if len(set(names)) < len(names):
+        raise PydanticCustomError("same_name", "each name can have one picture")
+    return references
+
+
+References = Annotated[tuple[ReferenceBody, ...], Field(max_length=6), AfterValidator(_named_once)]
+
+
+def references_of(given: Sequence[ReferenceBody], media: Mapping[UUID, MediaReference]) -> tuple[CastReference, ...]:
+    """Return the references of a request. `media` has the media that they name."""
+    return tuple(CastReference(name=one.name, image=media[one.image]) for one in given)
+
+
+def media_of_references(given: Sequence[ReferenceBody]) -> list[NamedMedia]:
+    """Return the media that the references of a request name."""
+    return [NamedMedia(("body", "references", str(n), "image"), one.image, "picture") for n, one in enumerate(given)]
+
+
+def providers_of(quality: Quality) -> tuple[str, ...]:
+    """Return the providers that a tier is restricted to; empty: any."""
+    return (FREE_PROVIDER,) if quality == "draft" else ()
+
+
 class VideoRequest(StoryRequest):
     """A request for a video.
 
@@ -91,7 +191,12 @@ class VideoRequest(StoryRequest):
     post_id: Annotated[str, Field(max_length=255)] | None = None
     metadata: Metadata = {}
     storyboard: StoryboardBody | None = Field(None, description="What to film instead of what would be written")
-    review: bool = Field(False, description="Whether it waits for an approval before anything is rendered")
+    review: bool = Field(
+        False, description="Whether it waits for an approval before anything is rendered, and again before its clips"
+    )
+    quality: Quality = Field("standard", description="`draft` is free, `premium` spends more on the key moments")
+    references: References = Field((), description="Pictures of people, places or things of the story")
+    clip_sound: ClipSound = Field("keep", description="What becomes of the sound that models make")
     video_id: UUID | None = Field(None, description="An id of your own: asking again with it makes no second video")
 
     @model_validator(mode="before")
@@ -125,15 +230,20 @@ class VideoRequest(StoryRequest):
             ][:MOST_FAULTS]
             raise ValidationError.from_exception_data(cls.__name__, kept) from None
 
-    def event(self, owner: str) -> VideoRequested:
-        """Return the request as an event.
+    def named_media(self) -> list[NamedMedia]:
+        """Return the media that the request names."""
+        return media_of_references(self.references) + (self.storyboard.named_media() if self.storyboard else [])
+
+    def event(self, owner: str, media: Mapping[UUID, MediaReference]) -> VideoRequested:
+        """Return the request as an event. `media` has the media that it names.
 
         Raises:
             StoryboardFaulty: the storyboard contradicts other fields of the request.
         """
-        body = self.model_dump(exclude={"video_id", "storyboard"})
+        body = self.model_dump(exclude={"video_id", "storyboard", "references"})
+        body |= {"references": references_of(self.references, media), "providers": providers_of(self.quality)}
         if self.storyboard is not None:
-            storyboard = self.storyboard.storyboard().model_copy(update={"niche": self.niche})
+            storyboard = self.storyboard.storyboard(media).model_copy(update={"niche": self.niche})
             derived = {"scene_count": len(storyboard.scenes), "duration": storyboard.total_duration}
             given = self.model_dump(include=set(derived), exclude_unset=True)
             faults = [

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+from gateway.eta.video_progress import AWAITING_STEPS
 from gateway.models import Video
 from gateway.videos.event_stream import EventStream
 from gateway.videos.status import VideoStatus
@@ -31,7 +32,7 @@ class Completion:
                 buffer.events.clear()
                 row = await self.event_stream.queries.get(video_id, owner=owner)
                 left = end - loop.time()
-                if VideoStatus.of(row.status).is_terminal or row.current_step == "review" or left <= 0:
+                if VideoStatus.of(row.status).is_terminal or row.current_step in AWAITING_STEPS or left <= 0:
                     return row
                 try:
                     async with asyncio.timeout(min(left, LOOK_EVERY_SECONDS)):

@@ -7,6 +7,7 @@ from gateway.billing.charges import Charges
 from gateway.billing.service import Billing, Reservation
 from gateway.models import Video
 from gateway.storyboards.mapping import storyboard_of
+from gateway.videos.mapping import quality_of
 from gateway.videos.status import VideoStatus
 from shared.contracts.events import SceneCharged, StoryboardCreated, StoryCharged, VideoRequested
 from shared.contracts.story import Storyboard
@@ -42,7 +43,7 @@ class VideoCosts:
 
     async def estimate(self, session: AsyncSession, row: Video, storyboard: Storyboard) -> None:
         """Estimate a written storyboard, including what writing it has cost."""
-        rendering = self.billing.estimates.of_storyboard(storyboard, "standard", row.providers or ())
+        rendering = self.billing.estimates.of_storyboard(storyboard, quality_of(row), row.providers or ())
         row.estimated_cost_usd = rendering + await self.charges.storyboard_usd(session, row.video_id)
 
     async def record_charge(self, work: UnitOfWork, row: Video, event: SceneCharged | StoryCharged) -> None:
@@ -56,7 +57,8 @@ class VideoCosts:
             highest = self.billing.estimates.highest(
                 event.provider,
                 storyboard_of(written) if written else None,
-                "standard",
+                # A draft that is charged is no draft: it counts as the next tier.
+                "standard" if row.quality == "draft" else quality_of(row),
                 float(row.duration or 0),
                 row.scene_count,
             )

@@ -37,6 +37,17 @@ class VideoNotEnded(ApiError):
         self.status = status
 
 
+class SceneNotFound(ApiError):
+    """The video has no scene with this number."""
+
+    http_status, problem_type, title = 404, "scene-not-found", "Scene not found"
+
+    def __init__(self, video_id: UUID, scene_number: int) -> None:
+        super().__init__(f"Video {video_id} has no scene {scene_number}.")
+        self.video_id = video_id
+        self.scene_number = scene_number
+
+
 class StreamNotStarted(ApiError):
     """Nothing of the film can be played yet."""
 

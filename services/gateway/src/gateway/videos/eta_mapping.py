@@ -2,7 +2,7 @@
 
 from gateway.eta.service import Noted
 from gateway.eta.stage_timestamps import StageTimestamps
-from gateway.eta.video_progress import QueuePlace, SceneProgress, VideoProgress
+from gateway.eta.video_progress import AWAITING_STEPS, QueuePlace, SceneProgress, VideoProgress
 from gateway.models import Video
 from gateway.videos.projection import VideoProjection
 from gateway.videos.status import VideoStatus
@@ -14,7 +14,7 @@ DEFAULT_SECONDS = 30
 
 def is_in_progress(row: Video | VideoProjection) -> bool:
     """Return whether a video has neither ended nor waits for a person, so that it has an ETA."""
-    return not VideoStatus.of(row.status).is_terminal and row.current_step != "review"
+    return not VideoStatus.of(row.status).is_terminal and row.current_step not in AWAITING_STEPS
 
 
 def progress_of(row: Video, projection: VideoProjection) -> VideoProgress:

@@ -6,13 +6,25 @@ from uuid import UUID
 from pydantic import Field, JsonValue, WithJsonSchema
 
 from gateway.models import Video
-from gateway.videos.mapping import clip_link, film_link, projection_of, stream_link, thumbnail_link
+from gateway.videos.mapping import (
+    cast_link,
+    clip_link,
+    film_link,
+    frame_link,
+    projection_of,
+    stream_link,
+    thumbnail_link,
+)
 from gateway.videos.projection import Step
 from gateway.videos.scene_projection import SceneStatus
 from gateway.videos.status import Status, VideoStatus
 from shared.contracts.base import Contract
 from shared.contracts.events import (
     Event,
+    FrameRejected,
+    FramesApproved,
+    FramesRendered,
+    PictureRendered,
     SceneDelayed,
     SceneFailed,
     SceneProgressed,
@@ -93,6 +105,14 @@ class StoryboardPayload(VideoPayload, StoryboardSummary):
     storyboard: StoryboardSummary
 
 
+class PicturePayload(VideoPayload):
+    """A picture is made: the first frame of a scene, or the reference picture of a member of the cast."""
+
+    scene_number: int | None
+    cast_name: str | None
+    picture_url: str
+
+
 class StreamPayload(VideoPayload):
     """A further part of the film can be watched: the stream now has `streamSeconds`."""
 
@@ -119,6 +139,10 @@ LIVE_NAMES: dict[type[Event], str] = {
     VideoRequested: "video_generation_started",
     StoryboardCreated: "video_storyboard_created",
     StoryboardApproved: "video_generation_started",
+    PictureRendered: "video_picture_rendered",
+    FramesRendered: "video_frames_rendered",
+    FrameRejected: "video_generation_started",
+    FramesApproved: "video_generation_started",
     SceneDelayed: "video_scene_processing",
     SceneStarted: "video_scene_processing",
     SceneProgressed: "video_scene_processing",
@@ -142,6 +166,8 @@ FINAL_EVENTS = tuple(f"video_{status}" for status in VideoStatus if status.is_fi
 PAYLOADS: dict[str, type[VideoPayload]] = {
     "video_generation_started": VideoPayload,
     "video_storyboard_created": StoryboardPayload,
+    "video_picture_rendered": PicturePayload,
+    "video_frames_rendered": VideoPayload,
     "video_scene_processing": ScenePayload,
     "video_scene_completed": SceneCompletedPayload,
     "video_scene_failed": SceneFailedPayload,
@@ -165,6 +191,9 @@ def linked(data: dict[str, JsonValue], public_url: str) -> dict[str, JsonValue]:
     }
     if isinstance(number := data.get("sceneNumber"), int):
         links["sceneVideoUrl"] = clip_link(video_id, number, public_url)
+        links["pictureUrl"] = frame_link(video_id, number, public_url)
+    if isinstance(name := data.get("castName"), str):
+        links["pictureUrl"] = cast_link(video_id, name, public_url)
     return {**data, **{name: link for name, link in links.items() if data.get(name) is not None}}
 
 
@@ -197,6 +226,11 @@ def payload_of(row: Video, event: Event, public_url: str) -> dict[str, JsonValue
         scene = next((scene for scene in video.scenes if scene.scene_number == event.scene_number), None)
         payload["sceneDescription"] = scene.description if scene else None
         payload["sceneProgress"] = video.scene_state(event.scene_number).percent
+    if isinstance(event, PictureRendered):
+        payload["sceneNumber"], payload["castName"] = event.scene_number, event.cast_name
+        of_cast = event.cast_name is not None
+        link = cast_link(row.video_id, event.cast_name or "", public_url)
+        payload["pictureUrl"] = link if of_cast else frame_link(row.video_id, event.scene_number or 0, public_url)
     if isinstance(event, SceneRendered):
         payload["sceneVideoUrl"] = clip_link(row.video_id, event.scene_number, public_url)
     if isinstance(event, SceneFailed):

@@ -7,19 +7,20 @@ import contextlib
 import re
 import unicodedata
 from typing import Any, get_args
+from urllib.parse import quote
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.models import Video
 from gateway.videos.projection import ALL_DONE, Step, VideoProjection
-from gateway.videos.scene_projection import SceneState
+from gateway.videos.scene_projection import Picture, SceneState
 from gateway.videos.status import VideoStatus
 from shared.contracts.events import VideoPreviewed
 from shared.contracts.media import MediaReference
-from shared.contracts.story import DEFAULT_NICHE, DEFAULT_OWNER, Scene
+from shared.contracts.story import DEFAULT_NICHE, DEFAULT_OWNER, Quality, Scene
 from shared.money.prices import FREE
 from shared.persistence.database import now
 
@@ -30,7 +31,7 @@ JOINERS = "\u200c\u200d"
 LONGEST_NAME = 150
 """Bytes of a title; a file's name has at most 255."""
 
-CONVERTED = {"status", "scenes", "scene_states", "film", "thumbnail", "previews"}
+CONVERTED = {"status", "scenes", "scene_states", "cast_pictures", "film", "thumbnail", "previews"}
 """Fields that a row holds in another form than the projection."""
 COPIED = [
     name for name in VideoProjection.model_fields if name in Video.__mapper__.column_attrs and name not in CONVERTED
@@ -58,6 +59,7 @@ def unknown(video_id: UUID) -> Video:
         held_usd=FREE,
         estimated_cost_usd=FREE,
         simulated=False,
+        quality="standard",
         reserved_usd=FREE,
         budget_day="",
         epoch=0,
@@ -87,10 +89,16 @@ def projection_of(row: Video) -> VideoProjection:
         scenes=scenes,
         revision=row.storyboard["revision"] if row.storyboard else 0,
         scene_states={int(n): SceneState.model_validate(state) for n, state in row.scene_states.items()},
+        cast_pictures={name: Picture.model_validate(one) for name, one in (row.cast_pictures or {}).items()},
         film=MediaReference.model_validate(row.film) if row.film else None,
         thumbnail=MediaReference.model_validate(row.thumbnail) if row.thumbnail else None,
         previews=VideoPreviewed.model_validate(row.previews) if row.previews else None,
     )
+
+
+def quality_of(row: Video) -> Quality:
+    """Return the tier of a video."""
+    return TypeAdapter[Quality](Quality).validate_python(row.quality)
 
 
 async def epoch_of(session: AsyncSession, video_id: UUID) -> int:
@@ -107,6 +115,7 @@ def save(row: Video, video: VideoProjection, public_url: str) -> None:
         _scene_row(row.video_id, scene, video.scene_state(scene.scene_number), public_url) for scene in video.scenes
     ]
     row.scene_states = {str(n): state.model_dump(mode="json") for n, state in video.scene_states.items()}
+    row.cast_pictures = {name: one.model_dump(mode="json") for name, one in video.cast_pictures.items()}
     if video.film is not None and video.thumbnail is not None:
         row.film = video.film.model_dump(mode="json")
         row.thumbnail = video.thumbnail.model_dump(mode="json")
@@ -174,6 +183,16 @@ def clip_link(video_id: str, scene_number: int, public_url: str = "") -> str:
     return f"{public_url}/api/v1/videos/{video_id}/scenes/{scene_number}/content"
 
 
+def frame_link(video_id: str, scene_number: int, public_url: str = "") -> str:
+    """Return the permanent URL of a scene's first frame."""
+    return f"{public_url}/api/v1/videos/{video_id}/scenes/{scene_number}/frame"
+
+
+def cast_link(video_id: str, name: str, public_url: str = "") -> str:
+    """Return the permanent URL of the reference picture of a member of the cast."""
+    return f"{public_url}/api/v1/videos/{video_id}/cast/{quote(name, safe='')}/picture"
+
+
 def forget_refusal(row: Video) -> None:
     """Reset a row that showed a refused request, because a valid one with the same id followed."""
     row.status, row.current_step = ("processing", "scenes") if row.scenes else ("pending", "storyboard")
@@ -188,3 +207,4 @@ def soft_delete(row: Video) -> None:
     row.scenes, row.scene_states, row.meta = [], {}, {}
     row.title = row.post_id = row.storyboard = row.rating_comment = row.error_message = None
     row.film = row.thumbnail = row.video_url = row.thumbnail_url = row.stream_pieces = row.previews = None
+    row.cast_pictures = None

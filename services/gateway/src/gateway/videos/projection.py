@@ -2,7 +2,7 @@
 
 Events may come in any order and more than once. Progress has one scale and never falls: storyboard done 20, scenes
 20-80 by each scene's own progress, combining 85-95, storing 95, done 100. A video whose storyboard awaits its review is
-`pending`, as nothing is being done about it, at the step `review`.
+`pending`, as nothing is being done about it, at the step `review`. One whose first frames do is at the step `frames`.
 """
 
 import itertools
@@ -10,11 +10,16 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
-from gateway.videos.scene_projection import SceneEvent, SceneState, scene_after
+from gateway.videos.scene_projection import Picture, SceneEvent, SceneState, scene_after
 from gateway.videos.status import Status, VideoStatus
+from shared.catalogue.models import key_of
 from shared.contracts.epochs import Standing
 from shared.contracts.events import (
     Event,
+    FrameRejected,
+    FramesApproved,
+    FramesRendered,
+    PictureRendered,
     SceneDelayed,
     SceneFailed,
     SceneProgressed,
@@ -36,7 +41,7 @@ from shared.contracts.events import (
 from shared.contracts.media import MediaReference
 from shared.contracts.story import Scene, Storyboard
 
-Step = Literal["storyboard", "review", "scenes", "combining", "storing", "completed", "failed", "cancelled"]
+Step = Literal["storyboard", "review", "scenes", "frames", "combining", "storing", "completed", "failed", "cancelled"]
 
 STORYBOARD_DONE = 20.0
 SCENES_DONE = 80.0
@@ -60,6 +65,10 @@ class VideoProjection(BaseModel):
     scene_states: dict[int, SceneState] = {}
     stream_pieces: dict[int, int] = {}
     """The length of each stored piece of the stream, in frames."""
+    cast_pictures: dict[str, Picture] = {}
+    """The reference pictures of the cast, by name."""
+    models: tuple[str, ...] = ()
+    """The models that rendered its clips and pictures."""
     film: MediaReference | None = None
     thumbnail: MediaReference | None = None
     previews: VideoPreviewed | None = None
@@ -140,8 +149,9 @@ def _streamed(video: VideoProjection, event: StreamExtended) -> VideoProjection:
 
 
 def _expired(video: VideoProjection) -> VideoProjection:
-    """Remove film, stream and clips; the story stays."""
-    states = {number: state.model_copy(update={"clip": None}) for number, state in video.scene_states.items()}
+    """Remove film, stream, clips and pictures; the story stays."""
+    removed = {"clip": None, "first_frame": None}
+    states = {number: state.model_copy(update=removed) for number, state in video.scene_states.items()}
     return video.model_copy(
         update={
             "status": VideoStatus.EXPIRED,
@@ -150,6 +160,7 @@ def _expired(video: VideoProjection) -> VideoProjection:
             "previews": None,
             "stream_pieces": {},
             "scene_states": states,
+            "cast_pictures": {},
         }
     )
 
@@ -169,6 +180,16 @@ def _changes(video: VideoProjection, event: Event) -> dict[str, object]:
             }
         case StoryboardApproved():
             return _leaves_review(video, event.storyboard)
+        case PictureRendered():
+            return _picture_changes(video, event)
+        case FramesRendered() if video.current_step == "scenes":
+            return {"current_step": "frames"}
+        case FrameRejected() if video.current_step == "frames":
+            state = video.scene_state(event.scene_number).model_copy(update={"first_frame": None})
+            states = {**video.scene_states, event.scene_number: state}
+            return {"current_step": "scenes", "scene_states": states}
+        case FramesApproved() if video.current_step == "frames":
+            return {"current_step": "scenes"}
         case SceneDelayed() | SceneStarted() | SceneProgressed() | SceneRendered() | SceneFailed():
             return _scene_changes(video, event)
         case VideoComposing() if video.current_step == "storing":
@@ -217,8 +238,27 @@ def _scene_changes(video: VideoProjection, event: SceneEvent) -> dict[str, objec
     return {
         **_goes_on(video),
         **_leaves_review(video, None),
+        **(_used(video, event) if isinstance(event, SceneRendered) else {}),
         "scene_states": {**video.scene_states, event.scene_number: after},
     }
+
+
+def _picture_changes(video: VideoProjection, event: PictureRendered) -> dict[str, object]:
+    picture = Picture(media=event.picture, provider=event.provider, model=event.model, cost_usd=event.cost_usd)
+    changed = {**_goes_on(video), **_leaves_review(video, None), **_used(video, event)}
+    if event.cast_name is not None:
+        return {**changed, "cast_pictures": {**video.cast_pictures, event.cast_name: picture}}
+    if event.scene_number is None:
+        return {}
+    state = video.scene_state(event.scene_number).model_copy(update={"first_frame": picture})
+    return {**changed, "scene_states": {**video.scene_states, event.scene_number: state}}
+
+
+def _used(video: VideoProjection, event: SceneRendered | PictureRendered) -> dict[str, object]:
+    """Add the model of a clip or picture to those that were used."""
+    if event.provider is None:
+        return {}
+    return {"models": tuple(sorted({*video.models, key_of(event.provider, event.model)}))}
 
 
 def _step_after_storyboard(video: VideoProjection, event: StoryboardCreated) -> dict[str, object]:
@@ -254,7 +294,7 @@ def _revived(video: VideoProjection) -> dict[str, object]:
 def _in_epoch(video: VideoProjection, epoch: int) -> dict[str, object]:
     """Enter an epoch: scenes that failed in an earlier one wait again."""
     states = {
-        number: SceneState(percent=state.percent, provider=state.provider)
+        number: SceneState(percent=state.percent, provider=state.provider, first_frame=state.first_frame)
         if state.state == "failed" and state.failed_in < epoch
         else state
         for number, state in video.scene_states.items()

@@ -16,6 +16,8 @@ from gateway.videos.status import VideoStatus
 from gateway.videos.stream_pieces import remove_pieces, save_piece
 from shared.contracts.events import (
     Event,
+    FramesApproved,
+    PictureRendered,
     SceneCharged,
     SceneFailed,
     SceneRendered,
@@ -42,6 +44,7 @@ SYSTEM = "multishot"
 
 STORED_FOR_IT = (
     StoryboardCreated,
+    PictureRendered,
     SceneRendered,
     SceneFailed,
     StreamExtended,
@@ -82,6 +85,7 @@ class VideoProjector:
         elif row.error_stage == "request":
             forget_refusal(row)
         row.request_hash = _hash(event)
+        row.quality = event.quality
         row.prompt = event.prompt
         row.niche = event.niche
         row.scene_count = len(event.storyboard.scenes) if event.storyboard else event.scene_count
@@ -161,6 +165,8 @@ class VideoProjector:
             row.niche = event.niche
             row.duration = round(event.total_duration)
             await self.costs.estimate(work.session, row, storyboard_of(event))
+        if isinstance(event, FramesApproved):
+            row.approved_at = now()
         if before.current_step == "review" and after.current_step == "scenes":
             row.approved_at = now()
             if isinstance(event, StoryboardApproved) and event.storyboard is not None and row.storyboard:

@@ -10,8 +10,16 @@ from gateway.access.dependencies import Reader, Writer
 from gateway.http.date_range import days_before
 from gateway.http.json_body import json_only
 from gateway.videos.ratings import Ratings
-from gateway.videos.schemas import RatingRequest, StatisticsResource, VideoResource, video_resource
-from gateway.videos.statistics import Statistics
+from gateway.videos.schemas import (
+    FilmStatistics,
+    Money50And95,
+    RatingRequest,
+    Seconds50And95,
+    StatisticsResource,
+    VideoResource,
+    video_resource,
+)
+from gateway.videos.statistics import FilmFigures, Statistics
 from shared.persistence.unit_of_work import transaction
 
 DAYS = 30
@@ -54,6 +62,19 @@ def routes(ratings: Ratings, statistics: Statistics, public_url: str) -> APIRout
             average_cost_usd=figures.average_cost,
             average_rating=figures.average_rating,
             ratings=figures.ratings,
+            films=_films(figures.films),
+            by_quality=[_films(one) for one in figures.by_quality],
+            by_provider=[_films(one) for one in figures.by_provider],
         )
 
     return router
+
+
+def _films(figures: FilmFigures) -> FilmStatistics:
+    cost, seconds = figures.cost, figures.seconds
+    return FilmStatistics(
+        name=figures.name,
+        films=figures.films,
+        cost_usd=Money50And95(p50=cost.p50, p95=cost.p95) if cost else None,
+        seconds=Seconds50And95(p50=seconds.p50, p95=seconds.p95) if seconds else None,
+    )

@@ -15,27 +15,24 @@ from gateway.http.json_body import json_only, json_or_nothing
 from gateway.storyboards.schemas import Edit, StoryboardBody, VideoRequest
 from gateway.videos.reviews import Reviews
 from gateway.videos.schemas import VideoResource, video_resource
-from shared.contracts.story import Storyboard
 from shared.persistence.unit_of_work import UnitOfWork
 
 
 def routes(reviews: Reviews, billing: Billing, idempotency: Idempotency, public_url: str) -> APIRouter:
     """Return the routes of estimates and reviews."""
     router = APIRouter()
-    estimates = billing.estimates
 
     @router.post("/api/v1/estimates", dependencies=[Depends(json_only)], tags=["money"])
     async def estimate_video(body: VideoRequest, caller: Reader) -> EstimateResource:
         """Ask what a video would cost. Nothing is made."""
-        event = body.event(caller.owner)
-        reviews.check(event.storyboard)
+        async with billing.database.reading() as session:
+            event = await reviews.request(session, body, caller.owner)
         return estimate_resource(await billing.quote(event))
 
     @router.get("/api/v1/videos/{video_id}/storyboard", tags=["storyboards"], responses={409: {}})
     async def get_storyboard_of_video(video_id: UUID, caller: Reader) -> StoryboardBody:
         """See the storyboard of a video, as it can be edited and sent back."""
-        storyboard = await reviews.storyboard(video_id, owner=caller.visible_owner)
-        return StoryboardBody.of(storyboard, estimates.of_storyboard(storyboard, "standard"))
+        return await reviews.storyboard(video_id, owner=caller.visible_owner)
 
     @router.post(
         "/api/v1/videos/{video_id}/approve",
@@ -53,10 +50,10 @@ def routes(reviews: Reviews, billing: Billing, idempotency: Idempotency, public_
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Approve the storyboard of a video that awaits its review, edited or not: from now on money is spent."""
-        edited = _edited(edit)
+        storyboard = edit.storyboard if edit else None
 
         async def do(work: UnitOfWork) -> dict[str, object]:
-            row = await reviews.approve(work, video_id, edited, by=caller.owner, owner=caller.visible_owner)
+            row = await reviews.approve(work, video_id, storyboard, by=caller.owner, owner=caller.visible_owner)
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
         return await _once(request, caller, idempotency_key, edit, do)
@@ -77,10 +74,10 @@ def routes(reviews: Reviews, billing: Billing, idempotency: Idempotency, public_
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Ask for the free film of a video's storyboard, edited or not, with the same times. It is another video."""
-        edited = _edited(edit)
+        storyboard = edit.storyboard if edit else None
 
         async def do(work: UnitOfWork) -> dict[str, object]:
-            row = await reviews.animatic(work, video_id, edited, owner=caller.visible_owner)
+            row = await reviews.animatic(work, video_id, storyboard, by=caller.owner, owner=caller.visible_owner)
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
         return await _once(request, caller, idempotency_key, edit, do)
@@ -96,7 +93,3 @@ def routes(reviews: Reviews, billing: Billing, idempotency: Idempotency, public_
         return accepted(await idempotency.once(key, edit.model_dump(mode="json") if edit else None, do))
 
     return router
-
-
-def _edited(edit: Edit | None) -> Storyboard | None:
-    return edit.storyboard.storyboard() if edit and edit.storyboard else None

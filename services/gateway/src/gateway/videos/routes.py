@@ -96,11 +96,9 @@ def routes(
         prefer: Prefer = None,
     ) -> Response:
         """Request a video. It is made in the background; follow it at `links.self` or `links.events`."""
-        event = body.event(caller.owner)
-        reviews.check(event.storyboard)
 
         async def do(work: UnitOfWork) -> dict[str, object]:
-            row = await videos.accept(work, event)
+            row = await videos.accept(work, await reviews.request(work.session, body, caller.owner))
             return video_resource(row, public_url).model_dump(mode="json", by_alias=True)
 
         answer = await idempotency.once(

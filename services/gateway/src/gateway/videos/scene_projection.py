@@ -3,12 +3,21 @@
 from typing import Literal
 
 from shared.contracts.base import Contract
-from shared.contracts.events import SceneDelayed, SceneFailed, SceneProgressed, SceneRendered, SceneStarted
+from shared.contracts.events import Money, SceneDelayed, SceneFailed, SceneProgressed, SceneRendered, SceneStarted
 from shared.contracts.media import MediaReference
 
 SceneStatus = Literal["waiting", "unconfirmed", "rendering", "rendered", "failed"]
 """`unconfirmed`: it was submitted, and the provider has not confirmed it yet."""
 SceneEvent = SceneDelayed | SceneStarted | SceneProgressed | SceneRendered | SceneFailed
+
+
+class Picture(Contract):
+    """A stored picture. Without a `provider` it was brought by the request, and is free."""
+
+    media: MediaReference
+    provider: str | None = None
+    model: str | None = None
+    cost_usd: Money
 
 
 class SceneState(Contract):
@@ -26,12 +35,18 @@ class SceneState(Contract):
     clip: MediaReference | None = None
     failed_in: int = 0
     """The epoch it failed in."""
+    first_frame: Picture | None = None
 
 
 def scene_after(before: SceneState, event: SceneEvent) -> SceneState:
     """Return a scene after an event; the same object if the event changes nothing. A rendered scene stays rendered."""
     if before.state == "rendered":
         return before
+    after = _state_after(before, event)
+    return before if after is before else after.model_copy(update={"first_frame": before.first_frame})
+
+
+def _state_after(before: SceneState, event: SceneEvent) -> SceneState:
     match event:
         case SceneDelayed():
             state: SceneStatus = "unconfirmed" if event.kind == "unconfirmed" else "waiting"

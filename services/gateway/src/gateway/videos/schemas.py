@@ -7,24 +7,25 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from gateway.eta.video_progress import AWAITING_STEPS
 from gateway.http.resource import Resource
 from gateway.models import Video
 from gateway.videos.mapping import (
     COPIED,
+    cast_link,
     clip_link,
     film_link,
+    frame_link,
     preview_link,
     projection_of,
     stream_link,
     thumbnail_link,
 )
-from gateway.videos.projection import Step
+from gateway.videos.projection import Step, VideoProjection
 from gateway.videos.scene_projection import SceneStatus
 from gateway.videos.status import Status
-from shared.contracts.story import (
-    CameraAngle,
-    Transition,
-)
+from shared.contracts.story import CameraAngle, CastKind, CastMember, Quality, Transition
+from shared.money.prices import FREE
 
 
 class SceneResource(Resource):
@@ -39,19 +40,38 @@ class SceneResource(Resource):
     state: SceneStatus
     progress: float
     provider: str | None
+    model: str | None
     video_url: str | None = Field(description="Its clip, once it is rendered")
+    first_frame_url: str | None = Field(description="The picture its clip starts with; null: none, or not made yet")
+    first_frame_model: str | None
+    first_frame_usd: Decimal | None
     error_kind: str | None = Field(description="For programs; `submission_unknown`: it may have been paid")
     error_message: str | None
 
 
+class CastResource(Resource):
+    """A character, place or prop of a video with its look, and its reference picture, once there is one."""
+
+    name: str
+    kind: CastKind
+    look: str
+    reference_url: str | None
+    reference_model: str | None
+    reference_usd: Decimal | None
+
+
 class VideoLinks(Resource):
-    """Related URLs. `approve` is set while a review is awaited, `animatic` once there is a storyboard to draw."""
+    """Related URLs. `animatic` is set once there is a storyboard to draw.
+
+    `approve` is set while the storyboard awaits its review, `approveFrames` while the first frames do.
+    """
 
     self: str
     events: str
     cancel: str
     storyboard: str | None
     approve: str | None
+    approve_frames: str | None
     animatic: str | None
 
 
@@ -63,7 +83,9 @@ class VideoResource(Resource):
     is_terminal: bool = Field(description="Whether no work is being done on it any more; a failed one may be resumed")
     progress: float
     current_step: Step
-    awaiting_review: bool = Field(description="Whether it waits for an approval; nothing is spent before")
+    awaiting_review: bool = Field(
+        description="Whether it waits for an approval: of its storyboard (step `review`) or first frames (`frames`)"
+    )
     current_scene: int = Field(ge=1, description="The scenes that are rendered, plus one; at most `totalScenes`")
     total_scenes: int
     eta_seconds: int | None = Field(description="The remaining time; null while it is unknown")
@@ -75,6 +97,9 @@ class VideoResource(Resource):
     duration: int | None
     story_script: str
     scenes: list[SceneResource]
+    cast: list[CastResource]
+    quality: Quality
+    models: list[str] = Field(description="The models that rendered its clips and pictures so far")
     video_url: str | None
     stream_url: str | None = Field(
         description="An HLS playlist that grows scene by scene, so that the film can be watched before it is completed"
@@ -89,6 +114,7 @@ class VideoResource(Resource):
     cost_usd: Decimal = Field(description="What providers charged for it")
     held_usd: Decimal = Field(description="Reserved for scenes that are rendering or whose submission is unconfirmed")
     estimated_cost_usd: Decimal = Field(description="The expected total cost")
+    remaining_cost_usd: Decimal = Field(description="The expected cost of what is not charged or held yet")
     simulated: bool = Field(description="Whether the costs are not real, because the provider is simulated")
     owner: str
     post_id: str | None
@@ -135,6 +161,29 @@ class RetentionRequest(BaseModel):
     keep: Annotated[bool, Field(strict=True)]
 
 
+class Money50And95(Resource):
+    """The median and the 95th percentile of amounts, in USD."""
+
+    p50: Decimal
+    p95: Decimal
+
+
+class Seconds50And95(Resource):
+    """The median and the 95th percentile of durations, in seconds."""
+
+    p50: float
+    p95: float
+
+
+class FilmStatistics(Resource):
+    """What films cost and how long they took; null: no data. Only real money counts."""
+
+    name: str = Field(description="A tier or a provider; `all`: all films")
+    films: int
+    cost_usd: Money50And95 | None
+    seconds: Seconds50And95 | None
+
+
 class StatisticsResource(Resource):
     """Figures of the videos requested in a period; null: no data. Free previews do not count."""
 
@@ -147,6 +196,9 @@ class StatisticsResource(Resource):
     average_cost_usd: Decimal | None = Field(description="Of a film")
     average_rating: float | None = Field(description="1-5")
     ratings: int
+    films: FilmStatistics
+    by_quality: list[FilmStatistics]
+    by_provider: list[FilmStatistics]
 
 
 DERIVED = {
@@ -177,13 +229,18 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
     for scene in video.scenes:
         state = video.scene_state(scene.scene_number)
         clip = clip_link(row.video_id, scene.scene_number, public_url) if state.clip else None
+        frame = state.first_frame
         scenes.append(
             SceneResource(
                 **scene.model_dump(by_alias=False),
                 state=state.state,
                 progress=state.percent,
                 provider=state.provider,
+                model=state.model,
                 video_url=clip,
+                first_frame_url=frame_link(row.video_id, scene.scene_number, public_url) if frame else None,
+                first_frame_model=frame.model if frame else None,
+                first_frame_usd=frame.cost_usd if frame else None,
                 error_kind=state.kind,
                 error_message=state.reason,
             )
@@ -192,12 +249,14 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
         **{name: getattr(row, name) for name in OF_ROW},
         **{name: getattr(video, name) for name in OF_PROJECTION},
         is_terminal=video.status.is_terminal,
-        awaiting_review=video.current_step == "review",
+        awaiting_review=video.current_step in AWAITING_STEPS,
         current_scene=video.current_scene,
         total_scenes=video.scene_count,
         eta_seconds=row.eta.seconds if row.eta else None,
         eta_range_seconds=(row.eta.low, row.eta.high) if row.eta else None,
         scenes=scenes,
+        cast=_cast(row, video, public_url),
+        remaining_cost_usd=_remaining(row, video),
         video_url=film_link(row.video_id, public_url) if video.film else row.video_url,
         stream_url=stream_link(row.video_id, public_url) if video.stream_frames else None,
         thumbnail_url=thumbnail_link(row.video_id, public_url) if video.thumbnail else row.thumbnail_url,
@@ -217,6 +276,31 @@ def video_resource(row: Video, public_url: str) -> VideoResource:
             cancel=f"{own}/cancel",
             storyboard=f"{own}/storyboard" if row.storyboard else None,
             approve=f"{own}/approve" if video.current_step == "review" else None,
+            approve_frames=f"{own}/frames/approve" if video.current_step == "frames" else None,
             animatic=f"{own}/animatic" if row.storyboard else None,
         ),
     )
+
+
+def _cast(row: Video, video: VideoProjection, public_url: str) -> list[CastResource]:
+    members = [CastMember.model_validate(one) for one in (row.storyboard or {}).get("cast", ())]
+    shown = []
+    for member in members:
+        picture = video.cast_pictures.get(member.name)
+        shown.append(
+            CastResource(
+                name=member.name,
+                kind=member.kind,
+                look=member.look,
+                reference_url=cast_link(row.video_id, member.name, public_url) if picture else None,
+                reference_model=picture.model if picture else None,
+                reference_usd=picture.cost_usd if picture else None,
+            )
+        )
+    return shown
+
+
+def _remaining(row: Video, video: VideoProjection) -> Decimal:
+    if video.status.is_terminal:
+        return FREE
+    return max(row.estimated_cost_usd - row.cost_usd - row.held_usd, FREE)

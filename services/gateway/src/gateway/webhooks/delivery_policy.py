@@ -15,6 +15,8 @@ from standardwebhooks import Webhook
 WebhookType = Literal[
     "video.generation_started",
     "video.storyboard_created",
+    "video.picture_rendered",
+    "video.frames_rendered",
     "video.scene_processing",
     "video.scene_completed",
     "video.scene_failed",
