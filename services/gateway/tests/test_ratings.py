@@ -1,12 +1,17 @@
 """How films are liked, how well they are made, and who renders them."""
 
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from gateway.app import Gateway
+from gateway.models import Video
 from shared.contracts.events import SceneDelayed, SceneStarted, VideoFailed
+from shared.persistence.database import now
+from shared.persistence.unit_of_work import transaction
 
 VIDEOS = "/api/v1/videos"
 
@@ -62,6 +67,40 @@ async def test_the_figures_say_how_well_it_goes(
     assert 0 <= told["averageSeconds"] < 60
     before = (await api.get("/api/v1/statistics", params={"to": "2020-01-01"})).json()
     assert before["requested"] == 0
+
+
+@either
+async def test_the_figures_show_the_spread_of_cost_and_time_by_tier_and_provider(
+    api: httpx.AsyncClient, gateway: Gateway, filmed: Any
+) -> None:
+    empty = (await api.get("/api/v1/statistics")).json()
+    assert (empty["films"], empty["byQuality"], empty["byProvider"]) == (
+        {"name": "all", "films": 0, "costUsd": None, "seconds": None},
+        [],
+        [],
+    )
+    # The cheapest and quickest ones are premium films of Luma.
+    for n in range(1, 21):
+        film = await filmed()
+        cheap = n <= 5
+        changed = {
+            "cost_usd": Decimal(n) / 10, "created_at": now(-10 * n), "completed_at": now(), "approved_at": None,
+            "quality": "premium" if cheap else "standard", "renderer": "luma" if cheap else "runway",
+        }  # fmt: skip
+        async with transaction(gateway.database) as work:
+            await work.session.execute(update(Video).where(Video.video_id == film["videoId"]).values(changed))
+    told = (await api.get("/api/v1/statistics")).json()
+    assert (told["films"]["films"], told["films"]["costUsd"]) == (20, {"p50": "1.0000", "p95": "1.9000"})
+    assert told["films"]["seconds"] == {"p50": pytest.approx(100, abs=2), "p95": pytest.approx(190, abs=2)}
+    for group, cheap, other in (("byQuality", "premium", "standard"), ("byProvider", "luma", "runway")):
+        assert [(one["name"], one["films"], one["costUsd"]) for one in told[group]] == [
+            (cheap, 5, {"p50": "0.3000", "p95": "0.5000"}),
+            (other, 15, {"p50": "1.3000", "p95": "2.0000"}),
+        ]
+    async with transaction(gateway.database) as work:
+        await work.session.execute(update(Video).values(simulated=True))
+    told = (await api.get("/api/v1/statistics")).json()["films"]
+    assert (told["costUsd"], told["seconds"] is not None) == (None, True)
 
 
 @either

@@ -21,6 +21,8 @@ from gateway.settings import Settings
 from gateway.trpc.superjson import dump
 from gateway.videos.event_payloads import LIVE_NAMES, PAYLOADS
 from shared.contracts.events import (
+    FramesRendered,
+    PictureRendered,
     StreamExtended,
     VideoExpired,
     VideoFailed,

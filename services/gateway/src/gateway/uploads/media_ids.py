@@ -34,3 +34,16 @@ def media_of(storyboard: Storyboard) -> dict[UUID, MediaReference]:
     shown = [one for scene in storyboard.scenes for one in (scene.image, scene.clip)]
     shown += [member.image for member in storyboard.cast]
     return {media_id(media): media for media in shown if media is not None}
+
+
+def with_uploads_only(storyboard: Storyboard) -> Storyboard:
+    """Return a storyboard for another video, which must not refer to the stored media of this one."""
+
+    def kept(media: MediaReference | None) -> MediaReference | None:
+        return media if media is not None and media.key.startswith(UPLOADS_PREFIX) else None
+
+    scenes = tuple(
+        scene.model_copy(update={"image": kept(scene.image), "clip": kept(scene.clip)}) for scene in storyboard.scenes
+    )
+    cast = tuple(member.model_copy(update={"image": kept(member.image)}) for member in storyboard.cast)
+    return storyboard.model_copy(update={"scenes": scenes, "cast": cast})

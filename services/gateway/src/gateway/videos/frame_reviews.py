@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import StringConstraints
+from pydantic import Field
 
 from gateway.http.errors import ApiError
 from gateway.models import Video
@@ -13,10 +13,10 @@ from gateway.videos.errors import SceneNotFound
 from gateway.videos.mapping import projection_of
 from gateway.videos.projector import VideoProjector
 from shared.contracts.events import FrameRejected, FramesApproved
-from shared.contracts.story import Text
+from shared.contracts.story import Prompt
 from shared.persistence.unit_of_work import UnitOfWork
 
-FrameDescription = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=900)]
+FrameDescription = Annotated[Prompt, Field(max_length=900)]
 
 
 class NotAwaitingFrames(ApiError):

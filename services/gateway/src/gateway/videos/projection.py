@@ -182,8 +182,8 @@ def _changes(video: VideoProjection, event: Event) -> dict[str, object]:
             return _leaves_review(video, event.storyboard)
         case PictureRendered():
             return _picture_changes(video, event)
-        case FramesRendered() if video.current_step == "scenes":
-            return {"current_step": "frames"}
+        case FramesRendered() if video.current_step in ("storyboard", "review", "scenes"):
+            return {**_goes_on(video), "current_step": "frames"}
         case FrameRejected() if video.current_step == "frames":
             state = video.scene_state(event.scene_number).model_copy(update={"first_frame": None})
             states = {**video.scene_states, event.scene_number: state}

@@ -10,7 +10,7 @@ from gateway.models import Video
 from gateway.storyboards.errors import StoryboardFaulty
 from gateway.storyboards.mapping import storyboard_of
 from gateway.storyboards.schemas import StoryboardBody, VideoRequest, providers_of
-from gateway.uploads.media_ids import media_of
+from gateway.uploads.media_ids import media_of, with_uploads_only
 from gateway.uploads.service import Uploads
 from gateway.videos.mapping import quality_of
 from gateway.videos.projector import VideoProjector
@@ -120,7 +120,7 @@ class Reviews:
             InvalidRequest: it names other uploads than those of `by`.
         """
         row = await self.queries.locked(work, video_id, owner=owner)
-        storyboard = await self._edited(work.session, row, edit, by) or _storyboard_of(row)
+        storyboard = with_uploads_only(await self._edited(work.session, row, edit, by) or _storyboard_of(row))
         request = VideoRequested(
             video_id=await self._animatic_id(work, video_id, storyboard),
             prompt=row.prompt or storyboard.title,
