@@ -206,6 +206,18 @@ async def test_nobody_pays_for_a_clip_before_the_first_frames_are_approved(
     assert sorted(shot.first_frame is not None for shot in clips(ready)) == [False, True, True]
 
 
+async def test_another_first_frame_for_one_that_the_request_brought_waits_for_no_reference(
+    ready: Any, scene: Scene
+) -> None:
+    own = await stored(ready, ready.ledger.picture, "image/png")
+    await ready.deliver(scene(1, cast=(MARA,), first_frame=own, review=True, scene_count=1))
+    await ready.play(lambda seen: bool(of(FramesRendered, seen)))
+    await ready.deliver(FrameRejected(video_id=VIDEO, scene_number=1, description="An empty beach", by="a person"))
+    await ready.play(lambda seen: bool(of(FramesRendered, seen)))
+    await ready.deliver(FramesApproved(video_id=VIDEO, by="a person"))
+    await ready.play(lambda seen: bool(of(SceneRendered, seen)))
+
+
 async def test_a_cancelled_review_orders_nothing(ready: Any, scene: Scene) -> None:
     await ready.deliver(scene(1, review=True, scene_count=1))
     await ready.play(lambda seen: bool(of(FramesRendered, seen)))

@@ -195,6 +195,7 @@ class Storyboard(VideoStory):
 
     @property
     def pictured_cast(self) -> tuple[CastMember, ...]:
-        """Those of the cast who have, or get, a reference picture: a scene that has to be rendered shows them."""
-        shown = {name for scene in self.scenes if scene.clip is None for name in scene.cast}
+        """Those of the cast who have, or get, a reference picture: a scene without own material shows them."""
+        own = [scene for scene in self.scenes if scene.clip is None and scene.image is None]
+        shown = {name for scene in own for name in scene.cast}
         return tuple(member for member in self.cast if member.is_pictured and member.name in shown)

@@ -37,6 +37,14 @@ class CastPictures:
     complete: bool
 
 
+async def with_references(session: AsyncSession, render: Render) -> tuple[CastMember, ...]:
+    """Return the cast of a scene, without those who should have a reference picture and for whom none is ordered."""
+    of_video = (Render.video_id == render.video_id, Render.scene_number >= FIRST_REFERENCE)
+    rows = (await session.scalars(select(Render.request).where(*of_video))).all()
+    known = {member["name"] for request in rows for member in request["cast"]}
+    return tuple(member for member in request_of(render).cast if member.name in known or not member.is_pictured)
+
+
 def brought(render: Render, image: MediaReference) -> PictureRendered:
     """Return the event for a picture that the request, or a person, brought: the reference or the first frame."""
     return PictureRendered(

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from scene_render.models import FIRST_REFERENCE, Render
-from scene_render.scenes.cast import brought
+from scene_render.scenes.cast import brought, with_references
 from scene_render.scenes.order import request_of
 from scene_render.scenes.scene_state import SceneTransitions
 from scene_render.scenes.video_standing import release_later
@@ -56,7 +56,9 @@ async def reject(work: UnitOfWork, event: FrameRejected) -> None:
             continue
         request = request_of(scene)
         if event.description:
-            request = request.model_copy(update={"shot_prompt": event.description})
+            # Nobody gets a reference picture for a scene that brought its own first frame.
+            cast = await with_references(work.session, scene)
+            request = request.model_copy(update={"shot_prompt": event.description, "cast": cast})
         request = request.model_copy(update={"first_frame": event.image})
         scene.request, scene.picture = request.model_dump(mode="json"), None
         if event.image is None:
