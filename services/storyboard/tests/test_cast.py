@@ -239,7 +239,7 @@ def with_scene(story: Storyboard, number: int, **changes: Any) -> Storyboard:
 
 async def test_own_pictures_and_clips_of_an_edit_reach_the_renderer(rig) -> None:
     story = with_scene(with_scene(await known_story("Siti"), 1, image=image("a")), 2, clip=image("b"))
-    story = with_scene(story, 3, key_moment=True)
+    story = with_scene(story, 3, key_moment=True, cast=("Siti",))
     created, cast, *scenes = await requested(rig, rig.request(storyboard=story))
     assert [(scene.first_frame, scene.own_clip) for scene in scenes] == [
         (image("a"), None),
@@ -252,9 +252,9 @@ async def test_own_pictures_and_clips_of_an_edit_reach_the_renderer(rig) -> None
     assert all("image" not in scene.scene.model_dump() for scene in scenes)
 
 
-async def test_nobody_is_pictured_for_clips_that_people_bring(rig) -> None:
-    story = await known_story("Siti")
-    for number in (1, 2, 3):
+async def test_nobody_is_pictured_for_clips_and_first_frames_that_people_bring(rig) -> None:
+    story = with_scene(await known_story("Siti"), 1, image=image("a"))
+    for number in (2, 3):
         story = with_scene(story, number, clip=image("b"))
     _, *scenes = await requested(rig, rig.request(storyboard=story))
     assert [type(scene) for scene in scenes] == [SceneRequested] * 3
