@@ -45,6 +45,12 @@ export type AppRouter = BuiltRouter<Root, {
     get: QueryProcedure<{ meta: object; input: VideoInput; output: VideoRow }>;
     /** Cancel a video. Waiting scenes do not start; running ones may still be charged. */
     cancel: MutationProcedure<{ meta: object; input: VideoInput; output: Done }>;
+    /** Approve the storyboard of a video that awaits its review, as it is. */
+    approve: MutationProcedure<{ meta: object; input: VideoInput; output: Done }>;
+    /** Approve the first frames of a video that awaits it. Its clips are ordered now. */
+    approveFrames: MutationProcedure<{ meta: object; input: VideoInput; output: Done }>;
+    /** Have the first frame of a scene made again from a description, or replaced by an upload. */
+    rejectFrame: MutationProcedure<{ meta: object; input: FrameInput; output: Done }>;
     /** Follow a video: first the missed events, then new ones until it has ended. */
     events: SubscriptionProcedure<{ meta: object; input: EventsInput; output: AsyncIterable<{ id: string; data: VideoEvent }, void, unknown> }>;
   };
@@ -53,6 +59,8 @@ export type AppRouter = BuiltRouter<Root, {
 export interface ServerToClientEvents {
   video_generation_started: (payload: VideoPayload) => void;
   video_storyboard_created: (payload: StoryboardPayload) => void;
+  video_picture_rendered: (payload: PicturePayload) => void;
+  video_frames_rendered: (payload: VideoPayload) => void;
   video_scene_processing: (payload: ScenePayload) => void;
   video_scene_completed: (payload: SceneCompletedPayload) => void;
   video_scene_failed: (payload: SceneFailedPayload) => void;
@@ -83,6 +91,12 @@ export type VideoEvent = {
   [Name in keyof ServerToClientEvents]: { type: Name; data: Parameters<ServerToClientEvents[Name]>[0] };
 }[keyof ServerToClientEvents];
 
+/** A picture of a person, place or thing in the story. `image` is an upload. */
+export interface ReferenceBody {
+  name: string;
+  image: string;
+}
+
 /** A request for a video. */
 export interface GenerateInput {
   prompt: string;
@@ -92,6 +106,14 @@ export interface GenerateInput {
   duration?: number;
   /** Another name of `duration` */
   totalDuration?: number;
+  /** Wait for approvals, see `video.approve` */
+  review?: boolean;
+  /** `draft` is free, `premium` spends more on the key moments */
+  quality?: "draft" | "standard" | "premium";
+  /** Uploaded pictures of people, places or things of the story */
+  references?: ReferenceBody[];
+  /** What becomes of the sound that models make */
+  clipSound?: "keep" | "lower" | "drop";
 }
 
 /** A video was accepted and is rendered in the background. */
@@ -117,6 +139,7 @@ export interface SceneRow {
   state: "waiting" | "unconfirmed" | "rendering" | "rendered" | "failed";
   progress: number;
   videoUrl: string | null;
+  firstFrameUrl: string | null;
   errorMessage: string | null;
 }
 
@@ -128,7 +151,9 @@ export interface VideoStatus {
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  /** Whether it waits for an approval: `video.approve`, `approveFrames` */
+  awaitingReview: boolean;
   etaSeconds: number | null;
   etaRangeSeconds: unknown[] | null;
   videoUrl?: string;
@@ -166,7 +191,7 @@ export interface VideoRow {
   completedAt: Date | null;
   title: string | null;
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   errorMessage: string | null;
   /** When its film is removed, or was; null: it is kept */
   expiresAt: Date | null;
@@ -182,6 +207,14 @@ export interface VideoList {
 export interface Done {
   success: true;
   message: string;
+}
+
+/** Another first frame of a scene: made from a `description`, or an uploaded `image`. */
+export interface FrameInput {
+  videoId: string;
+  sceneNumber: number;
+  description?: string | null;
+  image?: string | null;
 }
 
 /** A video, and the last event that the client has; without it, the stream begins with the newest event. */
@@ -204,7 +237,7 @@ export interface VideoPayload {
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
@@ -239,7 +272,7 @@ export interface StoryboardPayload {
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
@@ -251,13 +284,33 @@ export interface StoryboardPayload {
   storyboard: StoryboardSummary;
 }
 
+/** A picture is made: the first frame of a scene, or the reference picture of a member of the cast. */
+export interface PicturePayload {
+  videoId: string;
+  seq: number | null;
+  status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
+  progress: number;
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  /** The scenes that are rendered, plus one; at most `totalScenes` */
+  currentScene: number;
+  totalScenes: number;
+  /** Why it waits for more than its turn, if it does */
+  notice: string | null;
+  etaSeconds?: number | null;
+  etaRangeSeconds?: unknown[] | null;
+  sceneStates?: SceneSummary[];
+  sceneNumber: number | null;
+  castName: string | null;
+  pictureUrl: string;
+}
+
 /** A video's state and that of one scene. `sceneProgress` is 0-100. */
 export interface ScenePayload {
   videoId: string;
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
@@ -277,7 +330,7 @@ export interface SceneCompletedPayload {
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
@@ -298,7 +351,7 @@ export interface SceneFailedPayload {
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
@@ -320,7 +373,7 @@ export interface StreamPayload {
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
@@ -339,7 +392,7 @@ export interface CompletedPayload {
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
@@ -358,7 +411,7 @@ export interface FailedPayload {
   seq: number | null;
   status: "pending" | "processing" | "completed" | "failed" | "cancelled" | "expired";
   progress: number;
-  currentStep: "storyboard" | "review" | "scenes" | "combining" | "storing" | "completed" | "failed" | "cancelled";
+  currentStep: "storyboard" | "review" | "scenes" | "frames" | "combining" | "storing" | "completed" | "failed" | "cancelled";
   /** The scenes that are rendered, plus one; at most `totalScenes` */
   currentScene: number;
   totalScenes: number;
