@@ -19,7 +19,7 @@ APP_ROUTER := services/gateway/web/app-router.d.ts
 starting = echo "$(1) ..." >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify key simulator test test-unit test-all bench bench-composer lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
+.PHONY: help demo run verify prices report key simulator test test-unit test-all bench bench-composer lint format lock schemas asyncapi permissions docs types up down logs migrate sbom pin-images redrive doctor clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -83,6 +83,12 @@ export FILM CA
 
 verify: $(VENV)/.installed ## Verify the signed origin of a film, offline: make verify FILM=film.mp4 CA=authority.pem
 	@$(BIN)/python -m composer.provenance.verify "$$FILM" $${CA:+--authority "$$CA"}
+
+prices: $(VENV)/.installed ## Print the catalogue: the price of each model, and of a 30 s film at each provider
+	@$(BIN)/python -m embedded.price_list
+
+report: $(VENV)/.installed ## What films cost, how long they take and how many succeed: of MULTISHOT_URL, or of `make run`: ARGS="--days 7"
+	@$(BIN)/multishot report $(ARGS)
 
 OWNER ?=
 SCOPES ?= read,write

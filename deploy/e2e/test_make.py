@@ -89,3 +89,18 @@ def test_a_redrive_without_dead_letters_says_so(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "There are no dead letters.\n"
     assert done.stderr.startswith("Looking for dead letters ...\n")
+
+
+def test_the_prices_are_those_of_the_configured_catalogue(folder: Path) -> None:
+    (folder / ".env").write_text('VIDEO_PRICES={"runway/gen4_turbo": 0.10}\n')
+    printed = run(folder, "make", "prices")
+    assert printed.returncode == 0, printed.stderr
+    lines = [line.split() for line in printed.stdout.splitlines()]
+    [turbo] = [line for line in lines if line[:1] == ["gen4_turbo"]]
+    assert turbo[1:4] == ["standard", "2", "s:"]
+    [runway] = [line[1:] for line in lines if line[:1] == ["runway"] and len(line) == 4]
+    assert (runway[0], float(runway[1])) == ("0.00", 3.16)
+    (folder / ".env").write_text("MODEL_CATALOGUE=/none.toml\n")
+    failed = run(folder, "make", "prices")
+    assert "/none.toml: it cannot be read" in failed.stderr
+    assert "Traceback" not in failed.stderr

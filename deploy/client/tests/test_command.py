@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from multishot import Multishot
 from multishot.display import picture, print_list, time_left
-from shared_testing.servers import eventually
+from shared.contracts.events import FrameRejected, FramesRendered, PictureRendered, VideoRequested
+from shared_testing.servers import eventually, published
 
 MULTISHOT = Path(sys.executable).with_name("multishot")
 
@@ -203,3 +205,56 @@ async def test_a_prompt_with_control_characters_is_refused(shell: Shell, prompt:
     code, out, err = await shell.run("make", prompt)
     assert (code, out) == (2, "")
     assert why in err
+
+
+async def test_pictures_are_uploaded_and_first_frames_reviewed(shell: Shell, served: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 200), "red").save(tmp_path / "ana.png")
+    make = ("make", "a fox", "--scenes", "2", "--review", "--detach", "--json")
+    how = ("--quality", "premium", "--clip-sound", "drop", "--reference", "Ana=ana.png")
+    code, out, err = await shell.run(*make, *how)
+    assert code == 0, err
+    video_id = json.loads(out)["videoId"]
+    [request] = [one for one in await published(served.gateway.database) if isinstance(one, VideoRequested)]
+    assert (request.quality, request.clip_sound, request.references[0].name) == ("premium", "drop", "Ana")
+    await served.write(video_id, review=True)
+    assert (await shell.run("frame", video_id, "1", "--description", "by night"))[0] == 2
+    assert (await shell.run("approve", video_id))[0] == 0
+    media = {"key": f"videos/{video_id}/pictures/a.jpg", "content_type": "image/jpeg", "size": 1, "sha256": "0" * 64}
+    frame = {"purpose": "first_frame", "scene_number": 1, "picture": media, "cost_usd": "0.02", "provider": "runway"}
+    await served.deliver(PictureRendered(video_id=video_id, **frame), FramesRendered(video_id=video_id))
+    code, out, err = await shell.run("watch", video_id)
+    assert code == 0
+    assert f"first frame of scene 1: {served.url}/api/v1/videos/{video_id}/scenes/1/frame" in out
+    assert "first frame of scene 2: none" in out
+    assert f"multishot approve {video_id}" in err
+    assert (await shell.run("frame", video_id, "1", "--image", "ana.png"))[0] == 0
+    [rejected] = [one for one in await published(served.gateway.database) if isinstance(one, FrameRejected)]
+    assert rejected.image.content_type == "image/jpeg"
+    await served.deliver(FramesRendered(video_id=video_id))
+    assert (await shell.run("approve", video_id))[0] == 0
+    _, out, _ = await shell.run("get", video_id, "--json")
+    assert json.loads(out)["currentStep"] == "scenes"
+
+
+async def test_a_reference_that_is_no_picture_is_refused(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "ana.png").write_text("<svg/>")
+    for reference, text in (("Ana=ana.png", "not a PNG picture"), ("Ana=none.png", "existing file"), ("Ana", "FILE")):
+        code, _, err = await shell.run("make", "a fox", "--detach", "--reference", reference)
+        assert code == 2
+        assert text in err
+
+
+async def test_an_estimate_names_all_tiers_and_the_report_is_a_table(shell: Shell, served: Any, tmp_path: Path) -> None:
+    code, out, err = await shell.run("estimate", "a fox", "--quality", "draft")
+    assert (code, out, err) == (0, "about $0.00 with animatic\n", "draft $0.00, standard $0.00, premium $0.00\n")
+    _, out, _ = await shell.run("make", "a fox", "--scenes", "2", "--detach")
+    video_id = out.strip()
+    await served.write(video_id)
+    await served.render(video_id, tmp_path)
+    code, out, _ = await shell.run("report", "--days", "7")
+    lines = [line.split() for line in out.splitlines()]
+    assert (code, out.splitlines()[0]) == (0, "1 requested, 1 completed, 0 failed; success 100.0 %; rating -")
+    assert [line[:3] for line in lines[2:]] == [["all", "1", "$0.00"], ["standard", "1", "$0.00"], lines[4][:3]]
+    assert lines[2][-1] == "s"
+    code, out, _ = await shell.run("report", "--json")
+    assert json.loads(out)["films"]["films"] == 1

@@ -1,5 +1,6 @@
 """Uploads: what is taken, what is refused and why, and how videos use them."""
 
+import asyncio
 import io
 import struct
 import zlib
@@ -212,6 +213,29 @@ async def test_a_file_that_does_not_say_how_large_it_is_is_refused_at_its_limit(
     answer = await api.post(UPLOADS, content=body(), headers={"content-type": "video/mp4"})
     assert (answer.status_code, answer.json()["type"], taken) == (413, "/problems#upload-too-large", 5)
     assert not any([one async for one in gateway.storage.objects("uploads/")])
+
+
+async def test_more_files_than_there_is_space_for_are_refused_for_a_while(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_RECEIVED", 2 * len(CLIP))
+    both = asyncio.Barrier(3)
+
+    async def body() -> Any:
+        yield CLIP[:20]
+        await both.wait()
+        yield CLIP[20:]
+
+    headers = {"content-type": "video/mp4", "content-length": str(len(CLIP))}
+    running = [asyncio.create_task(api.post(UPLOADS, content=body(), headers=headers)) for _ in range(2)]
+    while both.n_waiting < 2:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.01)
+    refused = await send(api, CLIP, "video/mp4")
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems#uploads-busy")
+    assert refused.headers["retry-after"] == "2"
+    await both.wait()
+    assert [(await one).status_code for one in running] == [201, 201]
+    assert (await send(api, CLIP, "video/mp4")).status_code == 201
 
 
 async def test_other_calls_still_take_a_megabyte(api: httpx.AsyncClient) -> None:

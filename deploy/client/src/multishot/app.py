@@ -83,7 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     make = command("make", commands.make, "make a film and watch it until it is done")
     _add_request(make, needs_prompt=False)
     make.add_argument("--storyboard", type=Path, metavar="FILE", help="use this storyboard (JSON); - is standard input")
-    make.add_argument("--review", action="store_true", help="stop when the storyboard is written; see `approve`")
+    make.add_argument(
+        "--review", action="store_true", help="stop when the storyboard is written, and before clips; see `approve`"
+    )
+    _add_quality(make)
+    about = "a picture of a person, place or thing in the story; can be given several times"
+    make.add_argument("--reference", type=_reference, metavar="NAME=FILE", action="append", default=[], help=about)
+    sounds = ("keep", "lower", "drop")
+    make.add_argument("--clip-sound", choices=sounds, help="what becomes of the sound that models make (keep)")
     make.add_argument("--detach", action="store_true", help="do not wait for the film")
     _add_download(make)
 
@@ -104,6 +111,16 @@ def _parser() -> argparse.ArgumentParser:
         if name == "approve":
             one.add_argument("--storyboard", type=Path, metavar="FILE", help="use this edited storyboard (JSON)")
 
+    frame = command("frame", commands.frame, "make another first frame of a scene, while they await review")
+    frame.add_argument("video", metavar="ID", type=_video_id)
+    frame.add_argument("scene", metavar="N", type=_count, help="the number of the scene")
+    another = frame.add_mutually_exclusive_group(required=True)
+    another.add_argument("--description", metavar="TEXT", help="what it shows")
+    another.add_argument("--image", type=Path, metavar="FILE", help="use this picture")
+
+    report = command("report", commands.report, "show what films cost, how long they take, and how many succeed")
+    report.add_argument("--days", type=_count, default=30, metavar="N", help="of the last N days (30)")
+
     list_ = command("list", commands.list_videos, "list the newest films")
     states = ("pending", "processing", "completed", "failed", "cancelled", "expired")
     list_.add_argument("--status", choices=states, metavar="STATUS", help=", ".join(states))
@@ -115,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     estimate = command("estimate", commands.estimate, "estimate the cost of a film")
     estimate.add_argument("prompt")
     _add_size(estimate)
+    _add_quality(estimate)
     return parser
 
 
@@ -130,6 +148,11 @@ def _add_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=int, metavar="SECONDS", help="15-60 (30)")
 
 
+def _add_quality(parser: argparse.ArgumentParser) -> None:
+    tiers = ("draft", "standard", "premium")
+    parser.add_argument("--quality", choices=tiers, help="draft is free, premium spends more on key moments (standard)")
+
+
 def _add_download(parser: argparse.ArgumentParser) -> None:
     about = "download the film into this folder (the current one)"
     parser.add_argument("--download", type=_folder, metavar="DIR", nargs="?", const=Path(), help=about)
@@ -140,6 +163,13 @@ def _video_id(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a valid video id; see: multishot list") from None
+
+
+def _reference(text: str) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
+    if not name.strip() or not Path(file).is_file():
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=FILE with an existing file")
+    return name.strip(), Path(file)
 
 
 def _folder(text: str) -> Path:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,15 @@ POLL_SECONDS = 1.0
 SHORTEST_PAUSE_SECONDS = 0.4
 """Between two reads."""
 PAGE = 100
+
+TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".mp4": "video/mp4",
+}
+"""The files that can be uploaded, by suffix."""
 
 Storyboard = dict[str, Any]
 """A storyboard as JSON: `storyboard(...)` returns one, `make` and `approve` take one."""
@@ -79,11 +89,16 @@ class Multishot:
         metadata: Mapping[str, Any] | None = None,
         post_id: str | None = None,
         video_id: uuid.UUID | None = None,
+        quality: str | None = None,
+        references: Mapping[str, str] | None = None,
+        clip_sound: str | None = None,
     ) -> Video:
         """Request a video from a prompt or a storyboard. The call returns at once; the video is made in the background.
 
         The gateway has defaults for everything else. `video_id`: an id of your own; repeating the call with it,
-        even after a crash, makes no second video.
+        even after a crash, makes no second video. `quality`: `draft`, `standard` or `premium`. `references`: uploads
+        (see `upload`) by the names of the people, places or things that they show. `clip_sound`: `keep`, `lower` or
+        `drop`.
         """
         own_id = str(video_id or uuid.uuid4())
         body = _request(prompt, scenes, duration, aspect, niche) | {
@@ -92,8 +107,20 @@ class Multishot:
             "metadata": metadata,
             "postId": post_id,
             "review": review or None,
+            "quality": quality,
+            "references": [{"name": name, "image": image} for name, image in (references or {}).items()] or None,
+            "clipSound": clip_sound,
         }
         return as_video(await self._call("POST", "/api/v1/videos", _without_none(body), key=own_id))
+
+    async def upload(self, file: Path) -> str:
+        """Upload a picture (JPEG, PNG, WebP) or a clip (MP4), and return its id for `references` and storyboards.
+
+        A picture is stored without its metadata.
+        """
+        content_type = TYPES.get(file.suffix.lower(), "application/octet-stream")
+        answer = await self.connection.upload("/api/v1/uploads", file, content_type, patience=self.patience)
+        return str(json_object(answer)["uploadId"])
 
     async def estimate(
         self,
@@ -102,9 +129,10 @@ class Multishot:
         scenes: int | None = None,
         duration: int | None = None,
         storyboard: Storyboard | None = None,
+        quality: str | None = None,
     ) -> dict[str, Any]:
-        """Return what a video would cost (`estimateUsd`) and what is left of the budgets, without making anything."""
-        body = _request(prompt, scenes, duration, None, None) | {"storyboard": storyboard}
+        """Return what a video would cost (`estimateUsd`; in each tier: `tiers`), and what is left of the budgets."""
+        body = _request(prompt, scenes, duration, None, None) | {"storyboard": storyboard, "quality": quality}
         return json_object(await self._call("POST", "/api/v1/estimates", _without_none(body)))
 
     async def storyboard(
@@ -135,6 +163,19 @@ class Multishot:
         path = f"{video_path(video_id)}/approve"
         return as_video(await self._call("POST", path, body, key=str(uuid.uuid4())))
 
+    async def approve_frames(self, video_id: str) -> Video:
+        """Continue a video whose first frames await their review: its clips are ordered."""
+        path = f"{video_path(video_id)}/frames/approve"
+        return as_video(await self._call("POST", path, {}, key=str(uuid.uuid4())))
+
+    async def reject_frame(
+        self, video_id: str, scene_number: int, *, description: str | None = None, image: str | None = None
+    ) -> Video:
+        """Have the first frame of a scene made again from a description, or replaced by an upload."""
+        body = _without_none({"description": description, "image": image})
+        path = f"{video_path(video_id)}/scenes/{scene_number}/frame"
+        return as_video(await self._call("POST", path, body, key=str(uuid.uuid4())))
+
     async def cancel(self, video_id: str) -> Video:
         """Cancel a video. Cancelling it again changes nothing."""
         return as_video(await self._call("POST", f"{video_path(video_id)}/cancel", {}))
@@ -157,6 +198,11 @@ class Multishot:
             if after is None:
                 break
         return found
+
+    async def statistics(self, *, since: date | None = None) -> dict[str, Any]:
+        """Return how well it goes since a day (default: 30 days ago): success, time, cost and rating."""
+        params = _without_none({"from": since.isoformat() if since else None})
+        return json_object(await self._call("GET", "/api/v1/statistics", params=params))
 
     async def watch(self, video_id: str, *, patience: float = WATCH_PATIENCE_SECONDS) -> AsyncGenerator[Video, None]:
         """Yield a video now, and again after every change until it ends. A video that awaits review waits too.

@@ -5,6 +5,7 @@ import json
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from multishot.client import Multishot, Storyboard
-from multishot.display import Display, follow, print_list
+from multishot.display import Display, follow, print_list, print_report
 from multishot.errors import Refused
 from multishot.videos import Video, has_ended
 
@@ -43,8 +44,11 @@ class Terminal:
 
 async def make(multishot: Multishot, arguments: Namespace, terminal: Terminal) -> int:
     """Make a film."""
-    request = {name: getattr(arguments, name) for name in ("scenes", "duration", "aspect", "niche", "review")}
-    video = await multishot.make(arguments.prompt, storyboard=_read(arguments.storyboard), **request)
+    names = ("scenes", "duration", "aspect", "niche", "review", "quality", "clip_sound")
+    request = {name: getattr(arguments, name) for name in names}
+    references = {name: await multishot.upload(file) for name, file in arguments.reference}
+    storyboard = _read(arguments.storyboard)
+    video = await multishot.make(arguments.prompt, storyboard=storyboard, references=references, **request)
     if arguments.detach:
         if terminal.as_json:
             terminal.give(video)
@@ -77,12 +81,39 @@ async def get(multishot: Multishot, arguments: Namespace, terminal: Terminal) ->
 
 
 async def approve(multishot: Multishot, arguments: Namespace, terminal: Terminal) -> int:
-    """Continue a film that awaits review."""
-    video = await multishot.approve(arguments.video, _read(arguments.storyboard))
+    """Continue a film that awaits review: of its storyboard, or of its first frames."""
+    video = await multishot.get(arguments.video)
+    if video["currentStep"] == "frames":
+        video = await multishot.approve_frames(arguments.video)
+    else:
+        video = await multishot.approve(arguments.video, _read(arguments.storyboard))
     if terminal.as_json:
         terminal.give(video)
     else:
         terminal.say(f"Approved. Watch it with: multishot watch {video['videoId']}")
+    return MADE
+
+
+async def frame(multishot: Multishot, arguments: Namespace, terminal: Terminal) -> int:
+    """Have the first frame of a scene made again, or replace it."""
+    image = await multishot.upload(arguments.image) if arguments.image else None
+    video = await multishot.reject_frame(
+        arguments.video, arguments.scene, description=arguments.description, image=image
+    )
+    if terminal.as_json:
+        terminal.give(video)
+    else:
+        terminal.say(f"Its first frames await your review again soon: multishot watch {video['videoId']}")
+    return MADE
+
+
+async def report(multishot: Multishot, arguments: Namespace, terminal: Terminal) -> int:
+    """Show what films cost, how long they take, and how many succeed."""
+    figures = await multishot.statistics(since=date.today() - timedelta(days=arguments.days))  # noqa: DTZ011 - any zone
+    if terminal.as_json:
+        terminal.give(figures)
+    else:
+        print_report(terminal.out, figures)
     return MADE
 
 
@@ -117,11 +148,14 @@ async def storyboard(multishot: Multishot, arguments: Namespace, terminal: Termi
 
 async def estimate(multishot: Multishot, arguments: Namespace, terminal: Terminal) -> int:
     """Estimate the cost of a film."""
-    estimated = await multishot.estimate(arguments.prompt, scenes=arguments.scenes, duration=arguments.duration)
+    request = {name: getattr(arguments, name) for name in ("scenes", "duration", "quality")}
+    estimated = await multishot.estimate(arguments.prompt, **request)
     if terminal.as_json:
         terminal.give(estimated)
     else:
         terminal.say(f"about ${float(estimated['estimateUsd']):.2f} with {estimated['provider']}")
+        tiers = (f"{tier['quality']} ${float(tier['estimateUsd']):.2f}" for tier in estimated.get("tiers", ()))
+        terminal.note(", ".join(tiers))
     return MADE
 
 
@@ -153,6 +187,8 @@ async def _finish(multishot: Multishot, video: Video, folder: Path | None, termi
         terminal.give({**video, "file": str(file)} if file else video)
     elif file:
         terminal.say(str(file))
+    elif video["currentStep"] == "frames":
+        _print_frames(multishot, video, terminal)
     elif video["awaitingReview"]:
         cost = float(video["estimatedCostUsd"])
         terminal.note(f"It will cost about ${cost:.2f}." if cost else "It will cost nothing.")
@@ -168,6 +204,17 @@ async def _finish(multishot: Multishot, video: Video, folder: Path | None, termi
         terminal.note(f"The film was not made: {why}", "red")
         return NOT_MADE
     return MADE
+
+
+def _print_frames(multishot: Multishot, video: Video, terminal: Terminal) -> None:
+    for scene in video["scenes"]:
+        link = scene["firstFrameUrl"]
+        shown = str(httpx.URL(multishot.url).join(link)) if link else "none: it starts from its text"
+        terminal.say(f"first frame of scene {scene['sceneNumber']}: {shown}")
+    spent, left = float(video["costUsd"]), float(video["remainingCostUsd"])
+    terminal.note(f"${spent:.2f} were spent; the clips will cost about ${left:.2f}.")
+    terminal.note(f"  another picture:  multishot frame {video['videoId']} 1 --description '...'")
+    terminal.note(f"  continue:         multishot approve {video['videoId']}")
 
 
 async def _download(multishot: Multishot, video: Video, folder: Path, terminal: Terminal) -> Path:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,8 @@ from multishot.videos import Video, VideoEvent
 CALL_SECONDS = 30.0
 SILENCE_SECONDS = 45.0
 """The event stream sends something every 15 s; after this long without data it is considered dead."""
+
+CHUNK = 65_536
 
 OnBytes = Callable[[int, int | None], None]
 """Called with the bytes received so far and the total, if that is known."""
@@ -61,10 +64,21 @@ class Connection:
     ) -> httpx.Response:
         """Make a call, and retry it for `patience` seconds. `key`: the idempotency key, the same for every attempt."""
         headers = {"Idempotency-Key": f'"{key}"'} if key else {}
+        request = partial(self.http.build_request, method, path, json=body, params=params, headers=headers)
+        return await self._answer(request, patience)
+
+    async def upload(self, path: str, file: Path, content_type: str, *, patience: float) -> httpx.Response:
+        """Send a file as the body of a POST, and retry that for `patience` seconds. Raises `OSError`."""
+        headers = {"Content-Type": content_type, "Content-Length": str((await anyio.Path(file).stat()).st_size)}
+        return await self._answer(
+            lambda: self.http.build_request("POST", path, content=_chunks(file), headers=headers), patience
+        )
+
+    async def _answer(self, request: Callable[[], httpx.Request], patience: float) -> httpx.Response:
         retries = Retries(patience)
         while True:
             try:
-                answer = await self._attempt(method, path, body, params, headers)
+                answer = await self._attempt(request())
             except Interrupted as error:
                 await retries.wait(error, self.url)
             else:
@@ -72,11 +86,9 @@ class Connection:
                     raise refused(answer)
                 return answer
 
-    async def _attempt(
-        self, method: str, path: str, body: object, params: dict[str, Any] | None, headers: dict[str, str]
-    ) -> httpx.Response:
+    async def _attempt(self, request: httpx.Request) -> httpx.Response:
         try:
-            answer = await self.http.request(method, path, json=body, params=params, headers=headers)
+            answer = await self.http.send(request)
         except httpx.TransportError as error:
             self.silent_since = self.silent_since or time.monotonic()
             raise Interrupted.by(error) from error
@@ -165,6 +177,12 @@ class Connection:
                         on_bytes(done, size)
         except httpx.TransportError as error:
             raise Interrupted.by(error) from error
+
+
+async def _chunks(file: Path) -> AsyncGenerator[bytes, None]:
+    async with await anyio.open_file(file, "rb") as opened:
+        while chunk := await opened.read(CHUNK):
+            yield chunk
 
 
 async def _raise_for_status(answer: httpx.Response) -> None:

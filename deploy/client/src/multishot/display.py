@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -27,6 +27,7 @@ STEPS = {
     "storyboard": "writing the story",
     "review": "awaits your review",
     "scenes": "rendering scenes",
+    "frames": "its first frames await your review",
     "combining": "joining the film",
     "storing": "storing the film",
     "completed": "done",
@@ -164,6 +165,23 @@ async def follow(
             if video["awaitingReview"]:
                 break
     return video
+
+
+def print_report(console: Console, figures: Mapping[str, Any]) -> None:
+    """Print statistics: the totals in one line, then a table of cost and time."""
+    success = "-" if figures["successRate"] is None else f"{100 * figures['successRate']:.1f} %"
+    rating = "-" if figures["averageRating"] is None else f"{figures['averageRating']:.1f} of 5"
+    totals = f"{figures['requested']} requested, {figures['completed']} completed, {figures['failed']} failed"
+    console.print(f"{totals}; success {success}; rating {rating}", highlight=False, soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("films", "number", "cost p50", "cost p95", "time p50", "time p95"):
+        table.add_column(title, justify="left" if title == "films" else "right", no_wrap=True)
+    for group in (figures["films"], *figures["byQuality"], *figures["byProvider"]):
+        cost, seconds = group["costUsd"], group["seconds"]
+        costs = [f"${float(cost[name]):.2f}" if cost else "-" for name in ("p50", "p95")]
+        times = [f"{seconds[name]:.0f} s" if seconds else "-" for name in ("p50", "p95")]
+        table.add_row(group["name"] or "-", str(group["films"]), *costs, *times)
+    console.print(table)
 
 
 def print_list(console: Console, videos: Sequence[Video]) -> None:

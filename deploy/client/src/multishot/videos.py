@@ -20,6 +20,7 @@ class Scene(TypedDict):
     state: str
     progress: float
     videoUrl: str | None
+    firstFrameUrl: str | None
 
 
 class Video(TypedDict):
@@ -46,6 +47,8 @@ class Video(TypedDict):
     notice: str | None
     costUsd: str
     estimatedCostUsd: str
+    remainingCostUsd: str
+    quality: str
     lastSeq: int
 
 

@@ -85,6 +85,7 @@ from shared.messaging.message_processor import DeadLetter, Service
 from shared.persistence.database import Database
 from shared.persistence.migration_files import folder_of
 from shared.persistence.unit_of_work import transaction
+from shared.process.retention import leftovers
 from shared.process.supervisor import every
 from shared.settings import read
 from shared.storage.open import open_storage
@@ -147,7 +148,7 @@ class Gateway:
             background=background,
             epoch_of=epoch_of,
             storage=self.storage,
-            policies=(*POLICIES, self.expiry.policy, self.uploads.policy),
+            policies=(*POLICIES, self.expiry.policy, self.uploads.policy, leftovers(None, self.storage.sweep)),
             checks=doctor.checks(self.expiry),
         )
 

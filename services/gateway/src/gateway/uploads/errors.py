@@ -1,8 +1,9 @@
 """Why an upload is refused."""
 
+from dataclasses import replace
 from uuid import UUID
 
-from gateway.http.errors import ApiError
+from gateway.http.errors import RETRY_AFTER_SECONDS, ApiError, Problem
 
 
 class UploadUnusable(ApiError):
@@ -18,6 +19,19 @@ class UploadTooLarge(ApiError):
 
     def __init__(self, content_type: str, limit: int) -> None:
         super().__init__(f"A file of type {content_type} has at most {limit:,} bytes.")
+
+
+class UploadsBusy(ApiError):
+    """So much is being uploaded at the moment that no more fits."""
+
+    http_status, problem_type, title = 503, "uploads-busy", "Uploads busy"
+
+    def __init__(self) -> None:
+        super().__init__("Too many files are being uploaded at the moment. Try again soon.")
+
+    def problem(self) -> Problem:
+        """Return the problem, with the time to wait."""
+        return replace(super().problem(), headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
 class UploadTypeUnsupported(ApiError):

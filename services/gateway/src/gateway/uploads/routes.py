@@ -47,6 +47,7 @@ def routes(uploads: Uploads, public_url: str) -> APIRouter:
             413: {"description": "Pictures have at most 20 MB, clips 200 MB"},
             415: {"description": "JPEG, PNG, WebP and MP4 are taken"},
             422: {"description": "It is damaged, or not what its content type says"},
+            503: {"description": "Too much is being uploaded at the moment"},
         },
     )
     async def upload_file(request: Request, response: Response, caller: Writer) -> UploadResource:

@@ -1,7 +1,8 @@
 """Pictures and clips that people upload for their videos: checked, cleaned, stored, and removed after some days."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.http.errors import FieldError, InvalidRequest
 from gateway.models import Upload
-from gateway.uploads.errors import UploadNotFound, UploadTooLarge, UploadTypeUnsupported, UploadUnusable
+from gateway.uploads.errors import UploadNotFound, UploadsBusy, UploadTooLarge, UploadTypeUnsupported, UploadUnusable
 from gateway.uploads.media_ids import MediaKind, NamedMedia
 from gateway.uploads.pictures import FORMATS, clean_picture
 from shared.contracts.media import MediaReference, upload_key
@@ -30,6 +31,8 @@ LARGEST_PICTURE = 20 * MEGABYTE
 LARGEST_CLIP = 200 * MEGABYTE
 DECODED_AT_ONCE = 2
 """A picture takes up to 300 MB while it is decoded."""
+MOST_RECEIVED = 600 * MEGABYTE
+"""How much temporary space all files that are being received may need."""
 BATCH = 100
 
 
@@ -49,6 +52,7 @@ class Uploads:
         self.database = database
         self.storage = storage
         self.days = days
+        self._received = 0
         self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
 
     @property
@@ -62,6 +66,7 @@ class Uploads:
         Raises:
             UploadTypeUnsupported: this type is not taken.
             UploadTooLarge: it has too many bytes.
+            UploadsBusy: too much is being received at the moment.
             UploadUnusable: it is not what its type says, or damaged.
         """
         if content_type not in SUPPORTED:
@@ -70,7 +75,7 @@ class Uploads:
         if size is not None and size > limit:
             raise UploadTooLarge(content_type, limit)
         upload_id = uuid4()
-        with work_folder(None, "upload") as folder:
+        with self._space_for(size or limit), work_folder(None, "upload") as folder:
             received = folder / "received"
             await _receive(chunks, received, content_type, limit)
             checked = await self._check(received, content_type)
@@ -90,6 +95,16 @@ class Uploads:
             await work.session.flush()
             await work.session.refresh(row)
         return row
+
+    @contextlib.contextmanager
+    def _space_for(self, size: int) -> Iterator[None]:
+        if self._received + size > MOST_RECEIVED:
+            raise UploadsBusy
+        self._received += size
+        try:
+            yield
+        finally:
+            self._received -= size
 
     async def _check(self, received: Path, content_type: str) -> _Checked:
         if content_type == CLIP:
