@@ -104,7 +104,7 @@ PICTURE_OF_THE_HARBOUR = (
 
 @pytest.mark.parametrize(("member", "expected"), [(MARA, PORTRAIT_OF_MARA), (HARBOUR, PICTURE_OF_THE_HARBOUR)])
 def test_the_reference_picture_of_a_cast_member(member: CastMember, expected: str) -> None:
-    order = PictureOrder(member, model("runway", "gen4_image"), "9:16", style="Watercolour")
+    order = PictureOrder(member, model("runway", "gen4_image"), "9:16", style="Place: a harbour. Watercolour")
     assert prompt_builder.picture_prompt(order, lambda _: "") == expected
 
 

@@ -4,6 +4,7 @@ The camera comes first, then the subject, then what happens. Prompts say what is
 draw what is named. What must not be seen goes into `NEGATIVE_PROMPT`, for models that take one.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from scene_render.providers.base import PictureOrder, Reference, Shot
@@ -38,6 +39,8 @@ PORTRAITS: Mapping[CastKind, tuple[str, str]] = {
     ),
 }
 """What a reference picture begins and ends with."""
+OTHER_PLACE = re.compile(r"\bPlace: [^.]*\.\s*")
+"""The part of a style that would draw the story's place behind a reference picture."""
 SHOWN_AS: Mapping[CastKind, str] = {"character": "character", "place": "place", "prop": "object"}
 
 
@@ -59,7 +62,8 @@ def picture_prompt(order: PictureOrder, tag_of: Callable[[Reference], str]) -> s
     """
     if isinstance(order.subject, CastMember):
         begin, end = PORTRAITS[order.subject.kind]
-        what = _joined(begin, _sentence(order.subject.look or order.subject.name), end, _sentence(order.style))
+        style = OTHER_PLACE.sub("", order.style)
+        what = _joined(begin, _sentence(order.subject.look or order.subject.name), end, _sentence(style))
         return _prompt(what, "", order.model.longest_prompt)
     shown = [(reference.member, tag_of(reference)) for reference in order.references]
     tags = _joined(*(f"{member.name} is {tag}." for member, tag in shown if tag))
