@@ -33,11 +33,12 @@ from gateway.access.service import SESSION_COOKIE
 from gateway.app import Gateway
 from gateway.internal_messages import LiveEvent
 from gateway.live.socket_server import MAX_CONCURRENT_EVENTS
-from gateway.models import ApiKey, WebhookEndpoint
+from gateway.models import ApiKey, Upload, WebhookEndpoint
 from gateway.settings import Settings
 from gateway.upstream.sockets import RESERVED
 from shared.catalogue.models import models_of
 from shared.contracts.events import (
+    PictureRendered,
     SceneCharged,
     SceneRendered,
     StoryboardCreated,
@@ -456,6 +457,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/charges/{attempt_id}/settle": {"paid": False},
     "/api/v1/videos/{video_id}/rating": {"rating": 1},
     "/api/v1/videos/{video_id}/retention": {"keep": True},
+    "/api/v1/videos/{video_id}/scenes/{scene_number}/frame": {"description": "bob's hen"},
     "/api/v1/keys": {"owner": "bob", "name": "n", "scopes": ["admin"]},
 }
 """A good body for each route that wants more than `{}`, so that it comes to the question whose it is."""
@@ -480,6 +482,12 @@ async def annas(gateway: Gateway, key: MakeKey) -> dict[str, str]:
             video_id=video_id, scene_number=1, attempt_id=attempt_id, revision=1, owner="anna", provider="runway",
             day="2026-11-20", state="unknown", held_usd="1", booked_usd="0",
         ),
+        PictureRendered(
+            video_id=video_id, purpose="reference", cast_name="Ana", picture=MEDIA, cost_usd="0", provider="p"
+        ),
+        PictureRendered(
+            video_id=video_id, purpose="first_frame", scene_number=1, picture=MEDIA, cost_usd="0", provider="p"
+        ),
         SceneRendered(video_id=video_id, scene_number=1, clip=clip, duration=15, cost_usd="0", provider="p"),
         StreamExtended(
             video_id=video_id, piece_number=1, piece_count=1, init=MEDIA, longest_frames=360,
@@ -491,10 +499,12 @@ async def annas(gateway: Gateway, key: MakeKey) -> dict[str, str]:
             scrub_layout=ScrubSheet(columns=5, count=15, width=160, height=90, seconds=1),
         ),
     )  # fmt: skip
-    endpoint_id = str(uuid4())
+    endpoint_id, upload_id = str(uuid4()), str(uuid4())
     async with transaction(gateway.database) as work:
         for event in events:
             await gateway.projector.record(work, event)
+        stored = MEDIA.model_dump(mode="json")
+        work.session.add(Upload(upload_id=upload_id, owner="anna", kind="picture", media=stored, created_at=now()))
         work.session.add(
             WebhookEndpoint(
                 endpoint_id=endpoint_id, owner="anna", url="https://anna.example", types=["video.failed"],
@@ -510,6 +520,8 @@ async def annas(gateway: Gateway, key: MakeKey) -> dict[str, str]:
         "attempt_id": attempt_id,
         "key_id": secret.split("_")[1],
         "scene_number": "1",
+        "upload_id": upload_id,
+        "name:path": "Ana",
     }
 
 
@@ -552,7 +564,8 @@ async def test_no_trpc_procedure_is_public_or_exposes_another_owners_videos(
     gateway: Gateway, annas: dict[str, str], key: MakeKey, name: str
 ) -> None:
     async def call(secret: str | None, video_id: str) -> tuple[int, str]:
-        given = {"prompt": "bob's hen"} if name == "video.generate" else {"videoId": video_id}
+        given: dict[str, Any] = {"prompt": "bob's hen"} if name == "video.generate" else {"videoId": video_id}
+        given |= {"sceneNumber": 1, "description": "bob's hen"} if name == "video.rejectFrame" else {}
         if name == "video.list":
             given = {}
         # Every kind takes a POST, so one way of asking is enough.

@@ -353,3 +353,15 @@ async def test_an_estimate_shows_all_tiers(api: httpx.AsyncClient) -> None:
     [runway] = (await api.get("/api/v1/providers")).json()["providers"]
     assert {tier: float(usd) for tier, usd in runway["filmUsd"].items()} == dict(tiers)
     assert (runway["models"]["premium"], runway["models"]["picture"]) == ("runway/gen4.5", "runway/gen4_image")
+
+
+@pytest.mark.parametrize(("quality", "expected"), [("draft", 1.66), ("standard", 1.66), ("premium", 2.36)])
+async def test_a_charge_is_compared_with_the_price_of_its_tier(
+    api: httpx.AsyncClient, gateway: Gateway, happen: Any, quality: str, expected: float
+) -> None:
+    video_id = (await api.post(VIDEOS, json={"prompt": "a fox", "quality": quality})).json()["videoId"]
+    with pytest.raises(AssertionError, match="charge_implausible"):
+        await happen(charge(video_id, 1, "clip", f"{10 * expected + 0.01:.2f}", "gen4_turbo"))
+    await happen(charge(video_id, None, "reference", f"{10 * expected:.2f}", "gen4_image"))
+    shown = (await api.get(f"{VIDEOS}/{video_id}")).json()
+    assert float(shown["costUsd"]) == pytest.approx(10 * expected)
