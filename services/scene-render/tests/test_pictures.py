@@ -218,8 +218,15 @@ async def test_another_first_frame_for_one_that_the_request_brought_waits_for_no
     await ready.play(lambda seen: bool(of(SceneRendered, seen)))
 
 
-async def test_a_cancelled_review_orders_nothing(ready: Any, scene: Scene) -> None:
+async def test_without_a_first_frame_there_is_nothing_to_review(ready: Any, scene: Scene) -> None:
     await ready.deliver(scene(1, review=True, scene_count=1))
+    emitted = await ready.play(lambda seen: bool(of(SceneRendered, seen)))
+    assert of(FramesRendered, emitted) == []
+
+
+async def test_a_cancelled_review_orders_nothing(ready: Any, scene: Scene) -> None:
+    own = await stored(ready, ready.ledger.picture, "image/png")
+    await ready.deliver(scene(1, review=True, scene_count=1, first_frame=own))
     await ready.play(lambda seen: bool(of(FramesRendered, seen)))
     await ready.deliver(VideoCancelled(video_id=VIDEO, by="a person", reason=""))
     await ready.deliver(FramesApproved(video_id=VIDEO, by="a person"))

@@ -229,7 +229,10 @@ class PictureRendered(Event):
 
 
 class FramesRendered(Event):
-    """Every scene of a video under review has its first frame, or needs none: its clips await `frames.approved`."""
+    """Every scene of a video under review has its first frame, or needs none: its clips await `frames.approved`.
+
+    It is not published if no scene has one.
+    """
 
     name = "frames.rendered"
     publishers = ("scene-render",)

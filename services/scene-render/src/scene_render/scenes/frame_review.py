@@ -33,12 +33,21 @@ async def await_review(work: UnitOfWork, render: Render) -> None:
 
 
 async def publish_if_complete(work: UnitOfWork, scenes: Sequence[Render]) -> None:
-    """Publish `frames.rendered` if every scene of a video waits for the review. The caller has locked all of them."""
+    """Publish `frames.rendered` if every scene of a video waits for the review. The caller has locked all of them.
+
+    If none of them has a first frame there is nothing to look at: their clips are ordered.
+    """
     scenes = [scene for scene in scenes if not scene.is_reference]
     waiting = [scene for scene in scenes if scene.state == "review"]
     done = sum(scene.state in ("review", "rendered") for scene in scenes)
-    if waiting and done == request_of(waiting[0]).scene_count:
+    if not waiting or done < request_of(waiting[0]).scene_count:
+        return
+    if any(scene.picture is not None or request_of(scene).first_frame is not None for scene in waiting):
         await work.emit(FramesRendered(video_id=uuid.UUID(waiting[0].video_id)))
+        return
+    for scene in waiting:
+        scene.approved = True
+        SceneTransitions(scene).wait()
 
 
 async def approve(work: UnitOfWork, event: FramesApproved) -> None:
