@@ -154,7 +154,7 @@ async def test_rows_and_texts_go_by_their_age_and_no_amount_changes(service: Ser
 
 async def test_every_policy_is_one_that_these_tests_know(service: Service[Any]) -> None:
     special = {policy.what for policy in service.retention.policies if not isinstance(policy.remove, Rows)}
-    assert special <= {"work folders", "scene parts", "animatic originals", "films"}
+    assert special <= {"work folders", "scene parts", "animatic originals", "films", "uploads"}
     names = [policy.what for policy in service.retention.policies]
     assert {"inbox", "outbox"} <= set(names)
     assert len(set(names)) == len(names)

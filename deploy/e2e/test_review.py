@@ -102,6 +102,18 @@ async def test_a_video_is_looked_at_edited_approved_and_filmed_as_edited(house: 
     again, refusal = fetch_json(f"{house.api}/videos/{video_id}/approve", {})
     assert (status, again, refusal["title"]) == (202, 409, "Not awaiting review")
 
+    # Its first frames are looked at before any clip is paid; one of them is made again.
+    await eventually(lambda: house.look(video_id)["currentStep"] == "frames", 60, "its first frames are there")
+    shown = house.look(video_id)
+    assert shown["awaitingReview"]
+    clips_paid = "SELECT COUNT(*) FROM charges WHERE purpose = 'clip'"
+    assert house.rows("gateway", clips_paid) == [(0,)]
+    rejected = house.post(f"/videos/{video_id}/scenes/2/frame", {"description": "The fox sleeps in the rain."})
+    assert (rejected["currentStep"], rejected["awaitingReview"]) == ("scenes", False)
+    await eventually(lambda: house.look(video_id)["currentStep"] == "frames", 60, "it is made again")
+    assert house.rows("gateway", clips_paid) == [(0,)]
+    house.post(f"/videos/{video_id}/frames/approve")
+
     film, drawn = await asyncio.gather(house.ended(video_id), house.ended(animatic["videoId"]))
     assert (film["status"], drawn["status"]) == ("completed", "completed"), (film, drawn)
     for one in (film, drawn):
