@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.catalogue.models import PROVIDERS, CatalogueWrong, Model, PriceUnknown, models_of, read_file
@@ -16,6 +16,7 @@ CLIPS = {model.key: model for name in PROVIDERS for model in models_of(name).mod
 USD = Decimal
 
 
+@settings(deadline=None)
 @given(st.integers(12, 60 * 24), st.sampled_from(sorted(CLIPS)))
 def test_the_clips_of_a_scene_are_as_long_as_it_or_freeze_at_the_end(frames: int, key: str) -> None:
     tariff, seconds = CLIPS[key].tariff, frames / 24
@@ -67,6 +68,7 @@ def story(*, cast: tuple[str, ...] = ("Mara", "Tom"), lengths: tuple[int, ...] =
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_standard_film_of_30_seconds_fits_the_owners_price_everywhere(provider: str, data: st.DataObject) -> None:
     first = data.draw(st.integers(5, 15))

@@ -68,7 +68,7 @@ class Render(Base):
     parts_stored_at: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
     """When the last part was stored. None: there are no parts, or they were removed."""
     product: Mapped[Product] = mapped_column(String(20), default="clip")
-    """What its latest attempt makes."""
+    """What its latest attempt makes, or the next one must make."""
     picture: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     """The first frame of the scene, or the reference picture."""
     approved: Mapped[bool] = mapped_column(Boolean, default=False)

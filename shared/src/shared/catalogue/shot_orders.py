@@ -16,12 +16,16 @@ EXPECTED_CHARACTERS = 2
 
 @dataclass(frozen=True)
 class Wish:
-    """What a shot needs. `references`: how many of its cast have, or get, a reference picture."""
+    """What a shot needs. `references`: how many of its cast have, or get, a reference picture.
+
+    `new_picture`: a person asked for another first frame.
+    """
 
     quality: Quality = "standard"
     key_moment: bool = False
     references: int = 0
     own_picture: bool = False
+    new_picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def order_shot(models: ProviderModels, wish: Wish, seconds: float) -> ShotOrder:
         return ShotOrder(clip if clip.from_picture else _with_picture(models, clip))
     references = min(wish.references, MAX_REFERENCES)
     framed = _framed(models, clip, references)
-    if references and framed is not None:
+    if (references or wish.new_picture) and framed is not None:
         return framed
     # A premium shot stays with its model if that takes text: a cheaper one would not be what was asked for.
     fallback = [models.text] if models.text is not None and (clip is models.standard or not clip.from_text) else []

@@ -71,6 +71,7 @@ async def reject(work: UnitOfWork, event: FrameRejected) -> None:
         request = request.model_copy(update={"first_frame": event.image})
         scene.request, scene.picture = request.model_dump(mode="json"), None
         if event.image is None:
+            scene.product = "first_frame"
             SceneTransitions(scene).wait()
         else:
             await work.emit(brought(scene, event.image))

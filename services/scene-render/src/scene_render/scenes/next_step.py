@@ -46,7 +46,8 @@ def next_step(render: Render, models: ProviderModels | None, references: int) ->
         return NextStep("clip", None, seconds_to_order(render, None), FREE)
     request = request_of(render)
     has_picture = render.picture is not None or request.first_frame is not None
-    wish = Wish(request.quality, request.key_moment, references, has_picture)
+    asked = render.product == "first_frame" and not has_picture
+    wish = Wish(request.quality, request.key_moment, references, has_picture, new_picture=asked)
     order = order_shot(models, wish, request.clip_frames / FRAME_RATE)
     if order.picture is not None and not render.parts:
         return NextStep("first_frame", order.picture, 0, order.picture_usd)
