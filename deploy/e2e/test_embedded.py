@@ -254,7 +254,7 @@ def test_the_demo_with_a_simulated_provider_needs_no_key_and_shows_the_price(emb
     wish = ["demo", "--prompt", "a fox", "--scenes", "2", "--duration", "15", "--provider", "luma"]
     done = embedded.run(*wish)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "luma would have charged $2.54; the estimate was $2.54." in done.stdout
+    assert "luma would have charged $0.86; the estimate was $0.86." in done.stdout
     assert embedded.rows("scene-render", "SELECT provider, state FROM attempts") == [("luma", "SUCCEEDED")] * 2
     [film] = [Path(line.split()[-1]) for line in done.stdout.splitlines() if line.endswith("film.mp4")]
     assert frames(film) == (360, 1280, 720)
