@@ -122,7 +122,8 @@ async def test_a_video_is_looked_at_edited_approved_and_filmed_as_edited(house: 
         told = [(scene["action"], scene["duration"], scene["transition"]) for scene in one["scenes"]]
         assert told == [(scene["action"], scene["duration"], scene["transition"]) for scene in edited["scenes"]]
     assert house.frames(video_id) == house.frames(animatic["videoId"]) == 360
-    asked = "SELECT video_id, scene_number, json_extract(request, '$.clipFrames') FROM renders WHERE scene_number < 100 ORDER BY 1, 2"
+    columns = "video_id, scene_number, json_extract(request, '$.clipFrames')"
+    asked = f"SELECT {columns} FROM renders WHERE scene_number < 100 ORDER BY 1, 2"
     clips: dict[str, list[int]] = {}
     for of_video, _, frames in house.rows("scene-render", asked):
         clips.setdefault(of_video, []).append(frames)
