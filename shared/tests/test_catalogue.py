@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.catalogue.models import PROVIDERS, CatalogueWrong, Model, PriceUnknown, models_of, read_file
-from shared.catalogue.shot_orders import Wish, estimate_request, estimate_story, order_shot
+from shared.catalogue.shot_orders import ShotNeeds, estimate_request, estimate_story, order_shot
 from shared.catalogue.tariff import STANDS_STILL_SECONDS
 from shared.contracts.story import CastMember, ShotScene, Storyboard
 
@@ -84,21 +84,21 @@ def test_a_standard_film_of_30_seconds_fits_the_owners_price_everywhere(provider
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_premium_spends_the_good_model_on_key_moments_only(provider: str) -> None:
     models = models_of(provider)
-    ordinary = Wish("premium", key_moment=False, references=1)
-    assert order_shot(models, ordinary, 10).clip is order_shot(models, Wish(references=1), 10).clip
-    assert order_shot(models, Wish("premium", key_moment=True, references=1), 10).clip is models.premium
-    assert order_shot(models, Wish("premium", key_moment=True), 10).clip is models.premium
+    ordinary = ShotNeeds("premium", key_moment=False, references=1)
+    assert order_shot(models, ordinary, 10).clip is order_shot(models, ShotNeeds(references=1), 10).clip
+    assert order_shot(models, ShotNeeds("premium", key_moment=True, references=1), 10).clip is models.premium
+    assert order_shot(models, ShotNeeds("premium", key_moment=True), 10).clip is models.premium
     assert estimate_story(models, "premium", story()) > estimate_story(models, "standard", story())
 
 
 def test_a_shot_with_people_starts_from_a_picture_of_them_and_one_without_from_text() -> None:
     runway = models_of("runway")
-    with_people = order_shot(runway, Wish(references=5), 10)
+    with_people = order_shot(runway, ShotNeeds(references=5), 10)
     assert (with_people.clip.id, with_people.picture and with_people.picture.id) == ("gen4_turbo", "gen4_image_turbo")
     assert with_people.references == 3
-    without = order_shot(runway, Wish(), 10)
+    without = order_shot(runway, ShotNeeds(), 10)
     assert (without.clip.id, without.picture) == ("grok_imagine_1_5_lite", None)
-    own = order_shot(runway, Wish(own_picture=True), 10)
+    own = order_shot(runway, ShotNeeds(own_picture=True), 10)
     assert (own.clip.id, own.picture) == ("gen4_turbo", None)
 
 

@@ -15,7 +15,7 @@ EXPECTED_CHARACTERS = 2
 
 
 @dataclass(frozen=True)
-class Wish:
+class ShotNeeds:
     """What a shot needs. `references`: how many of its cast have, or get, a reference picture.
 
     `new_picture`: a person asked for another first frame.
@@ -41,29 +41,29 @@ class ShotOrder:
         """The price of its first frame."""
         return FREE if self.picture is None else self.picture.picture_usd(self.references)
 
-    def starts_with_picture(self, wish: Wish) -> bool:
+    def starts_with_picture(self, needs: ShotNeeds) -> bool:
         """Return whether its clip starts with a picture."""
-        return self.picture is not None or wish.own_picture
+        return self.picture is not None or needs.own_picture
 
-    def clips_usd(self, seconds: float, wish: Wish) -> Decimal:
+    def clips_usd(self, seconds: float, needs: ShotNeeds) -> Decimal:
         """Return the price of its clips for a scene of this length. Later clips start with the last frame before."""
         parts = self.clip.tariff.split(seconds)
-        framed = len(parts) if self.starts_with_picture(wish) else len(parts) - 1
+        framed = len(parts) if self.starts_with_picture(needs) else len(parts) - 1
         return self.clip.tariff.cost(seconds) + framed * self.clip.usd_per_reference
 
 
-def order_shot(models: ProviderModels, wish: Wish, seconds: float) -> ShotOrder:
+def order_shot(models: ProviderModels, needs: ShotNeeds, seconds: float) -> ShotOrder:
     """Choose the models of a shot.
 
     Premium spends the premium model on key moments only. With references the first frame is made from them, so that
     people keep their looks. Without, the shot starts from text where that is possible and cheaper.
     """
-    clip = models.premium if wish.quality == "premium" and wish.key_moment else models.standard
-    if wish.own_picture:
+    clip = models.premium if needs.quality == "premium" and needs.key_moment else models.standard
+    if needs.own_picture:
         return ShotOrder(clip if clip.from_picture else _with_picture(models, clip))
-    references = min(wish.references, MAX_REFERENCES)
+    references = min(needs.references, MAX_REFERENCES)
     framed = _framed(models, clip, references)
-    if (references or wish.new_picture) and framed is not None:
+    if (references or needs.new_picture) and framed is not None:
         return framed
     # A premium shot stays with its model if that takes text: a cheaper one would not be what was asked for.
     fallback = [models.text] if models.text is not None and (clip is models.standard or not clip.from_text) else []
@@ -71,7 +71,7 @@ def order_shot(models: ProviderModels, wish: Wish, seconds: float) -> ShotOrder:
     choices = [*texts, *([framed] if framed is not None and (clip.needs_first_frame or not texts) else [])]
     if not choices:
         return ShotOrder(clip)
-    return min(choices, key=lambda order: order.picture_usd + order.clips_usd(seconds, wish))
+    return min(choices, key=lambda order: order.picture_usd + order.clips_usd(seconds, needs))
 
 
 def _framed(models: ProviderModels, clip: Model, references: int) -> ShotOrder | None:
@@ -95,10 +95,10 @@ def references_usd(models: ProviderModels, cast: Sequence[CastMember]) -> Decima
     return models.picture.picture_usd(0) * sum(member.needs_picture for member in cast)
 
 
-def wish_of(quality: Quality, details: ShotDetails, cast: Sequence[CastMember]) -> Wish:
+def needs_of(quality: Quality, details: ShotDetails, cast: Sequence[CastMember]) -> ShotNeeds:
     """Return what a shot of a storyboard needs."""
     shown = [member for member in cast if member.name in details.cast and member.is_pictured]
-    return Wish(quality, details.key_moment, min(len(shown), MAX_REFERENCES), details.image is not None)
+    return ShotNeeds(quality, details.key_moment, min(len(shown), MAX_REFERENCES), details.image is not None)
 
 
 def estimate_story(models: ProviderModels | None, quality: Quality, story: Storyboard) -> Decimal:
@@ -109,9 +109,9 @@ def estimate_story(models: ProviderModels | None, quality: Quality, story: Story
     for slot, scene in zip(timeline(story.scenes), story.scenes, strict=True):
         if scene.clip is None:
             seconds = slot.clip_frames / FRAME_RATE
-            wish = wish_of(quality, scene, story.cast)
-            order = order_shot(models, wish, seconds)
-            total += order.picture_usd + order.clips_usd(seconds, wish)
+            needs = needs_of(quality, scene, story.cast)
+            order = order_shot(models, needs, seconds)
+            total += order.picture_usd + order.clips_usd(seconds, needs)
     return total
 
 
@@ -132,7 +132,7 @@ def estimate_request(
     total = FREE if models.picture is None else made * models.picture.picture_usd(0)
     for number in range(scene_count):
         length = each + (overlap if number + 1 < scene_count else 0)
-        wish = Wish(quality, number == scene_count - 1, min(expected, MAX_REFERENCES))
-        order = order_shot(models, wish, length)
-        total += order.picture_usd + order.clips_usd(length, wish)
+        needs = ShotNeeds(quality, number == scene_count - 1, min(expected, MAX_REFERENCES))
+        order = order_shot(models, needs, length)
+        total += order.picture_usd + order.clips_usd(length, needs)
     return total

@@ -10,16 +10,9 @@ from gateway.access.dependencies import Reader, Writer
 from gateway.http.date_range import days_before
 from gateway.http.json_body import json_only
 from gateway.videos.ratings import Ratings
-from gateway.videos.schemas import (
-    FilmStatistics,
-    Money50And95,
-    RatingRequest,
-    Seconds50And95,
-    StatisticsResource,
-    VideoResource,
-    video_resource,
-)
+from gateway.videos.schemas import RatingRequest, VideoResource, video_resource
 from gateway.videos.statistics import FilmFigures, Statistics
+from gateway.videos.statistics_schemas import CostPercentiles, FilmStatistics, StatisticsResource, TimePercentiles
 from shared.persistence.unit_of_work import transaction
 
 DAYS = 30
@@ -75,6 +68,6 @@ def _films(figures: FilmFigures) -> FilmStatistics:
     return FilmStatistics(
         name=figures.name,
         films=figures.films,
-        cost_usd=Money50And95(p50=cost.p50, p95=cost.p95) if cost else None,
-        seconds=Seconds50And95(p50=seconds.p50, p95=seconds.p95) if seconds else None,
+        cost_usd=CostPercentiles(p50=cost.p50, p95=cost.p95) if cost else None,
+        seconds=TimePercentiles(p50=seconds.p50, p95=seconds.p95) if seconds else None,
     )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -47,7 +47,7 @@ ENDED_STATUS: Mapping[str, int] = {"/cancel": 400, "": 422}
 """The status, by path, with which fal says that a request has ended already, or that its model has made nothing."""
 
 
-class Fal:
+class Fal(provider_http.ProviderAdapter):
     """The providers `fal` and `pika`: the same API, each with its own models and key.
 
     The id of a task is `owner/alias:request id`: the application is a part of every later URL.
@@ -69,25 +69,14 @@ class Fal:
         callbacks: Callbacks,
     ) -> None:
         self.name = name
-        self.models = models
-        self.concurrency = concurrency
-        self.submit_seconds = submit_seconds
-        self.downloader = downloader
-        self.callbacks = callbacks
-        self._http = httpx.AsyncClient(
+        http = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Key {key}"},
             timeout=httpx.Timeout(submit_seconds, connect=5.0),
             trust_env=False,
         )
-
-    async def __aenter__(self) -> Self:
-        """Return itself; the first call connects."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Disconnect."""
-        await self._http.aclose()
+        super().__init__(models, concurrency, submit_seconds, downloader, http)
+        self.callbacks = callbacks
 
     @property
     def can_reconcile(self) -> bool:

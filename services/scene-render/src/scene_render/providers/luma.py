@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import lumaai
 
@@ -39,7 +39,7 @@ LIST_SECONDS = 30.0
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
-class Luma:
+class Luma(provider_http.ProviderAdapter):
     """The provider `luma`. The attempt's id is part of the callback URL, which Luma's list of tasks includes."""
 
     name = "luma"
@@ -58,24 +58,12 @@ class Luma:
         callbacks: Callbacks,
         scale: float,
     ) -> None:
-        self.models = models
-        self.concurrency = concurrency
-        self.submit_seconds = submit_seconds
-        self.downloader = downloader
+        super().__init__(models, concurrency, submit_seconds, downloader, provider_http.http_client())
         self.callbacks = callbacks
         self.list_seconds = LIST_SECONDS * scale
-        self._http = provider_http.http_client()
         self.client = lumaai.AsyncLumaAI(
             auth_token=key, base_url=url, max_retries=0, timeout=submit_seconds, http_client=self._http
         )
-
-    async def __aenter__(self) -> Self:
-        """Return itself; the first call connects."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Disconnect."""
-        await self._http.aclose()
 
     @property
     def can_reconcile(self) -> bool:
@@ -161,10 +149,6 @@ class Luma:
         """Return the id of the task, which a callback contains completely."""
         task_id = body.get("id")
         return task_id if isinstance(task_id, str) else None
-
-    def task_id_of(self, said: str, _model: str | None) -> str:
-        """Return the id as it is."""
-        return said
 
     async def _request(self, order: Order) -> dict[str, Any]:
         """Return the request for an order. Raises `SubmissionRefused` if Luma cannot render it."""

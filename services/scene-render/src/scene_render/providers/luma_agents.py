@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import luma_agents
 
@@ -33,7 +33,7 @@ OVERLOADED = frozenset({502, 503})
 INPUT_FAULTS = frozenset({"image_too_large", "unsupported_format", "corrupt_input", "invalid_request"})
 
 
-class LumaAgents:
+class LumaAgents(provider_http.ProviderAdapter):
     """The provider `luma-agents`. It has no list of tasks, no cancellation and no callbacks."""
 
     name = "luma-agents"
@@ -50,22 +50,10 @@ class LumaAgents:
         submit_seconds: float,
         downloader: Downloader,
     ) -> None:
-        self.models = models
-        self.concurrency = concurrency
-        self.submit_seconds = submit_seconds
-        self.downloader = downloader
-        self._http = provider_http.http_client()
+        super().__init__(models, concurrency, submit_seconds, downloader, provider_http.http_client())
         self.client = luma_agents.AsyncLuma(
             auth_token=key, base_url=url, max_retries=0, timeout=submit_seconds, http_client=self._http
         )
-
-    async def __aenter__(self) -> Self:
-        """Return itself; the first call connects."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Disconnect."""
-        await self._http.aclose()
 
     @property
     def can_reconcile(self) -> bool:
@@ -117,14 +105,6 @@ class LumaAgents:
     async def cancel_if_free(self, _task_id: str) -> Ended | None:
         """Return None: tasks cannot be cancelled."""
         return None
-
-    def task_of_callback(self, _body: Mapping[str, Any]) -> str | None:
-        """Return None: there are no callbacks."""
-        return None
-
-    def task_id_of(self, said: str, _model: str | None) -> str:
-        """Return the id as it is."""
-        return said
 
     async def _task(self, task_id: str) -> dict[str, Any] | None:
         try:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
+from scene_render.clips.download import Downloader
 from scene_render.providers.base import ProviderSilent, SubmissionDeferred, SubmissionRefused
+from shared.catalogue.models import ProviderModels
 
 CHECK_SECONDS = 15.0
 """The time limit of a free request."""
@@ -33,6 +35,40 @@ class AnswerUnreadable(Exception):
     def __init__(self, provider: str, answer: object) -> None:
         super().__init__(f"{provider} answered without a task: {str(answer)[:200]}")
         self.provider = provider
+
+
+class ProviderAdapter:
+    """The base of the adapters of paid providers: the limits of the account, and the HTTP client."""
+
+    def __init__(
+        self,
+        models: ProviderModels | None,
+        concurrency: int,
+        submit_seconds: float,
+        downloader: Downloader,
+        http: httpx.AsyncClient,
+    ) -> None:
+        self.models = models
+        self.concurrency = concurrency
+        self.submit_seconds = submit_seconds
+        self.downloader = downloader
+        self._http = http
+
+    async def __aenter__(self) -> Self:
+        """Return itself; the first call connects."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        await self._http.aclose()
+
+    def task_of_callback(self, _body: Mapping[str, Any]) -> str | None:
+        """Return None: there are no callbacks."""
+        return None
+
+    def task_id_of(self, said: str, _model: str | None) -> str:
+        """Return the id as it is."""
+        return said
 
 
 def http_client() -> httpx.AsyncClient:

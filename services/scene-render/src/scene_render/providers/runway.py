@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import runwayml
@@ -39,7 +39,7 @@ OVERLOADED = frozenset({502, 503})
 SHORTEST_TAG, LONGEST_TAG = 3, 16
 
 
-class Runway:
+class Runway(provider_http.ProviderAdapter):
     """The provider `runway`."""
 
     name = "runway"
@@ -56,22 +56,10 @@ class Runway:
         submit_seconds: float,
         downloader: Downloader,
     ) -> None:
-        self.models = models
-        self.concurrency = concurrency
-        self.submit_seconds = submit_seconds
-        self.downloader = downloader
-        self._http = provider_http.http_client()
+        super().__init__(models, concurrency, submit_seconds, downloader, provider_http.http_client())
         self.client = runwayml.AsyncRunwayML(
             api_key=key, base_url=url, max_retries=0, timeout=submit_seconds, http_client=self._http
         )
-
-    async def __aenter__(self) -> Self:
-        """Return itself; the first call connects."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Disconnect."""
-        await self._http.aclose()
 
     @property
     def can_reconcile(self) -> bool:
@@ -149,14 +137,6 @@ class Runway:
             return await self.cancel(task_id) if isinstance(status, Running) and status.queued else None
         except ProviderSilent:
             return None
-
-    def task_of_callback(self, _body: Mapping[str, Any]) -> str | None:
-        """Return None: Runway has no callbacks."""
-        return None
-
-    def task_id_of(self, said: str, _model: str | None) -> str:
-        """Return the id as it is."""
-        return said
 
     async def _task(self, task_id: str) -> dict[str, Any] | None:
         """Return the raw JSON of a task: the SDK's classes drop unknown fields."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 from scene_render.models import Product, Render
 from scene_render.scenes.order import request_of, seconds_to_order
 from shared.catalogue.models import Model, ProviderModels
-from shared.catalogue.shot_orders import Wish, order_shot
+from shared.catalogue.shot_orders import ShotNeeds, order_shot
 from shared.contracts.media import FRAME_RATE
 from shared.money.prices import FREE
 
@@ -47,8 +47,8 @@ def next_step(render: Render, models: ProviderModels | None, references: int) ->
     request = request_of(render)
     has_picture = render.picture is not None or request.first_frame is not None
     asked = render.product == "first_frame" and not has_picture
-    wish = Wish(request.quality, request.key_moment, references, has_picture, new_picture=asked)
-    order = order_shot(models, wish, request.clip_frames / FRAME_RATE)
+    needs = ShotNeeds(request.quality, request.key_moment, references, has_picture, new_picture=asked)
+    order = order_shot(models, needs, request.clip_frames / FRAME_RATE)
     if order.picture is not None and not render.parts:
         return NextStep("first_frame", order.picture, 0, order.picture_usd)
     seconds = seconds_to_order(render, order.clip)
